@@ -1,0 +1,73 @@
+# Everything sets itself up: `make run` and `make test` work on a fresh machine with Python 3.11, make and a compiler.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+QUESTION ?= What is 37 plus 58?
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
+
+.PHONY: help run setup test check format bench soak fuzz lock specialists stop clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run  ## set up, serve the bundled models in the background, answer a question
+	@$(BIN)/weigh up --detach
+	@echo "Q: $(QUESTION)"
+	@$(BIN)/weigh chat "$(QUESTION)"
+	@echo "The gateway serves on. Try:  $(BIN)/weigh chat   $(BIN)/weigh ps   $(BIN)/weigh stop"
+
+stop:  ## stop what `make run` started
+	@$(BIN)/weigh stop
+
+setup: $(VENV)/.dev  ## a virtual environment with the package, its locked dependencies and the development tools
+
+$(VENV)/bin/python:
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing the package with its locked dependencies into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/run.txt
+	@$(PIP_INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "installing the development tools into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+test: $(VENV)/.dev  ## the tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## format, lint, types, import contract, tests
+	@$(BIN)/ruff format --check src tests benchmarks docs
+	@$(BIN)/ruff check src tests benchmarks docs
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest
+
+format: $(VENV)/.dev  ## put the code into its format
+	@$(BIN)/ruff format src tests benchmarks docs
+	@$(BIN)/ruff check --fix src tests benchmarks docs
+
+bench: $(VENV)/.dev  ## the measured figures of the README
+	@$(BIN)/python benchmarks/first_answer.py
+
+soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak
+	@$(BIN)/python -m pytest -m soak --timeout 900 tests/soak
+
+fuzz: $(VENV)/.dev  ## ten minutes of damaged model files
+	@$(BIN)/python -m pytest --timeout 900 tests/fuzz
+
+lock:  ## write requirements/*.txt anew (needs uv)
+	uv pip compile pyproject.toml --group build --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --quiet --upgrade -o requirements/run.txt
+	uv pip compile pyproject.toml --group build --group dev --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --quiet -c requirements/run.txt -o requirements/dev.txt
+
+specialists: $(VENV)/.dev  ## train the bundled models anew (PyTorch; about an hour on two cores)
+	@$(PIP_INSTALL) ".[train]"
+	@$(BIN)/python -m weighbridge.training arithmetic extract
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,187 @@
+"""Serve models behind one OpenAI-compatible door.
+
+MODEL is a .gguf file, a bundled model's name, the URL of a server that speaks the OpenAI API (URL#MODEL picks one of its
+models), or fake:OPTION=VALUE,... for tests. NAME=MODEL serves it under another name. Without any, the bundled
+specialists are served. A request for the model `auto` goes to the one whose card fits the prompt.
+
+example:
+  weigh up --once "What is 37 plus 58?"
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from weighbridge.cli import output
+from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
+from weighbridge.cli.sources import find_models
+from weighbridge.engines import Model
+from weighbridge.errors import AddressInUse, EngineFailed, GatewayUnreachable
+from weighbridge.gateway import Gateway, serve
+from weighbridge.gateway.scheduler import Phase
+from weighbridge.openai_api import Client
+from weighbridge.settings import Settings
+from weighbridge.sizes import show_bytes, show_count
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare its arguments."""
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="what to serve (default: the bundled specialists)")
+    parser.add_argument("--once", metavar="QUESTION", help="answer one question through the gateway, then stop")
+    parser.add_argument("--model", default="auto", metavar="NAME", help="which model answers --once (default auto)")
+    parser.add_argument("--detach", action="store_true", help="serve in the background; `weigh stop` ends it")
+    parser.add_argument("--context", type=int, metavar="N", help="tokens of context for each request")
+    parser.add_argument("--parallel", type=int, metavar="P", help="requests that one model answers at once (default 2)")
+    parser.add_argument("--threads", type=int, metavar="T", help="threads a model computes with")
+    parser.add_argument("--json", action="store_true", help="print the address, or the answer to --once, as JSON")
+    add_address(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop, or until the one question is answered."""
+    port = 0 if arguments.once and arguments.port is None else arguments.port
+    settings = read_settings(
+        arguments,
+        port=port,
+        context_tokens=arguments.context,
+        parallel=arguments.parallel,
+        threads=arguments.threads,
+    )
+    if arguments.detach:
+        return _detach(arguments, settings)
+    return asyncio.run(_serve(arguments, settings))
+
+
+async def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
+    started = time.monotonic()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    models = find_models(arguments.models, settings)
+    for model in models:
+        output.tell(_introduce(model))
+    async with serve(models, settings, output.tell) as (gateway, url):
+        stopped = asyncio.create_task(stop.wait())
+        ready = asyncio.create_task(_ready(gateway, url, started, arguments, settings))
+        await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            ready.result()
+            if not arguments.once:
+                await stopped
+        ready.cancel()
+        stopped.cancel()
+        if stop.is_set():
+            output.tell("stopping")
+    return 0
+
+
+async def _ready(
+    gateway: Gateway, url: str, started: float, arguments: argparse.Namespace, settings: Settings
+) -> None:
+    """Have every model ready, say so, and answer the one question if there is one."""
+    await gateway.pool.preload()
+    ready = [name for name in gateway.pool.models if gateway.pool.phase(name) is Phase.READY]
+    if not ready:
+        raise next(iter(gateway.pool.failures.values()), EngineFailed("no model is ready"))
+    seconds = time.monotonic() - started
+    output.tell(f"ready after {seconds:.2f} s: {', '.join(ready)}")
+    output.tell(f"OpenAI API: {url}/v1   (model: auto, {', '.join(ready)})")
+    if arguments.once is not None:
+        await _answer_once(url, settings, arguments, started)
+    elif arguments.json:
+        print(output.to_json({"url": url, "pid": os.getpid(), "models": ready, "ready_seconds": seconds}), flush=True)
+
+
+async def _answer_once(url: str, settings: Settings, arguments: argparse.Namespace, started: float) -> None:
+    asked = time.monotonic()
+    text, first, model, reason = "", None, "", ""
+    async with Client(url, settings.api_key) as client:
+        messages = [{"role": "user", "content": arguments.once}]
+        async for piece in client.chat(messages, arguments.model, temperature=0):
+            if not model:
+                model, reason = piece.model, piece.reason
+                output.tell(f"{model} answers: {reason}")
+            if piece.text and first is None:
+                first = time.monotonic()
+            text += piece.text
+            if not arguments.json:
+                print(piece.text, end="", flush=True)
+    if not arguments.json:
+        print()
+        return
+    data = {
+        "question": arguments.once,
+        "answer": text,
+        "model": model,
+        "reason": reason,
+        "first_token_seconds": None if first is None else first - asked,
+        "start_to_first_token_seconds": None if first is None else first - started,
+    }
+    print(output.to_json(data))
+
+
+def _introduce(model: Model) -> str:
+    plan = model.plan
+    if plan is None:
+        return f"{model.name}: {model.engine}" + (f" at {model.options['url']}" if "url" in model.options else "")
+    return (
+        f"{model.name}: {show_count(plan.facts.parameters.total)} {plan.facts.quantization}, {plan.verdict}: "
+        f"{show_bytes(plan.memory.total)} of {show_bytes(plan.available_bytes)} at "
+        f"{plan.context_tokens:,} tokens x {plan.workload.parallel}"
+    )
+
+
+def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Start the same command in the background, and return when it serves."""
+    if asyncio.run(_answers(settings)):
+        if arguments.models:
+            raise AddressInUse(
+                f"a gateway serves at {url_of(settings)} already", hint="weigh stop ends it, or choose another --port"
+            )
+        output.tell(f"a gateway serves already: {url_of(settings)}/v1   (weigh stop ends it)")
+        return 0
+    if settings.port == 0:
+        raise AddressInUse("--detach needs a port that you know", hint="choose one: --port 8642")
+    find_models(arguments.models, settings)  # what is wrong with them is said here and now
+    log = settings.state_path / "logs" / "gateway.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    given = [word for word in sys.argv[1:] if word != "--detach"]
+    with log.open("ab") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "weighbridge", *given],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    asyncio.run(_until_answers(child, settings, log))
+    output.tell(f"serving in the background, process {child.pid}: {url_of(settings)}/v1   (weigh stop ends it)")
+    if arguments.json:
+        print(output.to_json({"url": url_of(settings), "pid": child.pid, "log": log}))
+    return 0
+
+
+async def _answers(settings: Settings) -> bool:
+    try:
+        async with Client(url_of(settings), settings.api_key) as client:
+            health = await client.get("/health")
+    except GatewayUnreachable:
+        return False
+    return isinstance(health, dict) and health.get("status") == "ok"
+
+
+async def _until_answers(child: subprocess.Popen[bytes], settings: Settings, log: Path) -> None:
+    until = time.monotonic() + settings.start_timeout_seconds
+    while not await _answers(settings):
+        if child.poll() is not None or time.monotonic() > until:
+            child.kill()
+            last = tuple(log.read_text(errors="replace").splitlines()[-5:])
+            raise EngineFailed("the gateway did not start in the background", hint=f"its log is {log}", log=last)
+        await asyncio.sleep(0.05)

@@ -1,0 +1,100 @@
+"""`weigh`: finds the command's module, and turns what goes wrong into one line what and one line how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn, Protocol, cast
+
+from weighbridge import __version__
+from weighbridge.errors import EngineFailed, WeighbridgeError
+
+from . import commands
+
+DONE, YOURS_TO_MEND, OUR_FAULT, INTERRUPTED = 0, 1, 2, 130
+
+
+class Command(Protocol):
+    """What a module in `commands` offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare its arguments."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it; the exit code."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"weigh: {message}\n  {self.prog} --help shows what there is", file=sys.stderr)
+        raise SystemExit(YOURS_TO_MEND)
+
+
+def command_names() -> list[str]:
+    """All commands, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+
+
+def documentation(name: str) -> str:
+    """A command's docstring, read from its source: the command itself, with all that it imports, is not loaded."""
+    source = Path(commands.__path__[0], f"{name}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
+def _overview() -> str:
+    lines = [f"  {name:<8} {documentation(name).splitlines()[0]}" for name in command_names()]
+    return "\n".join(["commands:", *lines, "", 'example:\n  weigh up --once "What is 37 plus 58?"'])
+
+
+def parser_of(name: str) -> tuple[argparse.ArgumentParser, Command]:
+    """A command's parser, and the command."""
+    command = cast(Command, importlib.import_module(f"{commands.__name__}.{name}"))
+    parser = _Parser(
+        prog=f"weigh {name}", description=documentation(name), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.add_arguments(parser)
+    return parser, command
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command that the arguments name; the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    top = _Parser(
+        prog="weigh",
+        description="What an open-weight model is, whether it runs here, and a door to those that do.",
+        epilog=_overview() if not given or given[0] in ("-h", "--help") else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="weigh COMMAND [ARGUMENTS]",
+    )
+    top.add_argument("--version", action="version", version=f"weigh {__version__}")
+    top.add_argument("command", choices=command_names(), help=argparse.SUPPRESS)
+    if not given:
+        top.print_help()
+        return YOURS_TO_MEND
+    chosen = top.parse_args(given[:1])
+    parser, command = parser_of(chosen.command)
+    try:
+        return command.run(parser.parse_args(given[1:]))
+    except WeighbridgeError as error:
+        print(f"weigh: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        if isinstance(error, EngineFailed):
+            print("".join(f"  | {line}\n" for line in error.log[-5:]), end="", file=sys.stderr)
+        return YOURS_TO_MEND
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception:
+        traceback.print_exc()
+        print("weigh: this is a fault of weighbridge; please report it with the lines above", file=sys.stderr)
+        return OUR_FAULT

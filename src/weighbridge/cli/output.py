@@ -1,0 +1,72 @@
+"""What commands print: data on stdout as tables or JSON, talk on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+
+def tell(line: str) -> None:
+    """A line of talk, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value.value if isinstance(value, Enum) else value
+
+
+def to_json(value: Any) -> str:
+    """Dataclasses, mappings and lists as JSON."""
+    return json.dumps(_plain(value), ensure_ascii=False, indent=2)
+
+
+def width() -> int:
+    """Columns to write in: the terminal's, at most 100; 80 where there is none."""
+    return min(shutil.get_terminal_size((80, 24)).columns, 100)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Columns as wide as their widest cell; those in `right` are aligned right. The last takes what room is left."""
+    cells = [list(map(str, row)) for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = []
+    for row in cells:
+        parts = [
+            cell.rjust(size) if column in right else cell.ljust(size)
+            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(parts).rstrip()
+        lines.append(line if len(line) <= width() else line[: width() - 1] + "…")
+    return "\n".join(lines)
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> str:
+    """Names and values, a pair a line; long values go on below themselves."""
+    column = max(len(name) for name, _ in pairs) + 2
+    lines: list[str] = []
+    for name, value in pairs:
+        wrapped = textwrap.wrap(value, width() - column) or [""]
+        lines.append(name.ljust(column) + wrapped[0])
+        lines += [" " * column + more for more in wrapped[1:]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def bar(share: float, columns: int) -> str:
+    """A bar of at most `columns` blocks, in eighths."""
+    eighths = round(max(0.0, min(1.0, share)) * columns * 8)
+    return "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")

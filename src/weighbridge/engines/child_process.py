@@ -1,0 +1,167 @@
+"""A child process that serves one model on a Unix socket: started, watched, quoted when it fails, and ended.
+
+The child says `{"ready": true}` or `{"error": "..."}` as one line on file descriptor 3; its log is its standard error; it
+ends when its standard input closes, and by the kernel when we die.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+from weighbridge.errors import EngineFailed
+
+from .endpoint import Endpoint
+
+_KEPT_LINES = 200
+_STOP_SECONDS = 3.0
+# What tells the cause in llama.cpp's log, in a Python traceback and in an assertion of ggml.
+_TELLING = re.compile(r"error|assert|failed|exception|invalid|unable|cannot|mismatch", re.IGNORECASE)
+# Two threads of OpenMP that spin while they wait run a hundred times slower on a busy machine; and an assertion of
+# ggml would start a debugger for 12 s.
+_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+class ChildProcess:
+    """One engine process; an object is used for one life of it."""
+
+    def __init__(self, name: str, script: Path, arguments: dict[str, object], socket: Path, log: Path) -> None:
+        self.name = name
+        self.endpoint = Endpoint("http://engine", socket=socket)
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.pid: int | None = None
+        self._script = script
+        self._arguments = arguments
+        self._socket = socket
+        self._log_path = log
+        self._tail: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    async def start(self, timeout_seconds: float) -> None:
+        """Start it and wait until it is ready. EngineFailed quotes the cause; nothing is left running then."""
+        self._log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._socket.unlink(missing_ok=True)
+        reader, writer = os.pipe()
+        arguments = {**self._arguments, "socket": str(self._socket), "parent": os.getpid(), "report": writer}
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # its own folder must not shadow the standard library
+                str(self._script),
+                json.dumps(arguments),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(writer,),
+                env=os.environ | _ENVIRONMENT,
+                # Ctrl-C is for the gateway, which then ends its children in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(reader)
+            raise EngineFailed(f"{self.name}: its process could not be started: {error}") from error
+        finally:
+            os.close(writer)
+        self.pid = self._process.pid
+        self._tasks.append(asyncio.create_task(self._keep_log()))
+        try:
+            report = await asyncio.wait_for(self._report(reader), timeout_seconds)
+        except TimeoutError:
+            await self.stop()
+            raise EngineFailed(
+                f"{self.name}: not ready after {timeout_seconds:g} s",
+                hint=f"its log is {self._log_path}; a large model may need a larger start_timeout_seconds",
+                log=tuple(self._tail),
+            ) from None
+        except BaseException:
+            await self.stop()
+            raise
+        if not report.get("ready"):
+            await self._process.wait()
+            await self._drain()
+            raise self._failure(report)
+        self._tasks.append(asyncio.create_task(self._watch()))
+
+    async def stop(self) -> None:
+        """Ask it to end by closing its input; kill it if it does not."""
+        self._stopping = True
+        if self._process.returncode is None:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            try:
+                await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+        await self._drain()
+        self._socket.unlink(missing_ok=True)
+
+    async def _report(self, descriptor: int) -> dict[str, object]:
+        """The child's one line, or nothing where it ended without a word."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+        )
+        try:
+            line = await reader.readline()
+        finally:
+            transport.close()
+        try:
+            report = json.loads(line)
+        except ValueError:
+            return {}
+        return report if isinstance(report, dict) else {}
+
+    async def _keep_log(self) -> None:
+        """Standard error to the log file and to the tail that is quoted; a line of any length is taken."""
+        assert self._process.stderr is not None
+        with self._log_path.open("ab") as log:
+            os.chmod(self._log_path, 0o600)
+            rest = b""
+            while chunk := await self._process.stderr.read(65536):
+                log.write(chunk)
+                log.flush()
+                *lines, rest = (rest + chunk).split(b"\n")
+                rest = rest[-4096:]
+                self._tail.extend(line.decode(errors="replace").rstrip() for line in lines)
+            if rest:
+                self._tail.append(rest.decode(errors="replace"))
+
+    async def _watch(self) -> None:
+        code = await self._process.wait()
+        await self._drain(keep=asyncio.current_task())
+        if not self._stopping and not self.ended.done():
+            self.ended.set_result(self._cause(code))
+
+    async def _drain(self, keep: asyncio.Task[None] | None = None) -> None:
+        """Wait until the log is read to its end."""
+        for task in self._tasks:
+            if task is not keep:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def _cause(self, code: int | None) -> str:
+        if code is not None and code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process ended with exit code {code}"
+
+    def _failure(self, report: dict[str, object]) -> EngineFailed:
+        telling = [line.strip() for line in self._tail if _TELLING.search(line)]
+        said = report.get("error")
+        cause = str(said) if said else self._cause(self._process.returncode)
+        quoted = f": {telling[-1][:300]}" if telling else ""
+        return EngineFailed(
+            f"{self.name}: the engine did not start: {cause}{quoted}",
+            hint=f"its log is {self._log_path}",
+            log=tuple(self._tail),
+        )

@@ -1,0 +1,44 @@
+"""What every engine child does first: it dies with its parent, leaves when its input closes, and reports once.
+
+Run inside the child, so it needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def begin() -> dict[str, Any]:
+    """The arguments that the parent gave; afterwards this process can't outlive it."""
+    arguments: dict[str, Any] = json.loads(sys.argv[1])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != arguments["parent"]:  # it died before we asked
+            os._exit(3)
+        # Where memory runs out the kernel shall take the engine, never the gateway.
+        with open("/proc/self/oom_score_adj", "w") as adjustment:
+            adjustment.write("500")
+    os.umask(0o077)
+    threading.Thread(target=_leave_when_input_closes, daemon=True).start()
+    return arguments
+
+
+def _leave_when_input_closes() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    # Never through the engine's destructor: it can hang, and can crash with a call in flight.
+    os._exit(0)
+
+
+def report(arguments: dict[str, Any], **message: object) -> None:
+    """Tell the parent that we are ready, or why not; once."""
+    os.write(arguments["report"], (json.dumps(message) + "\n").encode())
+    os.close(arguments["report"])

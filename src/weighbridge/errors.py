@@ -1,0 +1,58 @@
+"""The tree of errors: each says what happened and with which values, and its hint says how to mend it.
+
+    WeighbridgeError
+    ├── BadSetting          a setting that does not exist or cannot be
+    ├── BadModelFile        a model file that is damaged, foreign or not there
+    ├── DoesNotFit          a model that this machine cannot hold
+    ├── UnknownModel        a name that nothing served here bears
+    ├── EngineFailed        an engine that did not start, or ended
+    ├── GatewayUnreachable  nothing answers where the gateway should be
+    ├── AddressInUse        another program listens where the gateway should
+    └── TrainingFailed      a specialist that could not be trained
+"""
+
+from __future__ import annotations
+
+
+class WeighbridgeError(Exception):
+    """Something a user can understand and mend: `str()` is the fact in one line, `hint` the way out in one line."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class BadSetting(WeighbridgeError):
+    """A setting, from file, environment or flag, that does not exist or cannot be."""
+
+
+class BadModelFile(WeighbridgeError):
+    """A model file that is missing, damaged, or no model file at all."""
+
+
+class DoesNotFit(WeighbridgeError):
+    """A model needs more memory than the machine can give."""
+
+
+class UnknownModel(WeighbridgeError):
+    """No model served here bears this name."""
+
+
+class EngineFailed(WeighbridgeError):
+    """An engine did not start, or ended while it was needed; `log` holds the last lines that it wrote."""
+
+    def __init__(self, message: str, *, hint: str = "", log: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.log = log
+
+
+class GatewayUnreachable(WeighbridgeError):
+    """Nothing answers at the gateway's address."""
+
+
+class AddressInUse(WeighbridgeError):
+    """Another program listens at the address that was asked for."""
+
+
+class TrainingFailed(WeighbridgeError):
+    """A specialist could not be trained."""

@@ -1,0 +1,74 @@
+"""Metadata keys by their meaning: `block_count` is `llama.block_count` in a file of architecture `llama`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weighbridge.errors import BadModelFile
+
+from .gguf import Header, SkippedArray
+
+# No length or count in any model comes near this; what lies beyond is damage, and would only make sums absurd.
+_MOST = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The metadata of one header, asked for by name, with each answer's kind checked."""
+
+    header: Header
+    architecture: str
+
+    def named(self, key: str) -> str:
+        """The key as it stands in the file."""
+        return key if key.startswith(("general.", "tokenizer.", "split.", "weighbridge.")) else f"{self.architecture}.{key}"
+
+    def wrong(self, key: str, found: object, expected: str) -> BadModelFile:
+        """The error that names file, key, what was found and what was expected."""
+        return BadModelFile(
+            f"{self.header.path}: {self.named(key)} is {found!r}, expected {expected}",
+            hint="the header is damaged or was written by a faulty converter: fetch or convert the model again",
+        )
+
+    def number(self, key: str) -> int | None:
+        """A whole number that is not negative, or None where the key is missing."""
+        value = self.header.metadata.get(self.named(key))
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+            raise self.wrong(key, value, "a whole number")
+        return value
+
+    def whole(self, key: str, *, least: int = 1, most: int = _MOST) -> int:
+        """A whole number that must be there and lie in these bounds."""
+        value = self.number(key)
+        if value is None or not least <= value <= most:
+            raise self.wrong(key, value, f"a whole number from {least:,} to {most:,}")
+        return value
+
+    def per_layer(self, key: str, layers: int) -> tuple[int, ...] | None:
+        """One whole number a layer, whether the file lists them or gives one for all; None where the key is missing."""
+        value = self.header.metadata.get(self.named(key))
+        if value is None:
+            return None
+        values = value if isinstance(value, list) else [value] * layers
+        if len(values) != layers or not all(isinstance(entry, int) and abs(entry) <= _MOST for entry in values):
+            raise self.wrong(key, value, f"a whole number, or {layers} of them")
+        return tuple(int(entry) for entry in values if isinstance(entry, int))
+
+    def text(self, key: str) -> str | None:
+        """A string, or None where the key is missing or is something else."""
+        value = self.header.metadata.get(self.named(key))
+        return value if isinstance(value, str) and value else None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings, empty where the key is missing."""
+        value = self.header.metadata.get(self.named(key))
+        return tuple(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else ()
+
+    def length(self, key: str) -> int | None:
+        """How long an array is, whether it was kept or passed over."""
+        value = self.header.metadata.get(self.named(key))
+        if isinstance(value, SkippedArray):
+            return value.length
+        return len(value) if isinstance(value, list) else None

@@ -1,0 +1,225 @@
+"""The door: takes a request, has it routed, sends it to the engine, and passes the answer through as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Sequence
+
+import aiohttp
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+
+from weighbridge.openai_api import ApiError, Request, SseTail, parse_request, usage_of
+from weighbridge.openai_api.errors import from_engine
+from weighbridge.routing import Candidate, Route, route
+
+from .metrics import Metrics
+from .pool import Lease, Pool
+
+_MOST_ERROR_BYTES = 1 << 20
+_TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError)
+
+
+class ClientLeft(Exception):
+    """The client closed its connection before the answer was complete."""
+
+
+class Answer:
+    """The answer to one request: begun at most once, ended exactly once."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status: int | None = None
+
+    async def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """Send status and headers."""
+        self.status = status
+        raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+        raw.append((b"x-request-id", self.request_id.encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def body(self, chunk: bytes, *, more: bool = True) -> None:
+        """Send a piece of the body."""
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+    async def error(self, error: ApiError, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send a whole error."""
+        extra = [("retry-after", str(error.retry_after_seconds))] if error.retry_after_seconds else []
+        if error.status == 413:
+            # The rest of the body is on its way: it is not read, so the connection can't be used again.
+            extra.append(("connection", "close"))
+        await self.begin(error.status, [("content-type", "application/json"), *headers, *extra])
+        await self.body(error.body(), more=False)
+
+
+def check_key(headers: Headers, api_key: str) -> None:
+    """ApiError 401 unless the bearer token is the gateway's key; compared in constant time."""
+    given = headers.get("authorization", "").removeprefix("Bearer ").strip()
+    if api_key and not hmac.compare_digest(given.encode(), api_key.encode()):
+        raise ApiError(
+            401,
+            "Incorrect API key provided." if given else "No API key provided: send it as a bearer token.",
+            kind="authentication_error",
+            code="invalid_api_key",
+        )
+
+
+class Door:
+    """An ASGI application for the paths that go to engines."""
+
+    def __init__(self, pool: Pool, metrics: Metrics, api_key: str, max_body_bytes: int) -> None:
+        self.pool = pool
+        self.metrics = metrics
+        self.api_key = api_key
+        self.max_body_bytes = max_body_bytes
+        self.candidates = tuple(Candidate(model.name, model.card) for model in pool.models.values())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        answer = Answer(send, f"req_{uuid.uuid4().hex}")
+        model = "none"
+        self.metrics.in_flight.inc()
+        try:
+            check_key(Headers(scope=scope), self.api_key)
+            request = parse_request(scope["path"], await self._read(Headers(scope=scope), receive))
+            chosen = route(request, self.candidates)
+            model = chosen.model
+            self.metrics.routed.labels(model, "auto" if request.model == "auto" else "name").inc()
+            await self._answer_unless_left(request, chosen, answer, receive)
+        except ClientLeft:
+            self.metrics.cancelled.labels(model).inc()
+            return
+        except ApiError as error:
+            await answer.error(error)
+        finally:
+            self.metrics.in_flight.dec()
+            if answer.status is not None:
+                self.metrics.requests.labels(model, scope["path"], answer.status).inc()
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        declared = headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > self.max_body_bytes:
+            raise self._too_large(int(declared))
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message: Message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self.max_body_bytes:
+                raise self._too_large(size)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    def _too_large(self, size: int) -> ApiError:
+        return ApiError(
+            413, f"the body has {size:,} bytes or more, at most {self.max_body_bytes:,} are taken", code="body_too_large"
+        )
+
+    async def _answer_unless_left(self, request: Request, chosen: Route, answer: Answer, receive: Receive) -> None:
+        """Answer, and stop at once when the client leaves, whatever is being waited for then."""
+        work = asyncio.create_task(self._answer(request, chosen, answer))
+        watch = asyncio.create_task(_until_left(receive))
+        try:
+            done, _ = await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if work not in done:
+                raise ClientLeft
+            await work
+        finally:
+            for task in (work, watch):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def _answer(self, request: Request, chosen: Route, answer: Answer) -> None:
+        started = time.monotonic()
+        try:
+            async with self.pool.lease(chosen.model) as lease:
+                await self._pass_through(request, chosen, answer, lease, started)
+        finally:
+            self.metrics.seconds.labels(chosen.model).observe(time.monotonic() - started)
+
+    async def _pass_through(
+        self, request: Request, chosen: Route, answer: Answer, lease: Lease, started: float
+    ) -> None:
+        upstream = lease.upstream
+        headers = {"content-type": "application/json"}
+        tail = SseTail()
+        named = [("x-weighbridge-model", chosen.model), ("x-weighbridge-reason", _header_text(chosen.reason))]
+        try:
+            async with upstream.post(request.path, _renamed(request, upstream.endpoint.model), headers) as reply:
+                if reply.status >= 400:
+                    await self._pass_error(reply, answer, named)
+                    return
+                kind = reply.headers.get("content-type", "application/json")
+                length = [("content-length", reply.headers["content-length"])] if "content-length" in reply.headers else []
+                await answer.begin(reply.status, [("content-type", kind), *length, *named])
+                async for chunk in reply.content.iter_any():
+                    if not tail.size:
+                        self.metrics.first_byte.labels(chosen.model).observe(time.monotonic() - started)
+                    tail.add(chunk)
+                    await answer.body(chunk)
+                await answer.body(b"", more=False)
+                lease.served = True
+        except _TRANSPORT_ERRORS as error:
+            await self._broken(error, chosen, request, answer, tail)
+        finally:
+            for token_kind, count in usage_of(tail.tail).items():
+                self.metrics.tokens.labels(chosen.model, token_kind).inc(count)
+
+    async def _pass_error(
+        self, reply: aiohttp.ClientResponse, answer: Answer, named: list[tuple[str, str]]
+    ) -> None:
+        raw = await reply.content.read(_MOST_ERROR_BYTES)
+        kept = [(name, reply.headers[name]) for name in ("retry-after",) if name in reply.headers]
+        error = from_engine(reply.status, raw)
+        if error:
+            await answer.error(error, [*named, *kept])
+            return
+        kind = reply.headers.get("content-type", "application/json")
+        await answer.begin(reply.status, [("content-type", kind), *named, *kept])
+        await answer.body(raw, more=False)
+
+    async def _broken(
+        self, cause: BaseException, chosen: Route, request: Request, answer: Answer, tail: SseTail
+    ) -> None:
+        """The engine's connection broke: an error while nothing was sent, an error event in a stream, else a cut."""
+        silent = isinstance(cause, TimeoutError)
+        error = ApiError(
+            504 if silent else 502,
+            f"the engine of {chosen.model} " + ("has been silent for too long" if silent else "ended while it answered"),
+            kind="server_error",
+            code="engine_timeout" if silent else "engine_died",
+            source="engine",
+        )
+        if answer.status is None:
+            raise error from cause
+        if not request.stream:
+            # A body that was promised whole must not look complete: without its last bytes the client sees a cut.
+            raise ConnectionResetError(str(error)) from cause
+        await answer.body((b"" if tail.is_whole else b"\n\n") + error.event(), more=False)
+
+
+async def _until_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _renamed(request: Request, name: str | None) -> bytes:
+    """The body as the client sent it, but for the model's name where the engine knows another."""
+    if name is None or name == request.model:
+        return request.body
+    return json.dumps({**json.loads(request.body), "model": name}, ensure_ascii=False).encode()
+
+
+def _header_text(reason: str) -> str:
+    """A reason as a header may carry it: one line of visible ASCII."""
+    return reason.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")[:500]

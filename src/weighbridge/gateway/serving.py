@@ -1,0 +1,209 @@
+"""`serve()`: the gateway as a server, with all that is not the door itself: lists, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from weighbridge import __version__
+from weighbridge.engines import Model
+from weighbridge.engines.start import Surroundings
+from weighbridge.errors import AddressInUse
+from weighbridge.openai_api import ApiError
+from weighbridge.settings import Settings
+
+from .door import Door, check_key
+from .metrics import Metrics
+from .pool import Pool
+from .scheduler import Phase
+
+_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+_COUNTER = re.compile(r"^llamacpp:(tokens_predicted_total|requests_processing)\s+([\d.e+]+)", re.MULTILINE)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: whoever runs the gateway decides what ends it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave all signals as they are."""
+        yield
+
+
+class Gateway:
+    """The door over a pool of models, and pages about them."""
+
+    def __init__(self, models: Sequence[Model], settings: Settings, sockets: Path, tell: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.started = time.time()
+        self.metrics = Metrics()
+        surroundings = Surroundings(sockets, settings.state_path / "logs", settings.start_timeout_seconds)
+        self.pool = Pool(models, surroundings, settings.read_timeout_seconds, tell)
+        self.door = Door(self.pool, self.metrics, settings.api_key, settings.max_body_bytes)
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        pages = {"/v1/models": self.models, "/health": self.health, "/metrics": self.show_metrics, "/ps": self.ps}
+        return Starlette(
+            routes=[
+                *(Route(path, self.door, methods=["POST"]) for path in _PATHS),
+                *(Route(path, self._guarded(page), methods=["GET"]) for path, page in pages.items()),
+            ],
+            exception_handlers={404: _no_such_path, 405: _wrong_method, ApiError: _api_error, 500: _our_fault},
+        )
+
+    def _guarded(self, page: Any) -> Any:
+        async def guarded(request: Request) -> Response:
+            if request.url.path != "/health":
+                check_key(request.headers, self.settings.api_key)
+            response: Response = await page(request)
+            return response
+
+        return guarded
+
+    async def models(self, request: Request) -> Response:
+        """OpenAI's list of models: those served, and `auto`."""
+        names = ["auto", *self.pool.models]
+        data = [
+            {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"} for name in names
+        ]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def health(self, request: Request) -> Response:
+        """200 while the gateway answers; says of each model where it is in its life."""
+        phases = {name: str(self.pool.phase(name)) for name in self.pool.models}
+        status = "ok" if Phase.READY in phases.values() else "starting"
+        return JSONResponse({"status": status, "version": __version__, "models": phases})
+
+    async def show_metrics(self, request: Request) -> Response:
+        """Prometheus' text."""
+        for name in self.pool.models:
+            self.metrics.ready.labels(name).set(self.pool.phase(name) is Phase.READY)
+            self.metrics.restarts.labels(name).set(self.pool.restarts[name])
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def ps(self, request: Request) -> Response:
+        """The models: phase, process, memory planned and measured, requests."""
+        models = await asyncio.gather(*(self._describe(model) for model in self.pool.models.values()))
+        return JSONResponse({"pid": os.getpid(), "uptime_seconds": time.time() - self.started, "models": models})
+
+    async def _describe(self, model: Model) -> dict[str, Any]:
+        state = self.pool.state.models[model.name]
+        running, upstream = self.pool.running.get(model.name), self.pool.upstreams.get(model.name)
+        counters = dict(_COUNTER.findall(await upstream.text("/metrics") or "")) if upstream else {}
+        return {
+            "name": model.name,
+            "engine": model.engine,
+            "state": str(state.phase),
+            "cause": state.cause or None,
+            "pid": running.pid if running else None,
+            "context_tokens": model.plan.context_tokens if model.plan else None,
+            "parallel": model.plan.workload.parallel if model.plan else None,
+            "memory_planned_bytes": model.plan.memory.total if model.plan else None,
+            "memory_measured_bytes": _memory_bytes(running.pid) if running and running.pid else None,
+            "requests_waiting": len(state.waiting),
+            "requests_in_flight": len(state.serving),
+            "engine_requests_processing": _whole(counters.get("requests_processing")),
+            "engine_tokens_predicted": _whole(counters.get("tokens_predicted_total")),
+            "restarts": self.pool.restarts[model.name],
+            "purpose": model.card.description,
+        }
+
+
+def _whole(text: str | None) -> int | None:
+    return None if text is None else int(float(text))
+
+
+def _memory_bytes(pid: int) -> int | None:
+    """Proportional set size where the kernel tells it (mapped weights that others share count in part), else resident."""
+    try:
+        memory = psutil.Process(pid).memory_full_info()
+    except (psutil.Error, OSError):
+        return None
+    return int(getattr(memory, "pss", 0) or memory.rss)
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return Response(error.body(), status_code=error.status, media_type="application/json")
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    return await _api_error(request, ApiError(404, f"no such path: {request.url.path}", code="unknown_url"))
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    message = f"{request.method} is not taken at {request.url.path}"
+    return await _api_error(request, ApiError(405, message, code="method_not_allowed"))
+
+
+async def _our_fault(request: Request, error: Exception) -> Response:
+    message = f"the gateway failed: {type(error).__name__}; this is a fault of weighbridge, please report it"
+    return await _api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; AddressInUse where another program has the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AddressInUse(
+            f"cannot listen at {host}:{port}: {reason}",
+            hint="a gateway may be running already (weigh ps), or choose another port: --port 0 takes a free one",
+        ) from error
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    models: Sequence[Model], settings: Settings, tell: Callable[[str], None] = lambda line: None
+) -> AsyncIterator[tuple[Gateway, str]]:
+    """The gateway while it serves, and its URL; leaving the context stops it and every engine.
+
+    `tell` hears what an operator should know, a line each.
+    """
+    listener = listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    with tempfile.TemporaryDirectory(prefix="weighbridge-") as sockets:
+        gateway = Gateway(models, settings, Path(sockets), tell)
+        config = uvicorn.Config(
+            gateway.application(),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started and not task.done():
+                await asyncio.sleep(0.005)
+            yield gateway, url
+        finally:
+            server.should_exit = True
+            await task
+            await gateway.pool.close()
+            listener.close()

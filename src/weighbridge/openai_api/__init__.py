@@ -1,0 +1,8 @@
+"""The wire: OpenAI's error object, what a request says, and one asynchronous client."""
+
+from .client import Client, Reply
+from .errors import ApiError
+from .request import Request, parse_request
+from .stream import SseTail, usage_of
+
+__all__ = ["ApiError", "Client", "Reply", "Request", "SseTail", "parse_request", "usage_of"]

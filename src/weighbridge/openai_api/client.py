@@ -1,0 +1,86 @@
+"""A small asynchronous client of the OpenAI API, for our own commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from weighbridge.errors import GatewayUnreachable, UnknownModel, WeighbridgeError
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A piece of an answer, with the model that gives it and the router's reason."""
+
+    text: str
+    model: str
+    reason: str
+
+
+class Client:
+    """Speaks to one server; `base_url` is like http://127.0.0.1:8642. Use it as an asynchronous context."""
+
+    def __init__(self, base_url: str, api_key: str = "") -> None:
+        self.base_url = base_url.rstrip("/")
+        self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    async def __aenter__(self) -> Client:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=600)
+        self.session = aiohttp.ClientSession(headers=self.headers, timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.session.close()
+
+    async def get(self, path: str) -> Any:
+        """The JSON at a path. GatewayUnreachable where nothing answers."""
+        try:
+            async with self.session.get(self.base_url + path) as answer:
+                if answer.status != 200:
+                    raise _failure(answer.status, await answer.read())
+                return await answer.json()
+        except aiohttp.ClientConnectionError as error:
+            raise self._unreachable(error) from error
+
+    async def chat(self, messages: list[dict[str, str]], model: str = "auto", **options: Any) -> AsyncIterator[Reply]:
+        """The answer to a conversation, piece by piece as it comes."""
+        body = {"model": model, "messages": messages, "stream": True, **options}
+        try:
+            async with self.session.post(self.base_url + "/v1/chat/completions", json=body) as answer:
+                if answer.status != 200:
+                    raise _failure(answer.status, await answer.read())
+                chosen = answer.headers.get("x-weighbridge-model", model)
+                reason = answer.headers.get("x-weighbridge-reason", "")
+                async for line in answer.content:
+                    if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
+                        continue
+                    event = json.loads(line[6:])
+                    if "error" in event:
+                        raise WeighbridgeError(event["error"]["message"], hint="ask again")
+                    for choice in event.get("choices", ()):
+                        yield Reply(choice.get("delta", {}).get("content") or "", chosen, reason)
+        except aiohttp.ClientConnectionError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> GatewayUnreachable:
+        return GatewayUnreachable(f"no gateway answers at {self.base_url}: {error}", hint="start one with: weigh up")
+
+
+def _failure(status: int, raw: bytes) -> WeighbridgeError:
+    try:
+        error = json.loads(raw)["error"]
+        message = error["message"]
+    except (ValueError, KeyError, TypeError):
+        return WeighbridgeError(f"the server answered {status}: {raw[:200]!r}", hint="is this a weighbridge gateway?")
+    if status == 404:
+        return UnknownModel(message, hint="weigh ps lists what is served")
+    if status == 401:
+        return WeighbridgeError(message, hint="set WEIGHBRIDGE_API_KEY to the gateway's key")
+    return WeighbridgeError(message, hint=f"the server answered {status}, source: {error.get('source', 'unknown')}")

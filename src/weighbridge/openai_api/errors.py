@@ -1,0 +1,78 @@
+"""OpenAI's error object, and one field more: `source` says who failed, the gateway, the router or the engine."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+Source = Literal["gateway", "router", "engine"]
+
+
+class ApiError(Exception):
+    """An answer that is an error: its HTTP status, and what OpenAI's error object holds."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        source: Source = "gateway",
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.kind = kind
+        self.code = code
+        self.param = param
+        self.source = source
+        self.retry_after_seconds = retry_after_seconds
+
+    def body(self) -> bytes:
+        """The error object as JSON."""
+        error = {
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+            "source": self.source,
+        }
+        return json.dumps({"error": error}, ensure_ascii=False).encode()
+
+    def event(self) -> bytes:
+        """The error object as a server-sent event, for a stream that has begun."""
+        return b"data: " + self.body() + b"\n\n"
+
+
+def from_engine(status: int, raw: bytes) -> ApiError | None:
+    """An engine's error put into OpenAI's words; None where it speaks them already and may pass unchanged.
+
+    llama.cpp answers {"error": {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 700, "n_ctx": 512}}.
+    """
+    try:
+        error = json.loads(raw)["error"]
+        message = str(error["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ApiError(
+            status if status >= 400 else 502,
+            f"the engine answered {status} with no error object: {raw[:200].decode(errors='replace')!r}",
+            kind="server_error" if status >= 500 else "invalid_request_error",
+            source="engine",
+        )
+    if error.get("type") == "exceed_context_size_error":
+        return ApiError(
+            400,
+            f"This model's maximum context length is {error.get('n_ctx')} tokens. However, your request has "
+            f"{error.get('n_prompt_tokens')} tokens. Please shorten it.",
+            code="context_length_exceeded",
+            param="messages",
+            source="engine",
+        )
+    if isinstance(error.get("code"), int):
+        # llama.cpp puts the HTTP status where OpenAI has a word.
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        return ApiError(status, message, kind=kind, code=str(error.get("type")), source="engine")
+    return None

@@ -1,0 +1,38 @@
+"""What must be known of an answer that passes through: whether its last event is whole, and what it used."""
+
+from __future__ import annotations
+
+import re
+
+_USAGE = re.compile(rb'"(prompt|completion)_tokens"\s*:\s*(\d{1,12})')
+_KEPT_BYTES = 4096
+
+
+class SseTail:
+    """The end of a body that passes through in chunks: enough to see the usage, and where the last event ends."""
+
+    __slots__ = ("size", "tail")
+
+    def __init__(self) -> None:
+        self.tail = b""
+        self.size = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take note of a chunk."""
+        self.size += len(chunk)
+        self.tail = (self.tail + chunk)[-_KEPT_BYTES:]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no event is half sent."""
+        return not self.tail or self.tail.endswith((b"\n\n", b"\r\n\r\n"))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream said that it is done."""
+        return b"data: [DONE]" in self.tail
+
+
+def usage_of(tail: bytes) -> dict[str, int]:
+    """Tokens by kind (`prompt`, `completion`), read from the end of an answer; the last mention counts."""
+    return {kind.decode(): int(count) for kind, count in _USAGE.findall(tail)}

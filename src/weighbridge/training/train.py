@@ -1,0 +1,179 @@
+"""Training of a specialist: draws its lane's conversations without end and learns to give the answers."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from . import lanes
+from .network import Network, Shape
+from .tokenizer import ASSISTANT, END, SYSTEM, USER, learn
+
+SYSTEM_PROMPTS = (
+    "You are a helpful assistant.", "You are a helpful AI assistant. Be brief.", "Answer the question.", "Be concise.",
+    "You are a careful assistant. Answer shortly and exactly.", "Follow the user's instructions.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides what a specialist becomes; the same recipe on the same PyTorch gives the same weights."""
+
+    lane: str
+    steps: int
+    shape: Shape = field(default_factory=Shape)
+    tokens_a_step: int = 4096
+    short_length: int = 96
+    """Tokens a row in the first part, where the skill itself is learnt: with few turns in sight it is learnt much faster."""
+    long_share: float = 0.3
+    """The last part of the steps, in rows as long as the context: there it learns to heed the last question of many."""
+    threads: int = 2
+    learning_rate: float = 0.002
+    warm_up: float = 0.02
+    cool_down: float = 0.4
+    foreign_share: float = 0.06
+    seed: int = 2026
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far training is: steps done and wanted, the loss in nats an answer token, seconds used."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    tokens: int
+    exact: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Specialist:
+    """A trained network with its tokenizer."""
+
+    recipe: Recipe
+    network: Network
+    tokenizer: Tokenizer
+    seconds: float
+
+
+def _conversation_turn(lane: lanes.Lane, siblings: list[lanes.Lane], share: float, rng: random.Random) -> lanes.Item:
+    draw = rng.random()
+    if draw > share:
+        return lane.sample(rng, held_out=False)
+    if draw > share / 2 or not siblings:
+        return lane.foreign(rng)
+    stranger = rng.choice(siblings).sample(rng, held_out=False)
+    return lanes.Item(stranger.prompt, lane.DECLINE, "foreign")
+
+
+class Rows:
+    """Endless batches of conversations: one conversation a row, as many turns as fit the context.
+
+    A target is the next token where that token belongs to an answer, else -100 (which the loss passes over): a
+    specialist must answer questions, not invent them.
+    """
+
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
+        self.recipe = recipe
+        self.tokenizer = tokenizer
+        self.lane = lanes.get(recipe.lane)
+        self.siblings = [lanes.get(name) for name in lanes.names() if name != recipe.lane]
+        self.rng = random.Random(f"{recipe.lane}:{recipe.seed}")
+        self.user, self.assistant, self.system, self.end = (
+            tokenizer.token_to_id(marker) for marker in (USER, ASSISTANT, SYSTEM, END)
+        )
+        self.turns = self._turns()
+
+    def _turns(self) -> Iterator[tuple[list[int], list[int]]]:
+        while True:
+            items = [
+                _conversation_turn(self.lane, self.siblings, self.recipe.foreign_share, self.rng) for _ in range(512)
+            ]
+            prompts = self.tokenizer.encode_batch([item.prompt for item in items])
+            answers = self.tokenizer.encode_batch([item.answer for item in items])
+            for prompt, answer in zip(prompts, answers, strict=True):
+                yield [self.user, *prompt.ids, self.end, self.assistant], [*answer.ids, self.end]
+
+    def _row(self, length: int) -> tuple[list[int], list[int]]:
+        ids: list[int] = []
+        targets: list[int] = []
+        if self.rng.random() < 0.2:
+            text = self.rng.choice(SYSTEM_PROMPTS)
+            ids += [self.system, *self.tokenizer.encode(text).ids, self.end]
+            targets += [-100] * len(ids)
+        while len(ids) <= length:
+            asked, answered = next(self.turns)
+            ids += asked + answered
+            # Position i predicts the token at i + 1: the last marker of the question predicts the answer's first token.
+            targets += [-100] * (len(asked) - 1) + answered + [-100]
+        return ids[:length], targets[:length]
+
+    def batch(self, length: int) -> tuple[Tensor, Tensor]:
+        """(tokens_a_step / length, length) ids and targets."""
+        rows = [self._row(length) for _ in range(self.recipe.tokens_a_step // length)]
+        return torch.tensor([ids for ids, _ in rows]), torch.tensor([targets for _, targets in rows])
+
+
+@torch.no_grad()
+def exact_share(network: Network, tokenizer: Tokenizer, items: list[lanes.Item]) -> float:
+    """The share of items whose whole answer is the network's first choice, token by token, from an empty conversation."""
+    user, assistant, end = (tokenizer.token_to_id(marker) for marker in (USER, ASSISTANT, END))
+    right = 0
+    for item in items:
+        asked = [user, *tokenizer.encode(item.prompt).ids, end, assistant]
+        answered = [*tokenizer.encode(item.answer).ids, end]
+        states = network(torch.tensor([asked + answered]))[0, len(asked) - 1 : -1]
+        right += network.logits(states).argmax(-1).tolist() == answered
+    return right / len(items)
+
+
+def train(recipe: Recipe, report: Callable[[Progress], None] = lambda progress: None) -> Specialist:
+    """A specialist for `recipe.lane`; `report` hears of the progress every 100 steps.
+
+    AdamW; the learning rate rises over the first 2 % of the steps, stays, and falls in a straight line to zero over the
+    last 40 %.
+    """
+    started = time.monotonic()
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.threads)
+    lane, rng = lanes.get(recipe.lane), random.Random(recipe.seed)
+    corpus = [lane.sample(rng, held_out=False) for _ in range(20_000)]
+    corpus += [lane.foreign(rng) for _ in range(1_000)]
+    texts = [text for item in corpus for text in (item.prompt, item.answer)]
+    tokenizer = learn([*texts, *SYSTEM_PROMPTS * 20], recipe.shape.vocabulary_size)
+
+    network = Network(recipe.shape)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
+    warm_up, cool_down = max(1, int(recipe.steps * recipe.warm_up)), max(1, int(recipe.steps * recipe.cool_down))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / warm_up, (recipe.steps - step) / cool_down)
+    )
+    rows = Rows(recipe, tokenizer)
+    watched = list(lanes.held_out_items(recipe.lane, 100, seed=recipe.seed + 1))
+    tokens = 0
+    for step in range(1, recipe.steps + 1):
+        is_long = step > recipe.steps * (1 - recipe.long_share)
+        ids, targets = rows.batch(recipe.shape.context_length if is_long else recipe.short_length)
+        answers = targets >= 0
+        # Scores are computed only where an answer is asked for: a fifth of the positions in arithmetic.
+        loss = functional.cross_entropy(network.logits(network(ids)[answers]), targets[answers])
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad(set_to_none=True)
+        tokens += ids.numel()
+        if step % 100 == 0 or step == recipe.steps:
+            exact = exact_share(network, tokenizer, watched) if step % 500 == 0 or step == recipe.steps else None
+            report(Progress(step, recipe.steps, loss.item(), time.monotonic() - started, tokens, exact))
+    return Specialist(recipe, network, tokenizer, time.monotonic() - started)

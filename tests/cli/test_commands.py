@@ -1,0 +1,279 @@
+"""The commands as a user types them: what they print, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import run_weigh
+from weighbridge.cli.main import command_names, documentation
+
+
+def data_of(*arguments, code=0, **environment):
+    done = run_weigh(*arguments, "--json", **environment)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_help_lists_every_command_with_its_summary():
+    shown = run_weigh("--help").stdout
+
+    for name in command_names():
+        assert f"{name} " in shown
+        assert documentation(name).splitlines()[0] in shown
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_each_commands_help_holds_an_example(name):
+    done = run_weigh(name, "--help")
+
+    assert done.returncode == 0
+    assert f"example:\n  weigh {name}" in done.stdout
+
+
+def test_facts_as_json_keep_the_contract():
+    facts = data_of("facts", "arithmetic")
+
+    assert facts["architecture"] == "llama"
+    assert facts["source"]["kind"] == "gguf"
+    assert facts["parameters"]["total"] == facts["parameters"]["active"] > 1_000_000
+    assert facts["parameters"]["basis"] == "read"
+    assert facts["context_length"] == 512
+    assert [layer["kind"] for layer in facts["layers"]] == ["full"] * 4
+    assert set(facts["layers"][0]) == {"kind", "kv_bytes_per_token", "state_bytes", "window_tokens"}
+    assert facts["experts"] is None
+    assert facts["modalities"] == {"input": ["text"], "output": ["text"]}
+    assert facts["licence"] == "apache-2.0"
+    assert facts["quantization"] == "Q8_0"
+    assert 8.5 <= facts["bits_per_weight"] < 8.7
+
+
+def test_facts_read_well_on_80_columns():
+    shown = run_weigh("facts", "extract", COLUMNS="80").stdout
+
+    assert max(map(len, shown.splitlines())) <= 80
+    for word in ("parameters", "context", "licence", "where the bytes are", "Q8_0"):
+        assert word in shown
+
+
+def test_tensors_are_listed_with_size_and_place():
+    shown = run_weigh("facts", "arithmetic", "--tensors").stdout
+
+    assert re.search(r"^token_embd\.weight +Q8_0 +192 x 768 ", shown, re.MULTILINE)
+
+
+def test_fit_shows_the_sum_by_component():
+    plan = data_of("fit", "arithmetic")
+    memory = plan["memory"]
+
+    assert plan["verdict"] == "fits"
+    assert memory["total"] == sum(size for name, size in memory.items() if name != "total")
+    assert memory["weights"] > 1_000_000
+    assert plan["largest_context"] == 512
+    shown = run_weigh("fit", "arithmetic").stdout
+    assert "kv cache" in shown
+    assert "available" in shown
+
+
+def test_what_does_not_fit_is_refused_with_the_sum(tiny_gguf):
+    path = str(tiny_gguf(context=1 << 20, width=256, heads=16, kv_heads=16, layers=8))
+    plan = data_of("fit", path, "--context", "1048576", "--parallel", "64", code=1)
+    refused = run_weigh("up", path, "--context", "1048576", "--parallel", "64", "--port", "0")
+
+    assert plan["verdict"] == "no"
+    assert 0 < plan["largest_context"] < 1 << 20
+    assert refused.returncode == 1
+    assert re.search(r"weigh: tiny needs [\d.,]+ GiB at 1,048,576 tokens x 64 \(weights .* \+ cache .*\)", refused.stderr)
+    assert re.search(r"it fits at [\d,]+ tokens: --context \d+", refused.stderr)
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "promise"])
+@pytest.mark.parametrize("command", ["facts", "fit", "up"])
+def test_a_damaged_model_is_an_error_before_any_engine_starts(tiny_gguf, command, damage, tmp_path):
+    path = tiny_gguf()
+    raw = path.read_bytes()
+    path.write_bytes(
+        {
+            "empty": b"",
+            "text": b"hello",
+            "cut": raw[: len(raw) // 2],
+            "promise": raw[:8] + (1 << 60).to_bytes(8, "little") + raw[16:],
+        }[damage]
+    )
+    done = run_weigh(command, str(path), WEIGHBRIDGE_STATE_DIR=str(tmp_path))
+
+    assert done.returncode == 1
+    what, how = done.stderr.strip().splitlines()
+    assert what.startswith(f"weigh: {path}: ")
+    assert how.startswith("  ")
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_missing_file_is_one_line_what_and_one_line_how():
+    done = run_weigh("up", "nowhere.gguf")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "weigh: nowhere.gguf: there is no such file, and no bundled model of that name\n"
+        "  bundled are: arithmetic, extract\n"
+    )
+
+
+def test_once_answers_one_question_and_stops(tmp_path):
+    done = run_weigh("up", "--once", "What is 37 plus 58?", WEIGHBRIDGE_STATE_DIR=str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "95\n"
+    assert "arithmetic answers: auto: most like" in done.stderr
+
+
+def test_once_as_json_tells_model_reason_and_times():
+    said = data_of("up", "--once", "What is 37 plus 58?")
+
+    assert (said["answer"], said["model"]) == ("95", "arithmetic")
+    assert 0 < said["first_token_seconds"] < said["start_to_first_token_seconds"]
+
+
+def test_chat_asks_the_gateway_that_runs(bundled_gateway):
+    done = run_weigh("chat", "12 * 12", "--port", bundled_gateway.port())
+
+    assert done.stdout == "144\n"
+    assert "[arithmetic: auto: most like" in done.stderr
+
+
+def test_a_conversation_comes_from_standard_input(bundled_gateway):
+    done = subprocess.run(
+        [sys.executable, "-m", "weighbridge", "chat", "--port", bundled_gateway.port(), "--model", "arithmetic"],
+        input="3 + 4\nWhat is 20 minus 8?\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.split() == ["7", "12"]
+
+
+def test_a_conversation_at_a_terminal(bundled_gateway):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weighbridge", "chat", "--port", bundled_gateway.port()],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    shown = b""
+
+    def until(wanted):
+        nonlocal shown
+        end = time.monotonic() + 30
+        while wanted not in shown:
+            ready, _, _ = select.select([master], [], [], max(0, end - time.monotonic()))
+            assert ready, shown
+            shown += os.read(master, 4096)
+
+    until(b"> ")
+    os.write(master, b"What is 37 plus 58?\n")
+    until(b"95\r\n> ")
+    os.write(master, b"\x04")
+    assert process.wait(20) == 0
+    os.close(master)
+
+
+def test_chat_without_a_gateway_starts_one(tmp_path):
+    done = run_weigh("chat", "9 times 9", "--port", "9", WEIGHBRIDGE_STATE_DIR=str(tmp_path))
+
+    assert done.stdout == "81\n"
+    assert "no gateway at http://127.0.0.1:9" in done.stderr
+
+
+def test_ps_shows_planned_and_measured_memory(bundled_gateway):
+    data = data_of("ps", "--port", bundled_gateway.port())
+    shown = run_weigh("ps", "--port", bundled_gateway.port(), COLUMNS="100").stdout
+
+    assert [model["name"] for model in data["models"]] == ["arithmetic", "extract"]
+    for model in data["models"]:
+        assert model["state"] == "ready"
+        assert 10 << 20 < model["memory_measured_bytes"] <= model["memory_planned_bytes"]
+    assert "planned" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_no_gateway_is_one_line_what_and_one_line_how():
+    done = run_weigh("ps", "--port", "9")
+
+    assert done.returncode == 1
+    what, how = done.stderr.strip().splitlines()
+    assert what.startswith("weigh: no gateway answers at http://127.0.0.1:9")
+    assert how == "  start one with: weigh up"
+
+
+def test_a_gateway_in_the_background_serves_and_is_stopped(tmp_path):
+    port = _free_port()
+    state = {"WEIGHBRIDGE_STATE_DIR": str(tmp_path)}
+    done = run_weigh("up", "fake", "--detach", "--port", port, **state)
+    try:
+        assert done.returncode == 0, done.stderr
+        assert "serving in the background" in done.stderr
+        assert data_of("ps", "--port", port)["models"][0]["state"] == "ready"
+        again = run_weigh("up", "--detach", "--port", port, **state)
+        assert (again.returncode, "serves already" in again.stderr) == (0, True)
+    finally:
+        stopped = run_weigh("stop", "--port", port)
+    assert stopped.returncode == 0
+    assert run_weigh("ps", "--port", port).returncode == 1
+
+
+def test_what_fails_in_the_background_is_told_in_front(tmp_path):
+    done = run_weigh(
+        "up", "fake:fail_start=no such device", "--detach", "--port", _free_port(), WEIGHBRIDGE_STATE_DIR=str(tmp_path)
+    )
+
+    assert done.returncode == 1
+    assert "no such device" in done.stderr
+
+
+def _free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["facts"], "the following arguments are required: FILE"),
+        (["fit", "arithmetic", "--context", "-3"], "-3 is not between 1 and"),
+        (["up", "--once", "x", "--port", "99999"], "port is 99,999, expected 0 to 65,535"),
+        (["up", "fake:speed=3"], "fake has no option 'speed'"),
+        (["up", "a=fake", "a=fake"], "the name 'a' is taken already"),
+        (["up", "auto=fake"], "the name 'auto' is taken already"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_1_with_a_hint(arguments, what):
+    done = run_weigh(*arguments)
+
+    assert done.returncode == 1
+    assert what in done.stderr
+    assert len(done.stderr.strip().splitlines()) >= 2
+
+
+def test_a_closed_pipe_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m weighbridge facts arithmetic --tensors | head -1", shell=True, capture_output=True, check=False
+    )
+
+    assert done.stderr == b""

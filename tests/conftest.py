@@ -1,0 +1,149 @@
+"""Fixtures: small model files, and gateways that run as the user would run them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+import psutil
+import pytest
+
+from tests.gguf_files import write_model
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def tiny_gguf(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small model; keyword arguments as for `write_model`."""
+
+    def write(**shape: Any) -> Path:
+        return write_model(tmp_path / f"{shape.get('name', 'tiny')}.gguf", **shape)
+
+    return write
+
+
+def run_weigh(*arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`weigh` as a process of its own, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "weighbridge", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@dataclass
+class RunningGateway:
+    """`weigh up` as a process of its own."""
+
+    process: subprocess.Popen[str]
+    url: str
+    ready_seconds: float
+
+    def client(self, **options: Any) -> openai.OpenAI:
+        """The official client."""
+        settings: dict[str, Any] = {"base_url": f"{self.url}/v1", "api_key": "none", "max_retries": 0, "timeout": 30}
+        return openai.OpenAI(**(settings | options))
+
+    def port(self) -> str:
+        return self.url.rsplit(":", 1)[1]
+
+    def ps(self, **environment: str) -> dict[str, dict[str, Any]]:
+        """What `weigh ps --json` says, by model."""
+        done = run_weigh("ps", "--json", "--port", self.port(), **environment)
+        assert done.returncode == 0, done.stderr
+        return {model["name"]: model for model in json.loads(done.stdout)["models"]}
+
+    def wait_for(self, model: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 10) -> dict[str, Any]:
+        """Wait until `weigh ps` shows it."""
+        until = time.monotonic() + seconds
+        while True:
+            found = self.ps()[model]
+            if condition(found):
+                return found
+            assert time.monotonic() < until, f"not seen within {seconds} s: {found}"
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@contextlib.contextmanager
+def run_gateway(state: Path, *models: str, flags: tuple[str, ...] = (), **environment: str) -> Iterator[RunningGateway]:
+    """A gateway on a free port; at the end nothing of it may be left."""
+    log = (state / "stderr.txt").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weighbridge", "up", *models, "--port", "0", "--json", *flags],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env={**os.environ, "WEIGHBRIDGE_STATE_DIR": str(state), **environment},
+    )
+    assert process.stdout is not None
+    children: list[psutil.Process] = []
+    try:
+        ready, _, _ = select.select([process.stdout], [], [], 60)
+        answer = ""
+        while ready and (line := process.stdout.readline()):
+            answer += line
+            if line.startswith("}"):
+                break
+        assert answer, (state / "stderr.txt").read_text()
+        said = json.loads(answer)
+        children = psutil.Process(process.pid).children(recursive=True)
+        yield RunningGateway(process, said["url"], said["ready_seconds"])
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else children
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            pytest.fail("the gateway did not end within 20 s of SIGTERM")
+        process.stdout.close()
+        log.close()
+        gone, alive = psutil.wait_procs(children, timeout=5)
+        assert not alive, f"left behind: {alive}"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+    """Starts gateways; all end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*models: str, flags: tuple[str, ...] = (), **environment: str) -> RunningGateway:
+            return stack.enter_context(run_gateway(tmp_path, *models, flags=flags, **environment))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def bundled_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """One gateway with the bundled specialists, for all tests that only ask."""
+    with run_gateway(tmp_path_factory.mktemp("bundled")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fake_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """One gateway with a fake engine, for tests that need no model."""
+    with run_gateway(tmp_path_factory.mktemp("fake"), "fake") as running:
+        yield running

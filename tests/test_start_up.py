@@ -1,0 +1,36 @@
+"""Start-up is quick: what a command does not need is not imported."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"aiohttp", "starlette", "uvicorn", "xllamacpp", "torch", "numpy", "gguf", "prometheus_client", "asyncio"}
+
+
+def imported_by(*arguments: str) -> tuple[set[str], float]:
+    """The top-level modules that a command imports, and the milliseconds that all imports took."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "weighbridge", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    rows = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", done.stderr, re.MULTILINE)
+    return {name.split(".")[0] for _, name in rows}, sum(int(own) for own, _ in rows) / 1000
+
+
+def test_help_imports_nothing_heavy():
+    modules, _ = imported_by("--help")
+
+    assert not modules & (HEAVY | {"psutil", "pynvml"})
+
+
+@pytest.mark.parametrize("command", ["facts", "fit"])
+def test_reading_a_file_imports_no_server(command, tiny_gguf):
+    modules, _ = imported_by(command, str(tiny_gguf()))
+
+    assert not modules & HEAVY
