@@ -28,6 +28,7 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
             "context_tokens": model.plan.context_tokens,
             "parallel": model.plan.workload.parallel,
             "threads": model.plan.threads,
+            "embeddings": model.plan.embeddings,
         },
         surroundings.sockets / f"{model.name}.sock",
         surroundings.logs / f"{model.name}.log",

@@ -20,6 +20,8 @@ OVERHEAD_BYTES = 40 << 20
 _CELLS_STEP = 256
 # Measured on two cores with a 2 MB model: 1 thread 8,000 tokens/s, 2 threads 1,000 to 2,300.
 _SMALL_BYTES = 32 << 20
+# 16 MiB of scores at 4 bytes each.
+_CHEAP_SCORES = 4 << 20
 # Below this share of the available memory a plan fits; between it and all of it, it is tight.
 _COMFORTABLE = 0.9
 # Types that the processor back-end repacks into a second copy with AVX2 or NEON (ggml-cpu/repack.cpp).
@@ -83,6 +85,8 @@ class Plan:
     context_tokens: int
     """The context of each sequence."""
     threads: int
+    embeddings: bool
+    """Whether the engine also gives embeddings, which makes every token of a prompt an output."""
     memory: MemoryNeed
     available_bytes: int
     verdict: Verdict
@@ -154,6 +158,19 @@ def _repack(facts: ModelFacts, machine: Machine) -> int:
     )
 
 
+def _gives_embeddings(facts: ModelFacts, workload: Workload) -> bool:
+    """Embedding models do, and models with so few tokens that scores for a whole step of a prompt cost next to nothing."""
+    return "embedding" in facts.modalities.output or workload.ubatch_tokens * facts.vocabulary_size <= _CHEAP_SCORES
+
+
+def _output(facts: ModelFacts, workload: Workload) -> int:
+    """Rows of scores in 32-bit floats (llama-context.cpp, output_reserve): one a sequence, or one for each token of a
+    step, with its embedding, where embeddings are given."""
+    if _gives_embeddings(facts, workload):
+        return 4 * (facts.vocabulary_size + facts.embedding_length) * workload.ubatch_tokens
+    return 4 * facts.vocabulary_size * workload.parallel
+
+
 def _need(facts: ModelFacts, machine: Machine, context_tokens: int, workload: Workload) -> MemoryNeed:
     return MemoryNeed(
         weights=facts.weights_bytes,
@@ -161,8 +178,7 @@ def _need(facts: ModelFacts, machine: Machine, context_tokens: int, workload: Wo
         kv_cache=_kv_cache(facts, context_tokens, workload),
         recurrent_state=workload.parallel * sum(layer.state_bytes for layer in facts.layers),
         compute=_compute(facts, context_tokens, workload),
-        # One row of scores a sequence (llama-context.cpp, n_outputs_max), 32-bit floats.
-        output=4 * facts.vocabulary_size * workload.parallel,
+        output=_output(facts, workload),
         overhead=OVERHEAD_BYTES,
     )
 
@@ -205,6 +221,7 @@ def make_plan(facts: ModelFacts, machine: Machine, workload: Workload, *, reserv
         workload=replace(workload, context_tokens=context),
         context_tokens=context,
         threads=_threads(facts, machine),
+        embeddings=_gives_embeddings(facts, workload),
         memory=need,
         available_bytes=available,
         verdict=verdict,

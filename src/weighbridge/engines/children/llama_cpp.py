@@ -23,7 +23,7 @@ def main() -> None:
     settings.ui = False
     settings.cors_origins = "http://localhost"
     settings.endpoint_metrics = True
-    settings.embedding = True
+    settings.embedding = arguments["embeddings"]
     # The plan decides: llama.cpp's own fit looks at the machine's total memory, and its cache of prompts in main memory
     # would take 8 GiB that no plan knows of.
     settings.fit_params = False
