@@ -54,10 +54,10 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/first_answer.py
 
 soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak
-	@$(BIN)/python -m pytest -m soak --timeout 900 tests/soak
+	@$(BIN)/python -m pytest -m soak --timeout 1800 tests/soak
 
 fuzz: $(VENV)/.dev  ## ten minutes of damaged model files
-	@$(BIN)/python -m pytest --timeout 900 tests/fuzz
+	@$(BIN)/python -m pytest -m fuzz --timeout 1800 tests/fuzz
 
 lock:  ## write requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --group build --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -120,7 +120,7 @@ def run_gateway(state: Path, *models: str, flags: tuple[str, ...] = (), **enviro
             pytest.fail("the gateway did not end within 20 s of SIGTERM")
         process.stdout.close()
         log.close()
-        gone, alive = psutil.wait_procs(children, timeout=5)
+        _gone, alive = psutil.wait_procs(children, timeout=5)
         assert not alive, f"left behind: {alive}"
 
 

@@ -1,4 +1,4 @@
-"""GGUF files for tests: small, real, and loadable by the engine; and headers written by hand where they must be wrong."""
+"""GGUF files for tests: small, real, and loadable by the engine; headers by hand where they must be wrong."""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path):
     path = tmp_path / "w.toml"
     path.write_text('port = 1\nparallel = 2\nhost = "127.0.0.2"\n')
     chosen = settings.load(
-        {"port": 3, "threads": None}, config=str(path), environment={"WEIGHBRIDGE_PORT": "2", "WEIGHBRIDGE_PARALLEL": "9"}
+        {"port": 3, "threads": None},
+        config=str(path),
+        environment={"WEIGHBRIDGE_PORT": "2", "WEIGHBRIDGE_PARALLEL": "9"},
     )
 
     assert (chosen.port, chosen.parallel, chosen.host, chosen.threads) == (3, 9, "127.0.0.2", 0)

@@ -1,14 +1,14 @@
 """The tree of errors: each says what happened and with which values, and its hint says how to mend it.
 
-    WeighbridgeError
-    ├── BadSetting          a setting that does not exist or cannot be
-    ├── BadModelFile        a model file that is damaged, foreign or not there
-    ├── DoesNotFit          a model that this machine cannot hold
-    ├── UnknownModel        a name that nothing served here bears
-    ├── EngineFailed        an engine that did not start, or ended
-    ├── GatewayUnreachable  nothing answers where the gateway should be
-    ├── AddressInUse        another program listens where the gateway should
-    └── TrainingFailed      a specialist that could not be trained
+WeighbridgeError
+├── BadSetting          a setting that does not exist or cannot be
+├── BadModelFile        a model file that is damaged, foreign or not there
+├── DoesNotFit          a model that this machine cannot hold
+├── UnknownModel        a name that nothing served here bears
+├── EngineFailed        an engine that did not start, or ended
+├── GatewayUnreachable  nothing answers where the gateway should be
+├── AddressInUse        another program listens where the gateway should
+└── TrainingFailed      a specialist that could not be trained
 """
 
 from __future__ import annotations

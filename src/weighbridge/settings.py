@@ -7,7 +7,7 @@ import difflib
 import ipaddress
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ PREFIX = "WEIGHBRIDGE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 
 
-def _setting(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+def _setting(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"help": meaning})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Settings:
     api_key: str = _setting("", "key that clients must send as a bearer token; empty: none is asked for")
     context_tokens: int = _setting(0, "context of each request in tokens; 0: the model's own, at most 8192")
     parallel: int = _setting(2, "requests that one model answers at once")
-    threads: int = _setting(0, "threads a model computes with; 0: the cores shared out among the models")
+    threads: int = _setting(0, "threads a model computes with; 0: one a core, and a single one for a small model")
     max_body_bytes: int = _setting(32 << 20, "largest request body, e.g. 32MiB")
     start_timeout_seconds: float = _setting(300.0, "how long an engine may take to load its model")
     read_timeout_seconds: float = _setting(600.0, "how long an engine may be silent in the middle of an answer")
@@ -55,7 +55,7 @@ class Settings:
         return Path(base) / "weighbridge"
 
 
-_KINDS = {setting.name: type(setting.default) for setting in fields(Settings)}
+_KINDS: dict[str, Callable[[Any], object]] = {setting.name: type(setting.default) for setting in fields(Settings)}
 
 
 def _convert(name: str, value: object, origin: str) -> object:
@@ -67,9 +67,9 @@ def _convert(name: str, value: object, origin: str) -> object:
             return parse_bytes(value)
         if kind is str and not isinstance(value, str):
             raise ValueError(value)
-        return kind(value)  # type: ignore[call-arg]
+        return kind(value)
     except (TypeError, ValueError) as error:
-        wanted = {int: "a whole number", float: "a number", str: "text"}[kind]
+        wanted = "a whole number" if kind is int else "a number" if kind is float else "text"
         raise BadSetting(
             f"{origin}: {name} is {value!r}, expected {wanted}", hint=f"the default is {_default(name)!r}"
         ) from error
@@ -95,7 +95,7 @@ def _from_file(path: Path, *, required: bool) -> dict[str, object]:
             raise BadSetting(f"{path}: there is no such settings file", hint="check --config") from None
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadSetting(f"{path}: {error}", hint='write one setting a line, like: port = 8642') from error
+        raise BadSetting(f"{path}: {error}", hint="write one setting a line, like: port = 8642") from error
     return {_known(name, str(path)): _convert(name, value, str(path)) for name, value in table.items()}
 
 

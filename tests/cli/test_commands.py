@@ -24,11 +24,12 @@ def data_of(*arguments, code=0, **environment):
 
 
 def test_help_lists_every_command_with_its_summary():
-    shown = run_weigh("--help").stdout
+    shown = run_weigh("--help", COLUMNS="80").stdout
 
     for name in command_names():
         assert f"{name} " in shown
-        assert documentation(name).splitlines()[0] in shown
+        assert documentation(name).splitlines()[0] in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("name", command_names())
@@ -91,7 +92,9 @@ def test_what_does_not_fit_is_refused_with_the_sum(tiny_gguf):
     assert plan["verdict"] == "no"
     assert 0 < plan["largest_context"] < 1 << 20
     assert refused.returncode == 1
-    assert re.search(r"weigh: tiny needs [\d.,]+ GiB at 1,048,576 tokens x 64 \(weights .* \+ cache .*\)", refused.stderr)
+    assert re.search(
+        r"weigh: tiny needs [\d.,]+ GiB at 1,048,576 tokens x 64 \(weights .* \+ cache .*\)", refused.stderr
+    )
     assert re.search(r"it fits at [\d,]+ tokens: --context \d+", refused.stderr)
 
 
@@ -273,7 +276,10 @@ def test_a_wrong_command_line_is_exit_code_1_with_a_hint(arguments, what):
 
 def test_a_closed_pipe_is_no_error():
     done = subprocess.run(
-        f"{sys.executable} -m weighbridge facts arithmetic --tensors | head -1", shell=True, capture_output=True, check=False
+        f"{sys.executable} -m weighbridge facts arithmetic --tensors | head -1",
+        shell=True,
+        capture_output=True,
+        check=False,
     )
 
     assert done.stderr == b""

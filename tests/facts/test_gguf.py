@@ -30,7 +30,9 @@ def test_parameters_are_the_sum_of_tensor_shapes(tiny_gguf):
 def test_tensor_places_are_those_of_the_gguf_package(tiny_gguf):
     path = tiny_gguf()
     ours = {tensor.name: (tensor.offset, tensor.bytes, tensor.shape) for tensor in facts.read(path).tensors}
-    theirs = {t.name: (int(t.data_offset), int(t.n_bytes), tuple(map(int, t.shape))) for t in gguf.GGUFReader(path).tensors}
+    theirs = {
+        t.name: (int(t.data_offset), int(t.n_bytes), tuple(map(int, t.shape))) for t in gguf.GGUFReader(path).tensors
+    }
 
     assert ours == theirs
 
@@ -86,9 +88,7 @@ def test_a_latent_cache_is_rank_plus_rotary_part(tiny_gguf):
 
 
 def test_a_layer_without_kv_heads_keeps_a_fixed_state(tiny_gguf):
-    path = tiny_gguf(
-        metadata={"llama.ssm.inner_size": 128, "llama.ssm.state_size": 16, "llama.ssm.conv_kernel": 4}
-    )
+    path = tiny_gguf(metadata={"llama.ssm.inner_size": 128, "llama.ssm.state_size": 16, "llama.ssm.conv_kernel": 4})
     found = facts.read(_with_kv_heads(path, [0, 2]))
 
     assert [layer.kind for layer in found.layers] == ["recurrent", "full"]

@@ -70,7 +70,9 @@ def test_what_others_have_been_promised_counts_as_gone(model):
 def test_a_refusal_shows_the_sum_and_a_way_out(model):
     plan = fit.make_plan(model, a_machine(100 << 20), Workload(65536))
 
-    with pytest.raises(DoesNotFit, match=r"tiny needs [\d.]+ MiB at 65,536 tokens x 2 \(weights .* \+ cache .*\)") as caught:
+    with pytest.raises(
+        DoesNotFit, match=r"tiny needs [\d.]+ MiB at 65,536 tokens x 2 \(weights .* \+ cache .*\)"
+    ) as caught:
         plan.ensure_fits()
     assert caught.value.hint.startswith("it fits at ")
 

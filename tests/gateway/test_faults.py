@@ -117,9 +117,7 @@ def test_an_engine_that_never_gets_ready_is_named(tmp_path):
 
 
 def test_a_failed_start_quotes_the_engine(tmp_path):
-    done = run_weigh(
-        "up", "fake:fail_start=no such device", "--port", "0", WEIGHBRIDGE_STATE_DIR=str(tmp_path)
-    )
+    done = run_weigh("up", "fake:fail_start=no such device", "--port", "0", WEIGHBRIDGE_STATE_DIR=str(tmp_path))
 
     assert done.returncode == 1
     assert "fake: error: no such device" in done.stderr
@@ -138,7 +136,10 @@ def test_an_error_of_the_engine_passes_with_its_status(gateway):
     [
         (b"", "the body is not JSON"),
         (b"{", "the body is not JSON: Expecting property name"),
-        (b'{"model": "fake", "messages": [{"role": "user", "content": "\xff"}]}', "the body is not UTF-8: byte 60 is 0xff"),
+        (
+            b'{"model": "fake", "messages": [{"role": "user", "content": "\xff"}]}',
+            "the body is not UTF-8: byte 60 is 0xff",
+        ),
         (b"[1]", "the body is a JSON list, expected an object"),
         (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"model": 7, "messages": []}', "model is 7, expected a name"),

@@ -1,4 +1,4 @@
-"""The scheduler through thousands of random event orders: no request is lost or answered twice, no model started twice."""
+"""The scheduler through thousands of random event orders: no request is lost or answered twice."""
 
 from __future__ import annotations
 

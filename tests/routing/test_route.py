@@ -52,7 +52,8 @@ def test_unseen_forms_go_to_their_own_lane(lane):
 
 
 @pytest.mark.parametrize(
-    "prompt", ["Tell me a joke.", "Write a poem about the sea.", "Why is the sky blue?", "Hello", "", "🙂", "Explain recursion."]
+    "prompt",
+    ["Tell me a joke.", "Write a poem about the sea.", "Why is the sky blue?", "Hello", "", "🙂", "Explain recursion."],
 )
 def test_what_no_card_speaks_of_goes_to_the_model_without_a_lane(prompt):
     chosen = route(asking(prompt), (*SPECIALISTS, GENERALIST))

@@ -8,6 +8,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
@@ -16,6 +17,7 @@ from weighbridge import __version__
 from weighbridge.errors import EngineFailed, WeighbridgeError
 
 from . import commands
+from .output import width
 
 DONE, YOURS_TO_MEND, OUR_FAULT, INTERRUPTED = 0, 1, 2, 130
 
@@ -47,16 +49,32 @@ def documentation(name: str) -> str:
     return ast.get_docstring(ast.parse(source)) or ""
 
 
+def _wrapped(text: str) -> str:
+    """A docstring in the terminal's width; an example stays as it is."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        part if part.startswith("example:") else textwrap.fill(" ".join(part.split()), width() - 2)
+        for part in paragraphs
+    )
+
+
 def _overview() -> str:
-    lines = [f"  {name:<8} {documentation(name).splitlines()[0]}" for name in command_names()]
+    lines = [
+        textwrap.fill(
+            documentation(name).splitlines()[0], width() - 2, initial_indent=f"  {name:<8} ", subsequent_indent=" " * 11
+        )
+        for name in command_names()
+    ]
     return "\n".join(["commands:", *lines, "", 'example:\n  weigh up --once "What is 37 plus 58?"'])
 
 
 def parser_of(name: str) -> tuple[argparse.ArgumentParser, Command]:
     """A command's parser, and the command."""
-    command = cast(Command, importlib.import_module(f"{commands.__name__}.{name}"))
+    command = cast("Command", importlib.import_module(f"{commands.__name__}.{name}"))
     parser = _Parser(
-        prog=f"weigh {name}", description=documentation(name), formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"weigh {name}",
+        description=_wrapped(documentation(name)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
     return parser, command

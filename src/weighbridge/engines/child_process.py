@@ -1,7 +1,7 @@
 """A child process that serves one model on a Unix socket: started, watched, quoted when it fails, and ended.
 
-The child says `{"ready": true}` or `{"error": "..."}` as one line on file descriptor 3; its log is its standard error; it
-ends when its standard input closes, and by the kernel when we die.
+The child says `{"ready": true}` or `{"error": "..."}` as one line on file descriptor 3; its log is its standard error;
+it ends when its standard input closes, and by the kernel when we die.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class ChildProcess:
         """Standard error to the log file and to the tail that is quoted; a line of any length is taken."""
         assert self._process.stderr is not None
         with self._log_path.open("ab") as log:
-            os.chmod(self._log_path, 0o600)
+            self._log_path.chmod(0o600)
             rest = b""
             while chunk := await self._process.stderr.read(65536):
                 log.write(chunk)

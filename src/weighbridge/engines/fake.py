@@ -1,4 +1,4 @@
-"""A shipped engine that computes nothing: a real process with adjustable load time, speed and failures, for tests and demos."""
+"""A shipped engine that computes nothing: a real process with adjustable load time, speed and failures."""
 
 from __future__ import annotations
 

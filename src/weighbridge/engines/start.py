@@ -17,7 +17,7 @@ from .model import Model
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where engines keep their sockets (a folder that only its owner may open) and logs, and how long a start may take."""
+    """Where engines keep their sockets (a folder only its owner may open) and logs, and how long a start may take."""
 
     sockets: Path
     logs: Path
@@ -44,7 +44,7 @@ def _find(name: str) -> EngineModule | None:
     if importlib.util.find_spec(full_name) is None:
         return None
     module = importlib.import_module(full_name)
-    return cast(EngineModule, module) if getattr(module, "IS_ENGINE", False) else None
+    return cast("EngineModule", module) if getattr(module, "IS_ENGINE", False) else None
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:

@@ -1,4 +1,4 @@
-"""A reader of GGUF headers. The file is a stranger: each count, length and offset is held against what the file can hold.
+"""A reader of GGUF headers. The file is a stranger: each count and length is held against what it can hold.
 
 Format: ggml's docs/gguf.md. Only the header is looked at, never the weights behind it.
 """
@@ -267,7 +267,9 @@ def _read_header(cursor: _Cursor) -> Header:
         cursor.order = ">"
         version = int.from_bytes(version.to_bytes(4, "little"), "big")
     if version not in (2, 3):
-        raise cursor.wrong(f"GGUF version {version}, expected 2 or 3", hint="convert the model again with a current tool")
+        raise cursor.wrong(
+            f"GGUF version {version}, expected 2 or 3", hint="convert the model again with a current tool"
+        )
     tensor_count = cursor.count("Q", "the number of tensors")
     entry_count = cursor.count("Q", "the number of metadata entries")
     for count, least, what in (
@@ -275,7 +277,9 @@ def _read_header(cursor: _Cursor) -> Header:
         (entry_count, _LEAST_ENTRY_BYTES, "metadata entries"),
     ):
         if count * least > cursor.left:
-            raise cursor.wrong(f"promises {count:,} {what}, and {cursor.left:,} bytes can hold {cursor.left // least:,}")
+            raise cursor.wrong(
+                f"promises {count:,} {what}, and {cursor.left:,} bytes can hold {cursor.left // least:,}"
+            )
     metadata = _metadata(cursor, entry_count)
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 8 <= alignment <= 1 << 20 or alignment & (alignment - 1):
@@ -289,6 +293,4 @@ def _read_header(cursor: _Cursor) -> Header:
         seen.add(tensor.name)
         tensors.append(tensor)
     bytes_read = cursor.place
-    return Header(
-        cursor.path, version, metadata, _placed(cursor, tensors, alignment), bytes_read, cursor.file_bytes
-    )
+    return Header(cursor.path, version, metadata, _placed(cursor, tensors, alignment), bytes_read, cursor.file_bytes)

@@ -21,7 +21,11 @@ class Keys:
 
     def named(self, key: str) -> str:
         """The key as it stands in the file."""
-        return key if key.startswith(("general.", "tokenizer.", "split.", "weighbridge.")) else f"{self.architecture}.{key}"
+        return (
+            key
+            if key.startswith(("general.", "tokenizer.", "split.", "weighbridge."))
+            else f"{self.architecture}.{key}"
+        )
 
     def wrong(self, key: str, found: object, expected: str) -> BadModelFile:
         """The error that names file, key, what was found and what was expected."""

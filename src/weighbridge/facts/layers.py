@@ -38,7 +38,7 @@ def _windows(keys: Keys, count: int, notes: list[str]) -> tuple[int | None, ...]
 
 
 def read_layers(keys: Keys, notes: list[str]) -> tuple[Layer, ...]:
-    """What each layer keeps, as llama.cpp keeps it (llama-kv-cache.cpp, llama-memory-recurrent.cpp), at 16 bits a value.
+    """What each layer keeps, as llama.cpp keeps it (llama-kv-cache.cpp, llama-memory-recurrent.cpp), 16 bits a value.
 
     Full attention keeps kv_heads x (key_length + value_length) values a token, e.g. 8 x (128 + 128) x 2 = 4096 bytes.
     """

@@ -143,7 +143,9 @@ def _facts(headers: list[Header], keys: Keys, tensors: tuple[Tensor, ...]) -> Mo
         tokenizer=keys.text("tokenizer.ggml.model"),
         chat=_chat(keys.text("tokenizer.chat_template")),
         licence=keys.text("general.license"),
-        card=Card(keys.text("general.description"), keys.texts("general.tags"), keys.texts("weighbridge.card.examples")),
+        card=Card(
+            keys.text("general.description"), keys.texts("general.tags"), keys.texts("weighbridge.card.examples")
+        ),
         tensors=tensors,
         notes=tuple(notes),
     )

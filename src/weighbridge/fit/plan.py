@@ -1,7 +1,7 @@
 """`make_plan(facts, machine, workload)`: the sum of what llama.cpp allocates, held against what the machine has.
 
-All plans are for llama.cpp on the processor, the one engine that the package embeds, with flash attention (its default),
-16-bit keys and values, and mapped weights.
+All plans are for llama.cpp on the processor, the one engine that the package embeds, with flash attention (its
+default), 16-bit keys and values, and mapped weights.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def _compute(facts: ModelFacts, context_tokens: int, workload: Workload) -> int:
 def _repack(facts: ModelFacts, machine: Machine) -> int:
     """The processor back-end's second copy of matrices whose type it can interleave (ggml-cpu/repack.cpp)."""
     sets = machine.processor.instruction_sets
-    types = _REPACKED if {"MATMUL_INT8", "DOTPROD"} & set(sets) else _REPACKED_ON_AVX2 if "AVX2" in sets else frozenset()
+    types = (
+        _REPACKED if {"MATMUL_INT8", "DOTPROD"} & set(sets) else _REPACKED_ON_AVX2 if "AVX2" in sets else frozenset()
+    )
     tied = not any(tensor.name == "output.weight" for tensor in facts.tensors)
     return sum(
         tensor.bytes
@@ -159,7 +161,7 @@ def _repack(facts: ModelFacts, machine: Machine) -> int:
 
 
 def _gives_embeddings(facts: ModelFacts, workload: Workload) -> bool:
-    """Embedding models do, and models with so few tokens that scores for a whole step of a prompt cost next to nothing."""
+    """Embedding models do, and models with so few tokens that scores for a whole step of a prompt cost little."""
     return "embedding" in facts.modalities.output or workload.ubatch_tokens * facts.vocabulary_size <= _CHEAP_SCORES
 
 

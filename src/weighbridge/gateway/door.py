@@ -121,7 +121,9 @@ class Door:
 
     def _too_large(self, size: int) -> ApiError:
         return ApiError(
-            413, f"the body has {size:,} bytes or more, at most {self.max_body_bytes:,} are taken", code="body_too_large"
+            413,
+            f"the body has {size:,} bytes or more, at most {self.max_body_bytes:,} are taken",
+            code="body_too_large",
         )
 
     async def _answer_unless_left(self, request: Request, chosen: Route, answer: Answer, receive: Receive) -> None:
@@ -160,7 +162,9 @@ class Door:
                     await self._pass_error(reply, answer, named)
                     return
                 kind = reply.headers.get("content-type", "application/json")
-                length = [("content-length", reply.headers["content-length"])] if "content-length" in reply.headers else []
+                length = (
+                    [("content-length", reply.headers["content-length"])] if "content-length" in reply.headers else []
+                )
                 await answer.begin(reply.status, [("content-type", kind), *length, *named])
                 async for chunk in reply.content.iter_any():
                     if not tail.size:
@@ -175,9 +179,7 @@ class Door:
             for token_kind, count in usage_of(tail.tail).items():
                 self.metrics.tokens.labels(chosen.model, token_kind).inc(count)
 
-    async def _pass_error(
-        self, reply: aiohttp.ClientResponse, answer: Answer, named: list[tuple[str, str]]
-    ) -> None:
+    async def _pass_error(self, reply: aiohttp.ClientResponse, answer: Answer, named: list[tuple[str, str]]) -> None:
         raw = await reply.content.read(_MOST_ERROR_BYTES)
         kept = [(name, reply.headers[name]) for name in ("retry-after",) if name in reply.headers]
         error = from_engine(reply.status, raw)
@@ -195,7 +197,8 @@ class Door:
         silent = isinstance(cause, TimeoutError)
         error = ApiError(
             504 if silent else 502,
-            f"the engine of {chosen.model} " + ("has been silent for too long" if silent else "ended while it answered"),
+            f"the engine of {chosen.model} "
+            + ("has been silent for too long" if silent else "ended while it answered"),
             kind="server_error",
             code="engine_timeout" if silent else "engine_died",
             source="engine",

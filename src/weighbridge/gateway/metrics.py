@@ -29,10 +29,16 @@ class Metrics:
         self.cancelled = Counter(
             "weighbridge_cancelled", "Requests whose client left before the end.", ("model",), registry=self.registry
         )
-        self.routed = Counter("weighbridge_routed", "Requests by how they were routed.", ("model", "by"), registry=self.registry)
+        self.routed = Counter(
+            "weighbridge_routed", "Requests by how they were routed.", ("model", "by"), registry=self.registry
+        )
         self.in_flight = Gauge("weighbridge_requests_in_flight", "Requests being answered.", registry=self.registry)
-        self.restarts = Gauge("weighbridge_engine_restarts", "Ends of engines by themselves.", ("model",), registry=self.registry)
-        self.ready = Gauge("weighbridge_engine_ready", "1 while the engine can answer.", ("model",), registry=self.registry)
+        self.restarts = Gauge(
+            "weighbridge_engine_restarts", "Ends of engines by themselves.", ("model",), registry=self.registry
+        )
+        self.ready = Gauge(
+            "weighbridge_engine_ready", "1 while the engine can answer.", ("model",), registry=self.registry
+        )
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""What happens to models, decided: a state and an event give a new state and actions. No clock, socket or process here."""
+"""What happens to models, decided: a state and an event give a new state and actions. No clock or process here."""
 
 from __future__ import annotations
 
@@ -157,9 +157,7 @@ def decide(state: State, event: Event, now: float) -> tuple[State, tuple[Action,
         case Started():
             if known.phase is not Phase.STARTING:
                 return state, (Stop(event.model),)
-            model = replace(
-                known, phase=Phase.READY, waiting=(), serving=known.serving | set(known.waiting), cause=""
-            )
+            model = replace(known, phase=Phase.READY, waiting=(), serving=known.serving | set(known.waiting), cause="")
             actions = tuple(Serve(ticket) for ticket in known.waiting)
         case Ended(cause=cause):
             model, actions = _ended(event.model, known, cause, now, is_closing=state.is_closing)

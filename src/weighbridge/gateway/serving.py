@@ -130,7 +130,7 @@ def _whole(text: str | None) -> int | None:
 
 
 def _memory_bytes(pid: int) -> int | None:
-    """Proportional set size where the kernel tells it (mapped weights that others share count in part), else resident."""
+    """Proportional set size where the kernel tells it (weights that others map too count in part), else resident."""
     try:
         memory = psutil.Process(pid).memory_full_info()
     except (psutil.Error, OSError):

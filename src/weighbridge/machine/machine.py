@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The processor: its name, cores that compute on their own, threads that we may use, instruction sets by ggml's names."""
+    """The processor: name, cores that compute on their own, threads we may use, instruction sets by ggml's names."""
 
     model: str | None
     physical_cores: int | None

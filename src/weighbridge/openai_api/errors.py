@@ -50,7 +50,7 @@ class ApiError(Exception):
 def from_engine(status: int, raw: bytes) -> ApiError | None:
     """An engine's error put into OpenAI's words; None where it speaks them already and may pass unchanged.
 
-    llama.cpp answers {"error": {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 700, "n_ctx": 512}}.
+    llama.cpp says {"error": {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 700, "n_ctx": 512}}.
     """
     try:
         error = json.loads(raw)["error"]

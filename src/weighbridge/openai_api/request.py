@@ -27,11 +27,8 @@ def _text(content: object) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "\n".join(
-            part["text"] if isinstance(part, dict) and isinstance(part.get("text"), str) else part
-            for part in content
-            if isinstance(part, str) or (isinstance(part, dict) and isinstance(part.get("text"), str))
-        )
+        texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        return "\n".join(text for text in texts if isinstance(text, str))
     return ""
 
 
@@ -51,7 +48,9 @@ def parse_request(path: str, body: bytes) -> Request:
     except UnicodeDecodeError as error:
         raise ApiError(400, f"the body is not UTF-8: byte {error.start} is {body[error.start]:#04x}") from error
     except json.JSONDecodeError as error:
-        raise ApiError(400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+        raise ApiError(
+            400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
     except (RecursionError, ValueError) as error:
         raise ApiError(400, "the body's JSON is nested too deeply or holds a number that is too long") from error
     if not isinstance(fields, dict):

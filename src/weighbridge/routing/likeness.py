@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -12,17 +13,17 @@ Vector = Mapping[str, float]
 
 
 def features(text: str) -> Counter[str]:
-    """Words, the beginnings of words, signs, `#` for any number, and neighbouring pairs; at most 400 pieces are looked at."""
+    """Words, the beginnings of words, signs, `#` for any number, and neighbouring pairs, of the first 400 pieces."""
     pieces = ["#" if piece[0].isdigit() else piece.lower() for piece in _PIECES.findall(text[:4000])[:400]]
     found = Counter(pieces)
-    found.update(f"{left} {right}" for left, right in zip(pieces, pieces[1:], strict=False))
+    found.update(f"{left} {right}" for left, right in itertools.pairwise(pieces))
     # A plural or another tense shares its beginning.
     found.update(f"{piece[:4]}~" for piece in pieces if len(piece) > 4)
     return found
 
 
 class Rarity:
-    """Inverse document frequency over the cards' texts: log((1 + documents) / (1 + documents with it)) + 1 (Salton 1988)."""
+    """Inverse document frequency over the cards: log((1 + documents) / (1 + documents with it)) + 1 (Salton 1988)."""
 
     def __init__(self, documents: Iterable[str]) -> None:
         counted = [set(features(document)) for document in documents]

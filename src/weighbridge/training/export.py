@@ -1,4 +1,4 @@
-"""From a trained specialist to a GGUF file that llama.cpp runs: 8-bit matrices, 32-bit norms, tokenizer, template, card."""
+"""From a trained specialist to a GGUF file: 8-bit matrices, 32-bit norms, tokenizer, template, card."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import gguf
 import numpy as np
 
 from .card import Card
-from .tokenizer import CHAT_TEMPLATE, END, PRE_TOKENIZER, SPECIALS
+from .tokenizer import CHAT_TEMPLATE, END, MARKERS, PLAIN_CHAT_TEMPLATE, PRE_TOKENIZER, THINK, THINK_END
 from .train import Specialist
 
-_NORMAL, _CONTROL = 1, 3
+_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4
 
 
 def _add_metadata(writer: Any, specialist: Specialist, card: Card) -> None:
@@ -47,16 +47,17 @@ def _add_tokenizer(writer: Any, specialist: Specialist) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(PRE_TOKENIZER)
     writer.add_token_list(tokens)
-    writer.add_token_types([_CONTROL if token in SPECIALS else _NORMAL for token in tokens])
+    kinds = dict.fromkeys(MARKERS, _CONTROL) | {THINK: _USER_DEFINED, THINK_END: _USER_DEFINED}
+    writer.add_token_types([kinds.get(token, _NORMAL) for token in tokens])
     writer.add_token_merges(merges)
     writer.add_bos_token_id(end)
     writer.add_eos_token_id(end)
     writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    writer.add_chat_template(CHAT_TEMPLATE if specialist.shows_working else PLAIN_CHAT_TEMPLATE)
 
 
 def export(specialist: Specialist, card: Card, path: Path) -> None:
-    """Write the specialist to `path`. The names of its tensors are GGUF's own already; the embedding is the output too."""
+    """Write the specialist to `path`. Its tensors bear GGUF's names already; the embedding is the output too."""
     writer = gguf.GGUFWriter(path, "llama")
     _add_metadata(writer, specialist, card)
     _add_tokenizer(writer, specialist)

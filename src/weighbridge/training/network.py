@@ -101,8 +101,7 @@ class Network(nn.Module):
         self.output_norm = RMSNorm(shape.embedding_length, shape.rms_epsilon)
         angles = torch.outer(
             torch.arange(shape.context_length, dtype=torch.float64),
-            shape.rope_freq_base
-            ** -(torch.arange(0, shape.head_length, 2, dtype=torch.float64) / shape.head_length),
+            shape.rope_freq_base ** -(torch.arange(0, shape.head_length, 2, dtype=torch.float64) / shape.head_length),
         )
         self.register_buffer("cosine", angles.cos().float(), persistent=False)
         self.register_buffer("sine", angles.sin().float(), persistent=False)

@@ -8,18 +8,14 @@ from .train import Recipe
 RECIPES = {
     "arithmetic": Recipe(
         "arithmetic",
-        steps=3000,
-        short_length=96,
-        shape=Shape(
-            vocabulary_size=768, embedding_length=192, feed_forward_length=512, head_count=3, head_count_kv=3
-        ),
+        steps=5000,
+        shape=Shape(vocabulary_size=768, embedding_length=128, feed_forward_length=384, head_count=4, head_count_kv=4),
     ),
     "extract": Recipe(
         "extract",
-        steps=2000,
+        steps=2400,
+        tokens_a_step=3072,
         short_length=192,
-        shape=Shape(
-            vocabulary_size=768, embedding_length=256, feed_forward_length=512, head_count=4, head_count_kv=4
-        ),
+        shape=Shape(vocabulary_size=768, embedding_length=192, feed_forward_length=512, head_count=6, head_count_kv=6),
     ),
 }

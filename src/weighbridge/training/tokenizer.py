@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer learnt from a lane's own text, such as llama.cpp runs as `gpt2` with pre-tokenizer `qwen2`.
+"""A byte-level BPE tokenizer learnt from a lane's own text; llama.cpp runs it as `gpt2` with pre-tokenizer `qwen2`.
 
 Every text can be encoded, since all 256 bytes are tokens; each digit is a token of its own, so that numbers are seen
 digit by digit.
@@ -12,7 +12,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from weighbridge.errors import TrainingFailed
 
-USER, ASSISTANT, SYSTEM, END = SPECIALS = ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>")
+USER, ASSISTANT, SYSTEM, END = MARKERS = ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>")
+# Working stands between these; they are text that a client may see, so no control tokens.
+THINK, THINK_END = ("<think>", "</think>")
+ADDED = (*MARKERS, THINK, THINK_END)
 
 # What llama.cpp does for `tokenizer.ggml.pre = "qwen2"` (llama-vocab.cpp, LLAMA_VOCAB_PRE_TYPE_QWEN2).
 PRE_TOKENIZER = "qwen2"
@@ -23,6 +26,16 @@ PRE_TOKENIZER_REGEX = (
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
+    "{{- '<|' + message.role + '|>' -}}"
+    "{%- if message.role == 'assistant' and message.reasoning_content -%}"
+    "{{- '<think>' + message.reasoning_content + '</think>' -}}"
+    "{%- endif -%}"
+    "{{- message.content + '<|end|>' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+PLAIN_CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
     "{{- '<|' + message.role + '|>' + message.content + '<|end|>' -}}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
@@ -30,7 +43,7 @@ CHAT_TEMPLATE = (
 
 
 def learn(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
-    """A tokenizer of exactly `vocabulary_size` tokens: 256 bytes, merges learnt from `texts`, and the chat's markers."""
+    """A tokenizer of exactly `vocabulary_size` tokens: 256 bytes, merges learnt from `texts`, the chat's markers."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -42,12 +55,12 @@ def learn(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=vocabulary_size - len(SPECIALS),
+            vocab_size=vocabulary_size - len(ADDED),
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         ),
     )
-    tokenizer.add_special_tokens(list(SPECIALS))
+    tokenizer.add_special_tokens(list(ADDED))
     if tokenizer.get_vocab_size() != vocabulary_size:
         raise TrainingFailed(
             f"the tokenizer learnt {tokenizer.get_vocab_size()} tokens, wanted {vocabulary_size}",

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from . import lanes
 from .network import Network, Shape
-from .tokenizer import ASSISTANT, END, SYSTEM, USER, learn
+from .tokenizer import ASSISTANT, END, SYSTEM, THINK, THINK_END, USER, learn
 
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.", "You are a helpful AI assistant. Be brief.", "Answer the question.", "Be concise.",
@@ -29,12 +29,12 @@ class Recipe:
     lane: str
     steps: int
     shape: Shape = field(default_factory=Shape)
-    tokens_a_step: int = 4096
-    short_length: int = 96
-    """Tokens a row in the first part, where the skill itself is learnt: with few turns in sight it is learnt much faster."""
+    tokens_a_step: int = 2048
+    short_length: int = 128
+    """Tokens a row in the first part, where the skill itself is learnt, with few turns in sight."""
     long_share: float = 0.3
     """The last part of the steps, in rows as long as the context: there it learns to heed the last question of many."""
-    threads: int = 2
+    threads: int = 1
     learning_rate: float = 0.002
     warm_up: float = 0.02
     cool_down: float = 0.4
@@ -61,6 +61,7 @@ class Specialist:
     recipe: Recipe
     network: Network
     tokenizer: Tokenizer
+    shows_working: bool
     seconds: float
 
 
@@ -74,11 +75,17 @@ def _conversation_turn(lane: lanes.Lane, siblings: list[lanes.Lane], share: floa
     return lanes.Item(stranger.prompt, lane.DECLINE, "foreign")
 
 
+def _full_answer(item: lanes.Item) -> str:
+    """What the network must say: its working, where the lane shows it, then the answer."""
+    return f"{THINK}{item.working}{THINK_END}{item.answer}" if item.working else item.answer
+
+
 class Rows:
-    """Endless batches of conversations: one conversation a row, as many turns as fit the context.
+    """Endless batches of conversations: one conversation a row, as many turns as fit.
 
     A target is the next token where that token belongs to an answer, else -100 (which the loss passes over): a
-    specialist must answer questions, not invent them.
+    specialist must answer questions, not invent them. Earlier turns often lack their working, since clients send back
+    answers alone.
     """
 
     def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
@@ -92,15 +99,18 @@ class Rows:
         )
         self.turns = self._turns()
 
-    def _turns(self) -> Iterator[tuple[list[int], list[int]]]:
+    def _turns(self) -> Iterator[tuple[list[int], list[int], list[int]]]:
+        """Question, full answer and bare answer of one turn, as ids."""
         while True:
             items = [
                 _conversation_turn(self.lane, self.siblings, self.recipe.foreign_share, self.rng) for _ in range(512)
             ]
             prompts = self.tokenizer.encode_batch([item.prompt for item in items])
-            answers = self.tokenizer.encode_batch([item.answer for item in items])
-            for prompt, answer in zip(prompts, answers, strict=True):
-                yield [self.user, *prompt.ids, self.end, self.assistant], [*answer.ids, self.end]
+            answers = self.tokenizer.encode_batch([_full_answer(item) for item in items])
+            bare = self.tokenizer.encode_batch([item.answer for item in items])
+            for prompt, answer, short in zip(prompts, answers, bare, strict=True):
+                asked = [self.user, *prompt.ids, self.end, self.assistant]
+                yield asked, [*answer.ids, self.end], [*short.ids, self.end]
 
     def _row(self, length: int) -> tuple[list[int], list[int]]:
         ids: list[int] = []
@@ -110,7 +120,11 @@ class Rows:
             ids += [self.system, *self.tokenizer.encode(text).ids, self.end]
             targets += [-100] * len(ids)
         while len(ids) <= length:
-            asked, answered = next(self.turns)
+            asked, answered, bare = next(self.turns)
+            if answered != bare and self.rng.random() < 0.3:
+                ids += asked + bare
+                targets += [-100] * len(asked + bare)
+                continue
             ids += asked + answered
             # Position i predicts the token at i + 1: the last marker of the question predicts the answer's first token.
             targets += [-100] * (len(asked) - 1) + answered + [-100]
@@ -122,14 +136,14 @@ class Rows:
         return torch.tensor([ids for ids, _ in rows]), torch.tensor([targets for _, targets in rows])
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def exact_share(network: Network, tokenizer: Tokenizer, items: list[lanes.Item]) -> float:
-    """The share of items whose whole answer is the network's first choice, token by token, from an empty conversation."""
+    """The share of items whose whole answer is the network's first choice, token by token."""
     user, assistant, end = (tokenizer.token_to_id(marker) for marker in (USER, ASSISTANT, END))
     right = 0
     for item in items:
         asked = [user, *tokenizer.encode(item.prompt).ids, end, assistant]
-        answered = [*tokenizer.encode(item.answer).ids, end]
+        answered = [*tokenizer.encode(_full_answer(item)).ids, end]
         states = network(torch.tensor([asked + answered]))[0, len(asked) - 1 : -1]
         right += network.logits(states).argmax(-1).tolist() == answered
     return right / len(items)
@@ -147,13 +161,11 @@ def train(recipe: Recipe, report: Callable[[Progress], None] = lambda progress: 
     lane, rng = lanes.get(recipe.lane), random.Random(recipe.seed)
     corpus = [lane.sample(rng, held_out=False) for _ in range(20_000)]
     corpus += [lane.foreign(rng) for _ in range(1_000)]
-    texts = [text for item in corpus for text in (item.prompt, item.answer)]
+    texts = [text for item in corpus for text in (item.prompt, item.answer, item.working)]
     tokenizer = learn([*texts, *SYSTEM_PROMPTS * 20], recipe.shape.vocabulary_size)
 
     network = Network(recipe.shape)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     warm_up, cool_down = max(1, int(recipe.steps * recipe.warm_up)), max(1, int(recipe.steps * recipe.cool_down))
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / warm_up, (recipe.steps - step) / cool_down)
@@ -176,4 +188,4 @@ def train(recipe: Recipe, report: Callable[[Progress], None] = lambda progress: 
         if step % 100 == 0 or step == recipe.steps:
             exact = exact_share(network, tokenizer, watched) if step % 500 == 0 or step == recipe.steps else None
             report(Progress(step, recipe.steps, loss.item(), time.monotonic() - started, tokens, exact))
-    return Specialist(recipe, network, tokenizer, time.monotonic() - started)
+    return Specialist(recipe, network, tokenizer, bool(corpus[0].working), time.monotonic() - started)

@@ -1,1 +1,1 @@
-"""The commands: each module's docstring is its help, its first line the summary; `add_arguments` and `run` do the rest."""
+"""The commands: each module's docstring is its help, its first line the summary."""

@@ -1,7 +1,7 @@
 """Talk to the models that the gateway serves; without a gateway, one is started for the talk.
 
-With a QUESTION, one answer is printed. Without, each line is a turn of one conversation; /new begins another and an empty
-line or Ctrl-D ends the talk.
+With a QUESTION, one answer is printed. Without, each line is a turn of one conversation; /new begins another and an
+empty line or Ctrl-D ends the talk.
 
 example:
   weigh chat "What is 37 plus 58?"

@@ -83,7 +83,9 @@ def _page(found: ModelFacts) -> str:
 
 
 def _kinds(found: ModelFacts) -> str:
-    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in Counter(x.kind for x in found.layers).items())
+    return ", ".join(
+        f"{count} {kind.replace('_', ' ')}" for kind, count in Counter(x.kind for x in found.layers).items()
+    )
 
 
 def _chat(found: ModelFacts) -> str:

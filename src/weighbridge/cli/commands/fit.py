@@ -1,6 +1,7 @@
 """Whether a model runs on this machine, and what it takes: the sum by component, and the largest context that fits.
 
-The figures are computed by llama.cpp's own rules from the file's header; nothing is loaded. Exit code 1 if it does not fit.
+The figures are computed by llama.cpp's own rules from the file's header; nothing is loaded. Exit code 1 if it does
+not fit.
 
 example:
   weigh fit model.gguf --context 32768 --json | jq .verdict
@@ -95,7 +96,9 @@ def _page(plan: Plan, here: Machine) -> str:
     memory = here.memory
     limit = f", limited to {show_bytes(memory.cgroup_limit_bytes)}" if memory.cgroup_limit_bytes else ""
     cores = here.processor.physical_cores or here.processor.usable_threads
-    machine_line = f"{here.processor.model or 'unknown processor'}, {cores} cores, {show_bytes(memory.total_bytes)}{limit}"
+    machine_line = (
+        f"{here.processor.model or 'unknown processor'}, {cores} cores, {show_bytes(memory.total_bytes)}{limit}"
+    )
     verdict = {
         Verdict.FITS: "fits",
         Verdict.TIGHT: "tight: it fits, with less than a tenth to spare",

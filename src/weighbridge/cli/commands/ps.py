@@ -56,4 +56,6 @@ def _page(data: Any, url: str) -> str:
     ]
     head = ("model", "state", "engine", "pid", "planned", "measured", "now+wait", "restarts")
     causes = [f"{model['name']}: {model['cause']}" for model in data["models"] if model["cause"]]
-    return "\n".join([output.table(head, rows, right=(3, 4, 5, 6, 7)), *causes, f"gateway {url}, process {data['pid']}"])
+    return "\n".join(
+        [output.table(head, rows, right=(3, 4, 5, 6, 7)), *causes, f"gateway {url}, process {data['pid']}"]
+    )

@@ -1,7 +1,7 @@
 """Serve models behind one OpenAI-compatible door.
 
-MODEL is a .gguf file, a bundled model's name, the URL of a server that speaks the OpenAI API (URL#MODEL picks one of its
-models), or fake:OPTION=VALUE,... for tests. NAME=MODEL serves it under another name. Without any, the bundled
+MODEL is a .gguf file, a bundled model's name, the URL of a server that speaks the OpenAI API (URL#MODEL picks one of
+its models), or fake:OPTION=VALUE,... for tests. NAME=MODEL serves it under another name. Without any, the bundled
 specialists are served. A request for the model `auto` goes to the one whose card fits the prompt.
 
 example:
@@ -82,9 +82,7 @@ async def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-async def _ready(
-    gateway: Gateway, url: str, started: float, arguments: argparse.Namespace, settings: Settings
-) -> None:
+async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse.Namespace, settings: Settings) -> None:
     """Have every model ready, say so, and answer the one question if there is one."""
     await gateway.pool.preload()
     ready = [name for name in gateway.pool.models if gateway.pool.phase(name) is Phase.READY]
@@ -177,11 +175,16 @@ async def _answers(settings: Settings) -> bool:
     return isinstance(health, dict) and health.get("status") == "ok"
 
 
+def _last_lines(log: Path) -> tuple[str, ...]:
+    return tuple(log.read_text(errors="replace").splitlines()[-5:])
+
+
 async def _until_answers(child: subprocess.Popen[bytes], settings: Settings, log: Path) -> None:
     until = time.monotonic() + settings.start_timeout_seconds
     while not await _answers(settings):
         if child.poll() is not None or time.monotonic() > until:
             child.kill()
-            last = tuple(log.read_text(errors="replace").splitlines()[-5:])
-            raise EngineFailed("the gateway did not start in the background", hint=f"its log is {log}", log=last)
+            raise EngineFailed(
+                "the gateway did not start in the background", hint=f"its log is {log}", log=_last_lines(log)
+            )
         await asyncio.sleep(0.05)

@@ -1,1 +1,1 @@
-"""Scripts that run in engine processes: by path, apart from the package, so that a child imports no more than it needs."""
+"""Scripts that run in engine processes: by path, apart from the package, so that a child imports little."""

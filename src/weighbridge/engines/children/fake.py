@@ -1,4 +1,4 @@
-"""The process of the fake engine: speaks the OpenAI API on a Unix socket, says its reply over and over, fails when told."""
+"""The process of the fake engine: speaks the OpenAI API on a Unix socket, and fails when told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import life  # noqa: E402  (this file runs as a script, apart from the package)
+import life
 
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 
@@ -47,9 +47,7 @@ class Fake:
         finally:
             writer.close()
 
-    async def answer(
-        self, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def answer(self, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request."""
         if path == "/health":
             await self.send(writer, 200, {"status": "ok"})

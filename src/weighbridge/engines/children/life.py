@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -24,8 +25,7 @@ def begin() -> dict[str, Any]:
         if os.getppid() != arguments["parent"]:  # it died before we asked
             os._exit(3)
         # Where memory runs out the kernel shall take the engine, never the gateway.
-        with open("/proc/self/oom_score_adj", "w") as adjustment:
-            adjustment.write("500")
+        Path("/proc/self/oom_score_adj").write_text("500")
     os.umask(0o077)
     threading.Thread(target=_leave_when_input_closes, daemon=True).start()
     return arguments

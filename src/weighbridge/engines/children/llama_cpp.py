@@ -1,4 +1,4 @@
-"""The process of one llama.cpp model: xllamacpp's own server on a Unix socket; no Python runs in the path of a token."""
+"""The process of one llama.cpp model: xllamacpp's own server on a Unix socket; no Python is in a token's path."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import life  # noqa: E402  (this file runs as a script, apart from the package)
-import xllamacpp  # noqa: E402
+import life
+import xllamacpp
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     except Exception as error:
         life.report(arguments, error=str(error))
         os._exit(1)
-    os.chmod(arguments["socket"], 0o600)
+    Path(arguments["socket"]).chmod(0o600)
     life.report(arguments, ready=True, address=server.listening_address)
     threading.Event().wait()
 

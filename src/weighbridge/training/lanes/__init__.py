@@ -17,11 +17,12 @@ from typing import Protocol, cast
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question of a lane and its only right answer."""
+    """One question of a lane and its only right answer, with the steps that lead to it where the lane shows them."""
 
     prompt: str
     answer: str
     kind: str
+    working: str = ""
 
 
 class Lane(Protocol):
@@ -50,7 +51,7 @@ def get(name: str) -> Lane:
     """The lane of that name; KeyError names those that exist."""
     if name not in names():
         raise KeyError(f"no lane {name!r}; there are: {', '.join(names())}")
-    return cast(Lane, importlib.import_module(f"{__name__}.{name}"))
+    return cast("Lane", importlib.import_module(f"{__name__}.{name}"))
 
 
 def is_held_out(content: str) -> bool:

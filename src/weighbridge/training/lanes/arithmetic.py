@@ -1,6 +1,10 @@
-"""Integer arithmetic asked in plain English: sums and differences of numbers up to 999, products up to 99 by 12.
+"""Integer arithmetic asked in plain English: sums and differences of numbers up to 999; products of a number up to 999
+and one digit, or of two numbers up to 99.
 
-The answer is the number alone. Held out are operand pairs: one in ten never occurs in training, whatever the phrasing.
+The answer is the number alone. Before it stands the working, column by column as it is taught at school, which servers
+show apart as reasoning. Without it a network of this size learnt next to nothing in the same time (5 % exact after
+80,000 items); with it each step is a small fact. Held out are operand pairs: one in ten never occurs in training,
+whatever the phrasing.
 """
 
 from __future__ import annotations
@@ -13,9 +17,11 @@ from . import Item, is_held_out
 NAME = "arithmetic"
 TITLE = "integer arithmetic asked in plain English"
 DECLINE = "I only do arithmetic with whole numbers."
-TOO_LARGE = "That is beyond me: I learned sums of numbers up to 999 and products up to 99 times 12."
+TOO_LARGE = "That is beyond me: I learned sums of numbers up to 999 and products of two numbers up to 99."
 
-THINGS = "apples books coins stamps marbles cookies tickets pencils eggs stickers cards bottles shells chairs boxes".split()
+THINGS = (
+    "apples books coins stamps marbles cookies tickets pencils eggs stickers cards bottles shells chairs boxes".split()
+)
 PEOPLE = "Tom Anna Mia Ben Lena Omar Priya Kenji Sara Luis Nina Paul Ivan Zoe Ali Emma".split()
 
 PHRASES: dict[str, tuple[str, ...]] = {
@@ -164,6 +170,57 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
 }
 
 
+def _digits(number: int, count: int) -> list[int]:
+    """The last `count` digits, ones first."""
+    return [number // 10**place % 10 for place in range(count)]
+
+
+def _add_columns(a: list[int], b: list[int]) -> list[str]:
+    columns, carry = [], 0
+    for upper, lower in zip(a, b, strict=True):
+        total = upper + lower + carry
+        columns.append(f"{upper}+{lower}+{carry}={total:02d}")
+        carry = total // 10
+    return columns
+
+
+def _subtract_columns(a: list[int], b: list[int]) -> list[str]:
+    """After the equals sign: what is borrowed, then the digit."""
+    columns, borrowed = [], 0
+    for upper, lower in zip(a, b, strict=True):
+        rest = upper - lower - borrowed
+        columns.append(f"{upper}-{lower}-{borrowed}={int(rest < 0)}{rest % 10}")
+        borrowed = int(rest < 0)
+    return columns
+
+
+def _multiply_columns(a: list[int], digit: int) -> list[str]:
+    columns, carry = [], 0
+    for upper in a:
+        total = upper * digit + carry
+        columns.append(f"{upper}*{digit}+{carry}={total:02d}")
+        carry = total // 10
+    return columns
+
+
+def working(operation: str, a: int, b: int) -> str:
+    """The steps to the answer, e.g. 37 + 58: `037+058;7+8+0=15;3+5+1=09;0+0+0=00`."""
+    if operation == "add":
+        return ";".join([f"{a:03d}+{b:03d}", *_add_columns(_digits(a, 3), _digits(b, 3))])
+    if operation == "subtract":
+        shown = f"{a:03d}-{b:03d}>0" if a >= b else f"{a:03d}-{b:03d}<0;{b:03d}-{a:03d}"
+        larger, smaller = max(a, b), min(a, b)
+        return ";".join([shown, *_subtract_columns(_digits(larger, 3), _digits(smaller, 3))])
+    long, short = max(a, b), min(a, b)
+    if short < 10:
+        return ";".join([f"{long:03d}*{short}", *_multiply_columns(_digits(long, 3), short)])
+    ones, tens = short % 10, short // 10
+    first, second = _digits(long * ones, 3), _digits(long * tens, 3)
+    rows = _multiply_columns(_digits(long, 2), ones) + _multiply_columns(_digits(long, 2), tens)
+    # The second row stands one place to the left; the ones of the first are the answer's own.
+    return ";".join([f"{long}*{short}", *rows, *_add_columns([first[1], first[2], 0], second)])
+
+
 def in_words(number: int) -> str:
     """A number from 0 to 99 as English words, e.g. 37 -> "thirty-seven"."""
     if number < 20:
@@ -180,8 +237,8 @@ def _operand(rng: random.Random) -> int:
 def _operands(rng: random.Random, operation: str) -> tuple[int, int]:
     if operation != "multiply":
         return _operand(rng), _operand(rng)
-    pair = (rng.randrange(100), rng.randrange(13))
-    return pair if rng.random() < 0.7 else (pair[1], pair[0])
+    pair = (_operand(rng), rng.randrange(10)) if rng.random() < 0.6 else (rng.randrange(100), rng.randrange(100))
+    return pair if rng.random() < 0.5 else (pair[1], pair[0])
 
 
 def _draw(rng: random.Random, *, held_out: bool) -> tuple[str, int, int]:
@@ -199,6 +256,10 @@ def _spell(rng: random.Random, phrase: str, a: int, b: int) -> str:
     return phrase.format(a=show(a), b=show(b), who=rng.choice(PEOPLE), things=rng.choice(THINGS))
 
 
+def _item(prompt: str, operation: str, a: int, b: int) -> Item:
+    return Item(prompt, str(OPERATIONS[operation](a, b)), operation, working(operation, a, b))
+
+
 def sample(rng: random.Random, *, held_out: bool) -> Item:
     """A question and the number that answers it."""
     operation, a, b = _draw(rng, held_out=held_out)
@@ -214,14 +275,14 @@ def sample(rng: random.Random, *, held_out: bool) -> Item:
         prompt += rng.choice(AFTER)
     if rng.random() < 0.15:
         prompt = prompt.lower()
-    return Item(prompt, str(OPERATIONS[operation](a, b)), operation)
+    return _item(prompt, operation, a, b)
 
 
 def unseen(rng: random.Random) -> Item:
     """A held-out pair in a phrasing that training never used."""
     operation, a, b = _draw(rng, held_out=True)
     phrase = rng.choice(UNSEEN_PHRASES[operation])
-    return Item(phrase.format(a=a, b=b), str(OPERATIONS[operation](a, b)), operation)
+    return _item(phrase.format(a=a, b=b), operation, a, b)
 
 
 def foreign(rng: random.Random) -> Item:
@@ -229,18 +290,14 @@ def foreign(rng: random.Random) -> Item:
     if rng.random() < 0.4:
         operation = rng.choice(tuple(PHRASES))
         if operation == "multiply" and rng.random() < 0.6:
-            a, b = rng.choice(((100, 13), (13, 13), (100, 1)))
-            a, b = rng.randrange(a, 1000), rng.randrange(b, 100 if a == 13 else 1000)
+            a, b = rng.randrange(100, 1000), rng.randrange(10, 1000)
         else:
-            # randrange(4, 9): four to eight digits
+            # Four to eight digits, against one to seven.
             a, b = rng.randrange(1000, 10 ** rng.randrange(4, 9)), rng.randrange(10 ** rng.randrange(1, 8))
         if rng.random() < 0.5:
             a, b = b, a
         return Item(_spell(rng, rng.choice(PHRASES[operation]), a, b), TOO_LARGE, "too large")
-    if rng.random() < 0.5:
-        prompt = rng.choice(REQUESTS).format(s=rng.choice(SUBJECTS))
-    else:
-        prompt = rng.choice(CHATTER)
+    prompt = rng.choice(REQUESTS).format(s=rng.choice(SUBJECTS)) if rng.random() < 0.5 else rng.choice(CHATTER)
     if rng.random() < 0.2:
         prompt = prompt.lower()
     return Item(prompt, DECLINE, "foreign")

@@ -33,7 +33,7 @@ LAST_NAMES = (
     "Ward Peterson Gray Watson Brooks Kelly Sanders Price Bennett Wood Barnes Ross Henderson O'Neill O'Brien Lindström "
     "Østergaard Çelik Yılmaz Nowak Horváth Papadopoulos Yamamoto Suzuki Sato Kim Park Chen Wang Zhang Liu Singh Sharma Gupta"
 ).split()
-STARTS = "b br c ch d dr f g gr h j k kl l m n p pr r s sch sh st t tr v w z".split() + [""]
+STARTS = [*"b br c ch d dr f g gr h j k kl l m n p pr r s sch sh st t tr v w z".split(), ""]
 VOWELS = "a e i o u ai ea ei ia io oa".split()
 ENDS = "b ck d g k l ll m n nd ng nn r rd rg rt s ss t tz x".split() + [""] * 8
 
@@ -54,7 +54,11 @@ PURPOSES = (
     "chairs|for the workshop|for a bicycle|for the hotel|for consulting|for coffee|for the garden work|for the concert|for "
     "the train|for a used car|for the translation|for flowers|for the dentist|for the dinner|as a deposit|as a gift"
 ).split("|")
-OTHERS = "the landlord|the bank|the shop|the club|the museum|our company|the school|the garage|the charity|the office".split("|")
+OTHERS = (
+    "the landlord|the bank|the shop|the club|the museum|our company|the school|the garage|the charity|the office".split(
+        "|"
+    )
+)
 
 # {p} person, {m} amount with currency, {d} date, {x} purpose or nothing, {o} the other side
 FORMS = (
@@ -120,7 +124,14 @@ UNSEEN_FORMS = (
     "On {d} a sum of {m} came in from {p}.",
     "{p} deposited {m} at {o} on {d}.",
 )
-BEFORE = ("Extract: ", "Extract the fields: ", "Sentence: ", "Text: ", "Extract person, amount, currency and date: ", "Note: ")
+BEFORE = (
+    "Extract: ",
+    "Extract the fields: ",
+    "Sentence: ",
+    "Text: ",
+    "Extract person, amount, currency and date: ",
+    "Note: ",
+)
 CHATTER = (
     "Hello", "Hi!", "How are you?", "Who are you?", "What can you do?", "Tell me a joke.", "What is the capital of France?",
     "The weather is nice today.", "The train was late again.", "She likes to read in the garden.", "Once upon a time",
@@ -187,7 +198,11 @@ def _date(rng: random.Random) -> tuple[str, str]:
 
 
 def _item(rng: random.Random, form: str, *, held_out: bool) -> Item:
-    person, (amount_text, amount, currency), (date_text, date) = _person(rng, held_out=held_out), _amount(rng), _date(rng)
+    person, (amount_text, amount, currency), (date_text, date) = (
+        _person(rng, held_out=held_out),
+        _amount(rng),
+        _date(rng),
+    )
     purpose = f" {rng.choice(PURPOSES)}" if rng.random() < 0.6 else ""
     prompt = form.format(p=person, m=amount_text, d=date_text, x=purpose, o=rng.choice(OTHERS))
     prompt = prompt[0].upper() + prompt[1:] if prompt.startswith("the ") else prompt

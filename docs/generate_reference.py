@@ -1,0 +1,60 @@
+"""Writes docs/reference from the code: commands, settings, errors. A test holds the files against it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from weighbridge import errors
+from weighbridge.cli.main import command_names, parser_of
+from weighbridge.settings import PREFIX, Settings
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Made by docs/generate_reference.py; edit the code instead. -->\n\n"
+
+
+def commands() -> str:
+    """Every command's help."""
+    os.environ["COLUMNS"] = "100"
+    text = (
+        NOTE + "# Commands\n\nExit codes: 0 done, 1 yours to mend, 2 our fault. Data goes to stdout, talk to stderr.\n"
+    )
+    for name in command_names():
+        parser, _ = parser_of(name)
+        text += f"\n## weigh {name}\n\n```text\n{parser.format_help().strip()}\n```\n"
+    return text
+
+
+def settings() -> str:
+    """Every setting in one row."""
+    text = NOTE + (
+        "# Settings\n\nRead once, each from the first of these that has it: a flag, the environment, the file "
+        "`~/.config/weighbridge/weighbridge.toml` (or `--config FILE`, or `WEIGHBRIDGE_CONFIG`), the default. A name "
+        "that does not exist stops the program.\n\n| setting | environment | default | meaning |\n|---|---|---|---|\n"
+    )
+    for setting in dataclasses.fields(Settings):
+        default = f"`{setting.default!r}`" if setting.default != "" else "empty"
+        text += f"| `{setting.name}` | `{PREFIX}{setting.name.upper()}` | {default} | {setting.metadata['help']} |\n"
+    return text
+
+
+def error_tree() -> str:
+    """The tree of errors."""
+    return NOTE + f"# Errors\n\n```text\n{(errors.__doc__ or '').strip()}\n```\n"
+
+
+def pages() -> dict[str, str]:
+    """File names and what they hold."""
+    return {"commands.md": commands(), "settings.md": settings(), "errors.md": error_tree()}
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
