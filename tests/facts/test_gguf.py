@@ -154,7 +154,7 @@ def test_a_missing_part_is_named(tmp_path):
         (header(1, 0, tensor_entry("t", (33,), 8, 0)), "rows of 33 weights, Q8_0 holds them in 32s"),
         (header(1, 0, tensor_entry("t", (0, 4), 0, 0)), r"has the shape \[0, 4\]"),
         (header(1, 0, tensor_entry("t", (1 << 40, 1 << 40), 0, 0)), "has the shape"),
-        (header(1, 0, tensor_entry("t" * 80, (4,), 0, 0)), "has 80 letters"),
+        (header(1, 0, tensor_entry("t" * 80, (4,), 0, 0)), "the name of tensor 0 has 80 bytes, expected at most 63"),
         (header(1, 0, tensor_entry("t", (1024,), 0, 0)), "bytes are missing"),
         (
             header(2, 0, tensor_entry("a", (16,), 0, 0) + tensor_entry("b", (16,), 0, 32) + bytes(256)),

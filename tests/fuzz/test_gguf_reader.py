@@ -38,7 +38,9 @@ def damaged(rng: random.Random, seeds: list[bytes]) -> bytes:
     """A seed with bytes, numbers and stretches changed, mostly in its header."""
     raw = bytearray(rng.choice(seeds))
     for _ in range(rng.randrange(1, 8)):
-        at = rng.randrange(min(len(raw), rng.choice((64, 512, 12_000))))
+        at = rng.randrange(min(len(raw), rng.choice((64, 512, 12_000))) or 1)
+        if at >= len(raw):
+            break
         match rng.randrange(5):
             case 0:
                 raw[at] = rng.randrange(256)

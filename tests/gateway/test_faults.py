@@ -195,6 +195,26 @@ def test_a_key_is_asked_for_and_never_passed_on(gateway):
     assert running.ps(WEIGHBRIDGE_API_KEY="s3cret")["fake"]["state"] == "ready"
 
 
+@pytest.mark.parametrize(
+    "headers", [{"host": "evil.example"}, {"origin": "https://evil.example"}, {"host": "127.0.0.1.evil.example:80"}]
+)
+def test_a_page_from_elsewhere_is_kept_out(fake_gateway, headers):
+    answer = httpx.post(
+        fake_gateway.url + "/v1/chat/completions",
+        json={"messages": [{"role": "user", "content": "x"}]},
+        headers=headers,
+    )
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_caller")
+    assert httpx.get(fake_gateway.url + "/ps", headers=headers).status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("host", ["localhost:8642", "127.0.0.1", "[::1]:8642", "weigh.localhost"])
+def test_this_machine_by_any_of_its_names_is_let_in(fake_gateway, host):
+    assert httpx.get(fake_gateway.url + "/v1/models", headers={"host": host}).status_code == 200
+
+
 def test_a_port_in_use_is_one_line_what_and_one_line_how():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -67,6 +67,8 @@ _LEAST_ENTRY_BYTES, _LEAST_TENSOR_BYTES = 14, 33
 _MOST_DIMENSIONS = 4
 # ggml keeps names in 64 bytes; longer ones are no tensor that an engine would load.
 _MOST_NAME_BYTES = 63
+# The format's own bound on keys, and far more than any chat template has.
+_MOST_KEY_BYTES, _MOST_TEXT_BYTES = 65_535, 8 << 20
 
 
 class _Cursor:
@@ -91,7 +93,7 @@ class _Cursor:
 
     def wrong(self, what: str, hint: str = "") -> BadModelFile:
         return BadModelFile(
-            f"{self.path}: at byte {self.place:,}: {what}",
+            f"{self.path}: at byte {self.place:,}: {what[:400]}",
             hint=hint or "the file is damaged or was cut off: fetch it again and compare its sha256",
         )
 
@@ -116,8 +118,10 @@ class _Cursor:
     def count(self, code: str, what: str) -> int:
         return int(self.number(code, what))
 
-    def text(self, what: str) -> str:
+    def text(self, what: str, most: int) -> str:
         length = self.count("Q", f"the length of {what}")
+        if length > most and length <= self.left:
+            raise self.wrong(f"{what} has {length:,} bytes, expected at most {most:,}")
         self.need(length, what)
         raw = self.buffer[self.at : self.at + length]
         self.at += length
@@ -160,7 +164,7 @@ def _array(cursor: _Cursor, key: str) -> Value | SkippedArray:
         if length > _KEPT_LENGTH:
             cursor.skip_texts(length, what)
             return SkippedArray(length)
-        return [cursor.text(f"a string of {key!r}") for _ in range(length)]
+        return [cursor.text(f"a string of {key!r}", _MOST_TEXT_BYTES) for _ in range(length)]
     if kind not in _SCALARS:
         raise cursor.wrong(f"array {key!r} has values of type {kind}, expected one of {sorted(_SCALARS)} or {_STRING}")
     code = _SCALARS[kind]
@@ -177,14 +181,14 @@ def _array(cursor: _Cursor, key: str) -> Value | SkippedArray:
 def _metadata(cursor: _Cursor, count: int) -> dict[str, Value | SkippedArray]:
     metadata: dict[str, Value | SkippedArray] = {}
     for index in range(count):
-        key = cursor.text(f"the name of metadata entry {index}")
+        key = cursor.text(f"the name of metadata entry {index}", _MOST_KEY_BYTES)
         if key in metadata:
             raise cursor.wrong(f"metadata key {key!r} occurs twice, expected once")
         kind = cursor.count("I", f"the type of {key!r}")
         if kind == _ARRAY:
             metadata[key] = _array(cursor, key)
         elif kind == _STRING:
-            metadata[key] = cursor.text(f"the value of {key!r}")
+            metadata[key] = cursor.text(f"the value of {key!r}", _MOST_TEXT_BYTES)
         elif kind in _SCALARS:
             metadata[key] = cursor.number(_SCALARS[kind], f"the value of {key!r}")
         else:
@@ -194,9 +198,9 @@ def _metadata(cursor: _Cursor, count: int) -> dict[str, Value | SkippedArray]:
 
 def _tensor(cursor: _Cursor, index: int) -> Tensor:
     what = f"tensor {index}"
-    name = cursor.text(f"the name of {what}")
-    if not 0 < len(name.encode()) <= _MOST_NAME_BYTES:
-        raise cursor.wrong(f"the name of {what} has {len(name):,} letters, expected 1 to {_MOST_NAME_BYTES}")
+    name = cursor.text(f"the name of {what}", _MOST_NAME_BYTES)
+    if not name:
+        raise cursor.wrong(f"the name of {what} is empty")
     dimensions = cursor.count("I", f"the dimensions of {name!r}")
     if dimensions > _MOST_DIMENSIONS:
         raise cursor.wrong(f"tensor {name!r} has {dimensions:,} dimensions, expected at most {_MOST_DIMENSIONS}")

@@ -29,8 +29,9 @@ class Keys:
 
     def wrong(self, key: str, found: object, expected: str) -> BadModelFile:
         """The error that names file, key, what was found and what was expected."""
+        shown = repr(found[:20] if isinstance(found, list) else found[:80] if isinstance(found, str) else found)
         return BadModelFile(
-            f"{self.header.path}: {self.named(key)} is {found!r}, expected {expected}",
+            f"{self.header.path}: {self.named(key)[:200]} is {shown}, expected {expected}",
             hint="the header is damaged or was written by a faulty converter: fetch or convert the model again",
         )
 

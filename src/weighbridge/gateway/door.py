@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ipaddress
 import json
+import logging
 import time
 import uuid
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import aiohttp
 from starlette.datastructures import Headers
@@ -21,12 +24,17 @@ from weighbridge.routing import Candidate, Route, route
 from .metrics import Metrics
 from .pool import Lease, Pool
 
+_LOG = logging.getLogger("weighbridge")
 _MOST_ERROR_BYTES = 1 << 20
 _TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError)
 
 
 class ClientLeft(Exception):
     """The client closed its connection before the answer was complete."""
+
+
+class AnswerCut(Exception):
+    """The engine ended in the midst of a plain answer: without its last bytes the client sees a cut, not an end."""
 
 
 class Answer:
@@ -58,16 +66,38 @@ class Answer:
         await self.body(error.body(), more=False)
 
 
-def check_key(headers: Headers, api_key: str) -> None:
-    """ApiError 401 unless the bearer token is the gateway's key; compared in constant time."""
-    given = headers.get("authorization", "").removeprefix("Bearer ").strip()
-    if api_key and not hmac.compare_digest(given.encode(), api_key.encode()):
-        raise ApiError(
-            401,
-            "Incorrect API key provided." if given else "No API key provided: send it as a bearer token.",
-            kind="authentication_error",
-            code="invalid_api_key",
-        )
+def check_caller(headers: Headers, api_key: str) -> None:
+    """ApiError 401 unless the bearer token is the gateway's key, compared in constant time.
+
+    Without a key only this machine is served, and then ApiError 403 keeps out pages in a browser: those of other
+    origins, and those that reach us by a name of their own that they made point here (DNS rebinding).
+    """
+    if api_key:
+        given = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if not hmac.compare_digest(given.encode(), api_key.encode()):
+            raise ApiError(
+                401,
+                "Incorrect API key provided." if given else "No API key provided: send it as a bearer token.",
+                kind="authentication_error",
+                code="invalid_api_key",
+            )
+        return
+    for header in ("host", "origin"):
+        named = headers.get(header)
+        if named and not _is_here(urlsplit(named if "//" in named else f"//{named}").hostname or ""):
+            raise ApiError(
+                403,
+                f"The {header} {named[:100]!r} is not this machine, and the gateway has no API key.",
+                kind="permission_error",
+                code="foreign_caller",
+            )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class Door:
@@ -86,7 +116,7 @@ class Door:
         model = "none"
         self.metrics.in_flight.inc()
         try:
-            check_key(Headers(scope=scope), self.api_key)
+            check_caller(Headers(scope=scope), self.api_key)
             request = parse_request(scope["path"], await self._read(Headers(scope=scope), receive))
             chosen = route(request, self.candidates)
             model = chosen.model
@@ -95,8 +125,14 @@ class Door:
         except ClientLeft:
             self.metrics.cancelled.labels(model).inc()
             return
+        except AnswerCut:
+            # uvicorn closes the connection of an answer that was not completed.
+            return
         except ApiError as error:
             await answer.error(error)
+        except Exception:
+            _LOG.exception("a fault of the gateway at request %s", answer.request_id)
+            raise
         finally:
             self.metrics.in_flight.dec()
             if answer.status is not None:
@@ -206,8 +242,7 @@ class Door:
         if answer.status is None:
             raise error from cause
         if not request.stream:
-            # A body that was promised whole must not look complete: without its last bytes the client sees a cut.
-            raise ConnectionResetError(str(error)) from cause
+            raise AnswerCut from cause
         await answer.body((b"" if tail.is_whole else b"\n\n") + error.event(), more=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import socket
@@ -27,7 +28,7 @@ from weighbridge.errors import AddressInUse
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
-from .door import Door, check_key
+from .door import Door, check_caller
 from .metrics import Metrics
 from .pool import Pool
 from .scheduler import Phase
@@ -70,7 +71,7 @@ class Gateway:
     def _guarded(self, page: Any) -> Any:
         async def guarded(request: Request) -> Response:
             if request.url.path != "/health":
-                check_key(request.headers, self.settings.api_key)
+                check_caller(request.headers, self.settings.api_key)
             response: Response = await page(request)
             return response
 
@@ -153,6 +154,7 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
+    logging.getLogger("weighbridge").error("a fault of the gateway", exc_info=error)
     message = f"the gateway failed: {type(error).__name__}; this is a fault of weighbridge, please report it"
     return await _api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
 
@@ -190,7 +192,7 @@ async def serve(
         gateway = Gateway(models, settings, Path(sockets), tell)
         config = uvicorn.Config(
             gateway.application(),
-            log_level="warning",
+            log_level="critical",  # what goes wrong is told by the door, once and in its own words
             access_log=False,
             lifespan="off",
             server_header=False,

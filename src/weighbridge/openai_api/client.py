@@ -46,7 +46,7 @@ class Client:
                 if answer.status != 200:
                     raise _failure(answer.status, await answer.read())
                 return await answer.json()
-        except aiohttp.ClientConnectionError as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._unreachable(error) from error
 
     async def chat(self, messages: list[dict[str, str]], model: str = "auto", **options: Any) -> AsyncIterator[Reply]:
@@ -66,8 +66,12 @@ class Client:
                         raise WeighbridgeError(event["error"]["message"], hint="ask again")
                     for choice in event.get("choices", ()):
                         yield Reply(choice.get("delta", {}).get("content") or "", chosen, reason)
-        except aiohttp.ClientConnectionError as error:
+        except aiohttp.ClientConnectorError as error:
             raise self._unreachable(error) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise WeighbridgeError(
+                f"the connection to {self.base_url} broke in the midst of an answer: {error}", hint="ask again"
+            ) from error
 
     def _unreachable(self, error: Exception) -> GatewayUnreachable:
         return GatewayUnreachable(f"no gateway answers at {self.base_url}: {error}", hint="start one with: weigh up")

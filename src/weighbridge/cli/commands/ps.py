@@ -50,12 +50,12 @@ def _page(data: Any, url: str) -> str:
             _size(model["memory_planned_bytes"]),
             _size(model["memory_measured_bytes"]),
             f"{model['requests_in_flight']}+{model['requests_waiting']}",
-            str(model["restarts"]),
         )
         for model in data["models"]
     ]
-    head = ("model", "state", "engine", "pid", "planned", "measured", "now+wait", "restarts")
-    causes = [f"{model['name']}: {model['cause']}" for model in data["models"] if model["cause"]]
-    return "\n".join(
-        [output.table(head, rows, right=(3, 4, 5, 6, 7)), *causes, f"gateway {url}, process {data['pid']}"]
-    )
+    head = ("model", "state", "engine", "pid", "planned", "measured", "now+wait")
+    notes = [f"{model['name']}: {model['cause']}" for model in data["models"] if model["cause"]]
+    notes += [
+        f"{model['name']}: ended by itself {model['restarts']} times" for model in data["models"] if model["restarts"]
+    ]
+    return "\n".join([output.table(head, rows, right=(3, 4, 5, 6)), *notes, f"gateway {url}, process {data['pid']}"])
