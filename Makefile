@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 QUESTION ?= What is 37 plus 58?
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 
-.PHONY: help run setup test check format bench soak fuzz lock specialists stop clean
+.PHONY: help run setup test lint check format bench soak fuzz lock specialists stop clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,8 @@ setup: $(VENV)/.dev  ## a virtual environment with the package, its locked depen
 
 $(VENV)/bin/python:
 	@echo "making $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) cannot make virtual environments:" \
+	  "on Debian, apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	@echo "installing the package with its locked dependencies into $(VENV)"
@@ -39,12 +40,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 test: $(VENV)/.dev  ## the tests
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/.dev  ## format, lint, types, import contract, tests
-	@$(BIN)/ruff format --check src tests benchmarks docs
-	@$(BIN)/ruff check src tests benchmarks docs
+lint: $(VENV)/.dev  ## format, lint, types, import contract
+	@$(BIN)/ruff format --quiet --check src tests benchmarks docs
+	@$(BIN)/ruff check --quiet src tests benchmarks docs
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pytest
+	@$(BIN)/lint-imports --no-cache --no-logo
+
+check: lint test  ## lint, then the tests
 
 format: $(VENV)/.dev  ## put the code into its format
 	@$(BIN)/ruff format src tests benchmarks docs
