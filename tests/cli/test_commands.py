@@ -135,7 +135,7 @@ def test_once_answers_one_question_and_stops(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "95\n"
-    assert "arithmetic answers: auto: most like" in done.stderr
+    assert "arithmetic answers: auto: in form like" in done.stderr
 
 
 def test_once_as_json_tells_model_reason_and_times():
@@ -149,7 +149,7 @@ def test_chat_asks_the_gateway_that_runs(bundled_gateway):
     done = run_weigh("chat", "12 * 12", "--port", bundled_gateway.port())
 
     assert done.stdout == "144\n"
-    assert "[arithmetic: auto: most like" in done.stderr
+    assert "[arithmetic: auto: in form like" in done.stderr
 
 
 def test_a_conversation_comes_from_standard_input(bundled_gateway):

@@ -43,7 +43,7 @@ def test_the_route_and_its_reason_stand_in_the_headers(bundled_gateway):
     )
 
     assert raw.headers["x-weighbridge-model"] == "extract"
-    assert raw.headers["x-weighbridge-reason"].startswith("auto: most like ")
+    assert raw.headers["x-weighbridge-reason"].startswith("auto: in form like ")
     assert raw.headers["x-request-id"].startswith("req_")
 
 

@@ -51,22 +51,39 @@ def test_unseen_forms_go_to_their_own_lane(lane):
     assert right / len(prompts) >= 0.95
 
 
-@pytest.mark.parametrize(
-    "prompt",
-    ["Tell me a joke.", "Write a poem about the sea.", "Why is the sky blue?", "Hello", "", "🙂", "Explain recursion."],
-)
-def test_what_no_card_speaks_of_goes_to_the_model_without_a_lane(prompt):
-    chosen = route(asking(prompt), (*SPECIALISTS, GENERALIST))
+GENERAL = """Explain recursion.|Write a haiku about autumn.|What is the meaning of life?|Why do cats purr?|hello there
+What was the population of Paris in 1990?|Fix this bug: def f(x): return x+1|Summarise the plot of Hamlet.||Why?
+Give me 5 ideas for dinner|What should I pay attention to when buying a house?|Who was born on 4 July 1776?
+Translate to German: I have two dogs|Write a Python function that adds two numbers.|How much does a car cost?|🙂
+What is the best way to learn piano?|Can you recommend 3 books on history?|Which is larger, the sun or the moon?
+List the first ten presidents of the USA.|Tell me something interesting.|My printer does not work, what can I do?
+What is the speed of light?|Rewrite this sentence more politely: send me the file.|Is 17 a prime number?
+How do I center a div in CSS?|Who won the world cup in 2014?|When did the Berlin wall fall?
+Please proofread my letter to Mr. Smith.|Convert this JSON to YAML: {"a": 1}|How many planets are there?"""
 
-    assert chosen.model == "general"
-    assert "no card speaks of this" in chosen.reason
+
+def test_what_no_card_speaks_of_goes_to_the_model_without_a_lane():
+    prompts = GENERAL.replace("\n", "|").split("|")
+    chosen = {prompt: route(asking(prompt), (*SPECIALISTS, GENERALIST)) for prompt in prompts}
+    astray = [prompt for prompt, choice in chosen.items() if choice.model != "general"]
+
+    assert len(astray) <= 0.15 * len(prompts), astray
+    assert "no card speaks of this" in chosen["Explain recursion."].reason
+
+
+def test_without_such_a_model_the_nearest_card_answers():
+    chosen = route(asking("Explain recursion."), SPECIALISTS)
+
+    assert chosen.model in ("arithmetic", "extract")
+    assert "no card speaks of this; the nearest is" in chosen.reason
 
 
 def test_the_reason_quotes_the_example_and_the_runner_up():
     chosen = route(asking("What is 37 plus 58?"), SPECIALISTS)
 
-    assert chosen.reason.startswith("auto: most like '")
-    assert "on the card of arithmetic (0." in chosen.reason
+    assert chosen.reason.startswith("auto: in form like '")
+    assert "on the card of arithmetic, " in chosen.reason
+    assert chosen.reason.endswith(" nats ahead of extract")
 
 
 def test_routing_is_a_pure_function():

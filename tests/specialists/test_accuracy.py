@@ -91,5 +91,5 @@ def test_the_files_are_small_llama_models_with_card_and_template(lane):
     assert (found.architecture, found.quantization) == ("llama", "Q8_0")
     assert found.chat.template
     assert found.card.description == lanes.get(lane).TITLE
-    assert len(found.card.examples) == 64
+    assert len(found.card.examples) == 128
     assert path.with_suffix(".md").exists()

@@ -83,11 +83,12 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the file says the model is for; `examples` are requests that it was made to answer."""
+    """What the file says the model is for: requests that it was made to answer, and such as it was made to decline."""
 
     description: str | None = None
     tags: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    counter_examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

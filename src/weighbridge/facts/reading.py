@@ -144,7 +144,10 @@ def _facts(headers: list[Header], keys: Keys, tensors: tuple[Tensor, ...]) -> Mo
         chat=_chat(keys.text("tokenizer.chat_template")),
         licence=keys.text("general.license"),
         card=Card(
-            keys.text("general.description"), keys.texts("general.tags"), keys.texts("weighbridge.card.examples")
+            keys.text("general.description"),
+            keys.texts("general.tags"),
+            keys.texts("weighbridge.card.examples"),
+            keys.texts("weighbridge.card.counter_examples"),
         ),
         tensors=tensors,
         notes=tuple(notes),

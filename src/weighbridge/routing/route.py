@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from weighbridge.facts import Card
 from weighbridge.openai_api import ApiError, Request
 
-from .likeness import Rarity, cosine
+from .cards import Cards
 
 AUTO = "auto"
-# Below this no card speaks of the request. In the bundled models' own lanes the right card scores 0.4 and more (median
-# 0.7), and general chatter scores 0.15 and less.
-_LEAST_LIKENESS = 0.22
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +36,19 @@ class Route:
 
 
 @functools.lru_cache(maxsize=64)
-def _index(candidates: tuple[Candidate, ...]) -> tuple[Rarity, tuple[tuple[str, str, dict[str, float]], ...]]:
-    """Rarity over all cards, and each example's model, text and vector; made once for a set of models."""
-    examples = [(candidate.name, text) for candidate in candidates for text in candidate.card.examples]
-    rarity = Rarity(text for _, text in examples)
-    return rarity, tuple((name, text, rarity.vector(text)) for name, text in examples)
+def _cards(candidates: tuple[Candidate, ...]) -> Cards:
+    """The specialists' cards, made ready once for a set of models."""
+    specialists = [candidate for candidate in candidates if candidate.is_specialist]
+    return Cards(
+        {candidate.name: candidate.card.examples for candidate in specialists},
+        [text for candidate in specialists for text in candidate.card.counter_examples],
+    )
 
 
 def route(request: Request, candidates: Sequence[Candidate]) -> Route:
-    """The model named in the request; for `auto`, the one whose card has the example most like the prompt.
+    """The model named in the request; for `auto`, the one whose card's examples have the prompt's form.
 
-    Where no card speaks of it, a model without a lane of its own, else the first. ApiError 404 for an unknown name.
+    Where no card speaks of it, a model without a lane of its own, else the nearest. ApiError 404 for an unknown name.
     """
     if request.model != AUTO:
         if any(candidate.name == request.model for candidate in candidates):
@@ -66,27 +65,22 @@ def route(request: Request, candidates: Sequence[Candidate]) -> Route:
         raise ApiError(503, "no model is served here", kind="server_error", source="router")
     if len(candidates) == 1:
         return Route(candidates[0].name, "auto: the only model served")
-    best = _most_alike(request.prompt, tuple(candidates))
-    if best:
-        return best
+    specialists = [candidate for candidate in candidates if candidate.is_specialist]
     general = next((candidate for candidate in candidates if not candidate.is_specialist), None)
+    if not specialists:
+        return Route(candidates[0].name, "auto: no card shows what its model is for; first in the list")
+    return _by_cards(_cards(tuple(candidates)), request.prompt, general)
+
+
+def _by_cards(cards: Cards, prompt: str, general: Candidate | None) -> Route:
+    """The best card if it speaks of the prompt; else the model without a lane, or the card that comes nearest."""
+    judged = cards.judge(prompt)
+    best, *others = judged.ranked
+    if judged.by_card[best] > judged.by_none:
+        runner_up = (
+            f", {judged.by_card[best] - judged.by_card[others[0]]:.2f} nats ahead of {others[0]}" if others else ""
+        )
+        return Route(best, f"auto: in form like {cards.nearest(best, prompt)!r} on the card of {best}{runner_up}")
     if general:
         return Route(general.name, "auto: no card speaks of this, and this model is bound to no lane")
-    return Route(candidates[0].name, "auto: no card speaks of this; first in the list")
-
-
-def _most_alike(prompt: str, candidates: tuple[Candidate, ...]) -> Route | None:
-    rarity, examples = _index(candidates)
-    asked = rarity.vector(prompt)
-    found: dict[str, tuple[float, str]] = {}
-    for name, text, vector in examples:
-        likeness = cosine(asked, vector)
-        if likeness > found.get(name, (0.0, ""))[0]:
-            found[name] = (likeness, text)
-    ranked = sorted(found.items(), key=lambda entry: -entry[1][0])
-    if not ranked or ranked[0][1][0] < _LEAST_LIKENESS:
-        return None
-    name, (likeness, example) = ranked[0]
-    reason = f"auto: most like {example!r} on the card of {name} ({likeness:.2f}"
-    reason += f"; next {ranked[1][0]}, {ranked[1][1][0]:.2f})" if len(ranked) > 1 else ")"
-    return Route(name, reason)
+    return Route(best, f"auto: no card speaks of this; the nearest is {best}")

@@ -25,6 +25,7 @@ def _add_metadata(writer: Any, specialist: Specialist, card: Card) -> None:
     writer.add_tags(["specialist", *card.tags])
     writer.add_languages(["en"])
     writer.add_array("weighbridge.card.examples", list(card.examples))
+    writer.add_array("weighbridge.card.counter_examples", list(card.counter_examples))
     writer.add_context_length(shape.context_length)
     writer.add_embedding_length(shape.embedding_length)
     writer.add_block_count(shape.block_count)

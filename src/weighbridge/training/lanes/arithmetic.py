@@ -24,6 +24,11 @@ THINGS = (
 )
 PEOPLE = "Tom Anna Mia Ben Lena Omar Priya Kenji Sara Luis Nina Paul Ivan Zoe Ali Emma".split()
 
+GAINS = "buys|finds|gets|receives|wins|collects|makes|earns|adds|picks".split("|")
+GAINED = "bought|found|got|received|won|collected|made|earned|added|picked".split("|")
+LOSES = "eats|loses|sells|spends|breaks|drops|uses|removes|returns|hides|gives away|throws away".split("|")
+LOST = "ate|lost|sold|spent|broke|dropped|used|removed|returned|hid|gave away|threw away".split("|")
+
 PHRASES: dict[str, tuple[str, ...]] = {
     "add": (
         "What is {a} plus {b}?",
@@ -60,6 +65,18 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "{who} had {a} {things} and bought {b} more. How many {things} are there now?",
         "There are {a} {things} here and {b} {things} there. How many {things} in total?",
         "I have {a} {things} and you have {b}. How many do we have together?",
+        "{who} has {a} {things} and {gains} {b}. How many are there now?",
+        "{who} had {a} {things} and {gained} {b} more. How many {things} does {who} have now?",
+        "I had {a} {things} and {gained} {b} more. How many do I have now?",
+        "What is {a} and {b} added together?",
+        "{a} added to {b}",
+        "What is {b} more than {a}?",
+        "Find the sum of {a} and {b}.",
+        "Sum {a} and {b}.",
+        "The sum of {a} and {b} is?",
+        "whats {a} + {b}",
+        "whats {a} plus {b}",
+        "how much does {a} plus {b} make",
     ),
     "subtract": (
         "What is {a} minus {b}?",
@@ -89,6 +106,12 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Solve {a} - {b}.",
         "If you take {b} from {a}, what do you get?",
         "What is left when you take {b} from {a}?",
+        "What is {b} less than {a}?",
+        "{a} take away {b}",
+        "{b} subtracted from {a}",
+        "Deduct {b} from {a}.",
+        "whats {a} - {b}",
+        "whats {a} minus {b}",
     ),
     "multiply": (
         "What is {a} times {b}?",
@@ -122,6 +145,13 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Solve {a} * {b}.",
         "There are {a} boxes with {b} {things} each. How many {things} in total?",
         "{who} buys {a} packs of {b} {things}. How many {things} is that?",
+        "{who} has {a} bags with {b} {things} in each. How many {things} does {who} have?",
+        "If one box holds {a} {things}, how many do {b} boxes hold?",
+        "One ticket costs {a}. What do {b} tickets cost?",
+        "Find the product of {a} and {b}.",
+        "The product of {a} and {b} is?",
+        "whats {a} times {b}",
+        "whats {a} * {b}",
     ),
 }
 # Only where the result can't be negative do these make sense.
@@ -129,7 +159,11 @@ LARGER_FIRST: tuple[str, ...] = (
     "What is the difference between {a} and {b}?",
     "Find the difference between {a} and {b}.",
     "{who} had {a} {things} and gave away {b}. How many {things} are left?",
-    "{who} has {a} {things} and loses {b}. How many {things} does {who} have now?",
+    "{who} has {a} {things} and {loses} {b}. How many {things} does {who} have now?",
+    "{who} has {a} {things} and {loses} {b}. How many are left?",
+    "{who} had {a} {things} and {lost} {b} of them. How many are left?",
+    "I had {a} {things} and {lost} {b}. How many do I have left?",
+    "From {a} {things}, {b} are taken away. How many remain?",
     "There were {a} {things} and {b} were sold. How many {things} remain?",
     "How much more is {a} than {b}?",
 )
@@ -253,7 +287,16 @@ def _draw(rng: random.Random, *, held_out: bool) -> tuple[str, int, int]:
 def _spell(rng: random.Random, phrase: str, a: int, b: int) -> str:
     words = a < 100 and b < 100 and phrase[0] != "{" and rng.random() < 0.12
     show = in_words if words else str
-    return phrase.format(a=show(a), b=show(b), who=rng.choice(PEOPLE), things=rng.choice(THINGS))
+    return phrase.format(
+        a=show(a),
+        b=show(b),
+        who=rng.choice(PEOPLE),
+        things=rng.choice(THINGS),
+        gains=rng.choice(GAINS),
+        gained=rng.choice(GAINED),
+        loses=rng.choice(LOSES),
+        lost=rng.choice(LOST),
+    )
 
 
 def _item(prompt: str, operation: str, a: int, b: int) -> Item:
