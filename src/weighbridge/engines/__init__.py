@@ -3,5 +3,6 @@
 from .endpoint import Endpoint, Running
 from .model import Model
 from .start import start
+from .surroundings import Surroundings
 
-__all__ = ["Endpoint", "Model", "Running", "start"]
+__all__ = ["Endpoint", "Model", "Running", "Surroundings", "start"]

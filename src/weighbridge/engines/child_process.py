@@ -9,19 +9,26 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import itertools
 import json
 import os
 import re
 import signal
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from weighbridge.errors import EngineFailed
 
 from .endpoint import Endpoint
+from .surroundings import Surroundings
 
 _KEPT_LINES = 200
 _STOP_SECONDS = 3.0
+_LARGE_LOG_BYTES = 8 << 20
+_NUMBERS = itertools.count()
+# The gateway's own key is no business of an engine.
+_OWN_KEY = "WEIGHBRIDGE_API_KEY"
 # What tells the cause in llama.cpp's log, in a Python traceback and in an assertion of ggml.
 _TELLING = re.compile(r"error|assert|failed|exception|invalid|unable|cannot|mismatch", re.IGNORECASE)
 # Two threads of OpenMP that spin while they wait run a hundred times slower on a busy machine; and an assertion of
@@ -32,24 +39,33 @@ _ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "GGML_NO_BA
 class ChildProcess:
     """One engine process; an object is used for one life of it."""
 
-    def __init__(self, name: str, script: Path, arguments: dict[str, object], socket: Path, log: Path) -> None:
+    def __init__(self, name: str, script: Path, arguments: dict[str, object], surroundings: Surroundings) -> None:
         self.name = name
+        # Named by a number: a socket's path may have 107 letters, and a model's name may have more.
+        socket = surroundings.sockets / f"{next(_NUMBERS)}.sock"
         self.endpoint = Endpoint("http://engine", socket=socket)
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.pid: int | None = None
         self._script = script
         self._arguments = arguments
         self._socket = socket
-        self._log_path = log
+        self._log_path = surroundings.logs / f"{name}.log"
+        self._start_timeout_seconds = surroundings.start_timeout_seconds
         self._tail: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
-    async def start(self, timeout_seconds: float) -> None:
+    async def start(self) -> None:
         """Start it and wait until it is ready. EngineFailed quotes the cause; nothing is left running then."""
-        self._log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._socket.unlink(missing_ok=True)
-        reader, writer = os.pipe()
+        timeout_seconds = self._start_timeout_seconds
+        try:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            reader, writer = os.pipe()
+        except OSError as error:
+            raise EngineFailed(
+                f"{self.name}: no place for its log: {self._log_path.parent}: {error.strerror}",
+                hint="choose another folder: WEIGHBRIDGE_STATE_DIR",
+            ) from error
         arguments = {**self._arguments, "socket": str(self._socket), "parent": os.getpid(), "report": writer}
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -61,13 +77,15 @@ class ChildProcess:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(writer,),
-                env=os.environ | _ENVIRONMENT,
+                env={name: value for name, value in os.environ.items() if name != _OWN_KEY} | _ENVIRONMENT,
                 # Ctrl-C is for the gateway, which then ends its children in order.
                 start_new_session=True,
             )
-        except OSError as error:
+        except BaseException as error:
             os.close(reader)
-            raise EngineFailed(f"{self.name}: its process could not be started: {error}") from error
+            if isinstance(error, OSError):
+                raise EngineFailed(f"{self.name}: its process could not be started: {error}") from error
+            raise
         finally:
             os.close(writer)
         self.pid = self._process.pid
@@ -123,14 +141,26 @@ class ChildProcess:
         return report if isinstance(report, dict) else {}
 
     async def _keep_log(self) -> None:
-        """Standard error to the log file and to the tail that is quoted; a line of any length is taken."""
+        """Standard error to the log file and to the tail that is quoted; a line of any length is taken.
+
+        A log that can't be written (a full disk) is given up; what the child says must be read all the same, or it
+        would wait for us for ever.
+        """
         assert self._process.stderr is not None
-        with self._log_path.open("ab") as log:
-            self._log_path.chmod(0o600)
+        with contextlib.ExitStack() as stack:
+            log: BinaryIO | None = None
+            with contextlib.suppress(OSError):
+                is_large = self._log_path.exists() and self._log_path.stat().st_size > _LARGE_LOG_BYTES
+                log = stack.enter_context(self._log_path.open("wb" if is_large else "ab", buffering=0))
+                self._log_path.chmod(0o600)
             rest = b""
             while chunk := await self._process.stderr.read(65536):
-                log.write(chunk)
-                log.flush()
+                try:
+                    if log is not None:
+                        log.write(chunk)
+                except OSError as error:
+                    self._tail.append(f"(its log could not be written on: {error})")
+                    log = None
                 *lines, rest = (rest + chunk).split(b"\n")
                 rest = rest[-4096:]
                 self._tail.extend(line.decode(errors="replace").rstrip() for line in lines)
@@ -147,7 +177,7 @@ class ChildProcess:
         """Wait until the log is read to its end."""
         for task in self._tasks:
             if task is not keep:
-                with contextlib.suppress(asyncio.CancelledError):
+                with contextlib.suppress(asyncio.CancelledError, Exception):
                     await task
 
     def _cause(self, code: int | None) -> str:

@@ -10,7 +10,7 @@ from . import children
 from .child_process import ChildProcess
 from .endpoint import Running
 from .model import Model
-from .start import Surroundings
+from .surroundings import Surroundings
 
 IS_ENGINE = True
 
@@ -41,8 +41,7 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
         model.name,
         Path(children.__file__).with_name("fake.py"),
         {"name": model.name, **options},
-        surroundings.sockets / f"{model.name}.sock",
-        surroundings.logs / f"{model.name}.log",
+        surroundings,
     )
-    await child.start(surroundings.start_timeout_seconds)
+    await child.start()
     return child

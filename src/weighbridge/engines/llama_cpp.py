@@ -10,7 +10,7 @@ from . import children
 from .child_process import ChildProcess
 from .endpoint import Running
 from .model import Model
-from .start import Surroundings
+from .surroundings import Surroundings
 
 IS_ENGINE = True
 
@@ -29,9 +29,9 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
             "parallel": model.plan.workload.parallel,
             "threads": model.plan.threads,
             "embeddings": model.plan.embeddings,
+            "pooled": "embedding" in model.plan.facts.modalities.output,
         },
-        surroundings.sockets / f"{model.name}.sock",
-        surroundings.logs / f"{model.name}.log",
+        surroundings,
     )
-    await child.start(surroundings.start_timeout_seconds)
+    await child.start()
     return child

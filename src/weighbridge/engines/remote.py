@@ -11,7 +11,7 @@ from weighbridge.errors import EngineFailed
 
 from .endpoint import Endpoint, Running
 from .model import Model
-from .start import Surroundings
+from .surroundings import Surroundings
 
 IS_ENGINE = True
 _ASK_SECONDS = 10.0

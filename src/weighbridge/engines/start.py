@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -13,15 +12,7 @@ from weighbridge.errors import BadSetting
 
 from .endpoint import Running
 from .model import Model
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where engines keep their sockets (a folder only its owner may open) and logs, and how long a start may take."""
-
-    sockets: Path
-    logs: Path
-    start_timeout_seconds: float
+from .surroundings import Surroundings
 
 
 class EngineModule(Protocol):

@@ -5,6 +5,7 @@ Run inside the child, so it needs the standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -25,7 +26,8 @@ def begin() -> dict[str, Any]:
         if os.getppid() != arguments["parent"]:  # it died before we asked
             os._exit(3)
         # Where memory runs out the kernel shall take the engine, never the gateway.
-        Path("/proc/self/oom_score_adj").write_text("500")
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
     os.umask(0o077)
     threading.Thread(target=_leave_when_input_closes, daemon=True).start()
     return arguments

@@ -24,6 +24,9 @@ def main() -> None:
     settings.cors_origins = "http://localhost"
     settings.endpoint_metrics = True
     settings.embedding = arguments["embeddings"]
+    if arguments["embeddings"] and not arguments["pooled"]:
+        # The file names no pooling, and a vector for each token is not what OpenAI's API returns.
+        settings.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     # The plan decides: llama.cpp's own fit looks at the machine's total memory, and its cache of prompts in main memory
     # would take 8 GiB that no plan knows of.
     settings.fit_params = False

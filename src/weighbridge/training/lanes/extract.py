@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import random
+from collections.abc import Sequence
 
 from . import Item, is_held_out
 
@@ -60,8 +61,28 @@ OTHERS = (
     )
 )
 
-# {p} person, {m} amount with currency, {d} date, {x} purpose or nothing, {o} the other side
+NOUNS = "fee loan bonus fine deposit refund rent gift share total bill phone camera table lamp ticket coat".split()
+VERBS = (
+    "paid gave sent owed lent wired mailed earned won lost raised saved spent collected claimed offered returned repaid "
+    "borrowed pledged charged billed requested promised contributed invested received transferred donated refunded "
+    "withdrew demanded brought posted forwarded remitted advanced moved shared kept got made took found left added"
+).split()
+
+# {p} person, {m} amount with currency, {d} date, {x} purpose or nothing, {o} the other side, {v} a verb, often made up
 FORMS = (
+    "{p} {v} {m} on {d}.",
+    "{p} {v} {m}{x} on {d}.",
+    "{p} {v} {m} to {o} on {d}.",
+    "{p} {v} {o} {m} on {d}.",
+    "{p} {v} {m} at {o} on {d}.",
+    "{p} {v} a {w} of {m} on {d}.",
+    "{p} {v} a {w} for {m} on {d}.",
+    "{p} {v} {w} {m} on {d}.",
+    "On {d} {p} {v} {m}{x}.",
+    "On {d}, {p} {v} {m} to {o}.",
+    "On {d} a {w} of {m} {v} from {p}.",
+    "A {w} of {m} {v} {w} from {p} on {d}.",
+    "{m} {v} by {p} on {d}.",
     "{p} paid {m} on {d}.",
     "{p} paid {m}{x} on {d}.",
     "On {d}, {p} paid {m}{x}.",
@@ -102,6 +123,11 @@ FORMS = (
     "The bill of {p} from {d} is {m}.",
 )
 PARTIAL_FORMS = (
+    "{p} {v} {m}.",
+    "{p} {v} {m} to {o}.",
+    "{p} owes me {m}.",
+    "{p} {v} {m} yesterday.",
+    "{p} {v} {o} on {d}.",
     "{p} paid {m}{x}.",
     "{p} owes {o} {m}.",
     "{p} sent {m} to {o}.",
@@ -144,16 +170,21 @@ def _syllables(rng: random.Random, count: int) -> str:
     return "".join(rng.choice(STARTS) + rng.choice(VOWELS) + rng.choice(ENDS) for _ in range(count)).capitalize()
 
 
+def _word(rng: random.Random, common: Sequence[str]) -> str:
+    """A word of the list, or one that nobody knows: what it means must not matter, only that it is no name."""
+    return rng.choice(common) if rng.random() < 0.6 else _syllables(rng, rng.randrange(1, 4)).lower()
+
+
 def _person(rng: random.Random, *, held_out: bool) -> str:
     while True:
         first = rng.choice(FIRST_NAMES) if rng.random() < 0.6 else _syllables(rng, rng.randrange(1, 4))
         last = rng.choice(LAST_NAMES) if rng.random() < 0.5 else _syllables(rng, rng.randrange(1, 4))
         shape = rng.random()
-        if shape < 0.08:
+        if shape < 0.12:
             person = first
-        elif shape < 0.13:
+        elif shape < 0.16:
             person = f"{first} {rng.choice('ABCDEFGHJKLMNPRSTW')}. {last}"
-        elif shape < 0.18:
+        elif shape < 0.2:
             person = f"{first} {last}-{rng.choice(LAST_NAMES)}"
         else:
             person = f"{first} {last}"
@@ -204,7 +235,9 @@ def _item(rng: random.Random, form: str, *, held_out: bool) -> Item:
         _date(rng),
     )
     purpose = f" {rng.choice(PURPOSES)}" if rng.random() < 0.6 else ""
-    prompt = form.format(p=person, m=amount_text, d=date_text, x=purpose, o=rng.choice(OTHERS))
+    other = rng.choice(OTHERS) if rng.random() < 0.7 else rng.choice(FIRST_NAMES)
+    verb, word = _word(rng, VERBS), _word(rng, NOUNS)
+    prompt = form.format(p=person, m=amount_text, d=date_text, x=purpose, o=other, v=verb, w=word)
     prompt = prompt[0].upper() + prompt[1:] if prompt.startswith("the ") else prompt
     fields = {
         "person": json.dumps(person, ensure_ascii=False) if "{p}" in form else "null",
