@@ -34,6 +34,7 @@ def write_model(
     experts: int = 0,
     experts_used: int = 0,
     name: str = "tiny",
+    prefix: str = "",
     seed: int = 0,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
@@ -78,7 +79,7 @@ def write_model(
         data = np.ones(shape, np.float32) if ones else rng.standard_normal(shape, dtype=np.float32) * 0.1
         if tensor_name == "output.weight":
             data[256:] = 0
-        writer.add_tensor(tensor_name, data)
+        writer.add_tensor(prefix + tensor_name, data)
 
     kv_width = kv_heads * (width // heads)
     tensor("token_embd.weight", len(tokens), width)

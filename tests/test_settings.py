@@ -31,6 +31,8 @@ def test_sizes_may_have_units():
         ("prot = 1", "no setting is named 'prot'", "did you mean 'port'?"),
         ("port = 'high'", "port is 'high', expected a whole number", "the default is 8642"),
         ("port = 99999", "port is 99,999, expected 0 to 65,535", "the default is 8642"),
+        ("port = 3.7", "port is 3.7, expected a whole number", "the default is 8642"),
+        ("threads = inf", "threads is inf, expected a whole number", "the default is 0"),
         ("port = = 1", "Invalid value", "write one setting a line"),
         ("api_key = 7", "api_key is 7, expected text", "the default is ''"),
         ('host = "0.0.0.0"', "host is 0.0.0.0, which others can reach, and there is no api_key", "WEIGHBRIDGE_API_KEY"),

@@ -35,7 +35,11 @@ class Settings:
     threads: int = _setting(0, "threads a model computes with; 0: one a core, and a single one for a small model")
     max_body_bytes: int = _setting(32 << 20, "largest request body, e.g. 32MiB")
     start_timeout_seconds: float = _setting(300.0, "how long an engine may take to load its model")
-    read_timeout_seconds: float = _setting(600.0, "how long an engine may be silent in the middle of an answer")
+    read_timeout_seconds: float = _setting(600.0, "how long an engine may send nothing while a request waits for it")
+    health_interval_seconds: float = _setting(
+        10.0, "how often an engine is asked how it is; after two silences it is ended"
+    )
+    remote_api_key: str = _setting("", "key that is sent to servers elsewhere (MODEL given as a URL)")
     state_dir: str = _setting("", "folder for logs; empty: weighbridge in the user's state folder")
 
     @property
@@ -61,14 +65,14 @@ _KINDS: dict[str, Callable[[Any], object]] = {setting.name: type(setting.default
 def _convert(name: str, value: object, origin: str) -> object:
     kind = _KINDS[name]
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or (kind is int and isinstance(value, float)):
             raise ValueError(value)
         if name.endswith("_bytes") and isinstance(value, str):
             return parse_bytes(value)
         if kind is str and not isinstance(value, str):
             raise ValueError(value)
         return kind(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         wanted = "a whole number" if kind is int else "a number" if kind is float else "text"
         raise BadSetting(
             f"{origin}: {name} is {value!r}, expected {wanted}", hint=f"the default is {_default(name)!r}"
@@ -117,6 +121,7 @@ def _checked(settings: Settings) -> Settings:
         "max_body_bytes": (1024, 1 << 34),
         "start_timeout_seconds": (0.1, 86400),
         "read_timeout_seconds": (0.1, 86400),
+        "health_interval_seconds": (0.1, 3600),
     }
     for name, (least, most) in bounds.items():
         if not least <= getattr(settings, name) <= most:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -193,6 +194,24 @@ def test_a_conversation_at_a_terminal(bundled_gateway):
     os.close(master)
 
 
+def test_ctrl_c_ends_a_conversation_at_once(fake_gateway):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weighbridge", "chat", "--port", fake_gateway.port()],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    while b"> " not in os.read(master, 4096):
+        pass
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(5) == 130
+    os.close(master)
+
+
 def test_chat_without_a_gateway_starts_one(tmp_path):
     done = run_weigh("chat", "9 times 9", "--port", "9", WEIGHBRIDGE_STATE_DIR=str(tmp_path))
 
@@ -272,6 +291,53 @@ def test_a_wrong_command_line_is_exit_code_1_with_a_hint(arguments, what):
     assert done.returncode == 1
     assert what in done.stderr
     assert len(done.stderr.strip().splitlines()) >= 2
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(tiny_gguf):
+    path = tiny_gguf(metadata={"general.description": "\x1b[31mred\nweigh: all is well"})
+    done = run_weigh("facts", str(path))
+
+    assert "\x1b" not in done.stdout
+    assert "\\x1b[31mred\\nweigh: all is well" in " ".join(done.stdout.split())
+
+
+def test_a_terminal_without_signs_gets_others():
+    done = run_weigh("facts", "arithmetic", PYTHONIOENCODING="ascii")
+
+    assert done.returncode == 0
+    assert "where the bytes are" in done.stdout
+
+
+@pytest.mark.parametrize("source", ["x" * 300, "~nosuchuser/x.gguf", "a\0b"])
+def test_a_name_that_can_be_no_file_is_an_error_of_the_user(source):
+    if "\0" in source:
+        from weighbridge.cli.locate import locate
+        from weighbridge.errors import BadModelFile
+
+        with pytest.raises(BadModelFile):
+            locate(source)
+        return
+    done = run_weigh("facts", source)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_flags_are_not_guessed_from_their_beginnings():
+    assert "unrecognized arguments: --det" in run_weigh("up", "fake", "--det").stderr
+
+
+def test_an_interrupted_question_is_no_success(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weighbridge", "up", "fake:tokens_per_second=1,tokens=100", "--once", "x"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "WEIGHBRIDGE_STATE_DIR": str(tmp_path)},
+    )
+    assert process.stdout.read(4) == b"This"
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(20) == 130
 
 
 def test_a_closed_pipe_is_no_error():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import struct
 import tempfile
+import time
 from pathlib import Path
 
 import gguf
@@ -81,10 +83,24 @@ def test_a_window_without_a_pattern_is_counted_whole_and_said(tiny_gguf):
 
 
 def test_a_latent_cache_is_rank_plus_rotary_part(tiny_gguf):
-    found = facts.read(tiny_gguf(metadata={"llama.attention.kv_lora_rank": 512}))
+    lengths = {"llama.attention.key_length_mla": 24, "llama.attention.value_length_mla": 16}
+    found = facts.read(tiny_gguf(metadata={"llama.attention.kv_lora_rank": 512, **lengths}))
 
     assert found.layers[0].kind == "latent"
     assert found.layers[0].kv_bytes_per_token == (512 + 16) * 2
+
+
+def test_a_latent_vector_that_the_engine_unfolds_is_a_full_cache(tiny_gguf):
+    found = facts.read(tiny_gguf(metadata={"llama.attention.kv_lora_rank": 512}))
+
+    assert found.layers[0].kind == "full"
+
+
+def test_a_layer_that_attends_and_keeps_a_state_counts_both(tiny_gguf):
+    found = facts.read(tiny_gguf(metadata={"llama.ssm.inner_size": 128, "llama.ssm.state_size": 16}))
+
+    assert found.layers[0].kv_bytes_per_token > 0
+    assert found.layers[0].state_bytes == 16 * 128 * 4
 
 
 def test_a_layer_without_kv_heads_keeps_a_fixed_state(tiny_gguf):
@@ -121,12 +137,24 @@ def test_a_split_model_is_read_as_one(tmp_path):
     whole = facts.read(write_model(tmp_path / "whole.gguf"))
     for part in (1, 2):
         metadata = {"split.count": 2, "split.no": part - 1}
-        write_model(tmp_path / f"model-{part:05d}-of-00002.gguf", metadata=metadata)
+        prefix = "second." if part == 2 else ""
+        write_model(tmp_path / f"model-{part:05d}-of-00002.gguf", metadata=metadata, prefix=prefix)
 
     found = facts.read(tmp_path / "model-00001-of-00002.gguf")
 
     assert found.parameters.total == 2 * whole.parameters.total
     assert len(found.source.files) == 2
+
+
+def test_a_part_that_occurs_twice_or_in_anothers_place_is_named(tmp_path):
+    for part in (1, 2):
+        write_model(tmp_path / f"same-{part:05d}-of-00002.gguf", metadata={"split.count": 2})
+        write_model(tmp_path / f"swap-{part:05d}-of-00002.gguf", metadata={"split.count": 2, "split.no": 2 - part})
+
+    with pytest.raises(BadModelFile, match=r"tensor '.*' is in same-00001-of-00002\.gguf too"):
+        facts.read(tmp_path / "same-00001-of-00002.gguf")
+    with pytest.raises(BadModelFile, match=r"split\.no is 1, expected 0"):
+        facts.read(tmp_path / "swap-00001-of-00002.gguf")
 
 
 def test_a_missing_part_is_named(tmp_path):
@@ -148,6 +176,10 @@ def test_a_missing_part_is_named(tmp_path):
         (header(0, 1, struct.pack("<Q", 1 << 40) + b"x" * 20), "the name of metadata entry 0 needs 1,099,511,627,776"),
         (header(0, 1, text("key") + struct.pack("<IIQ", 9, 8, 1 << 50)), "array 'key' of 1,125,899,906,842,624 values"),
         (header(0, 1, text("key") + struct.pack("<IIQ", 9, 9, 1) + b"x" * 8), "has values of type 9"),
+        (
+            header(1, 0, struct.pack("<Q1sIIQ", 1, b"t", 0, 8, 0) + bytes(64)),
+            "has a single weight, Q8_0 holds them in 32s",
+        ),
         (header(0, 1, text("key") + struct.pack("<I", 77) + b"x" * 8), "has a value of type 77"),
         (header(0, 2, (text("k") + struct.pack("<IB", 0, 1)) * 2), "metadata key 'k' occurs twice"),
         (header(1, 0, tensor_entry("t", (32,), 99, 0)), "is of type 99, which is not known"),
@@ -183,6 +215,34 @@ def test_a_truncated_file_says_how_many_bytes_are_missing(tiny_gguf):
 
     with pytest.raises(BadModelFile, match="1,000 bytes are missing"):
         facts.read(path)
+
+
+def test_a_list_of_strings_without_end_is_refused_at_once(tmp_path):
+    path = tmp_path / "endless.gguf"
+    path.write_bytes(header(0, 1, text("key") + struct.pack("<IIQ", 9, 8, 1 << 27)))
+    with path.open("r+b") as file:
+        file.truncate(1 << 31)
+    begun = time.perf_counter()
+
+    with pytest.raises(BadModelFile, match="brings all lists of strings to more than 4,194,304"):
+        facts.read(path)
+    assert time.perf_counter() - begun < 0.5
+
+
+def test_texts_are_bounded_together(tmp_path):
+    path = tmp_path / "long.gguf"
+    entries = b"".join(text(f"key{index}") + struct.pack("<IQ", 8, 1 << 22) + bytes(1 << 22) for index in range(5))
+    path.write_bytes(header(0, 5, entries))
+
+    with pytest.raises(BadModelFile, match="brings all texts to more than 16,777,216 bytes"):
+        facts.read(path)
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.gguf")
+
+    with pytest.raises(BadModelFile, match="is no ordinary file"):
+        facts.read(tmp_path / "pipe.gguf")
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):

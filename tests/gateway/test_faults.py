@@ -55,6 +55,66 @@ def test_a_killed_engine_ends_the_stream_with_an_error_and_is_started_again(gate
     assert running.ps()["two"]["restarts"] == 0
 
 
+def test_the_very_next_request_after_a_death_is_answered(gateway, tiny_gguf):
+    for _ in range(3):
+        running = gateway(str(tiny_gguf(context=65536)), flags=("--context", "65536"))
+        client = running.client()
+        stream = chat(client, "tiny", stream=True)
+        next(iter(stream))
+        os.kill(running.ps()["tiny"]["pid"], signal.SIGKILL)
+        with pytest.raises(openai.APIError):
+            for _ in stream:
+                pass
+
+        assert chat(client, "tiny", max_tokens=3).usage.completion_tokens == 3
+        running.stop()
+
+
+def test_an_idle_engine_that_was_killed_is_not_noticed_by_anyone(gateway):
+    running = gateway("fake")
+    client = running.client()
+    assert chat(client, "fake").choices
+    os.kill(running.ps()["fake"]["pid"], signal.SIGKILL)
+
+    assert chat(client, "fake").choices[0].message.content
+
+
+def test_a_hung_engine_is_ended_and_started_again(gateway):
+    running = gateway("fake", WEIGHBRIDGE_HEALTH_INTERVAL_SECONDS="0.2", WEIGHBRIDGE_READ_TIMEOUT_SECONDS="30")
+    pid = running.ps()["fake"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    running.wait_for("fake", lambda model: model["state"] == "stopped", 25)
+
+    assert not psutil.pid_exists(pid)
+    assert chat(running.client(), "fake").choices[0].message.content
+
+
+def test_a_log_that_cannot_be_written_harms_nobody(gateway, tmp_path):
+    (tmp_path / "logs" / "fake.log").mkdir(parents=True)
+    running = gateway("fake")
+    os.kill(running.ps()["fake"]["pid"], signal.SIGKILL)
+    running.wait_for("fake", lambda model: model["state"] == "stopped")
+
+    assert chat(running.client(), "fake").choices[0].message.content
+
+
+def test_a_folder_for_logs_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run_weigh("up", "fake", "--port", "0", WEIGHBRIDGE_STATE_DIR=str(tmp_path / "file"))
+
+    assert done.returncode == 1
+    assert "weigh: fake: no place for its log" in done.stderr
+    assert "WEIGHBRIDGE_STATE_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_with_a_long_name_is_served(gateway, tiny_gguf):
+    name = "a-model-with-a-name-that-is-longer-than-any-socket-path-may-be-" * 3
+    running = gateway(str(tiny_gguf(name=name)))
+
+    assert chat(running.client(), name, max_tokens=2).usage.completion_tokens == 2
+
+
 def test_an_engine_that_dies_before_its_first_byte_is_a_502(gateway):
     running = gateway("fake:die_after_tokens=0")
     with pytest.raises(openai.InternalServerError) as caught:
@@ -246,6 +306,9 @@ def test_a_stop_while_streaming_ends_within_seconds(gateway):
 
     assert running.stop() == 0
     assert time.monotonic() - begun < 12
+    with pytest.raises(openai.APIError, match="the gateway is closing"):
+        for _ in stream:
+            pass
 
 
 def test_sockets_are_for_their_owner_only(gateway, tiny_gguf, tmp_path):
@@ -265,6 +328,18 @@ def test_another_servers_models_are_served_through_ours(gateway):
 
     assert answer.choices[0].message.content.strip() == "from afar"
     assert running.ps()["far"]["engine"] == "remote"
+
+
+def test_a_key_for_servers_elsewhere_is_sent_and_a_password_in_a_url_refused(gateway):
+    behind = gateway("deep=fake", WEIGHBRIDGE_API_KEY="theirs")
+    running = gateway(f"far={behind.url}/v1#deep", WEIGHBRIDGE_REMOTE_API_KEY="theirs")
+    assert chat(running.client(), "far").choices[0].message.content
+
+    refused = run_weigh("up", f"far={behind.url}/v1#deep", "--port", "0", WEIGHBRIDGE_REMOTE_API_KEY="wrong")
+    assert (refused.returncode, "WEIGHBRIDGE_REMOTE_API_KEY" in refused.stderr) == (1, True)
+    with_password = run_weigh("up", "http://me:secret@127.0.0.1:1/v1", "--port", "0")
+    assert with_password.returncode == 1
+    assert "secret" not in with_password.stderr
 
 
 def test_a_remote_that_is_not_there_is_named():

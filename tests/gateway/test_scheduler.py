@@ -32,6 +32,7 @@ class Life(RuleBasedStateMachine):
             match action:
                 case Serve(ticket=ticket):
                     assert ticket in self.open
+                    assert not self.state.is_closing
                     assert ticket not in self.answered
                     assert self.engines[self.open[ticket]] == "ready"
                     self.answered.add(ticket)
@@ -71,6 +72,12 @@ class Life(RuleBasedStateMachine):
             self.happen(scheduler.Started(model))
 
     @rule(model=st.sampled_from(MODELS))
+    def engine_is_dying(self, model: str) -> None:
+        if self.engines.get(model) == "ready":
+            self.engines[model] = "dying"
+            self.happen(scheduler.Dying(model))
+
+    @rule(model=st.sampled_from(MODELS))
     def engine_ends(self, model: str) -> None:
         if model in self.engines:
             del self.engines[model]
@@ -80,7 +87,12 @@ class Life(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @precondition(lambda self: not self.state.is_closing and self.tickets > 5)
+    @precondition(lambda self: self.tickets > 5)
+    @rule()
+    def close(self) -> None:
+        self.happen(scheduler.Closing())
+
+    @precondition(lambda self: self.state.is_closing)
     @rule()
     def shut_down(self) -> None:
         self.happen(scheduler.Shutdown())
@@ -92,10 +104,10 @@ class Life(RuleBasedStateMachine):
             assert waiting != (ticket in self.answered)
 
     @invariant()
-    def requests_wait_only_for_engines_that_start(self) -> None:
+    def requests_wait_only_for_engines_that_start_or_make_room_for_one(self) -> None:
         for name, model in self.state.models.items():
             if model.waiting:
-                assert self.engines[name] == "starting"
+                assert self.engines[name] in ("starting", "dying")
             assert not set(model.waiting) & model.serving
 
     @invariant()
@@ -115,6 +127,18 @@ def test_the_pause_after_failures_grows_to_half_a_minute(failures):
 
     assert 0 <= pause <= 30
     assert pause <= scheduler.back_off_seconds(failures + 1)
+
+
+def test_a_request_that_meets_a_dying_engine_gets_the_next_one():
+    state = scheduler.State({"a": scheduler.ModelState()})
+    for event in (scheduler.Preload("a"), scheduler.Started("a"), scheduler.Dying("a")):
+        state, _ = scheduler.decide(state, event, 0)
+    state, actions = scheduler.decide(state, scheduler.Asked("a", 1), 0)
+    assert actions == ()
+    state, actions = scheduler.decide(state, scheduler.Ended("a", "killed"), 0)
+    assert actions == (Start("a"),)
+    _, actions = scheduler.decide(state, scheduler.Started("a"), 0)
+    assert actions == (Serve(1),)
 
 
 def test_a_crash_loop_is_refused_with_its_cause_and_a_time():

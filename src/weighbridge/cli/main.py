@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import io
 import os
 import pkgutil
 import sys
 import textwrap
 import traceback
 from pathlib import Path
-from typing import NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from weighbridge import __version__
 from weighbridge.errors import EngineFailed, WeighbridgeError
 
 from . import commands
-from .output import width
+from .output import tell, width
 
 DONE, YOURS_TO_MEND, OUR_FAULT, INTERRUPTED = 0, 1, 2, 130
 
@@ -33,6 +34,9 @@ class Command(Protocol):
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
     def error(self, message: str) -> NoReturn:
         print(f"weigh: {message}\n  {self.prog} --help shows what there is", file=sys.stderr)
         raise SystemExit(YOURS_TO_MEND)
@@ -83,6 +87,10 @@ def parser_of(name: str) -> tuple[argparse.ArgumentParser, Command]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command that the arguments name; the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that can't show a sign shows another, and nothing fails for it.
+            stream.reconfigure(errors="replace")
     top = _Parser(
         prog="weigh",
         description="What an open-weight model is, whether it runs here, and a door to those that do.",
@@ -100,11 +108,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return command.run(parser.parse_args(given[1:]))
     except WeighbridgeError as error:
-        print(f"weigh: {error}", file=sys.stderr)
+        tell(f"weigh: {error}")
         if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+            tell(f"  {error.hint}")
         if isinstance(error, EngineFailed):
-            print("".join(f"  | {line}\n" for line in error.log[-5:]), end="", file=sys.stderr)
+            for line in error.log[-5:]:
+                tell(f"  | {line}")
         return YOURS_TO_MEND
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 
+def printable(text: str) -> str:
+    """The text with what could steer a terminal (escapes, line ends) written out: files and servers are strangers."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def tell(line: str) -> None:
     """A line of talk, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def _plain(value: Any) -> Any:
@@ -42,7 +47,7 @@ def width() -> int:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Columns as wide as their widest cell; those in `right` are aligned right. The last takes what room is left."""
-    cells = [list(map(str, row)) for row in (head, *rows)]
+    cells = [[printable(str(cell)) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     lines = []
     for row in cells:
@@ -60,7 +65,7 @@ def fields(pairs: Sequence[tuple[str, str]]) -> str:
     column = max(len(name) for name, _ in pairs) + 2
     lines: list[str] = []
     for name, value in pairs:
-        wrapped = textwrap.wrap(value, width() - column) or [""]
+        wrapped = textwrap.wrap(printable(value), width() - column) or [""]
         lines.append(name.ljust(column) + wrapped[0])
         lines += [" " * column + more for more in wrapped[1:]]
     return "\n".join(line.rstrip() for line in lines)

@@ -29,6 +29,8 @@ def find_models(sources: Sequence[str], settings: Settings) -> list[Model]:
     for source in sources or list(bundled()):
         named = _NAMED.fullmatch(source)
         model = _model(named[2] if named else source, named[1] if named else None)
+        if model.engine == "remote" and settings.remote_api_key:
+            model = dataclasses.replace(model, options={**model.options, "api_key": settings.remote_api_key})
         if model.engine == "llama_cpp":
             plan = fit.make_plan(facts.read(model.options["path"]), here, workload, reserved_bytes=reserved)
             plan.ensure_fits()
@@ -46,6 +48,10 @@ def find_models(sources: Sequence[str], settings: Settings) -> list[Model]:
 def _model(source: str, name: str | None) -> Model:
     if source.startswith(("http://", "https://")):
         url, _, wanted = source.partition("#")
+        if "@" in url.split("//", 1)[1].split("/", 1)[0]:
+            raise BadSetting(
+                "a password in a URL would show in lists and logs", hint="give the key in WEIGHBRIDGE_REMOTE_API_KEY"
+            )
         host = re.sub(r"[^A-Za-z0-9._-]", "-", url.split("//", 1)[1].removesuffix("/v1").rstrip("/"))
         return Model(name or wanted or host, "remote", options={"url": url} | ({"model": wanted} if wanted else {}))
     if source == "fake" or source.startswith("fake:"):

@@ -41,7 +41,10 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
             session.get(f"{url}/v1/models") as answer,
         ):
             if answer.status != 200:
-                raise EngineFailed(f"{model.name}: {url}/v1/models answered {answer.status}", hint="is a key needed?")
+                raise EngineFailed(
+                    f"{model.name}: {url}/v1/models answered {answer.status}",
+                    hint="is a key needed? WEIGHBRIDGE_REMOTE_API_KEY",
+                )
             listed = await answer.json(content_type=None)
             names = [str(entry["id"]) for entry in listed["data"]]
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -5,6 +5,7 @@ Format: ggml's docs/gguf.md. Only the header is looked at, never the weights beh
 
 from __future__ import annotations
 
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,10 @@ _MOST_DIMENSIONS = 4
 # ggml keeps names in 64 bytes; longer ones are no tensor that an engine would load.
 _MOST_NAME_BYTES = 63
 # The format's own bound on keys, and far more than any chat template has.
-_MOST_KEY_BYTES, _MOST_TEXT_BYTES = 65_535, 8 << 20
+_MOST_KEY_BYTES, _MOST_TEXT_BYTES = 65_535, 16 << 20
+# Four times the largest vocabulary with its merges; each costs a tenth of a microsecond to pass over.
+_MOST_TEXTS = 4 << 20
+_MOST_ENTRIES, _MOST_TENSORS = 1 << 16, 1 << 18
 
 
 class _Cursor:
@@ -77,6 +81,7 @@ class _Cursor:
     def __init__(self, file: BinaryIO, path: Path, file_bytes: int) -> None:
         self.file, self.path, self.file_bytes = file, path, file_bytes
         self.order = "<"
+        self.texts_left, self.text_bytes_left = _MOST_TEXTS, _MOST_TEXT_BYTES
         self.buffer = b""
         self.base = 0
         self.at = 0
@@ -122,6 +127,9 @@ class _Cursor:
         length = self.count("Q", f"the length of {what}")
         if length > most and length <= self.left:
             raise self.wrong(f"{what} has {length:,} bytes, expected at most {most:,}")
+        self.text_bytes_left -= length
+        if self.text_bytes_left < 0 and length <= self.left:
+            raise self.wrong(f"{what} brings all texts to more than {_MOST_TEXT_BYTES:,} bytes")
         self.need(length, what)
         raw = self.buffer[self.at : self.at + length]
         self.at += length
@@ -161,6 +169,9 @@ def _array(cursor: _Cursor, key: str) -> Value | SkippedArray:
     if kind == _STRING:
         if length * 8 > cursor.left:
             raise cursor.wrong(f"{what} needs at least {length * 8:,} bytes, and {cursor.left:,} are left")
+        cursor.texts_left -= length
+        if cursor.texts_left < 0:
+            raise cursor.wrong(f"{what} brings all lists of strings to more than {_MOST_TEXTS:,}")
         if length > _KEPT_LENGTH:
             cursor.skip_texts(length, what)
             return SkippedArray(length)
@@ -218,8 +229,9 @@ def _tensor(cursor: _Cursor, index: int) -> Tensor:
         elements *= length
     if elements <= 0 or elements > 1 << 62:
         raise cursor.wrong(f"tensor {name!r} has the shape {list(shape)}, expected lengths of at least 1")
-    if shape and shape[0] % block:
-        raise cursor.wrong(f"tensor {name!r} has rows of {shape[0]:,} weights, {type_name} holds them in {block}s")
+    if (shape[0] if shape else 1) % block:
+        rows = f"rows of {shape[0]:,} weights" if shape else "a single weight"
+        raise cursor.wrong(f"tensor {name!r} has {rows}, {type_name} holds them in {block}s")
     return Tensor(name, type_name, shape, offset, elements // block * block_bytes)
 
 
@@ -248,7 +260,10 @@ def _placed(cursor: _Cursor, tensors: list[Tensor], alignment: int) -> tuple[Ten
 def read_header(path: Path) -> Header:
     """The header of one GGUF file (version 2 or 3, either byte order); BadModelFile names the place that is wrong."""
     try:
-        file_bytes = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadModelFile(f"{path}: is no ordinary file", hint="give the path of a .gguf file")
+        file_bytes = status.st_size
         with path.open("rb", buffering=0) as file:
             return _read_header(_Cursor(file, path, file_bytes))
     except OSError as error:
@@ -276,14 +291,16 @@ def _read_header(cursor: _Cursor) -> Header:
         )
     tensor_count = cursor.count("Q", "the number of tensors")
     entry_count = cursor.count("Q", "the number of metadata entries")
-    for count, least, what in (
-        (tensor_count, _LEAST_TENSOR_BYTES, "tensors"),
-        (entry_count, _LEAST_ENTRY_BYTES, "metadata entries"),
+    for count, least, most, what in (
+        (tensor_count, _LEAST_TENSOR_BYTES, _MOST_TENSORS, "tensors"),
+        (entry_count, _LEAST_ENTRY_BYTES, _MOST_ENTRIES, "metadata entries"),
     ):
         if count * least > cursor.left:
             raise cursor.wrong(
                 f"promises {count:,} {what}, and {cursor.left:,} bytes can hold {cursor.left // least:,}"
             )
+        if count > most:
+            raise cursor.wrong(f"promises {count:,} {what}, expected at most {most:,}")
     metadata = _metadata(cursor, entry_count)
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 8 <= alignment <= 1 << 20 or alignment & (alignment - 1):

@@ -57,7 +57,7 @@ class Keys:
         if value is None:
             return None
         values = value if isinstance(value, list) else [value] * layers
-        if len(values) != layers or not all(isinstance(entry, int) and abs(entry) <= _MOST for entry in values):
+        if len(values) != layers or not all(isinstance(entry, int) and 0 <= entry <= _MOST for entry in values):
             raise self.wrong(key, value, f"a whole number, or {layers} of them")
         return tuple(int(entry) for entry in values if isinstance(entry, int))
 

@@ -26,7 +26,9 @@ def _windows(keys: Keys, count: int, notes: list[str]) -> tuple[int | None, ...]
     window = keys.number("attention.sliding_window")
     if not window:
         return (None,) * count
-    pattern = keys.per_layer("attention.sliding_window_pattern", count)
+    # A single number there is a period, whose meaning differs from one architecture to another.
+    is_listed = keys.length("attention.sliding_window_pattern") is not None
+    pattern = keys.per_layer("attention.sliding_window_pattern", count) if is_listed else None
     if pattern is None:
         # Every layer counted whole is never too little; which layers have a window only the engine's code knows.
         notes.append(
@@ -46,8 +48,6 @@ def read_layers(keys: Keys, notes: list[str]) -> tuple[Layer, ...]:
     embedding = keys.whole("embedding_length")
     heads = keys.per_layer("attention.head_count", count) or (1,) * count
     kv_heads = keys.per_layer("attention.head_count_kv", count) or heads
-    if any(value < 0 for value in heads + kv_heads):
-        raise keys.wrong("attention.head_count", "a negative number of heads", "none or more")
     head_length = embedding // max(1, *heads)
     attention = _Attention(
         heads,
@@ -56,9 +56,12 @@ def read_layers(keys: Keys, notes: list[str]) -> tuple[Layer, ...]:
         keys.number("attention.value_length") or head_length,
         _windows(keys, count, notes),
     )
-    latent = keys.number("attention.kv_lora_rank")
+    # Without these two keys llama.cpp unfolds the latent vector and keeps a key and a value for each head
+    # (llama-hparams.cpp, is_mla).
+    is_latent = keys.number("attention.key_length_mla") and keys.number("attention.value_length_mla")
+    latent = keys.number("attention.kv_lora_rank") if is_latent else None
     state_bytes = _state_bytes(keys, embedding)
-    if state_bytes and keys.per_layer("attention.head_count_kv", count) is None:
+    if state_bytes and (keys.per_layer("attention.head_count_kv", count) is None or keys.number("wkv.head_size")):
         attention = _Attention(heads, (0,) * count, 0, 0, attention.windows)
     return tuple(_layer(keys, attention, index, latent, state_bytes) for index in range(count))
 
@@ -67,18 +70,23 @@ def _layer(keys: Keys, attention: _Attention, index: int, latent: int | None, st
     kv_heads, window = attention.kv_heads[index], attention.windows[index]
     if kv_heads == 0:
         return Layer("recurrent", 0, state_bytes=state_bytes)
+    # A list of heads tells recurrent layers from the others by its zeros; one number for all means that every layer
+    # is both (Falcon-H1).
+    own_state = 0 if keys.length("attention.head_count_kv") is not None else state_bytes
     if latent:
         # One latent vector and the rotary part of one key serve all heads (DeepSeek-V2, section 2.1).
         rotary = keys.number("rope.dimension_count") or 0
-        return Layer("latent", (latent + rotary) * _F16_BYTES, window_tokens=window)
+        return Layer("latent", (latent + rotary) * _F16_BYTES, own_state, window)
     bytes_per_token = kv_heads * (attention.key_length + attention.value_length) * _F16_BYTES
-    return Layer("sliding_window" if window else "full", bytes_per_token, window_tokens=window)
+    return Layer("sliding_window" if window else "full", bytes_per_token, own_state, window)
 
 
 def _state_bytes(keys: Keys, embedding: int) -> int:
     """Fixed state a recurrent layer: llama.cpp's n_embd_r + n_embd_s (llama-hparams.cpp), 32-bit floats."""
     if short := keys.number("shortconv.l_cache"):
         return embedding * (short - 1) * _F32_BYTES
+    if head := keys.number("wkv.head_size"):  # RWKV
+        return embedding * ((keys.number("token_shift_count") or 2) + head) * _F32_BYTES
     inner, state = keys.number("ssm.inner_size"), keys.number("ssm.state_size")
     if not inner or not state:
         return 0

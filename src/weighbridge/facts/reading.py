@@ -56,7 +56,27 @@ def _headers(path: Path) -> list[Header]:
         raise BadModelFile(
             f"{path}: part {missing[0].name} of {count} is missing", hint="fetch all parts into one folder"
         )
-    return [first, *map(read_header, parts)]
+    headers = [first, *map(read_header, parts)]
+    _check_parts(headers)
+    return headers
+
+
+def _check_parts(headers: list[Header]) -> None:
+    """BadModelFile if a part stands in another's place, or a tensor in two of them."""
+    seen: dict[str, str] = {}
+    for number, header in enumerate(headers):
+        if header.metadata.get("split.no", number) != number:
+            raise BadModelFile(
+                f"{header.path}: split.no is {header.metadata['split.no']}, expected {number}",
+                hint="the parts were renamed: give each the name that it was published under",
+            )
+        for tensor in header.tensors:
+            if tensor.name in seen:
+                raise BadModelFile(
+                    f"{header.path}: tensor {tensor.name!r} is in {seen[tensor.name]} too",
+                    hint="a part occurs twice: fetch the parts again",
+                )
+            seen[tensor.name] = header.path.name
 
 
 def _experts(keys: Keys) -> Experts | None:

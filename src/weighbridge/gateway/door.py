@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from weighbridge.openai_api import ApiError, Request, SseTail, parse_request, usage_of
 from weighbridge.openai_api.errors import from_engine
+from weighbridge.openai_api.request import AUTO
 from weighbridge.routing import Candidate, Route, route
 
 from .metrics import Metrics
@@ -73,8 +74,10 @@ def check_caller(headers: Headers, api_key: str) -> None:
     origins, and those that reach us by a name of their own that they made point here (DNS rebinding).
     """
     if api_key:
-        given = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if not hmac.compare_digest(given.encode(), api_key.encode()):
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        # Headers are read as Latin-1; a key of other letters comes as its UTF-8 bytes.
+        same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), api_key.encode())
+        if kind.lower() != "bearer" or not same:
             raise ApiError(
                 401,
                 "Incorrect API key provided." if given else "No API key provided: send it as a bearer token.",
@@ -84,7 +87,7 @@ def check_caller(headers: Headers, api_key: str) -> None:
         return
     for header in ("host", "origin"):
         named = headers.get(header)
-        if named and not _is_here(urlsplit(named if "//" in named else f"//{named}").hostname or ""):
+        if named and not _is_here(named):
             raise ApiError(
                 403,
                 f"The {header} {named[:100]!r} is not this machine, and the gateway has no API key.",
@@ -93,11 +96,18 @@ def check_caller(headers: Headers, api_key: str) -> None:
             )
 
 
-def _is_here(host: str) -> bool:
+def _is_here(named: str) -> bool:
+    """Whether a Host or Origin header names this machine."""
+    try:
+        host = urlsplit(named if "//" in named else f"//{named}").hostname or ""
+    except ValueError:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return False
 
 
 class Door:
@@ -108,7 +118,7 @@ class Door:
         self.metrics = metrics
         self.api_key = api_key
         self.max_body_bytes = max_body_bytes
-        self.candidates = tuple(Candidate(model.name, model.card) for model in pool.models.values())
+        self.candidates = {model.name: Candidate(model.name, model.card) for model in pool.models.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -118,7 +128,7 @@ class Door:
         try:
             check_caller(Headers(scope=scope), self.api_key)
             request = parse_request(scope["path"], await self._read(Headers(scope=scope), receive))
-            chosen = route(request, self.candidates)
+            chosen = route(request, self._able(request))
             model = chosen.model
             self.metrics.routed.labels(model, "auto" if request.model == "auto" else "name").inc()
             await self._answer_unless_left(request, chosen, answer, receive)
@@ -137,6 +147,14 @@ class Door:
             self.metrics.in_flight.dec()
             if answer.status is not None:
                 self.metrics.requests.labels(model, scope["path"], answer.status).inc()
+
+    def _able(self, request: Request) -> list[Candidate]:
+        """Who may be chosen: for `auto` those that are not out of order and can do what is asked, if there are any."""
+        everyone = list(self.candidates.values())
+        if request.model != AUTO:
+            return everyone
+        able = [self.candidates[name] for name in self.candidates if self.pool.can_serve(name, request.path)]
+        return able or everyone
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
         declared = headers.get("content-length", "0")
@@ -180,10 +198,26 @@ class Door:
     async def _answer(self, request: Request, chosen: Route, answer: Answer) -> None:
         started = time.monotonic()
         try:
-            async with self.pool.lease(chosen.model) as lease:
-                await self._pass_through(request, chosen, answer, lease, started)
+            try:
+                await self._answer_by_lease(request, chosen, answer, started)
+            except aiohttp.ClientConnectorError:
+                # Nothing was sent yet: an engine that has just died is started again, once.
+                await self._answer_by_lease(request, chosen, answer, started)
+        except aiohttp.ClientConnectorError as error:
+            raise ApiError(
+                502, f"the engine of {chosen.model} takes no connection", kind="server_error", code="engine_died",
+                source="engine",
+            ) from error  # fmt: skip
         finally:
             self.metrics.seconds.labels(chosen.model).observe(time.monotonic() - started)
+
+    async def _answer_by_lease(self, request: Request, chosen: Route, answer: Answer, started: float) -> None:
+        async with self.pool.lease(chosen.model) as lease:
+            try:
+                await self._pass_through(request, chosen, answer, lease, started)
+            except aiohttp.ClientConnectorError:
+                self.pool.report_dead(chosen.model, lease.upstream)
+                raise
 
     async def _pass_through(
         self, request: Request, chosen: Route, answer: Answer, lease: Lease, started: float
@@ -192,56 +226,69 @@ class Door:
         headers = {"content-type": "application/json"}
         tail = SseTail()
         named = [("x-weighbridge-model", chosen.model), ("x-weighbridge-reason", _header_text(chosen.reason))]
+        is_stream = False
         try:
             async with upstream.post(request.path, _renamed(request, upstream.endpoint.model), headers) as reply:
                 if reply.status >= 400:
-                    await self._pass_error(reply, answer, named)
+                    await self._pass_error(reply, request, answer, named)
                     return
                 kind = reply.headers.get("content-type", "application/json")
-                length = (
-                    [("content-length", reply.headers["content-length"])] if "content-length" in reply.headers else []
-                )
+                is_stream = kind.startswith("text/event-stream")
+                length = [(name, reply.headers[name]) for name in ("content-length",) if name in reply.headers]
                 await answer.begin(reply.status, [("content-type", kind), *length, *named])
                 async for chunk in reply.content.iter_any():
                     if not tail.size:
                         self.metrics.first_byte.labels(chosen.model).observe(time.monotonic() - started)
                     tail.add(chunk)
                     await answer.body(chunk)
+                if is_stream and not tail.is_done:
+                    raise aiohttp.ClientPayloadError("the stream ended without its last event")
                 await answer.body(b"", more=False)
                 lease.served = True
+        except aiohttp.ClientConnectorError:
+            raise
         except _TRANSPORT_ERRORS as error:
-            await self._broken(error, chosen, request, answer, tail)
+            await self._broken(error, chosen, answer, tail, is_stream=is_stream)
         finally:
+            # A client that leaves after the last event has been served all the same.
+            lease.served = lease.served or (is_stream and tail.is_done)
             for token_kind, count in usage_of(tail.tail).items():
                 self.metrics.tokens.labels(chosen.model, token_kind).inc(count)
 
-    async def _pass_error(self, reply: aiohttp.ClientResponse, answer: Answer, named: list[tuple[str, str]]) -> None:
-        raw = await reply.content.read(_MOST_ERROR_BYTES)
+    async def _pass_error(
+        self, reply: aiohttp.ClientResponse, request: Request, answer: Answer, named: list[tuple[str, str]]
+    ) -> None:
+        raw = b""
+        async for chunk in reply.content.iter_any():
+            raw += chunk
+            if len(raw) > _MOST_ERROR_BYTES:
+                break
         kept = [(name, reply.headers[name]) for name in ("retry-after",) if name in reply.headers]
-        error = from_engine(reply.status, raw)
+        error = from_engine(reply.status, raw, request.path)
         if error:
             await answer.error(error, [*named, *kept])
             return
         kind = reply.headers.get("content-type", "application/json")
-        await answer.begin(reply.status, [("content-type", kind), *named, *kept])
+        source = ("x-weighbridge-error-source", "engine")
+        await answer.begin(reply.status, [("content-type", kind), *named, *kept, source])
         await answer.body(raw, more=False)
 
     async def _broken(
-        self, cause: BaseException, chosen: Route, request: Request, answer: Answer, tail: SseTail
+        self, cause: BaseException, chosen: Route, answer: Answer, tail: SseTail, *, is_stream: bool
     ) -> None:
         """The engine's connection broke: an error while nothing was sent, an error event in a stream, else a cut."""
         silent = isinstance(cause, TimeoutError)
+        what = "has been silent for too long" if silent else "ended while it answered"
         error = ApiError(
             504 if silent else 502,
-            f"the engine of {chosen.model} "
-            + ("has been silent for too long" if silent else "ended while it answered"),
+            "the gateway is closing" if self.pool.is_closing else f"the engine of {chosen.model} {what}",
             kind="server_error",
             code="engine_timeout" if silent else "engine_died",
-            source="engine",
+            source="gateway" if self.pool.is_closing else "engine",
         )
         if answer.status is None:
             raise error from cause
-        if not request.stream:
+        if not is_stream:
             raise AnswerCut from cause
         await answer.body((b"" if tail.is_whole else b"\n\n") + error.event(), more=False)
 
@@ -255,7 +302,7 @@ def _renamed(request: Request, name: str | None) -> bytes:
     """The body as the client sent it, but for the model's name where the engine knows another."""
     if name is None or name == request.model:
         return request.body
-    return json.dumps({**json.loads(request.body), "model": name}, ensure_ascii=False).encode()
+    return json.dumps({**json.loads(request.body), "model": name}).encode()
 
 
 def _header_text(reason: str) -> str:

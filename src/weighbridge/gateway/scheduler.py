@@ -45,8 +45,15 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Dying:
+    """The engine can't answer any more, and is being cleared away; `Ended` follows."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """The engine failed to start or ended by itself."""
+    """Nothing is left of the engine, which failed to start, ended by itself or was stopped."""
 
     model: str
     cause: str
@@ -60,11 +67,16 @@ class Preload:
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """Take no more requests; those that are served may end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """End everything."""
 
 
-Event = Asked | Left | Started | Ended | Preload | Shutdown
+Event = Asked | Left | Started | Dying | Ended | Preload | Closing | Shutdown
 
 # actions
 
@@ -125,6 +137,7 @@ class State:
 
 
 _MOST_WAITING = 512
+_CLOSING = "the gateway is closing"
 
 
 def back_off_seconds(failures: int) -> float:
@@ -134,13 +147,15 @@ def back_off_seconds(failures: int) -> float:
 
 def decide(state: State, event: Event, now: float) -> tuple[State, tuple[Action, ...]]:
     """The next state, and what is to be done; `now` in seconds of any steady clock."""
+    if isinstance(event, Closing):
+        return _close(state)
     if isinstance(event, Shutdown):
         return _shut_down(state)
     known = state.models.get(event.model, ModelState())
     match event:
         case Asked(ticket=ticket):
             if state.is_closing:
-                return state, (Refuse(ticket, "the gateway is closing", 1),)
+                return state, (Refuse(ticket, _CLOSING, 1),)
             model, actions = _asked(event.model, known, ticket, now)
         case Preload():
             idle = known.phase in (Phase.STOPPED, Phase.FAILED) and not state.is_closing
@@ -159,6 +174,9 @@ def decide(state: State, event: Event, now: float) -> tuple[State, tuple[Action,
                 return state, (Stop(event.model),)
             model = replace(known, phase=Phase.READY, waiting=(), serving=known.serving | set(known.waiting), cause="")
             actions = tuple(Serve(ticket) for ticket in known.waiting)
+        case Dying():
+            model = replace(known, phase=Phase.STOPPING) if known.phase is Phase.READY else known
+            actions = ()
         case Ended(cause=cause):
             model, actions = _ended(event.model, known, cause, now, is_closing=state.is_closing)
     return replace(state, models={**state.models, event.model: model}), actions
@@ -180,28 +198,41 @@ def _asked(name: str, known: ModelState, ticket: int, now: float) -> tuple[Model
 def _ended(
     name: str, known: ModelState, cause: str, now: float, *, is_closing: bool
 ) -> tuple[ModelState, tuple[Action, ...]]:
-    """An engine that died while it served is started again at the next request; those that wait are told at once.
+    """An engine that died while it served is started again for those that wait, or at the next request.
 
-    The requests in its midst hear of it from their broken connection, so nothing is said to them here.
+    One that did not start, or dies again and again, is left alone for a while, and those that wait are told so. The
+    requests in its midst hear of it from their broken connection, so nothing is said to them here.
     """
-    if is_closing or known.phase is Phase.STOPPING:
-        return replace(known, phase=Phase.STOPPED, waiting=()), tuple(
-            Refuse(ticket, "the gateway is closing", 1) for ticket in known.waiting
-        )
+    if is_closing:
+        return _stopped(known)
     failures = known.failures + 1
     pause = back_off_seconds(failures)
-    phase = Phase.FAILED if known.phase is Phase.STARTING or pause else Phase.STOPPED
-    model = replace(known, phase=phase, waiting=(), failures=failures, cause=cause, not_before=now + pause)
-    return model, tuple(Refuse(ticket, cause, max(1, round(pause))) for ticket in known.waiting)
+    model = replace(known, failures=failures, cause=cause, not_before=now + pause)
+    if known.phase is Phase.STARTING or pause:
+        refused = tuple(Refuse(ticket, cause, max(1, round(pause))) for ticket in known.waiting)
+        return replace(model, phase=Phase.FAILED, waiting=()), refused
+    if known.waiting:
+        return replace(model, phase=Phase.STARTING), (Start(name),)
+    return replace(model, phase=Phase.STOPPED), ()
+
+
+def _stopped(model: ModelState) -> tuple[ModelState, tuple[Action, ...]]:
+    refused = tuple(Refuse(ticket, _CLOSING, 1) for ticket in model.waiting)
+    return replace(model, phase=Phase.STOPPED, waiting=()), refused
+
+
+def _close(state: State) -> tuple[State, tuple[Action, ...]]:
+    refused = tuple(Refuse(ticket, _CLOSING, 1) for model in state.models.values() for ticket in model.waiting)
+    models = {name: replace(model, waiting=()) for name, model in state.models.items()}
+    return State(models, is_closing=True), refused
 
 
 def _shut_down(state: State) -> tuple[State, tuple[Action, ...]]:
-    actions: list[Action] = []
-    models: dict[str, ModelState] = {}
-    for name, model in state.models.items():
-        actions += [Refuse(ticket, "the gateway is closing", 1) for ticket in model.waiting]
-        running = model.phase in (Phase.READY, Phase.STARTING)
-        if running:
-            actions.append(Stop(name))
-        models[name] = replace(model, waiting=(), phase=Phase.STOPPING if running else Phase.STOPPED)
-    return State(models, is_closing=True), tuple(actions)
+    closed, actions = _close(state)
+    running = [name for name, model in closed.models.items() if model.phase in (Phase.READY, Phase.STARTING)]
+    models = {name: replace(model, phase=_phase_at_shutdown(model.phase)) for name, model in closed.models.items()}
+    return State(models, is_closing=True), (*actions, *map(Stop, running))
+
+
+def _phase_at_shutdown(phase: Phase) -> Phase:
+    return Phase.STOPPED if phase in (Phase.STOPPED, Phase.FAILED) else Phase.STOPPING

@@ -22,8 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from weighbridge import __version__
-from weighbridge.engines import Model
-from weighbridge.engines.start import Surroundings
+from weighbridge.engines import Model, Surroundings
 from weighbridge.errors import AddressInUse
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
@@ -34,6 +33,8 @@ from .pool import Pool
 from .scheduler import Phase
 
 _PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+# How long requests that are being answered may go on once the gateway is told to stop.
+_PATIENCE_SECONDS = 5.0
 _COUNTER = re.compile(r"^llamacpp:(tokens_predicted_total|requests_processing)\s+([\d.e+]+)", re.MULTILINE)
 
 
@@ -54,7 +55,7 @@ class Gateway:
         self.started = time.time()
         self.metrics = Metrics()
         surroundings = Surroundings(sockets, settings.state_path / "logs", settings.start_timeout_seconds)
-        self.pool = Pool(models, surroundings, settings.read_timeout_seconds, tell)
+        self.pool = Pool(models, surroundings, settings.read_timeout_seconds, settings.health_interval_seconds, tell)
         self.door = Door(self.pool, self.metrics, settings.api_key, settings.max_body_bytes)
 
     def application(self) -> Starlette:
@@ -88,7 +89,7 @@ class Gateway:
     async def health(self, request: Request) -> Response:
         """200 while the gateway answers; says of each model where it is in its life."""
         phases = {name: str(self.pool.phase(name)) for name in self.pool.models}
-        status = "ok" if Phase.READY in phases.values() else "starting"
+        status = "ok" if Phase.READY in phases.values() else "starting" if Phase.STARTING in phases.values() else "idle"
         return JSONResponse({"status": status, "version": __version__, "models": phases})
 
     async def show_metrics(self, request: Request) -> Response:
@@ -101,7 +102,8 @@ class Gateway:
     async def ps(self, request: Request) -> Response:
         """The models: phase, process, memory planned and measured, requests."""
         models = await asyncio.gather(*(self._describe(model) for model in self.pool.models.values()))
-        return JSONResponse({"pid": os.getpid(), "uptime_seconds": time.time() - self.started, "models": models})
+        own = {"pid": os.getpid(), "create_time": psutil.Process().create_time()}
+        return JSONResponse({**own, "uptime_seconds": time.time() - self.started, "models": models})
 
     async def _describe(self, model: Model) -> dict[str, Any]:
         state = self.pool.state.models[model.name]
@@ -116,7 +118,8 @@ class Gateway:
             "context_tokens": model.plan.context_tokens if model.plan else None,
             "parallel": model.plan.workload.parallel if model.plan else None,
             "memory_planned_bytes": model.plan.memory.total if model.plan else None,
-            "memory_measured_bytes": _memory_bytes(running.pid) if running and running.pid else None,
+            # Walking the pages of a large mapped model takes a while: not on the loop that carries the streams.
+            "memory_measured_bytes": await asyncio.to_thread(_memory_bytes, running.pid if running else None),
             "requests_waiting": len(state.waiting),
             "requests_in_flight": len(state.serving),
             "engine_requests_processing": _whole(counters.get("requests_processing")),
@@ -130,8 +133,10 @@ def _whole(text: str | None) -> int | None:
     return None if text is None else int(float(text))
 
 
-def _memory_bytes(pid: int) -> int | None:
+def _memory_bytes(pid: int | None) -> int | None:
     """Proportional set size where the kernel tells it (weights that others map too count in part), else resident."""
+    if pid is None:
+        return None
     try:
         memory = psutil.Process(pid).memory_full_info()
     except (psutil.Error, OSError):
@@ -196,7 +201,7 @@ async def serve(
             access_log=False,
             lifespan="off",
             server_header=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=2,
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -205,7 +210,10 @@ async def serve(
                 await asyncio.sleep(0.005)
             yield gateway, url
         finally:
-            server.should_exit = True
-            await task
-            await gateway.pool.close()
-            listener.close()
+            try:
+                await gateway.pool.drain(_PATIENCE_SECONDS)
+                await gateway.pool.close()
+            finally:
+                server.should_exit = True
+                await task
+                listener.close()

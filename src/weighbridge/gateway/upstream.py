@@ -19,8 +19,11 @@ class Upstream:
         if endpoint.socket:
             connector = aiohttp.UnixConnector(path=str(endpoint.socket), limit=0)
         else:
-            connector = aiohttp.TCPConnector(limit=0)
-        headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+            # Servers close kept connections after 5 s or more of silence; a request must not meet that moment.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
+        headers = {"Accept-Encoding": "identity"}
+        if endpoint.api_key:
+            headers["Authorization"] = f"Bearer {endpoint.api_key}"
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers=headers,
@@ -28,12 +31,15 @@ class Upstream:
             # One line of a stream may hold a whole image or embedding; the body itself is not kept.
             read_bufsize=1 << 16,
             auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     @contextlib.asynccontextmanager
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
         """The engine's answer to a request; leaving before its end closes the connection, which cancels the work."""
-        answer = await self._session.post(self.endpoint.base_url + path, data=body, headers=headers)
+        answer = await self._session.post(
+            self.endpoint.base_url + path, data=body, headers=headers, allow_redirects=False
+        )
         try:
             yield answer
         finally:
@@ -42,12 +48,11 @@ class Upstream:
             else:
                 answer.close()
 
-    async def text(self, path: str) -> str | None:
-        """What stands at a path, None where nothing answers within a second."""
+    async def text(self, path: str, seconds: float = 1.0) -> str | None:
+        """What stands at a path, None where nothing answers in time."""
+        timeout = aiohttp.ClientTimeout(total=seconds)
         try:
-            async with self._session.get(
-                self.endpoint.base_url + path, timeout=aiohttp.ClientTimeout(total=1.0)
-            ) as answer:
+            async with self._session.get(self.endpoint.base_url + path, timeout=timeout) as answer:
                 return await answer.text() if answer.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None

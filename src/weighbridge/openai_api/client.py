@@ -12,12 +12,15 @@ import aiohttp
 
 from weighbridge.errors import GatewayUnreachable, UnknownModel, WeighbridgeError
 
+_PAGE_SECONDS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A piece of an answer, with the model that gives it and the router's reason."""
 
     text: str
+    reasoning: str
     model: str
     reason: str
 
@@ -41,11 +44,15 @@ class Client:
 
     async def get(self, path: str) -> Any:
         """The JSON at a path. GatewayUnreachable where nothing answers."""
+        timeout = aiohttp.ClientTimeout(total=_PAGE_SECONDS)
         try:
-            async with self.session.get(self.base_url + path) as answer:
+            async with self.session.get(self.base_url + path, timeout=timeout) as answer:
                 if answer.status != 200:
                     raise _failure(answer.status, await answer.read())
-                return await answer.json()
+                found = await answer.json()
+                if not isinstance(found, dict):
+                    raise ValueError(f"{path} is no object")
+                return found
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._unreachable(error) from error
 
@@ -65,10 +72,11 @@ class Client:
                     if "error" in event:
                         raise WeighbridgeError(event["error"]["message"], hint="ask again")
                     for choice in event.get("choices", ()):
-                        yield Reply(choice.get("delta", {}).get("content") or "", chosen, reason)
+                        delta = choice.get("delta") or {}
+                        yield Reply(delta.get("content") or "", delta.get("reasoning_content") or "", chosen, reason)
         except aiohttp.ClientConnectorError as error:
             raise self._unreachable(error) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise WeighbridgeError(
                 f"the connection to {self.base_url} broke in the midst of an answer: {error}", hint="ask again"
             ) from error

@@ -40,14 +40,14 @@ class ApiError(Exception):
             "code": self.code,
             "source": self.source,
         }
-        return json.dumps({"error": error}, ensure_ascii=False).encode()
+        return json.dumps({"error": error}).encode()
 
     def event(self) -> bytes:
         """The error object as a server-sent event, for a stream that has begun."""
         return b"data: " + self.body() + b"\n\n"
 
 
-def from_engine(status: int, raw: bytes) -> ApiError | None:
+def from_engine(status: int, raw: bytes, path: str) -> ApiError | None:
     """An engine's error put into OpenAI's words; None where it speaks them already and may pass unchanged.
 
     llama.cpp says {"error": {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 700, "n_ctx": 512}}.
@@ -62,15 +62,20 @@ def from_engine(status: int, raw: bytes) -> ApiError | None:
             kind="server_error" if status >= 500 else "invalid_request_error",
             source="engine",
         )
+    if status in (401, 403):
+        # Not the client's key was refused, but ours.
+        return ApiError(502, f"the engine refused the gateway: {message}", kind="server_error", source="engine")
     if error.get("type") == "exceed_context_size_error":
         return ApiError(
             400,
             f"This model's maximum context length is {error.get('n_ctx')} tokens. However, your request has "
             f"{error.get('n_prompt_tokens')} tokens. Please shorten it.",
             code="context_length_exceeded",
-            param="messages",
+            param="messages" if path.endswith("/chat/completions") else "prompt",
             source="engine",
         )
+    if path.endswith("/embeddings") and "is too large to process" in message:
+        return ApiError(400, message, code="context_length_exceeded", param="input", source="engine")
     if isinstance(error.get("code"), int):
         # llama.cpp puts the HTTP status where OpenAI has a word.
         kind = "server_error" if status >= 500 else "invalid_request_error"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _USAGE = re.compile(rb'"(prompt|completion)_tokens"\s*:\s*(\d{1,12})')
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _KEPT_BYTES = 4096
 
 
@@ -29,8 +30,8 @@ class SseTail:
 
     @property
     def is_done(self) -> bool:
-        """Whether the stream said that it is done."""
-        return b"data: [DONE]" in self.tail
+        """Whether the stream said that it is done: by its last event, or by a reason to finish."""
+        return b"data: [DONE]" in self.tail or _FINISHED.search(self.tail) is not None
 
 
 def usage_of(tail: bytes) -> dict[str, int]:

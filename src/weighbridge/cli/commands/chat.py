@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import dataclasses
 import sys
+import threading
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
@@ -36,8 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
-    with contextlib.suppress(EOFError):
-        asyncio.run(_chat(arguments, read_settings(arguments)))
+    asyncio.run(_chat(arguments, read_settings(arguments)))
     return 0
 
 
@@ -64,7 +64,8 @@ async def _chat(arguments: argparse.Namespace, settings: Settings) -> None:
             await _answer(client, arguments, [{"role": "user", "content": arguments.question}])
             return
         messages: list[dict[str, str]] = []
-        while line := await asyncio.to_thread(_next_line):
+        lines = _lines()
+        while line := await lines.get():
             if line == "/new":
                 messages = []
                 continue
@@ -76,10 +77,35 @@ async def _chat(arguments: argparse.Namespace, settings: Settings) -> None:
                 output.tell(f"weigh: {error}\n  {error.hint}")
 
 
-def _next_line() -> str:
-    if sys.stdin.isatty():
-        return input("> ").strip()
-    return sys.stdin.readline().strip()
+def _lines() -> asyncio.Queue[str]:
+    """What is typed, a line at a time; empty at the end. Read by a thread that nobody waits for, so that Ctrl-C ends
+    the talk at once; it asks for the next line only when it is told that the last was answered."""
+    loop = asyncio.get_running_loop()
+    lines = _Lines()
+
+    def read() -> None:
+        while lines.wanted.acquire():
+            try:
+                line = input("> ") if sys.stdin.isatty() else sys.stdin.readline()
+            except (EOFError, OSError, ValueError):
+                line = ""
+            loop.call_soon_threadsafe(lines.put_nowait, line.strip())
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+class _Lines(asyncio.Queue[str]):
+    """A queue whose reader asks for each line before it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted = threading.Semaphore(0)
+
+    async def get(self) -> str:
+        """The next line."""
+        self.wanted.release()
+        return await super().get()
 
 
 async def _answer(client: Client, arguments: argparse.Namespace, messages: list[dict[str, str]]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from weighbridge.cli import output
 from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
+from weighbridge.errors import GatewayUnreachable
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
 from weighbridge.sizes import show_bytes
@@ -27,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
     settings = read_settings(arguments)
     data = asyncio.run(_ask(settings))
+    if not isinstance(data.get("models"), list):
+        raise GatewayUnreachable(f"what answers at {url_of(settings)} is no gateway", hint="check --port")
     print(output.to_json(data) if arguments.json else _page(data, url_of(settings)))
     return 0
 

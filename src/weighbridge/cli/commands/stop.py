@@ -28,10 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Send the gateway's process the signal to end, and wait until it is gone."""
     settings = read_settings(arguments)
-    pid = asyncio.run(_process(settings))
+    pid, create_time = asyncio.run(_process(settings))
     try:
         process = psutil.Process(pid)
-        if not any("weigh" in word for word in process.cmdline()):
+        # The gateway names itself by number and birth: a number alone could be another program's by now, or here.
+        if abs(process.create_time() - create_time) > 0.01:
             raise GatewayUnreachable(f"process {pid} is no gateway on this machine", hint="stop it where it runs")
         process.terminate()
         process.wait(_PATIENCE_SECONDS)
@@ -46,6 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _process(settings: Settings) -> int:
+async def _process(settings: Settings) -> tuple[int, float]:
     async with Client(url_of(settings), settings.api_key) as client:
-        return int((await client.get("/ps"))["pid"])
+        said = await client.get("/ps")
+    try:
+        return int(said["pid"]), float(said["create_time"])
+    except (KeyError, TypeError, ValueError):
+        raise GatewayUnreachable(f"what answers at {url_of(settings)} is no gateway", hint="check --port") from None

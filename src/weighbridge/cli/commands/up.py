@@ -21,9 +21,10 @@ from pathlib import Path
 
 from weighbridge.cli import output
 from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
+from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.sources import find_models
 from weighbridge.engines import Model
-from weighbridge.errors import AddressInUse, EngineFailed, GatewayUnreachable
+from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUnreachable
 from weighbridge.gateway import Gateway, serve
 from weighbridge.gateway.scheduler import Phase
 from weighbridge.openai_api import Client
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     started = time.monotonic()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     models = find_models(arguments.models, settings)
     for model in models:
@@ -79,7 +80,8 @@ async def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
         stopped.cancel()
         if stop.is_set():
             output.tell("stopping")
-    return 0
+    # Whoever waits for an answer and interrupts has none.
+    return INTERRUPTED if arguments.once and stop.is_set() else 0
 
 
 async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse.Namespace, settings: Settings) -> None:
@@ -149,21 +151,37 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
         raise AddressInUse("--detach needs a port that you know", hint="choose one: --port 8642")
     find_models(arguments.models, settings)  # what is wrong with them is said here and now
     log = settings.state_path / "logs" / "gateway.log"
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    given = [word for word in sys.argv[1:] if word != "--detach"]
-    with log.open("ab") as file:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = log.open("wb")
+        log.chmod(0o600)
+    except OSError as error:
+        raise BadSetting(f"{log}: {error.strerror}", hint="choose another folder: WEIGHBRIDGE_STATE_DIR") from error
+    with file:
         child = subprocess.Popen(
-            [sys.executable, "-m", "weighbridge", *given],
+            [sys.executable, "-m", "weighbridge", "up", *_given(arguments)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             start_new_session=True,
         )
-    asyncio.run(_until_answers(child, settings, log))
+    try:
+        asyncio.run(_until_answers(child, settings, log))
+    except BaseException:
+        child.kill()
+        raise
     output.tell(f"serving in the background, process {child.pid}: {url_of(settings)}/v1   (weigh stop ends it)")
     if arguments.json:
         print(output.to_json({"url": url_of(settings), "pid": child.pid, "log": log}))
     return 0
+
+
+def _given(arguments: argparse.Namespace) -> list[str]:
+    """The command line again, without what makes it go into the background."""
+    names = ("context", "parallel", "threads", "host", "port", "api_key", "config")
+    flags = [(f"--{name.replace('_', '-')}", getattr(arguments, name)) for name in names]
+    words = [word for flag, value in flags if value is not None for word in (flag, str(value))]
+    return [*words, *arguments.models]
 
 
 async def _answers(settings: Settings) -> bool:
@@ -172,7 +190,7 @@ async def _answers(settings: Settings) -> bool:
             health = await client.get("/health")
     except GatewayUnreachable:
         return False
-    return isinstance(health, dict) and health.get("status") == "ok"
+    return "version" in health and health.get("status") != "starting"
 
 
 def _last_lines(log: Path) -> tuple[str, ...]:
