@@ -89,6 +89,13 @@ def test_a_hung_engine_is_ended_and_started_again(gateway):
     assert chat(running.client(), "fake").choices[0].message.content
 
 
+def test_a_connection_that_the_engine_closed_costs_no_request(gateway, tiny_gguf):
+    running = gateway(str(tiny_gguf()))
+    client = running.client()
+    for _ in range(250):  # llama.cpp closes a kept connection after a hundred requests
+        assert chat(client, "tiny", max_tokens=1).usage.completion_tokens == 1
+
+
 def test_a_log_that_cannot_be_written_harms_nobody(gateway, tmp_path):
     (tmp_path / "logs" / "fake.log").mkdir(parents=True)
     running = gateway("fake")

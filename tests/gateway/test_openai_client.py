@@ -24,7 +24,7 @@ def test_a_chat_is_answered_and_says_who_answered(bundled_gateway):
     assert answer.choices[0].message.content == "95"
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == "arithmetic"
-    assert answer.usage.completion_tokens == 3
+    assert answer.usage.completion_tokens > 3
 
 
 def test_a_stream_gives_the_same_answer_piece_by_piece(bundled_gateway):
@@ -34,7 +34,7 @@ def test_a_stream_gives_the_same_answer_piece_by_piece(bundled_gateway):
 
     assert "".join(pieces) == "95"
     assert len([piece for piece in pieces if piece]) == 2
-    assert events[-1].usage.completion_tokens == 3
+    assert events[-1].usage.completion_tokens > 3
 
 
 def test_the_route_and_its_reason_stand_in_the_headers(bundled_gateway):
@@ -69,7 +69,14 @@ def test_a_schema_is_kept_by_a_model_that_never_learnt_it(gateway, tiny_gguf):
 
 
 def test_a_schema_is_kept_by_a_specialist(bundled_gateway):
-    schema = {"type": "object", "properties": {"person": {"type": ["string", "null"]}}, "required": ["person"]}
+    kinds = {
+        "person": ["string", "null"],
+        "amount": ["number", "null"],
+        "currency": ["string", "null"],
+        "date": "string",
+    }
+    properties = {name: {"type": kind} for name, kind in kinds.items()}
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
     answer = ask(
         bundled_gateway.client(),
         "Anna Keller paid 45 euros on 3 March 2024.",
@@ -77,7 +84,8 @@ def test_a_schema_is_kept_by_a_specialist(bundled_gateway):
         response_format={"type": "json_schema", "json_schema": {"name": "who", "schema": schema}},
     )
 
-    assert json.loads(answer.choices[0].message.content) == {"person": "Anna Keller"}
+    fields = {"person": "Anna Keller", "amount": 45, "currency": "EUR", "date": "2024-03-03"}
+    assert json.loads(answer.choices[0].message.content) == fields
 
 
 def test_a_cancelled_stream_stops_the_engine_within_a_second(gateway, tiny_gguf):
@@ -162,7 +170,7 @@ def test_embeddings_are_vectors_and_alike_for_like_texts(bundled_gateway):
     answer = bundled_gateway.client().embeddings.create(model="extract", input=["one euro", "one euro", "tomorrow"])
     first, second, third = (entry.embedding for entry in answer.data)
 
-    assert len(first) == 256
+    assert len(first) == 192
     assert first == pytest.approx(second, abs=1e-5)
     assert first != pytest.approx(third, abs=1e-2)
 
@@ -172,22 +180,24 @@ def test_models_are_listed(bundled_gateway):
 
 
 def test_log_probabilities_come_through(bundled_gateway):
-    answer = ask(bundled_gateway.client(), "7 + 8", model="arithmetic", logprobs=True, top_logprobs=3)
+    answer = ask(bundled_gateway.client(), "Hello", model="extract", logprobs=True, top_logprobs=3)
     tokens = answer.choices[0].logprobs.content
 
-    assert [token.token for token in tokens][:2] == ["1", "5"]
+    assert "".join(token.token for token in tokens).startswith('{"person": null')
     assert len(tokens[0].top_logprobs) == 3
     assert tokens[0].logprob > -0.1
 
 
 def test_health_and_metrics_tell_what_happened(bundled_gateway):
     before = _metric(bundled_gateway.url, 'weighbridge_tokens_total{kind="completion",model="arithmetic"}')
-    ask(bundled_gateway.client(), "What is 37 plus 58?")
+    used = ask(bundled_gateway.client(), "What is 37 plus 58?").usage.completion_tokens
     health = httpx.get(bundled_gateway.url + "/health").json()
 
     assert health["status"] == "ok"
     assert health["models"] == {"arithmetic": "ready", "extract": "ready"}
-    assert _metric(bundled_gateway.url, 'weighbridge_tokens_total{kind="completion",model="arithmetic"}') == before + 3
+    assert (
+        _metric(bundled_gateway.url, 'weighbridge_tokens_total{kind="completion",model="arithmetic"}') == before + used
+    )
     assert _metric(bundled_gateway.url, 'weighbridge_engine_ready{model="extract"}') == 1
 
 

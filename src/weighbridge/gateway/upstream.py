@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 
 from weighbridge.engines import Endpoint
+
+# Engines close kept connections after 5 s of silence or more; a request must not meet that moment.
+_KEEP_SECONDS = 3.0
 
 
 class Upstream:
@@ -15,31 +19,47 @@ class Upstream:
 
     def __init__(self, endpoint: Endpoint, read_timeout_seconds: float) -> None:
         self.endpoint = endpoint
-        connector: aiohttp.BaseConnector
-        if endpoint.socket:
-            connector = aiohttp.UnixConnector(path=str(endpoint.socket), limit=0)
-        else:
-            # Servers close kept connections after 5 s or more of silence; a request must not meet that moment.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=read_timeout_seconds)
+        self._kept = self._session(keep=True)
+        self._fresh = self._session(keep=False)
+
+    def _session(self, *, keep: bool) -> aiohttp.ClientSession:
+        connecting: dict[str, Any] = {"keepalive_timeout": _KEEP_SECONDS} if keep else {"force_close": True}
+        socket = self.endpoint.socket
+        connector: aiohttp.BaseConnector = (
+            aiohttp.UnixConnector(path=str(socket), limit=0, **connecting)
+            if socket
+            else aiohttp.TCPConnector(limit=0, **connecting)
+        )
         headers = {"Accept-Encoding": "identity"}
-        if endpoint.api_key:
-            headers["Authorization"] = f"Bearer {endpoint.api_key}"
-        self._session = aiohttp.ClientSession(
+        if self.endpoint.api_key:
+            headers["Authorization"] = f"Bearer {self.endpoint.api_key}"
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
             connector=connector,
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=read_timeout_seconds),
-            # One line of a stream may hold a whole image or embedding; the body itself is not kept.
-            read_bufsize=1 << 16,
+            timeout=self._timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[tracing],
         )
 
     @contextlib.asynccontextmanager
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The engine's answer to a request; leaving before its end closes the connection, which cancels the work."""
-        answer = await self._session.post(
-            self.endpoint.base_url + path, data=body, headers=headers, allow_redirects=False
-        )
+        """The engine's answer to a request; leaving before its end closes the connection, which cancels the work.
+
+        An engine may close a kept connection (llama.cpp does after 100 requests) just when the next request goes out on
+        it. Then, and only if nothing has come back, the request is sent once more on a fresh one.
+        """
+        url, seen = self.endpoint.base_url + path, {"reused": False}
+        sending: dict[str, Any] = {"data": body, "headers": headers, "allow_redirects": False}
+        try:
+            answer = await self._kept.post(url, trace_request_ctx=seen, **sending)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError) or not seen["reused"]:
+                raise
+            answer = await self._fresh.post(url, **sending)
         try:
             yield answer
         finally:
@@ -52,11 +72,17 @@ class Upstream:
         """What stands at a path, None where nothing answers in time."""
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
-            async with self._session.get(self.endpoint.base_url + path, timeout=timeout) as answer:
+            async with self._kept.get(self.endpoint.base_url + path, timeout=timeout) as answer:
                 return await answer.text() if answer.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._kept.close()
+        await self._fresh.close()
+
+
+async def _note_reuse(session: aiohttp.ClientSession, context: Any, parameters: Any) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx["reused"] = True

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from weighbridge.cli import output
 from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
@@ -140,7 +141,7 @@ def _introduce(model: Model) -> str:
 
 def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
     """Start the same command in the background, and return when it serves."""
-    if asyncio.run(_answers(settings)):
+    if "version" in asyncio.run(_health(settings)):
         if arguments.models:
             raise AddressInUse(
                 f"a gateway serves at {url_of(settings)} already", hint="weigh stop ends it, or choose another --port"
@@ -184,13 +185,14 @@ def _given(arguments: argparse.Namespace) -> list[str]:
     return [*words, *arguments.models]
 
 
-async def _answers(settings: Settings) -> bool:
+async def _health(settings: Settings) -> dict[str, Any]:
+    """What the gateway at that address says of itself, nothing where there is none."""
     try:
         async with Client(url_of(settings), settings.api_key) as client:
-            health = await client.get("/health")
+            health: dict[str, Any] = await client.get("/health")
+            return health
     except GatewayUnreachable:
-        return False
-    return "version" in health and health.get("status") != "starting"
+        return {}
 
 
 def _last_lines(log: Path) -> tuple[str, ...]:
@@ -199,7 +201,7 @@ def _last_lines(log: Path) -> tuple[str, ...]:
 
 async def _until_answers(child: subprocess.Popen[bytes], settings: Settings, log: Path) -> None:
     until = time.monotonic() + settings.start_timeout_seconds
-    while not await _answers(settings):
+    while (await _health(settings)).get("status") != "ok":
         if child.poll() is not None or time.monotonic() > until:
             child.kill()
             raise EngineFailed(
