@@ -58,6 +58,12 @@ def test_facts_as_json_keep_the_contract():
     assert 8.5 <= facts["bits_per_weight"] < 8.7
 
 
+def test_several_files_are_a_list(tiny_gguf):
+    facts = data_of("facts", "arithmetic", str(tiny_gguf()))
+
+    assert [found["name"] for found in facts] == ["arithmetic", "tiny"]
+
+
 def test_facts_read_well_on_80_columns():
     shown = run_weigh("facts", "extract", COLUMNS="80").stdout
 

@@ -1,6 +1,7 @@
 """What a model is, read from its own file: parameters, layers, cache, template, licence.
 
-Only the header is read, never the weights. A value that the file does not tell is shown as unknown.
+Only the header is read, never the weights. A value that the file does not tell is shown as unknown. Of several files
+--json prints a list.
 
 example:
   weigh facts model.gguf --json | jq .parameters.total
@@ -21,18 +22,21 @@ from weighbridge.sizes import show_bytes, show_count
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
-    parser.add_argument("source", metavar="FILE", help="a .gguf file (the first, if it is split), or a bundled model")
+    parser.add_argument(
+        "sources", nargs="+", metavar="FILE", help="a .gguf file (the first, if it is split), or a bundled model"
+    )
     parser.add_argument("--json", action="store_true", help="print all facts but the tensors as JSON")
     parser.add_argument("--tensors", action="store_true", help="print the table of tensors")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts."""
-    found = facts.read(locate(arguments.source))
+    models = [facts.read(locate(source)) for source in arguments.sources]
     if arguments.json:
-        print(output.to_json(found.tensors if arguments.tensors else _without_tensors(found)))
+        data = [found.tensors if arguments.tensors else _without_tensors(found) for found in models]
+        print(output.to_json(data if len(data) > 1 else data[0]))
     else:
-        print(_tensors(found) if arguments.tensors else _page(found))
+        print("\n\n\n".join(_tensors(found) if arguments.tensors else _page(found) for found in models))
     return 0
 
 

@@ -80,7 +80,7 @@ _MEANINGS = {
     "kv_cache": "keys and values of every token, 16-bit",
     "recurrent_state": "fixed state of recurrent layers",
     "compute": "activations of one step",
-    "output": "scores of one row a sequence",
+    "output": "scores of the rows that are output",
     "overhead": "the engine's process itself",
 }
 
