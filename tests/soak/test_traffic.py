@@ -23,7 +23,7 @@ def test_traffic_with_faults_loses_nothing_and_leaks_nothing(gateway):
     process = psutil.Process(running.process.pid)
     items = {lane: list(lanes.held_out_items(lane, 300)) for lane in lanes.names()}
     until = time.monotonic() + SECONDS
-    counts = {"asked": 0, "answered": 0, "right": 0, "broken": 0, "left": 0}
+    counts = {"asked": 0, "answered": 0, "right": 0, "broken": 0, "left": 0, "cut": 0}
     lock = threading.Lock()
     wrong_errors: list[str] = []
 
@@ -62,7 +62,7 @@ def test_traffic_with_faults_loses_nothing_and_leaks_nothing(gateway):
                 stream.close()
                 count(left=1)
             except openai.APIError:
-                count(broken=1)
+                count(cut=1)
 
     threads = [threading.Thread(target=talk, args=(seed,)) for seed in range(3)]
     threads += [threading.Thread(target=leave, args=(seed,)) for seed in (10, 11)]
@@ -85,7 +85,9 @@ def test_traffic_with_faults_loses_nothing_and_leaks_nothing(gateway):
     print(counts, f"kills {kills}, files {files} -> {process.num_fds()}, memory grown {grown >> 10} KiB")
 
     assert wrong_errors == []
-    assert counts["asked"] == counts["answered"] + counts["broken"] or counts["broken"] > 0
+    assert counts["asked"] == counts["answered"] + counts["broken"]
+    # A kill breaks what is in the engine's midst, and no more: two answers and two streams at a time.
+    assert counts["broken"] + counts["cut"] <= 8 * kills
     assert counts["right"] >= 0.95 * counts["answered"] > 0
     assert sum(model["requests_in_flight"] + model["requests_waiting"] for model in found.values()) == 0
     assert len(process.children(recursive=True)) <= 3
