@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _USAGE = re.compile(rb'"(prompt|completion)_tokens"\s*:\s*(\d{1,12})')
-_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"|^data: \{"error"', re.MULTILINE)
 _KEPT_BYTES = 4096
 
 
@@ -30,7 +30,7 @@ class SseTail:
 
     @property
     def is_done(self) -> bool:
-        """Whether the stream said that it is done: by its last event, or by a reason to finish."""
+        """Whether the stream said that it is done: by its last event, a reason to finish, or an error."""
         return b"data: [DONE]" in self.tail or _FINISHED.search(self.tail) is not None
 
 
