@@ -67,8 +67,8 @@ lock:  ## write requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --group build --group dev --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --quiet -c requirements/run.txt -o requirements/dev.txt
 
-specialists: $(VENV)/.dev  ## train the bundled models anew (PyTorch; about an hour on two cores)
-	@$(PIP_INSTALL) ".[train]"
+specialists: $(VENV)/.dev  ## train the bundled models anew (PyTorch; under an hour on two cores)
+	@$(PIP_INSTALL) --editable ".[train]"
 	@$(BIN)/python -m weighbridge.training arithmetic extract
 
 clean:  ## remove what was made here

@@ -27,14 +27,15 @@ class Recipe:
     """All that decides what a specialist becomes; the same recipe on the same PyTorch gives the same weights."""
 
     lane: str
-    steps: int
+    cycles: tuple[int, ...]
+    """Steps of each cycle; in each the learning rate rises, stays and falls to zero, and the items are new."""
     shape: Shape = field(default_factory=Shape)
     tokens_a_step: int = 2048
     short_length: int = 128
     """Tokens a row in the first part, where the skill itself is learnt, with few turns in sight."""
     long_share: float = 0.3
     """The last part of the steps, in rows as long as the context: there it learns to heed the last question of many."""
-    threads: int = 1
+    threads: int = 2
     learning_rate: float = 0.002
     warm_up: float = 0.02
     cool_down: float = 0.4
@@ -88,12 +89,12 @@ class Rows:
     answers alone.
     """
 
-    def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, cycle: int = 0) -> None:
         self.recipe = recipe
         self.tokenizer = tokenizer
         self.lane = lanes.get(recipe.lane)
         self.siblings = [lanes.get(name) for name in lanes.names() if name != recipe.lane]
-        self.rng = random.Random(f"{recipe.lane}:{recipe.seed}")
+        self.rng = random.Random(f"{recipe.lane}:{recipe.seed + cycle}")
         self.user, self.assistant, self.system, self.end = (
             tokenizer.token_to_id(marker) for marker in (USER, ASSISTANT, SYSTEM, END)
         )
@@ -165,27 +166,35 @@ def train(recipe: Recipe, report: Callable[[Progress], None] = lambda progress: 
     tokenizer = learn([*texts, *SYSTEM_PROMPTS * 20], recipe.shape.vocabulary_size)
 
     network = Network(recipe.shape)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    warm_up, cool_down = max(1, int(recipe.steps * recipe.warm_up)), max(1, int(recipe.steps * recipe.cool_down))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / warm_up, (recipe.steps - step) / cool_down)
-    )
-    rows = Rows(recipe, tokenizer)
     watched = list(lanes.held_out_items(recipe.lane, 100, seed=recipe.seed + 1))
-    tokens = 0
-    for step in range(1, recipe.steps + 1):
-        is_long = step > recipe.steps * (1 - recipe.long_share)
+    done = 0
+    for cycle, steps in enumerate(recipe.cycles):
+        rows = Rows(recipe, tokenizer, cycle)
+        for step, loss in _cycle(recipe, network, rows, steps):
+            done += 1
+            if done % 100 == 0 or step == steps:
+                exact = exact_share(network, tokenizer, watched) if done % 500 == 0 or step == steps else None
+                tokens = done * recipe.tokens_a_step
+                report(Progress(done, sum(recipe.cycles), loss.item(), time.monotonic() - started, tokens, exact))
+    return Specialist(recipe, network, tokenizer, bool(corpus[0].working), time.monotonic() - started)
+
+
+def _cycle(recipe: Recipe, network: Network, rows: Rows, steps: int) -> Iterator[tuple[int, Tensor]]:
+    """One rise and fall of the learning rate; each step's number and loss."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    warm_up, cool_down = max(1, int(steps * recipe.warm_up)), max(1, int(steps * recipe.cool_down))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / warm_up, (steps - step) / cool_down)
+    )
+    for step in range(1, steps + 1):
+        is_long = step > steps * (1 - recipe.long_share)
         ids, targets = rows.batch(recipe.shape.context_length if is_long else recipe.short_length)
         answers = targets >= 0
-        # Scores are computed only where an answer is asked for: a fifth of the positions in arithmetic.
+        # Scores are computed only where an answer is asked for.
         loss = functional.cross_entropy(network.logits(network(ids)[answers]), targets[answers])
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
-        tokens += ids.numel()
-        if step % 100 == 0 or step == recipe.steps:
-            exact = exact_share(network, tokenizer, watched) if step % 500 == 0 or step == recipe.steps else None
-            report(Progress(step, recipe.steps, loss.item(), time.monotonic() - started, tokens, exact))
-    return Specialist(recipe, network, tokenizer, bool(corpus[0].working), time.monotonic() - started)
+        yield step, loss

@@ -235,7 +235,9 @@ def _item(rng: random.Random, form: str, *, held_out: bool) -> Item:
         _date(rng),
     )
     purpose = f" {rng.choice(PURPOSES)}" if rng.random() < 0.6 else ""
-    other = rng.choice(OTHERS) if rng.random() < 0.7 else rng.choice(FIRST_NAMES)
+    other = rng.choice(OTHERS)
+    if rng.random() >= 0.7 and not form.startswith("{o}"):  # else the sentence would be about that one
+        other = rng.choice(FIRST_NAMES)
     verb, word = _word(rng, VERBS), _word(rng, NOUNS)
     prompt = form.format(p=person, m=amount_text, d=date_text, x=purpose, o=other, v=verb, w=word)
     prompt = prompt[0].upper() + prompt[1:] if prompt.startswith("the ") else prompt
