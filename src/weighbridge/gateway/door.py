@@ -240,18 +240,16 @@ class Door:
                     if not tail.size:
                         self.metrics.first_byte.labels(chosen.model).observe(time.monotonic() - started)
                     tail.add(chunk)
+                    lease.served = True
                     await answer.body(chunk)
                 if is_stream and not tail.is_done:
                     raise aiohttp.ClientPayloadError("the stream ended without its last event")
                 await answer.body(b"", more=False)
-                lease.served = True
         except aiohttp.ClientConnectorError:
             raise
         except _TRANSPORT_ERRORS as error:
             await self._broken(error, chosen, answer, tail, is_stream=is_stream)
         finally:
-            # A client that leaves after the last event has been served all the same.
-            lease.served = lease.served or (is_stream and tail.is_done)
             for token_kind, count in usage_of(tail.tail).items():
                 self.metrics.tokens.labels(chosen.model, token_kind).inc(count)
 

@@ -25,7 +25,7 @@ _HEALTH_SECONDS, _MOST_MISSED = 5.0, 2
 
 @dataclass
 class Lease:
-    """A request's hold on a ready model; `served` is set once an answer has gone out."""
+    """A request's hold on a ready model; `served` is set once the engine has begun to answer: so it works."""
 
     upstream: Upstream
     served: bool = False

@@ -30,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A request is over, or its client has gone; `served` if it got an answer."""
+    """A request is over, or its client has gone; `served` if the engine had begun to answer it."""
 
     model: str
     ticket: int
