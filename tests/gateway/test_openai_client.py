@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import threading
 import time
 
@@ -11,6 +13,7 @@ import openai
 import pytest
 
 from tests.conftest import SHARED
+from weighbridge.gateway.serving import listen
 
 
 def ask(client, content, **options):
@@ -186,6 +189,21 @@ def test_log_probabilities_come_through(bundled_gateway):
     assert "".join(token.token for token in tokens).startswith('{"person": null')
     assert len(tokens[0].top_logprobs) == 3
     assert tokens[0].logprob > -0.1
+
+
+def test_answers_do_not_wait_for_delayed_acknowledgements():
+    async def accepted_option() -> int:
+        found = asyncio.get_running_loop().create_future()
+        with listen("127.0.0.1", 0) as listener:
+            server = await asyncio.start_server(lambda _, writer: found.set_result(writer), sock=listener)
+            _, client = await asyncio.open_connection(*listener.getsockname())
+            accepted = (await found).get_extra_info("socket")
+            option = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            client.close()
+            server.close()
+            return option
+
+    assert asyncio.run(accepted_option()) != 0
 
 
 def test_health_and_metrics_tell_what_happened(bundled_gateway):
