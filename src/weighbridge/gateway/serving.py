@@ -167,8 +167,8 @@ async def _our_fault(request: Request, error: Exception) -> Response:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; AddressInUse where another program has the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named so that asyncio sees TCP in the accepted sockets and sets TCP_NODELAY: without it each answer
-    # waits 40 ms for the client's delayed acknowledgement.
+    # The protocol is named so that asyncio knows accepted sockets for TCP and sets TCP_NODELAY: without it each
+    # answer waits 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
