@@ -97,25 +97,24 @@ def test_a_cancelled_stream_stops_the_engine_within_a_second(gateway, tiny_gguf)
     for _, _ in zip(range(5), stream, strict=False):
         pass
     assert running.ps()["tiny"]["engine_requests_processing"] == 1
-
-    left = time.monotonic()
+    time.sleep(1)
     stream.close()
-    found = running.wait_for("tiny", lambda model: model["engine_requests_processing"] == 0, 5)
-    seconds = time.monotonic() - left
-    time.sleep(0.3)
+    time.sleep(1)
+    found = running.ps()["tiny"]
+    time.sleep(2)
 
-    assert seconds < 1 + 0.5  # `weigh ps` itself takes up to half a second to say so
-    assert running.ps()["tiny"]["engine_tokens_predicted"] == found["engine_tokens_predicted"]
-    assert found["engine_tokens_predicted"] < 60_000
+    assert found["engine_requests_processing"] == 0
     assert found["requests_in_flight"] == 0
+    assert running.ps()["tiny"]["engine_tokens_predicted"] == found["engine_tokens_predicted"] < 60_000
 
 
 def test_a_cancelled_plain_request_stops_the_engine(gateway, tiny_gguf):
     running = gateway(str(tiny_gguf(context=65536)), flags=("--context", "65536", "--parallel", "1"))
     with pytest.raises(openai.APITimeoutError):
         ask(running.client(timeout=1.0), "go on")
+    time.sleep(2)
 
-    running.wait_for("tiny", lambda model: model["engine_requests_processing"] == 0, 3)
+    assert running.ps()["tiny"]["engine_requests_processing"] == 0
 
 
 def test_two_models_answer_at_once(bundled_gateway):

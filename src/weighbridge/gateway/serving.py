@@ -35,6 +35,7 @@ from .scheduler import Phase
 _PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 # How long requests that are being answered may go on once the gateway is told to stop.
 _PATIENCE_SECONDS = 5.0
+_COUNTERS_SECONDS = 1.5
 _COUNTER = re.compile(r"^llamacpp:(tokens_predicted_total|requests_processing)\s+([\d.e+]+)", re.MULTILINE)
 
 
@@ -53,6 +54,7 @@ class Gateway:
     def __init__(self, models: Sequence[Model], settings: Settings, sockets: Path, tell: Callable[[str], None]) -> None:
         self.settings = settings
         self.started = time.time()
+        self._counted: dict[str, tuple[float, dict[str, str]]] = {}
         self.metrics = Metrics()
         surroundings = Surroundings(sockets, settings.state_path / "logs", settings.start_timeout_seconds)
         self.pool = Pool(models, surroundings, settings.read_timeout_seconds, settings.health_interval_seconds, tell)
@@ -107,8 +109,8 @@ class Gateway:
 
     async def _describe(self, model: Model) -> dict[str, Any]:
         state = self.pool.state.models[model.name]
-        running, upstream = self.pool.running.get(model.name), self.pool.upstreams.get(model.name)
-        counters = dict(_COUNTER.findall(await upstream.text("/metrics") or "")) if upstream else {}
+        running = self.pool.running.get(model.name)
+        counters = await self._counters(model.name)
         return {
             "name": model.name,
             "engine": model.engine,
@@ -127,6 +129,17 @@ class Gateway:
             "restarts": self.pool.restarts[model.name],
             "purpose": model.card.description,
         }
+
+    async def _counters(self, name: str) -> dict[str, str]:
+        """What the engine counts. Asked too often, llama.cpp never finds time to see that a client has left."""
+        upstream = self.pool.upstreams.get(name)
+        if upstream is None:
+            return {}
+        asked, counters = self._counted.get(name, (0.0, {}))
+        if time.monotonic() - asked > _COUNTERS_SECONDS:
+            counters = dict(_COUNTER.findall(await upstream.text("/metrics") or ""))
+            self._counted[name] = (time.monotonic(), counters)
+        return counters
 
 
 def _whole(text: str | None) -> int | None:

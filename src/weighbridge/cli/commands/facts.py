@@ -81,8 +81,8 @@ def _page(found: ModelFacts) -> str:
         pairs.append(("made for", found.card.description))
     sections = [output.fields(pairs), _bytes_by_type(found), _cache(found)]
     sections += [f"note: {note}" for note in found.notes]
-    files = ", ".join(found.source.files)
-    sections.append(f"read {show_bytes(found.source.bytes_read)} of header from {files}")
+    files = "\n  ".join(found.source.files)
+    sections.append(f"read {show_bytes(found.source.bytes_read)} of header from\n  {files}")
     return "\n\n".join(sections)
 
 

@@ -253,7 +253,10 @@ def _item(rng: random.Random, form: str, *, held_out: bool) -> Item:
 
 def sample(rng: random.Random, *, held_out: bool) -> Item:
     """A sentence and its JSON object; one in eight leaves something unsaid."""
-    form = rng.choice(PARTIAL_FORMS if rng.random() < 0.125 else FORMS)
+    partial = rng.random() < 0.125
+    # What is held out is the person: a sentence without one could occur in training too.
+    forms = [form for form in (PARTIAL_FORMS if partial else FORMS) if "{p}" in form or not held_out]
+    form = rng.choice(forms)
     item = _item(rng, form, held_out=held_out)
     prompt = item.prompt
     if rng.random() < 0.1:
