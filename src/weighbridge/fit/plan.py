@@ -24,9 +24,12 @@ _SMALL_BYTES = 32 << 20
 _CHEAP_SCORES = 4 << 20
 # Below this share of the available memory a plan fits; between it and all of it, it is tight.
 _COMFORTABLE = 0.9
-# Types that the processor back-end repacks into a second copy with AVX2 or NEON (ggml-cpu/repack.cpp).
-_REPACKED = frozenset({"Q4_0", "Q4_K", "Q2_K", "Q5_K", "Q6_K", "IQ4_NL", "MXFP4", "Q8_0"})
-_REPACKED_ON_AVX2 = frozenset({"Q4_0", "Q4_K", "Q2_K", "IQ4_NL", "MXFP4"})
+# Types that the processor back-end repacks into a second copy, with what their rows must be a multiple of
+# (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type, read 2026-11; the wheel is built for AVX2, not AVX-512).
+_REPACKED_ON_AVX2 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
+_REPACKED_ON_ARM = {
+    "Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4, "Q1_0": 4,
+}  # fmt: skip
 
 
 class Verdict(StrEnum):
@@ -148,15 +151,21 @@ def _compute(facts: ModelFacts, context_tokens: int, workload: Workload) -> int:
 
 def _repack(facts: ModelFacts, machine: Machine) -> int:
     """The processor back-end's second copy of matrices whose type it can interleave (ggml-cpu/repack.cpp)."""
-    sets = machine.processor.instruction_sets
-    types = (
-        _REPACKED if {"MATMUL_INT8", "DOTPROD"} & set(sets) else _REPACKED_ON_AVX2 if "AVX2" in sets else frozenset()
-    )
+    sets = set(machine.processor.instruction_sets)
+    rows: dict[str, int] = {}
+    if "AVX2" in sets:
+        rows = _REPACKED_ON_AVX2
+    elif sets & {"DOTPROD", "MATMUL_INT8"}:
+        rows = _REPACKED_ON_ARM
+    # A tied embedding is the output matrix too, and repacked as that; otherwise it is only looked up.
     tied = not any(tensor.name == "output.weight" for tensor in facts.tensors)
     return sum(
         tensor.bytes
         for tensor in facts.tensors
-        if tensor.type in types and len(tensor.shape) >= 2 and (tensor.name != "token_embd.weight" or tied)
+        if tensor.type in rows
+        and len(tensor.shape) in (2, 3)
+        and tensor.shape[1] % rows[tensor.type] == 0
+        and (tensor.name != "token_embd.weight" or tied)
     )
 
 
