@@ -6,7 +6,7 @@ default), 16-bit keys and values, and mapped weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from weighbridge.errors import DoesNotFit
@@ -67,15 +67,7 @@ class MemoryNeed:
     @property
     def total(self) -> int:
         """The sum."""
-        return (
-            self.weights
-            + self.repack
-            + self.kv_cache
-            + self.recurrent_state
-            + self.compute
-            + self.output
-            + self.overhead
-        )
+        return sum(getattr(self, component.name) for component in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +186,20 @@ def _need(facts: ModelFacts, machine: Machine, context_tokens: int, workload: Wo
     )
 
 
-def _largest_context(facts: ModelFacts, machine: Machine, workload: Workload, available: int) -> int | None:
-    """The need grows with the context, so the longest that fits is found by halving."""
+def _largest_context(facts: ModelFacts, need: MemoryNeed, workload: Workload, available: int) -> int | None:
+    """The need grows with the context, so the longest that fits is found by halving; only two parts of it grow."""
+
+    def fits(context: int) -> bool:
+        cache, compute = _kv_cache(facts, context, workload), _compute(facts, context, workload)
+        return replace(need, kv_cache=cache, compute=compute).total <= available
+
     most = facts.context_length or 8192
-    if _need(facts, machine, most, workload).total <= available:
+    if fits(most):
         return most
     low, high = 0, most // _CELLS_STEP
     while low < high:
         middle = (low + high + 1) // 2
-        if _need(facts, machine, middle * _CELLS_STEP, workload).total <= available:
+        if fits(middle * _CELLS_STEP):
             low = middle
         else:
             high = middle - 1
@@ -236,5 +233,5 @@ def make_plan(facts: ModelFacts, machine: Machine, workload: Workload, *, reserv
         memory=need,
         available_bytes=available,
         verdict=verdict,
-        largest_context=_largest_context(facts, machine, workload, available),
+        largest_context=_largest_context(facts, need, workload, available),
     )

@@ -17,9 +17,8 @@ import aiohttp
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from weighbridge.openai_api import ApiError, Request, SseTail, parse_request, usage_of
+from weighbridge.openai_api import AUTO, ApiError, Request, SseTail, parse_request, usage_of
 from weighbridge.openai_api.errors import from_engine
-from weighbridge.openai_api.request import AUTO
 from weighbridge.routing import Candidate, Route, route
 
 from .metrics import Metrics
@@ -130,7 +129,7 @@ class Door:
             request = parse_request(scope["path"], await self._read(Headers(scope=scope), receive))
             chosen = route(request, self._able(request))
             model = chosen.model
-            self.metrics.routed.labels(model, "auto" if request.model == "auto" else "name").inc()
+            self.metrics.routed.labels(model, AUTO if request.model == AUTO else "name").inc()
             await self._answer_unless_left(request, chosen, answer, receive)
         except ClientLeft:
             self.metrics.cancelled.labels(model).inc()

@@ -188,11 +188,9 @@ class Pool:
 
     async def _until_ended(self, name: str, running: Running) -> str:
         """Why the engine can't answer any more: it ended, refused a connection, or does not say how it is."""
-        tasks = {
-            asyncio.create_task(_cause_of_end(running)),
-            asyncio.create_task(self._refuses(name)),
-            asyncio.create_task(self._falls_ill(name, running)),
-        }
+        tasks = {asyncio.shield(running.ended), asyncio.create_task(self._refuses(name))}
+        if running.pid is not None:  # an engine elsewhere is not ours to judge
+            tasks.add(asyncio.create_task(self._falls_ill(name)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
@@ -208,15 +206,10 @@ class Pool:
             return await asyncio.wait_for(asyncio.shield(running.ended), 0.5)
         return "it refused a connection"
 
-    async def _falls_ill(self, name: str, running: Running) -> str:
-        """Ask now and then; an engine elsewhere is not ours to judge."""
+    async def _falls_ill(self, name: str) -> str:
         missed = 0
-        while missed < _MOST_MISSED or running.pid is None:
+        while missed < _MOST_MISSED:
             await asyncio.sleep(self._health_interval_seconds)
-            healthy = running.pid is None or await self.upstreams[name].text("/health", _HEALTH_SECONDS) is not None
+            healthy = await self.upstreams[name].text("/health", _HEALTH_SECONDS) is not None
             missed = 0 if healthy else missed + 1
         return f"it did not answer {_MOST_MISSED} health checks in a row"
-
-
-async def _cause_of_end(running: Running) -> str:
-    return await asyncio.shield(running.ended)

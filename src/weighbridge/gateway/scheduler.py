@@ -203,8 +203,8 @@ def _ended(
     One that did not start, or dies again and again, is left alone for a while, and those that wait are told so. The
     requests in its midst hear of it from their broken connection, so nothing is said to them here.
     """
-    if is_closing:
-        return _stopped(known)
+    if is_closing:  # and nobody waits
+        return replace(known, phase=Phase.STOPPED), ()
     failures = known.failures + 1
     pause = back_off_seconds(failures)
     model = replace(known, failures=failures, cause=cause, not_before=now + pause)
@@ -214,11 +214,6 @@ def _ended(
     if known.waiting:
         return replace(model, phase=Phase.STARTING), (Start(name),)
     return replace(model, phase=Phase.STOPPED), ()
-
-
-def _stopped(model: ModelState) -> tuple[ModelState, tuple[Action, ...]]:
-    refused = tuple(Refuse(ticket, _CLOSING, 1) for ticket in model.waiting)
-    return replace(model, phase=Phase.STOPPED, waiting=()), refused
 
 
 def _close(state: State) -> tuple[State, tuple[Action, ...]]:

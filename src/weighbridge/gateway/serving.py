@@ -24,7 +24,7 @@ from starlette.routing import Route
 from weighbridge import __version__
 from weighbridge.engines import Model, Surroundings
 from weighbridge.errors import AddressInUse
-from weighbridge.openai_api import ApiError
+from weighbridge.openai_api import AUTO, ApiError
 from weighbridge.settings import Settings
 
 from .door import Door, check_caller
@@ -62,19 +62,19 @@ class Gateway:
 
     def application(self) -> Starlette:
         """The ASGI application."""
-        pages = {"/v1/models": self.models, "/health": self.health, "/metrics": self.show_metrics, "/ps": self.ps}
+        guarded = {"/v1/models": self.models, "/metrics": self.show_metrics, "/ps": self.ps}
         return Starlette(
             routes=[
                 *(Route(path, self.door, methods=["POST"]) for path in _PATHS),
-                *(Route(path, self._guarded(page), methods=["GET"]) for path, page in pages.items()),
+                *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
+                Route("/health", self.health, methods=["GET"]),
             ],
             exception_handlers={404: _no_such_path, 405: _wrong_method, ApiError: _api_error, 500: _our_fault},
         )
 
     def _guarded(self, page: Any) -> Any:
         async def guarded(request: Request) -> Response:
-            if request.url.path != "/health":
-                check_caller(request.headers, self.settings.api_key)
+            check_caller(request.headers, self.settings.api_key)
             response: Response = await page(request)
             return response
 
@@ -82,7 +82,7 @@ class Gateway:
 
     async def models(self, request: Request) -> Response:
         """OpenAI's list of models: those served, and `auto`."""
-        names = ["auto", *self.pool.models]
+        names = [AUTO, *self.pool.models]
         data = [
             {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"} for name in names
         ]

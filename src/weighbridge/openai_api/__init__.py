@@ -2,7 +2,7 @@
 
 from .client import Client, Reply
 from .errors import ApiError
-from .request import Request, parse_request
+from .request import AUTO, Request, parse_request
 from .stream import SseTail, usage_of
 
-__all__ = ["ApiError", "Client", "Reply", "Request", "SseTail", "parse_request", "usage_of"]
+__all__ = ["AUTO", "ApiError", "Client", "Reply", "Request", "SseTail", "parse_request", "usage_of"]

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weighbridge.facts import Card
-from weighbridge.openai_api import ApiError, Request
+from weighbridge.openai_api import AUTO, ApiError, Request
 
 from .cards import Cards
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)

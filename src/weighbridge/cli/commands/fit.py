@@ -10,6 +10,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from weighbridge import facts, fit, machine
 from weighbridge.cli import output
@@ -44,19 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if plan.verdict is Verdict.NO else 0
 
 
-def _components(plan: Plan) -> dict[str, int]:
-    need = plan.memory
-    return {
-        "weights": need.weights,
-        "repack": need.repack,
-        "kv_cache": need.kv_cache,
-        "recurrent_state": need.recurrent_state,
-        "compute": need.compute,
-        "output": need.output,
-        "overhead": need.overhead,
-    }
-
-
 def _as_data(plan: Plan, here: Machine) -> dict[str, object]:
     return {
         "name": plan.facts.name,
@@ -66,7 +54,7 @@ def _as_data(plan: Plan, here: Machine) -> dict[str, object]:
         "context_tokens": plan.context_tokens,
         "parallel": plan.workload.parallel,
         "threads": plan.threads,
-        "memory": _components(plan) | {"total": plan.memory.total},
+        "memory": dataclasses.asdict(plan.memory) | {"total": plan.memory.total},
         "available_bytes": plan.available_bytes,
         "largest_context": plan.largest_context,
         "machine": here,
@@ -89,7 +77,7 @@ def _page(plan: Plan, here: Machine) -> str:
     need = plan.memory.total
     rows = [
         (name.replace("_", " "), show_bytes(size), f"{size / need:.0%}", _MEANINGS[name])
-        for name, size in _components(plan).items()
+        for name, size in dataclasses.asdict(plan.memory).items()
         if size
     ]
     rows.append(("total", show_bytes(need), "", f"of {show_bytes(plan.available_bytes)} available"))
