@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import statistics
 import subprocess
@@ -108,8 +109,6 @@ async def added_latency(gateway: Gateway, url: str) -> tuple[float, float]:
 
 async def accuracies(client: Client) -> dict[str, Accuracy]:
     """Every specialist on its own lane, on forms that it never saw, on the other's lane; and `auto` on both."""
-    import random
-
     found: dict[str, Accuracy] = {}
     names = lanes.names()
     for lane in names:

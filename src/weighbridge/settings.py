@@ -51,6 +51,12 @@ class Settings:
             return self.host == "localhost"
 
     @property
+    def url(self) -> str:
+        """Where the gateway answers."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
     def state_path(self) -> Path:
         """The folder for logs."""
         if self.state_dir:

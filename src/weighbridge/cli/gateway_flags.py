@@ -24,9 +24,3 @@ def read_settings(arguments: argparse.Namespace, **more: object) -> Settings:
     """The settings with these flags laid over them."""
     flags = {"host": arguments.host, "port": arguments.port, "api_key": arguments.api_key, **more}
     return settings.load(flags, config=arguments.config)
-
-
-def url_of(chosen: Settings) -> str:
-    """Where the gateway of these settings answers."""
-    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    return f"http://{host}:{chosen.port}"

@@ -52,7 +52,6 @@ class ChildProcess:
         self._log_path = surroundings.logs / f"{name}.log"
         self._start_timeout_seconds = surroundings.start_timeout_seconds
         self._tail: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
-        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
     async def start(self) -> None:
@@ -89,7 +88,7 @@ class ChildProcess:
         finally:
             os.close(writer)
         self.pid = self._process.pid
-        self._tasks.append(asyncio.create_task(self._keep_log()))
+        self._reading = asyncio.create_task(self._keep_log())
         try:
             report = await asyncio.wait_for(self._report(reader), timeout_seconds)
         except TimeoutError:
@@ -103,10 +102,9 @@ class ChildProcess:
             await self.stop()
             raise
         if not report.get("ready"):
-            await self._process.wait()
-            await self._drain()
+            await self.stop()
             raise self._failure(report)
-        self._tasks.append(asyncio.create_task(self._watch()))
+        self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Ask it to end by closing its input; kill it if it does not."""
@@ -120,7 +118,7 @@ class ChildProcess:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
                 await self._process.wait()
-        await self._drain()
+        await asyncio.wait([self._reading])
         self._socket.unlink(missing_ok=True)
 
     async def _report(self, descriptor: int) -> dict[str, object]:
@@ -169,16 +167,9 @@ class ChildProcess:
 
     async def _watch(self) -> None:
         code = await self._process.wait()
-        await self._drain(keep=asyncio.current_task())
+        await asyncio.wait([self._reading])
         if not self._stopping and not self.ended.done():
             self.ended.set_result(self._cause(code))
-
-    async def _drain(self, keep: asyncio.Task[None] | None = None) -> None:
-        """Wait until the log is read to its end."""
-        for task in self._tasks:
-            if task is not keep:
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
 
     def _cause(self, code: int | None) -> str:
         if code is not None and code < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -207,7 +208,7 @@ async def serve(
     """
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = dataclasses.replace(settings, host=host, port=port).url
     with tempfile.TemporaryDirectory(prefix="weighbridge-") as sockets:
         gateway = Gateway(models, settings, Path(sockets), tell)
         config = uvicorn.Config(

@@ -18,7 +18,7 @@ import threading
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
+from weighbridge.cli.gateway_flags import add_address, read_settings
 from weighbridge.cli.sources import find_models
 from weighbridge.errors import GatewayUnreachable, WeighbridgeError
 from weighbridge.gateway import serve
@@ -43,11 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextlib.asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[Client]:
-    async with Client(url_of(settings), settings.api_key) as client:
+    async with Client(settings.url, settings.api_key) as client:
         try:
             await client.get("/health")
         except GatewayUnreachable:
-            output.tell(f"no gateway at {url_of(settings)}: starting the bundled models for this talk")
+            output.tell(f"no gateway at {settings.url}: starting the bundled models for this talk")
         else:
             yield client
             return

@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
+from weighbridge.cli.gateway_flags import add_address, read_settings
 from weighbridge.errors import GatewayUnreachable
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
@@ -29,13 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     data = asyncio.run(_ask(settings))
     if not isinstance(data.get("models"), list):
-        raise GatewayUnreachable(f"what answers at {url_of(settings)} is no gateway", hint="check --port")
-    print(output.to_json(data) if arguments.json else _page(data, url_of(settings)))
+        raise GatewayUnreachable(f"what answers at {settings.url} is no gateway", hint="check --port")
+    print(output.to_json(data) if arguments.json else _page(data, settings.url))
     return 0
 
 
 async def _ask(settings: Settings) -> Any:
-    async with Client(url_of(settings), settings.api_key) as client:
+    async with Client(settings.url, settings.api_key) as client:
         return await client.get("/ps")
 
 

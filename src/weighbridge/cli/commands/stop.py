@@ -12,7 +12,7 @@ import asyncio
 import psutil
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
+from weighbridge.cli.gateway_flags import add_address, read_settings
 from weighbridge.errors import GatewayUnreachable
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _process(settings: Settings) -> tuple[int, float]:
-    async with Client(url_of(settings), settings.api_key) as client:
+    async with Client(settings.url, settings.api_key) as client:
         said = await client.get("/ps")
     try:
         return int(said["pid"]), float(said["create_time"])
     except (KeyError, TypeError, ValueError):
-        raise GatewayUnreachable(f"what answers at {url_of(settings)} is no gateway", hint="check --port") from None
+        raise GatewayUnreachable(f"what answers at {settings.url} is no gateway", hint="check --port") from None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings, url_of
+from weighbridge.cli.gateway_flags import add_address, read_settings
 from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.sources import find_models
 from weighbridge.engines import Model
@@ -31,6 +32,8 @@ from weighbridge.gateway.scheduler import Phase
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
 from weighbridge.sizes import show_bytes, show_count
+
+_OF_THE_FOREGROUND = frozenset({"models", "once", "model", "detach", "json"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,9 +147,9 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
     if "version" in asyncio.run(_health(settings)):
         if arguments.models:
             raise AddressInUse(
-                f"a gateway serves at {url_of(settings)} already", hint="weigh stop ends it, or choose another --port"
+                f"a gateway serves at {settings.url} already", hint="weigh stop ends it, or choose another --port"
             )
-        output.tell(f"a gateway serves already: {url_of(settings)}/v1   (weigh stop ends it)")
+        output.tell(f"a gateway serves already: {settings.url}/v1   (weigh stop ends it)")
         return 0
     if settings.port == 0:
         raise AddressInUse("--detach needs a port that you know", hint="choose one: --port 8642")
@@ -171,24 +174,23 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
     except BaseException:
         child.kill()
         raise
-    output.tell(f"serving in the background, process {child.pid}: {url_of(settings)}/v1   (weigh stop ends it)")
+    output.tell(f"serving in the background, process {child.pid}: {settings.url}/v1   (weigh stop ends it)")
     if arguments.json:
-        print(output.to_json({"url": url_of(settings), "pid": child.pid, "log": log}))
+        print(output.to_json({"url": settings.url, "pid": child.pid, "log": log}))
     return 0
 
 
 def _given(arguments: argparse.Namespace) -> list[str]:
     """The command line again, without what makes it go into the background."""
-    names = ("context", "parallel", "threads", "host", "port", "api_key", "config")
-    flags = [(f"--{name.replace('_', '-')}", getattr(arguments, name)) for name in names]
-    words = [word for flag, value in flags if value is not None for word in (flag, str(value))]
-    return [*words, *arguments.models]
+    kept = {name: value for name, value in vars(arguments).items() if name not in _OF_THE_FOREGROUND}
+    words = [(f"--{name.replace('_', '-')}", str(value)) for name, value in kept.items() if value is not None]
+    return [*itertools.chain.from_iterable(words), *arguments.models]
 
 
 async def _health(settings: Settings) -> dict[str, Any]:
     """What the gateway at that address says of itself, nothing where there is none."""
     try:
-        async with Client(url_of(settings), settings.api_key) as client:
+        async with Client(settings.url, settings.api_key) as client:
             health: dict[str, Any] = await client.get("/health")
             return health
     except GatewayUnreachable:
