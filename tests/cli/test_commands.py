@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -172,50 +173,50 @@ def test_a_conversation_comes_from_standard_input(bundled_gateway):
     assert done.stdout.split() == ["7", "12"]
 
 
-def test_a_conversation_at_a_terminal(bundled_gateway):
+@contextlib.contextmanager
+def chat_at_a_terminal(port):
+    """`weigh chat` at a terminal of its own: the process, and the terminal's other end."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "weighbridge", "chat", "--port", bundled_gateway.port()],
+        [sys.executable, "-m", "weighbridge", "chat", "--port", port],
         stdin=slave,
         stdout=slave,
         stderr=slave,
         start_new_session=True,
     )
     os.close(slave)
-    shown = b""
+    try:
+        yield process, master
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
 
-    def until(wanted):
-        nonlocal shown
-        end = time.monotonic() + 30
-        while wanted not in shown:
-            ready, _, _ = select.select([master], [], [], max(0, end - time.monotonic()))
-            assert ready, shown
-            shown += os.read(master, 4096)
 
-    until(b"> ")
-    os.write(master, b"What is 37 plus 58?\n")
-    until(b"95\r\n> ")
-    os.write(master, b"\x04")
-    assert process.wait(20) == 0
-    os.close(master)
+def read_until(terminal, wanted):
+    shown, end = b"", time.monotonic() + 30
+    while wanted not in shown:
+        ready, _, _ = select.select([terminal], [], [], max(0, end - time.monotonic()))
+        assert ready, shown
+        shown += os.read(terminal, 4096)
+
+
+def test_a_conversation_at_a_terminal(bundled_gateway):
+    with chat_at_a_terminal(bundled_gateway.port()) as (process, terminal):
+        read_until(terminal, b"> ")
+        os.write(terminal, b"What is 37 plus 58?\n")
+        read_until(terminal, b"95\r\n> ")
+        os.write(terminal, b"\x04")
+
+        assert process.wait(20) == 0
 
 
 def test_ctrl_c_ends_a_conversation_at_once(fake_gateway):
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "weighbridge", "chat", "--port", fake_gateway.port()],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    while b"> " not in os.read(master, 4096):
-        pass
-    process.send_signal(signal.SIGINT)
+    with chat_at_a_terminal(fake_gateway.port()) as (process, terminal):
+        read_until(terminal, b"> ")
+        process.send_signal(signal.SIGINT)
 
-    assert process.wait(5) == 130
-    os.close(master)
+        assert process.wait(5) == 130
 
 
 def test_chat_without_a_gateway_starts_one(tmp_path):
