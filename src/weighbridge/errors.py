@@ -3,6 +3,7 @@
 WeighbridgeError
 ├── BadSetting          a setting that does not exist or cannot be
 ├── BadModelFile        a model file that is damaged, foreign or not there
+├── SourceUnreachable   a place on the network that does not hand over a model's files
 ├── DoesNotFit          a model that this machine cannot hold
 ├── UnknownModel        a name that nothing served here bears
 ├── EngineFailed        an engine that did not start, or ended
@@ -28,6 +29,10 @@ class BadSetting(WeighbridgeError):
 
 class BadModelFile(WeighbridgeError):
     """A model file that is missing, damaged, or no model file at all."""
+
+
+class SourceUnreachable(WeighbridgeError):
+    """A hub or server elsewhere does not answer, refuses, or answers what cannot be used."""
 
 
 class DoesNotFit(WeighbridgeError):

@@ -78,7 +78,7 @@ def test_a_refusal_shows_the_sum_and_a_way_out(model):
 
 
 def test_repacked_types_are_counted_twice_where_the_processor_interleaves_them(model):
-    packed = tuple(dataclasses.replace(tensor, type="Q4_0") for tensor in model.tensors)
+    packed = tuple(tensor._replace(type="Q4_0") for tensor in model.tensors)
     packed_model = dataclasses.replace(model, tensors=packed)
     with_avx2 = fit.make_plan(packed_model, a_machine(1 << 34), Workload(512)).memory
     without = fit.make_plan(packed_model, a_machine(1 << 34, ()), Workload(512)).memory

@@ -1,6 +1,37 @@
 """What a model is, read from its own files; the weights are never read."""
 
-from .model_facts import Card, Chat, Experts, Layer, Modalities, ModelFacts, Parameters, Source, Tensor
+from .model_facts import (
+    Card,
+    Chat,
+    Context,
+    Experts,
+    Layer,
+    LicenceStatement,
+    Modalities,
+    ModelFacts,
+    Origin,
+    Parameters,
+    Source,
+    Tensor,
+    Weights,
+)
 from .reading import read
+from .shelves import HubAccess
 
-__all__ = ["Card", "Chat", "Experts", "Layer", "Modalities", "ModelFacts", "Parameters", "Source", "Tensor", "read"]
+__all__ = [
+    "Card",
+    "Chat",
+    "Context",
+    "Experts",
+    "HubAccess",
+    "Layer",
+    "LicenceStatement",
+    "Modalities",
+    "ModelFacts",
+    "Origin",
+    "Parameters",
+    "Source",
+    "Tensor",
+    "Weights",
+    "read",
+]

@@ -8,12 +8,15 @@ from __future__ import annotations
 import stat
 import struct
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 from weighbridge.errors import BadModelFile
 
 from .model_facts import Tensor
+from .safetensors import Readable
+from .walk import find_walk
 
 Value = int | float | bool | str | list["Value"]
 
@@ -29,10 +32,15 @@ class SkippedArray:
 class Header:
     """What a GGUF file says before its weights begin."""
 
-    path: Path
+    label: str
+    """What the file is called in messages: its path, or its address."""
     version: int
     metadata: dict[str, Value | SkippedArray]
+    places: dict[str, tuple[int, int]]
+    """For each key of `metadata` the first byte and the end of its entry, name included."""
     tensors: tuple[Tensor, ...]
+    tensor_table: tuple[int, int]
+    """The first byte and the end of the list of tensors."""
     bytes_read: int
     file_bytes: int
 
@@ -40,14 +48,39 @@ class Header:
 # number: (name, weights a block, bytes a block); ggml.h `enum ggml_type` with ggml.c `type_traits`.
 TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
+    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
     12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
     16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
     20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
     24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
+    39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18), 42: ("Q2_0", 64, 18),
+    # Of microsoft/BitNet, and those of ikawrakow/ik_llama.cpp that llama-quantize writes there; `_R4` and its like
+    # have the rows of several blocks woven into each other.
+    31: ("Q4_0_4_4", 32, 18), 32: ("Q4_0_4_8", 32, 18), 33: ("Q4_0_8_8", 32, 18), 36: ("I2_S", 4, 1),
+    133: ("Q6_0", 32, 26), 134: ("IQ1_BN", 64, 13), 135: ("IQ2_BN", 64, 16), 137: ("IQ2_K", 256, 76),
+    138: ("IQ3_K", 256, 110), 139: ("IQ4_K", 256, 144), 140: ("IQ5_K", 256, 176), 141: ("IQ6_K", 256, 212),
+    144: ("IQ4_KS", 256, 136), 145: ("IQ2_KS", 256, 70), 146: ("IQ4_KSS", 256, 128), 151: ("Q8_KV", 32, 32),
+    152: ("IQ5_KS", 256, 168), 153: ("IQ2_KT", 256, 68), 154: ("IQ3_KT", 256, 100), 155: ("IQ4_KT", 256, 128),
+    156: ("IQ3_KS", 256, 102), 157: ("IQ2_KL", 256, 86), 158: ("IQ1_KT", 256, 56), 202: ("Q4_0_R8", 32, 18),
+    206: ("Q5_0_R4", 32, 22), 208: ("Q8_0_R8", 32, 34), 210: ("Q2_K_R4", 256, 84), 211: ("Q3_K_R4", 256, 110),
+    212: ("Q4_K_R4", 256, 144), 213: ("Q5_K_R4", 256, 176), 214: ("Q6_K_R4", 256, 210),
+    216: ("IQ2_XXS_R4", 256, 66), 217: ("IQ2_XS_R4", 256, 74), 218: ("IQ3_XXS_R4", 256, 98),
+    219: ("IQ1_S_R4", 32, 6), 220: ("IQ4_NL_R4", 32, 18), 221: ("IQ3_S_R4", 256, 110), 222: ("IQ2_S_R4", 256, 82),
+    223: ("IQ4_XS_R8", 256, 136), 229: ("IQ1_M_R4", 32, 7), 230: ("BF16_R16", 1, 2), 233: ("Q6_0_R4", 32, 26),
+    335: ("IQ2_BN_R4", 64, 16), 337: ("IQ2_K_R4", 256, 76), 338: ("IQ3_K_R4", 256, 110),
+    339: ("IQ4_K_R4", 256, 144), 340: ("IQ5_K_R4", 256, 176), 344: ("IQ4_KS_R4", 256, 136),
+    352: ("IQ5_KS_R4", 256, 168), 353: ("MXFP4_R8", 32, 17), 397: ("Q8_K_R16", 256, 258), 398: ("Q8_KV_R8", 32, 32),
+    399: ("Q8_K_R8", 256, 258),
 }  # fmt: skip
+
+# number: bytes that each row has before its blocks; ik_llama.cpp's ggml.c `row_meta_size`.
+_ROW_BYTES = {
+    134: 2, 135: 4, 144: 4, 145: 2, 146: 4, 151: 8, 152: 4, 153: 4, 154: 4, 155: 4, 156: 2, 157: 2, 158: 4, 219: 2,
+    229: 2, 335: 4, 344: 4, 352: 4, 398: 4,
+}  # fmt: skip
+# I2_S: behind the weights lies their one scale; BitNet's ggml.c `ggml_nbytes`: elements / 4 + 32.
+_TENSOR_BYTES = {36: 32}
 
 # general.file_type: what the maker called the mixture of types; llama.h `enum llama_ftype`.
 FILE_TYPES: dict[int, str] = {
@@ -55,6 +88,7 @@ FILE_TYPES: dict[int, str] = {
     13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS",
     21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S",
     29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4", 39: "NVFP4", 40: "Q1_0",
+    41: "Q2_0",
 }  # fmt: skip
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -62,12 +96,15 @@ _STRING, _ARRAY = 8, 9
 
 # Arrays up to this length are kept: lists a layer, tags, examples. A vocabulary is longer and is passed over.
 _KEPT_LENGTH = 2048
-_CHUNK_BYTES = 1 << 20
+# What is read at once from a local file: it fits into a processor's cache, so that going through it costs little.
+_CHUNK_BYTES = 1 << 18
 # The least that one entry can take: a name of one letter, its length, a type and a value; likewise for a tensor.
 _LEAST_ENTRY_BYTES, _LEAST_TENSOR_BYTES = 14, 33
 _MOST_DIMENSIONS = 4
 # ggml keeps names in 64 bytes; longer ones are no tensor that an engine would load.
 _MOST_NAME_BYTES = 63
+# The most that the entry of one tensor can take: its name and that one's length, dimensions, shape, type, offset.
+_MOST_TENSOR_BYTES = 8 + _MOST_NAME_BYTES + 4 + 8 * _MOST_DIMENSIONS + 4 + 8
 # The format's own bound on keys, and far more than any chat template has.
 _MOST_KEY_BYTES, _MOST_TEXT_BYTES = 65_535, 16 << 20
 # Four times the largest vocabulary with its merges; each costs a tenth of a microsecond to pass over.
@@ -75,16 +112,31 @@ _MOST_TEXTS = 4 << 20
 _MOST_ENTRIES, _MOST_TENSORS = 1 << 16, 1 << 18
 
 
+class _Order:
+    """How numbers lie in a file of one byte order; ready-made, because thousands are read."""
+
+    def __init__(self, sign: str) -> None:
+        self.sign = sign
+        self.numbers = {code: struct.Struct(sign + code) for code in _SCALARS.values()}
+        self.u32, self.u64 = self.numbers["I"].unpack_from, self.numbers["Q"].unpack_from
+        # What follows the number of dimensions of a tensor: its shape, type and offset.
+        self.tensor_ends = [struct.Struct(f"{sign}{count}QIQ") for count in range(_MOST_DIMENSIONS + 1)]
+
+
+_ORDERS = {sign: _Order(sign) for sign in "<>"}
+
+
 class _Cursor:
     """Reads forward through the header, in chunks, and never past what the file holds."""
 
-    def __init__(self, file: BinaryIO, path: Path, file_bytes: int) -> None:
-        self.file, self.path, self.file_bytes = file, path, file_bytes
-        self.order = "<"
+    def __init__(self, file: Readable, label: str, file_bytes: int, chunk_bytes: int, most_chunk_bytes: int) -> None:
+        self.file, self.label, self.file_bytes = file, label, file_bytes
+        self.chunk_bytes, self.most_chunk_bytes = chunk_bytes, most_chunk_bytes
+        self.order = _ORDERS["<"]
         self.texts_left, self.text_bytes_left = _MOST_TEXTS, _MOST_TEXT_BYTES
-        self.buffer = b""
-        self.base = 0
-        self.at = 0
+        # The bytes at hand are buffer[at:end]; buffer[0] is the file's byte `base`.
+        self.buffer = bytearray()
+        self.base = self.at = self.end = 0
 
     @property
     def place(self) -> int:
@@ -98,126 +150,172 @@ class _Cursor:
 
     def wrong(self, what: str, hint: str = "") -> BadModelFile:
         return BadModelFile(
-            f"{self.path}: at byte {self.place:,}: {what[:400]}",
+            f"{self.label}: at byte {self.place:,}: {what[:400]}",
             hint=hint or "the file is damaged or was cut off: fetch it again and compare its sha256",
         )
 
-    def need(self, count: int, what: str) -> None:
-        """Have `count` bytes at hand, or say that the file ends too early."""
+    def need(self, count: int, what: str, *names: object) -> None:
+        """Have `count` bytes at hand, or say that the file ends too early. `what` is put together for that alone."""
+        if self.at + count <= self.end:
+            return
         if count > self.left:
-            raise self.wrong(f"{what} needs {count:,} bytes, and the file ends after {self.left:,} more")
-        if self.at + count > len(self.buffer):
-            rest = self.buffer[self.at :]
-            self.base, self.at = self.place, 0
-            self.buffer = rest + self.file.read(max(count - len(rest), _CHUNK_BYTES))
-            if len(self.buffer) < count:
-                raise self.wrong(f"{what} needs {count:,} bytes, and only {len(self.buffer):,} could be read")
+            raise self.wrong(f"{what.format(*names)} needs {count:,} bytes, and the file ends after {self.left:,} more")
+        self.fill(count)
+        if self.end - self.at < count:
+            raise self.wrong(
+                f"{what.format(*names)} needs {count:,} bytes, and only {self.end - self.at:,} could be read"
+            )
 
-    def number(self, code: str, what: str) -> int | float | bool:
-        size = struct.calcsize(code)
-        self.need(size, what)
-        (value,) = struct.unpack_from(self.order + code, self.buffer, self.at)
-        self.at += size
-        return value  # type: ignore[no-any-return]
+    def fill(self, count: int) -> None:
+        """Read on, so that `count` bytes are at hand, and a chunk more where that is longer."""
+        held, buffer = self.end - self.at, self.buffer
+        wanted = min(max(count, self.chunk_bytes), self.file_bytes - self.place)
+        if len(buffer) < wanted:
+            self.buffer = bytearray(wanted)
+        self.buffer[:held] = buffer[self.at : self.end]
+        self.base, self.at, self.end = self.place, 0, held
+        # A pipe or a connection may give less than is asked for.
+        while self.end < count and (got := self._read(wanted - self.end)):
+            self.end += got
+        self.chunk_bytes = min(2 * self.chunk_bytes, max(self.chunk_bytes, self.most_chunk_bytes))
 
-    def count(self, code: str, what: str) -> int:
-        return int(self.number(code, what))
+    def _read(self, count: int) -> int:
+        into = getattr(self.file, "readinto", None)
+        if into:
+            with memoryview(self.buffer) as view:
+                return into(view[self.end : self.end + count]) or 0
+        found = self.file.read(count)
+        self.buffer[self.end : self.end + len(found)] = found
+        return len(found)
 
-    def text(self, what: str, most: int) -> str:
-        length = self.count("Q", f"the length of {what}")
+    def number(self, code: str, what: str, *names: object) -> int | float | bool:
+        form = self.order.numbers[code]
+        at = self.at
+        if at + form.size > self.end:
+            self.need(form.size, what, *names)
+            at = self.at
+        self.at = at + form.size
+        return form.unpack_from(self.buffer, at)[0]  # type: ignore[no-any-return]
+
+    def count(self, code: str, what: str, *names: object) -> int:
+        return int(self.number(code, what, *names))
+
+    def text(self, most: int, what: str, *names: object) -> str:
+        length = self.count("Q", "the length of " + what, *names)
         if length > most and length <= self.left:
-            raise self.wrong(f"{what} has {length:,} bytes, expected at most {most:,}")
+            raise self.wrong(f"{what.format(*names)} has {length:,} bytes, expected at most {most:,}")
         self.text_bytes_left -= length
         if self.text_bytes_left < 0 and length <= self.left:
-            raise self.wrong(f"{what} brings all texts to more than {_MOST_TEXT_BYTES:,} bytes")
-        self.need(length, what)
-        raw = self.buffer[self.at : self.at + length]
-        self.at += length
-        return raw.decode("utf-8", errors="replace")
+            raise self.wrong(f"{what.format(*names)} brings all texts to more than {_MOST_TEXT_BYTES:,} bytes")
+        self.need(length, what, *names)
+        at, self.at = self.at, self.at + length
+        return self.buffer[at : at + length].decode("utf-8", errors="replace")
 
-    def skip(self, count: int, what: str) -> None:
+    def skip(self, count: int, what: str, *names: object) -> None:
         """Pass over `count` bytes; those not yet in the buffer are not read at all."""
         if count > self.left:
-            raise self.wrong(f"{what} needs {count:,} bytes, and the file ends after {self.left:,} more")
-        held = len(self.buffer) - self.at
-        if count <= held:
+            raise self.wrong(f"{what.format(*names)} needs {count:,} bytes, and the file ends after {self.left:,} more")
+        if count <= self.end - self.at:
             self.at += count
             return
-        self.base, self.at, self.buffer = self.place + count, 0, b""
+        self.base, self.at, self.end = self.place + count, 0, 0
         self.file.seek(self.base)
 
-    def skip_texts(self, length: int, what: str) -> None:
-        """Pass over `length` strings. The inner loop is the cost of a header with a large vocabulary."""
-        unpack = struct.Struct(self.order + "Q").unpack_from
-        for _ in range(length):
-            at = self.at
-            if at + 8 > len(self.buffer):
-                self.need(8, what)
-                at = self.at
-            (size,) = unpack(self.buffer, at)
-            if at + 8 + size <= len(self.buffer):
-                self.at = at + 8 + size
-            else:
-                self.at = at + 8
-                self.skip(size, what)
+    def skip_texts(self, length: int, what: str, *names: object) -> None:
+        """Pass over `length` strings. This is the cost of a header with a large vocabulary."""
+        walk = find_walk()
+        while True:
+            self.at, length = walk(self.buffer, self.at, self.end, length, self.order.sign)
+            if not length:
+                return
+            # The next string does not lie whole in the buffer, nor perhaps its length.
+            if self.end - self.at < 8:
+                self.need(8, what, *names)
+                continue
+            (size,) = self.order.u64(self.buffer, self.at)
+            self.at += 8
+            self.skip(size, what, *names)
+            length -= 1
 
 
 def _array(cursor: _Cursor, key: str) -> Value | SkippedArray:
-    kind = cursor.count("I", f"the type of array {key!r}")
-    length = cursor.count("Q", f"the length of array {key!r}")
-    what = f"array {key!r} of {length:,} values"
+    kind = cursor.count("I", "the type of array {!r}", key)
+    length = cursor.count("Q", "the length of array {!r}", key)
+    what = "array {!r} of {:,} values"
     if kind == _STRING:
         if length * 8 > cursor.left:
-            raise cursor.wrong(f"{what} needs at least {length * 8:,} bytes, and {cursor.left:,} are left")
+            raise cursor.wrong(
+                f"{what.format(key, length)} needs at least {length * 8:,} bytes, and {cursor.left:,} are left"
+            )
         cursor.texts_left -= length
         if cursor.texts_left < 0:
-            raise cursor.wrong(f"{what} brings all lists of strings to more than {_MOST_TEXTS:,}")
+            raise cursor.wrong(f"{what.format(key, length)} brings all lists of strings to more than {_MOST_TEXTS:,}")
         if length > _KEPT_LENGTH:
-            cursor.skip_texts(length, what)
+            cursor.skip_texts(length, what, key, length)
             return SkippedArray(length)
-        return [cursor.text(f"a string of {key!r}", _MOST_TEXT_BYTES) for _ in range(length)]
+        return [cursor.text(_MOST_TEXT_BYTES, "a string of {!r}", key) for _ in range(length)]
     if kind not in _SCALARS:
         raise cursor.wrong(f"array {key!r} has values of type {kind}, expected one of {sorted(_SCALARS)} or {_STRING}")
     code = _SCALARS[kind]
-    size = length * struct.calcsize(code)
+    size = length * cursor.order.numbers[code].size
     if length > _KEPT_LENGTH:
-        cursor.skip(size, what)
+        cursor.skip(size, what, key, length)
         return SkippedArray(length)
-    cursor.need(size, what)
-    values = list(struct.unpack_from(f"{cursor.order}{length}{code}", cursor.buffer, cursor.at))
+    cursor.need(size, what, key, length)
+    values = list(struct.unpack_from(f"{cursor.order.sign}{length}{code}", cursor.buffer, cursor.at))
     cursor.at += size
     return values
 
 
-def _metadata(cursor: _Cursor, count: int) -> dict[str, Value | SkippedArray]:
+def _metadata(
+    cursor: _Cursor, count: int
+) -> tuple[dict[str, Value | SkippedArray], dict[str, tuple[int, int]]]:  # fmt: skip
+    """The entries, and where each lies in the file."""
     metadata: dict[str, Value | SkippedArray] = {}
+    places: dict[str, tuple[int, int]] = {}
     for index in range(count):
-        key = cursor.text(f"the name of metadata entry {index}", _MOST_KEY_BYTES)
+        begin = cursor.place
+        key = cursor.text(_MOST_KEY_BYTES, "the name of metadata entry {}", index)
         if key in metadata:
             raise cursor.wrong(f"metadata key {key!r} occurs twice, expected once")
-        kind = cursor.count("I", f"the type of {key!r}")
+        kind = cursor.count("I", "the type of {!r}", key)
         if kind == _ARRAY:
             metadata[key] = _array(cursor, key)
         elif kind == _STRING:
-            metadata[key] = cursor.text(f"the value of {key!r}", _MOST_TEXT_BYTES)
+            metadata[key] = cursor.text(_MOST_TEXT_BYTES, "the value of {!r}", key)
         elif kind in _SCALARS:
-            metadata[key] = cursor.number(_SCALARS[kind], f"the value of {key!r}")
+            metadata[key] = cursor.number(_SCALARS[kind], "the value of {!r}", key)
         else:
             raise cursor.wrong(f"{key!r} has a value of type {kind}, expected 0 to 12")
-    return metadata
+        places[key] = (begin, cursor.place)
+    return metadata, places
+
+
+class _Entry(NamedTuple):
+    """One entry of the list of tensors, as it stands there."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+def _entry(cursor: _Cursor, index: int) -> _Entry:
+    what = f"tensor {index}"
+    name = cursor.text(_MOST_NAME_BYTES, "the name of {}", what)
+    if not name:
+        raise cursor.wrong(f"the name of {what} is empty")
+    dimensions = cursor.count("I", "the dimensions of {!r}", name)
+    if dimensions > _MOST_DIMENSIONS:
+        raise cursor.wrong(f"tensor {name!r} has {dimensions:,} dimensions, expected at most {_MOST_DIMENSIONS}")
+    shape = tuple(cursor.count("Q", "the shape of {!r}", name) for _ in range(dimensions))
+    kind = cursor.count("I", "the type of {!r}", name)
+    offset = cursor.count("Q", "the offset of {!r}", name)
+    return _Entry(name, shape, kind, offset)
 
 
 def _tensor(cursor: _Cursor, index: int) -> Tensor:
-    what = f"tensor {index}"
-    name = cursor.text(f"the name of {what}", _MOST_NAME_BYTES)
-    if not name:
-        raise cursor.wrong(f"the name of {what} is empty")
-    dimensions = cursor.count("I", f"the dimensions of {name!r}")
-    if dimensions > _MOST_DIMENSIONS:
-        raise cursor.wrong(f"tensor {name!r} has {dimensions:,} dimensions, expected at most {_MOST_DIMENSIONS}")
-    shape = tuple(cursor.count("Q", f"the shape of {name!r}") for _ in range(dimensions))
-    kind = cursor.count("I", f"the type of {name!r}")
-    offset = cursor.count("Q", f"the offset of {name!r}")
+    name, shape, kind, offset = _entry(cursor, index)
     if kind not in TENSOR_TYPES:
         raise cursor.wrong(
             f"tensor {name!r} is of type {kind}, which is not known here",
@@ -229,10 +327,12 @@ def _tensor(cursor: _Cursor, index: int) -> Tensor:
         elements *= length
     if elements <= 0 or elements > 1 << 62:
         raise cursor.wrong(f"tensor {name!r} has the shape {list(shape)}, expected lengths of at least 1")
-    if (shape[0] if shape else 1) % block:
-        rows = f"rows of {shape[0]:,} weights" if shape else "a single weight"
+    row = shape[0] if shape else 1
+    if row % block:
+        rows = f"rows of {row:,} weights" if shape else "a single weight"
         raise cursor.wrong(f"tensor {name!r} has {rows}, {type_name} holds them in {block}s")
-    return Tensor(name, type_name, shape, offset, elements // block * block_bytes)
+    size = elements // block * block_bytes + elements // row * _ROW_BYTES.get(kind, 0) + _TENSOR_BYTES.get(kind, 0)
+    return Tensor(name, type_name, shape, offset, size)
 
 
 def _placed(cursor: _Cursor, tensors: list[Tensor], alignment: int) -> tuple[Tensor, ...]:
@@ -240,7 +340,7 @@ def _placed(cursor: _Cursor, tensors: list[Tensor], alignment: int) -> tuple[Ten
     start = -(-cursor.place // alignment) * alignment
     placed = [Tensor(t.name, t.type, t.shape, start + t.offset, t.bytes) for t in tensors]
     end, before = start, ""
-    for tensor in sorted(placed, key=lambda tensor: tensor.offset):
+    for tensor in sorted(placed, key=itemgetter(3)):
         if (tensor.offset - start) % alignment:
             raise cursor.wrong(
                 f"tensor {tensor.name!r} lies at {tensor.offset:,}, which is not aligned to {alignment} bytes"
@@ -250,7 +350,7 @@ def _placed(cursor: _Cursor, tensors: list[Tensor], alignment: int) -> tuple[Ten
         end, before = tensor.offset + tensor.bytes, tensor.name
     if tensors and end > cursor.file_bytes:
         raise BadModelFile(
-            f"{cursor.path}: tensor {before!r} ends at byte {end:,}, and the file has {cursor.file_bytes:,}: "
+            f"{cursor.label}: tensor {before!r} ends at byte {end:,}, and the file has {cursor.file_bytes:,}: "
             f"{end - cursor.file_bytes:,} bytes are missing",
             hint="the file was cut off: fetch it again",
         )
@@ -263,27 +363,39 @@ def read_header(path: Path) -> Header:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise BadModelFile(f"{path}: is no ordinary file", hint="give the path of a .gguf file")
-        file_bytes = status.st_size
         with path.open("rb", buffering=0) as file:
-            return _read_header(_Cursor(file, path, file_bytes))
+            return read_header_of(file, str(path), status.st_size)
     except OSError as error:
         raise BadModelFile(f"{path}: {error.strerror}", hint="check the path and its permissions") from error
 
 
-def _read_header(cursor: _Cursor) -> Header:
+def read_header_of(
+    file: Readable, label: str, file_bytes: int, *, chunk_bytes: int = _CHUNK_BYTES, most_chunk_bytes: int = 0
+) -> Header:
+    """The header of a GGUF file of that size, local or remote; errors call it `label`.
+
+    The first read asks for `chunk_bytes`, each further one for twice as many as the one before, up to
+    `most_chunk_bytes`. What is passed over and is not yet at hand is not read.
+    """
+    file.seek(0)
+    return _read_header(_Cursor(file, label, file_bytes, chunk_bytes, most_chunk_bytes))
+
+
+def _counts(cursor: _Cursor) -> tuple[int, int, int]:
+    """The version, the number of tensors and that of metadata entries; the cursor knows the byte order then."""
     if cursor.file_bytes == 0:
-        raise BadModelFile(f"{cursor.path}: the file is empty", hint="fetch it again")
+        raise BadModelFile(f"{cursor.label}: the file is empty", hint="fetch it again")
     cursor.need(min(4, cursor.file_bytes), "the magic number")
-    magic = cursor.buffer[:4]
+    magic = bytes(cursor.buffer[: min(4, cursor.end)])
     if magic != b"GGUF":
         raise BadModelFile(
-            f"{cursor.path}: begins with {magic!r}, expected b'GGUF': this is no GGUF file",
+            f"{cursor.label}: begins with {magic!r}, expected b'GGUF': this is no GGUF file",
             hint="give a .gguf file; other formats are not served by llama.cpp",
         )
     cursor.at = 4
     version = cursor.count("I", "the version")
     if version & 0xFFFF == 0:
-        cursor.order = ">"
+        cursor.order = _ORDERS[">"]
         version = int.from_bytes(version.to_bytes(4, "little"), "big")
     if version not in (2, 3):
         raise cursor.wrong(
@@ -301,10 +413,16 @@ def _read_header(cursor: _Cursor) -> Header:
             )
         if count > most:
             raise cursor.wrong(f"promises {count:,} {what}, expected at most {most:,}")
-    metadata = _metadata(cursor, entry_count)
+    return version, tensor_count, entry_count
+
+
+def _read_header(cursor: _Cursor) -> Header:
+    version, tensor_count, entry_count = _counts(cursor)
+    metadata, places = _metadata(cursor, entry_count)
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 8 <= alignment <= 1 << 20 or alignment & (alignment - 1):
         raise cursor.wrong(f"general.alignment is {alignment!r}, expected a power of two from 8")
+    table = cursor.place
     tensors: list[Tensor] = []
     seen: set[str] = set()
     for index in range(tensor_count):
@@ -313,5 +431,14 @@ def _read_header(cursor: _Cursor) -> Header:
             raise cursor.wrong(f"tensor {tensor.name!r} occurs twice, expected once")
         seen.add(tensor.name)
         tensors.append(tensor)
-    bytes_read = cursor.place
-    return Header(cursor.path, version, metadata, _placed(cursor, tensors, alignment), bytes_read, cursor.file_bytes)
+    end = cursor.place
+    return Header(
+        label=cursor.label,
+        version=version,
+        metadata=metadata,
+        places=places,
+        tensors=_placed(cursor, tensors, alignment),
+        tensor_table=(table, end),
+        bytes_read=end,
+        file_bytes=cursor.file_bytes,
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weighbridge.errors import BadModelFile
 
-from .gguf import Header, SkippedArray
+from .gguf import Header, SkippedArray, Value
+from .model_facts import Origin
 
 # No length or count in any model comes near this; what lies beyond is damage, and would only make sums absurd.
 _MOST = 1 << 40
+_UNPREFIXED = ("general.", "tokenizer.", "split.", "weighbridge.", "clip.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +20,38 @@ class Keys:
 
     header: Header
     architecture: str
+    supplied: dict[str, Value] = field(default_factory=dict)
+    """What the family's file in `architectures/` says where the header is silent."""
 
     def named(self, key: str) -> str:
         """The key as it stands in the file."""
-        return (
-            key
-            if key.startswith(("general.", "tokenizer.", "split.", "weighbridge."))
-            else f"{self.architecture}.{key}"
-        )
+        return key if key.startswith(_UNPREFIXED) else f"{self.architecture}.{key}"
+
+    def value(self, key: str) -> Value | SkippedArray | None:
+        """What the file holds under this key, or what is supplied in its place."""
+        found = self.header.metadata.get(self.named(key))
+        return self.supplied.get(key) if found is None else found
+
+    def origin(self, key: str) -> Origin | None:
+        """Where the value of this key stands; None where the file has no such key."""
+        place = self.header.places.get(self.named(key))
+        if place is None:
+            if key in self.supplied:
+                return Origin(self.header.label, f"{self.named(key)}, as the architecture {self.architecture} has it")
+            return None
+        return Origin(self.header.label, self.named(key), *place)
 
     def wrong(self, key: str, found: object, expected: str) -> BadModelFile:
         """The error that names file, key, what was found and what was expected."""
         shown = repr(found[:20] if isinstance(found, list) else found[:80] if isinstance(found, str) else found)
         return BadModelFile(
-            f"{self.header.path}: {self.named(key)[:200]} is {shown}, expected {expected}",
+            f"{self.header.label}: {self.named(key)[:200]} is {shown}, expected {expected}",
             hint="the header is damaged or was written by a faulty converter: fetch or convert the model again",
         )
 
     def number(self, key: str) -> int | None:
         """A whole number that is not negative, or None where the key is missing."""
-        value = self.header.metadata.get(self.named(key))
+        value = self.value(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
@@ -51,9 +65,35 @@ class Keys:
             raise self.wrong(key, value, f"a whole number from {least:,} to {most:,}")
         return value
 
+    def largest(self, key: str) -> int | None:
+        """A whole number, or the largest of a list with one a layer."""
+        if isinstance(self.value(key), list):
+            return max(self.numbers(key) or [0])
+        return self.number(key)
+
+    def real(self, key: str) -> float | None:
+        """A number, or None."""
+        value = self.value(key)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def flag(self, key: str) -> bool | None:
+        """Yes, no, or None where the key is missing."""
+        value = self.value(key)
+        return value if isinstance(value, bool) else None
+
+    def numbers(self, key: str) -> list[int] | None:
+        """A list of whole numbers that are not negative; None where the key is missing or holds no list."""
+        value = self.value(key)
+        if not isinstance(value, list):
+            return None
+        found = [int(entry) for entry in value if isinstance(entry, int) and 0 <= entry <= _MOST]
+        if len(found) != len(value):
+            raise self.wrong(key, value, "whole numbers")
+        return found
+
     def per_layer(self, key: str, layers: int) -> tuple[int, ...] | None:
         """One whole number a layer, whether the file lists them or gives one for all; None where the key is missing."""
-        value = self.header.metadata.get(self.named(key))
+        value = self.value(key)
         if value is None:
             return None
         values = value if isinstance(value, list) else [value] * layers
@@ -63,17 +103,17 @@ class Keys:
 
     def text(self, key: str) -> str | None:
         """A string, or None where the key is missing or is something else."""
-        value = self.header.metadata.get(self.named(key))
+        value = self.value(key)
         return value if isinstance(value, str) and value else None
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings, empty where the key is missing."""
-        value = self.header.metadata.get(self.named(key))
+        value = self.value(key)
         return tuple(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else ()
 
     def length(self, key: str) -> int | None:
         """How long an array is, whether it was kept or passed over."""
-        value = self.header.metadata.get(self.named(key))
+        value = self.value(key)
         if isinstance(value, SkippedArray):
             return value.length
         return len(value) if isinstance(value, list) else None

@@ -2,173 +2,602 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
 
 from weighbridge.errors import BadModelFile
 
-from .gguf import FILE_TYPES, Header, read_header
-from .keys import Keys
-from .layers import read_layers
-from .model_facts import Card, Chat, Experts, Modalities, ModelFacts, Parameters, Source, Tensor
+from . import checkpoint_facts, gguf_facts
+from .chat import read_go_template
+from .checkpoint_facts import Checkpoint
+from .config import MOST_JSON_BYTES, Config, parse_json
+from .gguf import Header, read_header_of
+from .licences import MOST_TEXT_BYTES, chosen, covered_by, of_front_matter, of_text
+from .model_facts import Chat, Context, LicenceStatement, Modalities, ModelFacts, Parameters, Source, Weights
+from .safetensors import SafetensorsHeader, header_length, parse_header
+from .shelves import HubAccess, Shelf, open_shelf
 
-_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
+# An index lists each tensor: 140,000 of the largest mixtures take 12 MB.
+_MOST_INDEX_BYTES = 64 << 20
+_MOST_SHARDS = 4096
+_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+# Of a card on another machine only the beginning is fetched: its fields stand there.
+_CARD_BYTES_REMOTE = 16 << 10
+_LICENCE_BYTES = 4 << 10
+_MOST_LICENCE_FILES = 8
+# The file that tells what kind a tokenizer is of; the most telling first.
+_TOKENIZERS = (
+    ("tekken.json", "tekken"),
+    ("tokenizer.model", "sentencepiece"),
+    ("tiktoken.model", "tiktoken"),
+    ("merges.txt", "byte-level BPE"),
+    ("tokenizer.json", "tokenizer.json"),
+)
 
 
-def read(source: str | os.PathLike[str]) -> ModelFacts:
-    """The facts of the GGUF model at `source`, a file or the first part of a split one.
+def read(source: str | os.PathLike[str], access: HubAccess | None = None) -> ModelFacts:
+    """The facts of the model at `source`.
 
-    Reads headers only. Raises BadModelFile for what is missing, damaged or no GGUF file.
+    `source` is a file (.gguf, .safetensors, .json), a folder, a snapshot in a Hugging Face cache, `ollama:name`, a
+    repository `org/name` on the hub, or a URL. Only headers, configs and cards are read, never weights. Raises
+    BadModelFile for what is missing, damaged or no model, SourceUnreachable for what the network does not give.
     """
-    path = Path(source)
-    if path.is_dir():
-        raise BadModelFile(f"{path}: is a folder, expected a .gguf file", hint="name the file inside it")
-    headers = _headers(path)
-    first = headers[0]
-    architecture = first.metadata.get("general.architecture")
-    if not isinstance(architecture, str) or not architecture:
-        raise BadModelFile(
-            f"{path}: general.architecture is {architecture!r}, expected a name",
-            hint="the file holds no language model, or its converter left that key out",
-        )
-    tensors = tuple(tensor for header in headers for tensor in header.tensors)
-    if not tensors:
-        raise BadModelFile(
-            f"{path}: has no tensors, only metadata", hint="a vocabulary file is no model: fetch the one with weights"
-        )
-    return _facts(headers, Keys(first, architecture), tensors)
+    with open_shelf(source, access) as shelf:
+        return _Reading(shelf).facts()
 
 
-def _headers(path: Path) -> list[Header]:
-    first = read_header(path)
-    count = first.metadata.get("split.count", 1)
-    if not isinstance(count, int) or count <= 1:
-        return [first]
-    named = _PART.fullmatch(path.name)
-    if not named or int(named[3]) != count or int(named[2]) != 1:
-        raise BadModelFile(
-            f"{path}: is one of {count} parts, expected the first, named like model-00001-of-{count:05d}.gguf",
-            hint="give the first part, with all parts in one folder under their own names",
-        )
-    parts = [path.with_name(f"{named[1]}-{number:05d}-of-{count:05d}.gguf") for number in range(2, count + 1)]
-    if missing := [part for part in parts if not part.is_file()]:
-        raise BadModelFile(
-            f"{path}: part {missing[0].name} of {count} is missing", hint="fetch all parts into one folder"
-        )
-    headers = [first, *map(read_header, parts)]
-    _check_parts(headers)
-    return headers
+class _Reading:
+    """One model's files on their shelf, with a count of what was looked at."""
 
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.bytes_read = 0
+        self.notes: list[str] = []
+        self.stated_bytes: int | None = None
+        self.indexed: dict[str, str] | None = None
+        self._names: list[str] | None = None
 
-def _check_parts(headers: list[Header]) -> None:
-    """BadModelFile if a part stands in another's place, or a tensor in two of them."""
-    seen: dict[str, str] = {}
-    for number, header in enumerate(headers):
-        if header.metadata.get("split.no", number) != number:
+    @property
+    def names(self) -> list[str]:
+        if self._names is None:
+            self._names = self.shelf.names()
+        return self._names
+
+    @property
+    def is_remote(self) -> bool:
+        return self.shelf.place in ("hub", "url")
+
+    def facts(self) -> ModelFacts:
+        wanted = self.shelf.wanted
+        if wanted is None:
+            return self._whole_shelf()
+        if wanted.endswith(".gguf"):
+            return self._gguf(wanted)
+        if wanted.endswith(".index.json"):
+            return self._checkpoint(self._shards_of_index(wanted))
+        if wanted.endswith(".safetensors"):
+            return self._checkpoint(self._shards_of_part(wanted))
+        if wanted.endswith("model_index.json"):
+            return self._pipeline(wanted)
+        if wanted.endswith(".json"):
+            return self._checkpoint([], config_name=wanted)
+        return self._by_content(wanted)
+
+    def _by_content(self, name: str) -> ModelFacts:
+        """A file whose name tells no format: its first bytes do."""
+        [first] = self.shelf.read_many([(name, 0, min(8, self.shelf.size(name)))])
+        if first.startswith(b"GGUF"):
+            return self._gguf(name)
+        if first.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) or name.endswith(
+            _PICKLES
+        ):
             raise BadModelFile(
-                f"{header.path}: split.no is {header.metadata['split.no']}, expected {number}",
-                hint="the parts were renamed: give each the name that it was published under",
+                f"{self.shelf.label(name)}: is a pickle or an archive with pickles",
+                hint="a pickle can run code when it is read, so it is never read here: use safetensors or GGUF",
             )
-        for tensor in header.tensors:
-            if tensor.name in seen:
-                raise BadModelFile(
-                    f"{header.path}: tensor {tensor.name!r} is in {seen[tensor.name]} too",
-                    hint="a part occurs twice: fetch the parts again",
+        if not first:
+            raise BadModelFile(f"{self.shelf.label(name)}: the file is empty", hint="fetch it again")
+        raise BadModelFile(
+            f"{self.shelf.label(name)}: begins with {first!r}, expected b'GGUF', a safetensors header or JSON: "
+            "this is no GGUF file, and no other model file known here",
+            hint="give a .gguf or .safetensors file, a config.json, or a folder with them",
+        )
+
+    def _whole_shelf(self) -> ModelFacts:
+        names = self.names
+        if "model_index.json" in names:
+            return self._pipeline("model_index.json")
+        shards = self._shards()
+        if shards is not None:
+            return self._checkpoint(shards)
+        ggufs = [name for name in names if name.endswith(".gguf")]
+        if ggufs:
+            return self._gguf(self._one_gguf(ggufs))
+        if "config.json" in names or "params.json" in names:
+            if pickles := [name for name in names if name.endswith(_PICKLES)]:
+                self.notes.append(
+                    f"the weights ({pickles[0]}{' and others' if len(pickles) > 1 else ''}) are pickles, which can run "
+                    "code when they are read: they were left alone"
                 )
-            seen[tensor.name] = header.path.name
+            return self._checkpoint([])
+        found = ", ".join(names[:5]) or "nothing"
+        raise BadModelFile(
+            f"{self.shelf.name}: is a folder with {found}, expected a .gguf file, .safetensors files or a config.json",
+            hint="name the folder that holds the model's own files",
+        )
+
+    # GGUF
+
+    def _one_gguf(self, ggufs: Sequence[str]) -> str:
+        """The one model among these files; projectors and later parts aside."""
+        models = [name for name in ggufs if not _is_projector(name) and _part_number(name) in (None, 1)]
+        if len(models) == 1:
+            return models[0]
+        shown = ", ".join((models or list(ggufs))[:6]) + (", ..." if len(models) > 6 else "")
+        raise BadModelFile(
+            f"{self.shelf.name}: holds {len(models)} GGUF models ({shown}), expected one",
+            hint=f"say which one, e.g. {models[0] if models else ggufs[0]}; of a repository: org/name:Q4_K_M",
+        )
+
+    def _gguf(self, name: str) -> ModelFacts:
+        first = self._gguf_header(name)
+        names = gguf_facts.part_names(name, first)
+        missing = [part for part in names[1:] if not self._has(part)]
+        if missing:
+            raise BadModelFile(
+                f"{first.label}: part {PurePosixPath(missing[0]).name} of {len(names)} is missing",
+                hint="fetch all parts into one folder",
+            )
+        headers = [first, *map(self._gguf_header, names[1:])]
+        gguf_facts.check_parts(headers)
+        projector = self._projector(name)
+        labels = [header.label for header in (*headers, *([projector] if projector else []))]
+        licences, served, chat = self._beside_gguf()
+        found = gguf_facts.facts_of(
+            headers, self._source("gguf", labels), _stem(name, self.shelf), projector, licences, served
+        )
+        if not found.chat.template and chat is not None:
+            found = dataclasses.replace(found, chat=chat)
+        return dataclasses.replace(found, notes=(*found.notes, *self.notes))
+
+    def _gguf_header(self, name: str) -> Header:
+        with self.shelf.open(name) as file:
+            header = read_header_of(
+                file,
+                self.shelf.label(name),
+                self.shelf.size(name),
+                **({"chunk_bytes": 64 << 10} if self.is_remote else {}),
+            )
+        self.bytes_read += header.bytes_read
+        return header
+
+    def _has(self, name: str) -> bool:
+        if self.shelf.place in ("file", "url"):
+            try:
+                return self.shelf.size(name) >= 0
+            except BadModelFile:
+                return False
+        return name in self.names
+
+    def _projector(self, name: str) -> Header | None:
+        """The vision part beside a model, where the source is a whole shelf with one of them."""
+        if self.shelf.place in ("file", "url") or _is_projector(name):
+            return None
+        found = [other for other in self.names if other.endswith(".gguf") and _is_projector(other)]
+        if not found:
+            return None
+        # Of one projector in several types the smallest is what most people load.
+        chosen = min(found, key=lambda other: (self.shelf.size(other), other))
+        return self._gguf_header(chosen)
+
+    def _beside_gguf(self) -> tuple[list[LicenceStatement], int | None, Chat | None]:
+        """What lies beside a GGUF file: licences; in an Ollama store parameters and a template too."""
+        if self.shelf.place == "file" or self.shelf.place == "url":
+            return [], None, None
+        served = chat = None
+        if self.shelf.place == "ollama":
+            if "params.json" in self.names:
+                parameters = self._json("params.json")
+                served = parameters.number("num_ctx") if parameters else None
+            if "template" in self.names:
+                chat = read_go_template(self._text("template", MOST_TEXT_BYTES))
+        return self._licences(), served, chat
+
+    # safetensors and configs
+
+    def _shards(self) -> list[str] | None:
+        """The names of the safetensors files that make up the model; [] if only an index is here; None for none."""
+        names = [name for name in self.names if "/" not in name]
+        for index in (
+            "model.safetensors.index.json",
+            *sorted(n for n in names if n.endswith(".safetensors.index.json")),
+        ):
+            if index in names:
+                return self._shards_of_index(index)
+        files = [name for name in names if name.endswith(".safetensors")]
+        if not files:
+            return None
+        for whole in ("model.safetensors", "diffusion_pytorch_model.safetensors", "consolidated.safetensors"):
+            if whole in files:
+                return [whole]
+        parts = [name for name in files if _PART.fullmatch(name)]
+        if parts:
+            return self._shards_of_part(sorted(parts)[0])
+        if len(files) == 1:
+            return files
+        raise BadModelFile(
+            f"{self.shelf.name}: holds {len(files)} safetensors files without an index ({', '.join(files[:5])}), "
+            "expected one model",
+            hint="name one of the files, or fetch model.safetensors.index.json too",
+        )
+
+    def _shards_of_part(self, name: str) -> list[str]:
+        found = _PART.fullmatch(name)
+        if not found:
+            return [name]
+        index = f"{found[1]}.safetensors.index.json"
+        if self._has(index):
+            return self._shards_of_index(index)
+        count = int(found[3])
+        if not 1 <= count <= _MOST_SHARDS:
+            raise BadModelFile(
+                f"{self.shelf.label(name)}: is named as one of {count:,} parts, expected at most {_MOST_SHARDS:,}",
+                hint="name the files as they were published",
+            )
+        shards = [f"{found[1]}-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
+        self._none_missing(shards, self.shelf.label(name))
+        return shards
+
+    def _shards_of_index(self, name: str) -> list[str]:
+        """The files that an index names. [] where none of them is here: then the index' total stands for them."""
+        raw = self._bytes(name, _MOST_INDEX_BYTES)
+        index = Config(parse_json(raw, self.shelf.label(name), _MOST_INDEX_BYTES), self.shelf.label(name))
+        places = index.section("weight_map").data
+        folder = PurePosixPath(name).parent
+        shards = sorted({str(folder / place) if isinstance(place, str) else "" for place in places.values()})
+        if not shards or len(shards) > _MOST_SHARDS:
+            raise index.wrong("weight_map", f"{len(shards):,} files", f"1 to {_MOST_SHARDS:,} files")
+        if odd := [shard for shard in shards if not shard.endswith(".safetensors")]:
+            raise index.wrong("weight_map", odd[0], "names of safetensors files")
+        total = index.section("metadata").number("total_size")
+        if total is not None:
+            self.stated_bytes = total
+        if not any(map(self._has, shards)):
+            self.notes.append(f"none of the {len(shards)} files that the index names is here: weights are as it says")
+            return []
+        self._none_missing(shards, index.label)
+        self.indexed = {tensor: str(folder / str(place)) for tensor, place in places.items()}
+        return shards
+
+    def _none_missing(self, shards: Sequence[str], label: str) -> None:
+        missing = [shard for shard in shards if not self._has(shard)]
+        if missing:
+            raise BadModelFile(
+                f"{label}: part {PurePosixPath(missing[0]).name} of {len(shards)} is missing"
+                + (f", and {len(missing) - 1} more" if len(missing) > 1 else ""),
+                hint="fetch all parts into one folder",
+            )
+
+    def _headers(self, shards: Sequence[str]) -> list[SafetensorsHeader]:
+        """The headers, in two rounds: all lengths, then all headers; not a byte of weights."""
+        sizes = [self.shelf.size(shard) for shard in shards]
+        firsts = self.shelf.read_many([(shard, 0, min(8, size)) for shard, size in zip(shards, sizes, strict=True)])
+        lengths = [
+            header_length(first, self.shelf.label(shard), size)
+            for shard, first, size in zip(shards, firsts, sizes, strict=True)
+        ]
+        raws = self.shelf.read_many([(shard, 8, length) for shard, length in zip(shards, lengths, strict=True)])
+        self.bytes_read += sum(lengths) + 8 * len(lengths)
+        headers = [
+            parse_header(raw, self.shelf.label(shard), size, number)
+            for number, (shard, raw, size) in enumerate(zip(shards, raws, sizes, strict=True))
+        ]
+        self._agree(shards, headers)
+        if any(header.is_header_only for header in headers):
+            self.notes.append("the files hold headers alone: no weights follow")
+        return headers
+
+    def _agree(self, shards: Sequence[str], headers: Sequence[SafetensorsHeader]) -> None:
+        """BadModelFile where a tensor is in two files, or not in the file that the index names."""
+        seen: dict[str, str] = {}
+        for shard, header in zip(shards, headers, strict=True):
+            for tensor in header.tensors:
+                if tensor.name in seen:
+                    raise BadModelFile(
+                        f"{header.label}: tensor {tensor.name[:80]!r} is in {seen[tensor.name]} too",
+                        hint="the files are of different models or revisions: fetch them again",
+                    )
+                seen[tensor.name] = shard
+        for name, place in (self.indexed or {}).items():
+            if seen.get(name) != place:
+                raise BadModelFile(
+                    f"{self.shelf.label(place)}: the index promises tensor {name[:80]!r} here, "
+                    f"found in {seen.get(name, 'no file')}",
+                    hint="index and files are of different revisions: fetch them again",
+                )
+
+    def _checkpoint(
+        self, shards: Sequence[str], config_name: str = "config.json", folder: str = "", name: str | None = None
+    ) -> ModelFacts:
+        headers = self._headers(shards) if shards else []
+        config, raw = self._config(config_name)
+        if config is None and not headers:
+            raise BadModelFile(
+                f"{self.shelf.name}: has neither weights nor a config.json",
+                hint="name the folder with the model's files",
+            )
+        template, template_label, tokenizer = self._chat_template(folder)
+        front, card = self._front_matter() if not folder else ({}, "")
+        found = Checkpoint(
+            name=name
+            or (
+                self.shelf.name
+                if not (self.shelf.place == "file" and not headers)
+                else _config_name(config_name, self.shelf)
+            ),
+            config=config,
+            raw_config=raw,
+            quantization=self._quantization(config_name),
+            headers=headers,
+            stated_bytes=self.stated_bytes,
+            tokenizer=tokenizer,
+            tokenizer_kind=self._tokenizer_kind(tokenizer, folder),
+            chat_template=template,
+            chat_label=template_label,
+            front_matter=front,
+            card_label=card,
+            licences=self._licences() if not folder and self.shelf.wanted is None else (),
+            embeds="modules.json" in self.names if not folder else False,
+            notes=tuple(self.notes),
+        )
+        labels = [header.label for header in headers]
+        if config is not None:
+            labels.append(config.label)
+        return checkpoint_facts.facts_of(found, self._source("safetensors" if headers else "config", labels))
+
+    def _config(self, name: str) -> tuple[Config | None, bytes]:
+        if name not in self.names:
+            if self.shelf.wanted == name:
+                self.shelf.size(name)
+            elif "params.json" in self.names and name == "config.json":
+                return self._native_config(), b""
+            return None, b""
+        raw = self._bytes(name, MOST_JSON_BYTES)
+        label = self.shelf.label(name)
+        return Config(parse_json(raw, label), label), raw
+
+    def _native_config(self) -> Config | None:
+        """Mistral's own params.json, in the words of a config.json."""
+        own = self._json("params.json")
+        if own is None or not own.has("dim"):
+            return None
+        renamed = {
+            "dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads",
+            "n_kv_heads": "num_key_value_heads", "hidden_dim": "intermediate_size",
+            "max_seq_len": "max_position_embeddings",
+        }  # fmt: skip
+        data = {renamed.get(key, key): value for key, value in own.data.items()}
+        data |= own.section("moe").data
+        return Config(data, own.label)
+
+    def _quantization(self, config_name: str) -> Config | None:
+        """hf_quant_config.json, ModelOpt's own file."""
+        name = config_name.removesuffix("config.json") + "hf_quant_config.json"
+        if not config_name.endswith("config.json") or name not in self.names:
+            return None
+        found = self._json(name)
+        return found.section("quantization") if found and found.has("quantization") else found
+
+    def _chat_template(self, folder: str) -> tuple[str | None, str, Config | None]:
+        tokenizer = self._json(f"{folder}tokenizer_config.json")
+        name = f"{folder}chat_template.jinja"
+        if name in self.names:
+            return self._text(name, 1 << 20), self.shelf.label(name), tokenizer
+        other = self._json(f"{folder}chat_template.json")
+        for found in (other, tokenizer):
+            template = found.data.get("chat_template") if found else None
+            if isinstance(template, list):
+                named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+                template = named.get("default") or next(iter(named.values()), None)
+            if found and isinstance(template, str):
+                return template, found.label, tokenizer
+        return None, "", tokenizer
+
+    def _tokenizer_kind(self, tokenizer: Config | None, folder: str) -> str | None:
+        names = self.names
+        named = tokenizer.text("tokenizer_class") if tokenizer else None
+        for file, kind in _TOKENIZERS:
+            if f"{folder}{file}" in names:
+                return f"{named} ({kind})" if named else kind
+        return named
+
+    # cards and licences
+
+    def _front_matter(self) -> tuple[dict[str, Any], str]:
+        """The fields at the beginning of README.md."""
+        if self.shelf.wanted is not None or "README.md" not in self.names:
+            return {}, ""
+        most = _CARD_BYTES_REMOTE if self.is_remote else MOST_TEXT_BYTES
+        text = self._beginning("README.md", most)
+        label = self.shelf.label("README.md")
+        if not text.startswith("---"):
+            return {}, label
+        body, closed, _ = text[3:].partition("\n---")
+        if not closed:
+            # Cut off: up to the last whole field.
+            body = body[: max((found.start() for found in re.finditer(r"\n(?=[A-Za-z_])", body)), default=0)]
+        # Only cards need it, and it costs a hundredth of a second.
+        import yaml
+
+        try:
+            front = yaml.safe_load(body)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            self.notes.append(f"{label}: the fields at its beginning are no YAML and were left out")
+            return {}, label
+        return (front if isinstance(front, dict) else {}), label
+
+    def _licences(self) -> list[LicenceStatement]:
+        named = [name for name in self.names if "/" not in name and covered_by(name)]
+        found = []
+        for name in named[:_MOST_LICENCE_FILES]:
+            statement = of_text(name, self.shelf.label(name), self._beginning(name, _LICENCE_BYTES))
+            if statement:
+                found.append(statement)
+        return found
+
+    # diffusers
+
+    def _pipeline(self, index_name: str) -> ModelFacts:
+        """A pipeline of several networks, component by component; their sums are the model's."""
+        index = self._json(index_name)
+        if index is None:
+            raise BadModelFile(f"{self.shelf.label(index_name)}: is no JSON object", hint="fetch it again")
+        components = []
+        for name, value in index.data.items():
+            if isinstance(value, list) and len(value) == 2 and re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) and value[1]:
+                part = self._component(name)
+                if part is not None:
+                    components.append(part)
+        if not components:
+            raise BadModelFile(
+                f"{self.shelf.label(index_name)}: names no component that has weights or a config here",
+                hint="fetch the whole pipeline, not its index alone",
+            )
+        front, card = self._front_matter()
+        return _assembled(
+            self.shelf.name, index.text("_class_name") or "pipeline", components, self._licences(), front, card,
+            self._source("diffusers", [label for part in components for label in part.source.files]),
+        )  # fmt: skip
+
+    def _component(self, name: str) -> ModelFacts | None:
+        """One network of a pipeline; None for a tokenizer or a scheduler."""
+        folder = f"{name}/"
+        files = [file for file in self.names if file.startswith(folder)]
+        config = f"{folder}config.json"
+        if config not in files:
+            return None
+        self.stated_bytes = self.indexed = None
+        indexes = [file for file in files if file.endswith(".safetensors.index.json") and ".fp16." not in file]
+        weights = [file for file in files if file.endswith(".safetensors") and ".fp16." not in file]
+        if indexes:
+            shards = self._shards_of_index(indexes[0])
+        elif len(weights) > 1 and _PART.fullmatch(weights[0]):
+            shards = self._shards_of_part(weights[0])
+        else:
+            shards = weights[:1]
+        return self._checkpoint(shards, config, folder, name)
+
+    # small files
+
+    def _bytes(self, name: str, most: int) -> bytes:
+        raw = self.shelf.read(name, most)
+        self.bytes_read += len(raw)
+        return raw
+
+    def _text(self, name: str, most: int) -> str:
+        return self._bytes(name, most).decode("utf-8", errors="replace")
+
+    def _beginning(self, name: str, most: int) -> str:
+        [raw] = self.shelf.read_many([(name, 0, min(most, self.shelf.size(name)))])
+        self.bytes_read += len(raw)
+        return raw.decode("utf-8", errors="replace")
+
+    def _json(self, name: str) -> Config | None:
+        """A small JSON file beside the model; where it is missing or damaged, a note says so and the facts go on."""
+        if name not in self.names:
+            return None
+        label = self.shelf.label(name)
+        try:
+            return Config(parse_json(self._bytes(name, MOST_JSON_BYTES), label), label)
+        except BadModelFile as error:
+            self.notes.append(f"left out: {error}")
+            return None
+
+    def _source(self, kind: str, labels: Sequence[str]) -> Source:
+        return Source(kind, tuple(labels), self.bytes_read, self.shelf.place, self.shelf.transferred)
 
 
-def _experts(keys: Keys) -> Experts | None:
-    total = keys.number("expert_count")
-    if not total:
-        return None
-    used = keys.whole("expert_used_count", most=total)
-    return Experts(total, used, keys.number("expert_shared_count"))
+def _is_projector(name: str) -> bool:
+    return "mmproj" in PurePosixPath(name).name.lower()
 
 
-def _is_routed(tensor: Tensor) -> bool:
-    return "_exps." in tensor.name
+def _part_number(name: str) -> int | None:
+    found = gguf_facts.PART.fullmatch(PurePosixPath(name).name)
+    return int(found[2]) if found else None
 
 
-def _parameters(tensors: tuple[Tensor, ...], experts: Experts | None) -> Parameters:
-    def count(*starts: str) -> int:
-        return sum(tensor.elements for tensor in tensors if tensor.name.startswith(starts))
+def _stem(name: str, shelf: Shelf) -> str:
+    return shelf.name if shelf.place == "ollama" else PurePosixPath(name).name.removesuffix(".gguf")
 
-    total = sum(tensor.elements for tensor in tensors)
-    routed = sum(tensor.elements for tensor in tensors if _is_routed(tensor))
-    idle = routed - routed * experts.used // experts.total if experts else 0
-    return Parameters(
-        total=total,
-        active=total - idle,
-        embedding=count("token_embd."),
-        output=count("output.weight"),
-        routed_experts=routed,
-        vision=count("v.", "mm."),
-        mtp=sum(tensor.elements for tensor in tensors if ".nextn." in tensor.name),
+
+def _config_name(name: str, shelf: Shelf) -> str:
+    """A lone config is called by its folder, or by its own name where that tells more."""
+    stem = PurePosixPath(name).stem
+    return shelf.name if stem == "config" else stem.removesuffix("config").rstrip("_-.") or stem
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    return None if any(value is None for value in values) else sum(value for value in values if value is not None)
+
+
+def _assembled(
+    name: str, architecture: str, components: Sequence[ModelFacts], licences: Sequence[LicenceStatement],
+    front: dict[str, Any], card: str, source: Source,
+) -> ModelFacts:  # fmt: skip
+    """The facts of a pipeline: sums over its networks; each one's own facts stay with it."""
+    statements = [*of_front_matter(front, card), *licences]
+    sums: dict[str, Any] = {
+        key: _sum([getattr(part.parameters, key) for part in components])
+        for key in (field.name for field in dataclasses.fields(Parameters) if field.name != "basis")
+    }
+    basis = "read" if all(part.parameters.basis == "read" for part in components) else "computed"
+    weights = tuple(
+        Weights(part.name, row.type, row.parameters, row.bytes, row.active_bytes)
+        for part in components
+        for row in part.weights
     )
-
-
-def _chat(template: str | None) -> Chat:
-    if template is None:
-        return Chat(template=False, tools=None, thinking=None)
-    thinks = "enable_thinking" in template or "<think>" in template or "reasoning_content" in template
-    return Chat(template=True, tools=bool(re.search(r"\btools\b", template)), thinking=thinks)
-
-
-def _quantization(keys: Keys, tensors: tuple[Tensor, ...]) -> str:
-    """What the maker called it; failing that, the type that most of the bytes are in."""
-    named = FILE_TYPES.get(keys.number("general.file_type") or 0)
-    sizes: dict[str, int] = {}
-    for tensor in tensors:
-        sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.bytes
-    most = max(sizes, key=lambda kind: sizes[kind])
-    return named if named and "general.file_type" in keys.header.metadata else most
-
-
-def _facts(headers: list[Header], keys: Keys, tensors: tuple[Tensor, ...]) -> ModelFacts:
-    notes: list[str] = []
-    experts = _experts(keys)
-    parameters = _parameters(tensors, experts)
-    weights_bytes = sum(tensor.bytes for tensor in tensors)
-    routed_bytes = sum(tensor.bytes for tensor in tensors if _is_routed(tensor))
-    idle_bytes = routed_bytes - routed_bytes * experts.used // experts.total if experts else 0
-    layers = read_layers(keys, notes)
-    heads = keys.per_layer("attention.head_count", len(layers)) or (0,)
-    feed_forward = keys.per_layer("feed_forward_length", len(layers)) or (0,)
-    embeds = keys.number("pooling_type") is not None
-    vocabulary = keys.length("tokenizer.ggml.tokens") or keys.number("vocab_size")
-    if vocabulary is None:
-        raise keys.wrong("tokenizer.ggml.tokens", None, "the list of tokens")
+    total = _sum([part.weights_bytes for part in components])
+    stored = sums["stored"]
+    main = max(components, key=lambda part: part.parameters.total or 0)
     return ModelFacts(
-        name=keys.text("general.name") or keys.header.path.stem,
-        architecture=keys.architecture,
-        source=Source(
-            "gguf", tuple(str(header.path) for header in headers), sum(header.bytes_read for header in headers)
-        ),
-        parameters=parameters,
-        weights_bytes=weights_bytes,
-        active_weights_bytes=weights_bytes - idle_bytes,
-        bits_per_weight=round(weights_bytes * 8 / parameters.total, 4),
-        quantization=_quantization(keys, tensors),
-        context_length=keys.number("context_length"),
-        embedding_length=keys.whole("embedding_length"),
-        feed_forward_length=max(feed_forward),
-        head_count=max(heads),
-        vocabulary_size=vocabulary,
-        experts=experts,
-        expert_feed_forward_length=keys.number("expert_feed_forward_length"),
-        layers=layers,
-        modalities=Modalities(output=("embedding",)) if embeds else Modalities(),
-        tokenizer=keys.text("tokenizer.ggml.model"),
-        chat=_chat(keys.text("tokenizer.chat_template")),
-        licence=keys.text("general.license"),
-        card=Card(
-            keys.text("general.description"),
-            keys.texts("general.tags"),
-            keys.texts("weighbridge.card.examples"),
-            keys.texts("weighbridge.card.counter_examples"),
-        ),
-        tensors=tensors,
-        notes=tuple(notes),
+        name=name,
+        architecture=architecture,
+        source=source,
+        parameters=Parameters(**sums, basis=basis),
+        weights=weights,
+        weights_bytes=total,
+        active_weights_bytes=_sum([part.active_weights_bytes for part in components]),
+        bits_per_weight=round(total * 8 / stored, 4) if total is not None and stored else None,
+        quantization=main.quantization,
+        context_length=None,
+        context=Context(),
+        embedding_length=None,
+        feed_forward_length=None,
+        head_count=None,
+        vocabulary_size=None,
+        experts=None,
+        expert_feed_forward_length=None,
+        layers=(),
+        modalities=_pipeline_modalities(architecture),
+        tokenizer=None,
+        chat=Chat(template=False, tools=None, thinking=None),
+        licence=chosen(statements),
+        licences=tuple(statements),
+        card=checkpoint_facts.card_of(front),
+        tensors=tuple(tensor for part in components for tensor in part.tensors),
+        components=tuple(components),
+        notes=tuple(note for part in components for note in part.notes),
     )
+
+
+def _pipeline_modalities(architecture: str) -> Modalities:
+    """By what the pipeline's class says that it makes."""
+    lowered = architecture.lower()
+    takes_images = any(word in lowered for word in ("kontext", "img2img", "inpaint", "edit", "image2image", "control"))
+    makes = "video" if "video" in lowered else "audio" if "audio" in lowered else "image"
+    return Modalities(("text", "image") if takes_images else ("text",), (makes,))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
-from weighbridge.errors import DoesNotFit
+from weighbridge.errors import BadModelFile, DoesNotFit
 from weighbridge.facts import ModelFacts
 from weighbridge.machine import Machine
 from weighbridge.sizes import show_bytes
@@ -130,11 +130,11 @@ def _compute(facts: ModelFacts, context_tokens: int, workload: Workload) -> int:
     """
     cells = _cells(context_tokens)
     ubatch = min(workload.ubatch_tokens, cells * workload.parallel)
-    width = facts.embedding_length
-    live = [3 * facts.feed_forward_length + 5 * width]
+    width, feed_forward = facts.embedding_length or 0, facts.feed_forward_length or 0
+    live = [3 * feed_forward + 5 * width]
     if facts.experts:
         used = facts.experts.used
-        inner = facts.expert_feed_forward_length or facts.feed_forward_length
+        inner = facts.expert_feed_forward_length or feed_forward
         live.append(max(3 * used * inner + 5 * width, 2 * used * width + 6 * width))
     windowed = [layer.window_tokens for layer in facts.layers if layer.window_tokens]
     masks = cells + (min(cells, _cells(max(windowed) + workload.ubatch_tokens)) if windowed else 0)
@@ -163,20 +163,22 @@ def _repack(facts: ModelFacts, machine: Machine) -> int:
 
 def _gives_embeddings(facts: ModelFacts, workload: Workload) -> bool:
     """Embedding models do, and models with so few tokens that scores for a whole step of a prompt cost little."""
-    return "embedding" in facts.modalities.output or workload.ubatch_tokens * facts.vocabulary_size <= _CHEAP_SCORES
+    scores = workload.ubatch_tokens * (facts.vocabulary_size or 0)
+    return "embedding" in facts.modalities.output or scores <= _CHEAP_SCORES
 
 
 def _output(facts: ModelFacts, workload: Workload) -> int:
     """Rows of scores in 32-bit floats (llama-context.cpp, output_reserve): one a sequence, or one for each token of a
     step, with its embedding, where embeddings are given."""
+    vocabulary = facts.vocabulary_size or 0
     if _gives_embeddings(facts, workload):
-        return 4 * (facts.vocabulary_size + facts.embedding_length) * workload.ubatch_tokens
-    return 4 * facts.vocabulary_size * workload.parallel
+        return 4 * (vocabulary + (facts.embedding_length or 0)) * workload.ubatch_tokens
+    return 4 * vocabulary * workload.parallel
 
 
 def _need(facts: ModelFacts, machine: Machine, context_tokens: int, workload: Workload) -> MemoryNeed:
     return MemoryNeed(
-        weights=facts.weights_bytes,
+        weights=facts.weights_bytes or 0,
         repack=_repack(facts, machine),
         kv_cache=_kv_cache(facts, context_tokens, workload),
         recurrent_state=workload.parallel * sum(layer.state_bytes for layer in facts.layers),
@@ -208,14 +210,23 @@ def _largest_context(facts: ModelFacts, need: MemoryNeed, workload: Workload, av
 
 def _threads(facts: ModelFacts, machine: Machine) -> int:
     """One thread a core, and a single one for a model so small that waking a second costs more than it saves."""
-    if facts.active_weights_bytes < _SMALL_BYTES:
+    if (facts.active_weights_bytes or 0) < _SMALL_BYTES:
         return 1
     usable = machine.processor.usable_threads
     return max(1, min(machine.processor.physical_cores or usable, usable))
 
 
 def make_plan(facts: ModelFacts, machine: Machine, workload: Workload, *, reserved_bytes: int = 0) -> Plan:
-    """The plan for one model; `reserved_bytes` are promised to other models and count as gone."""
+    """The plan for one model; `reserved_bytes` are promised to other models and count as gone.
+
+    Raises BadModelFile for what llama.cpp, the embedded engine, does not run: other formats, and files without layers.
+    """
+    if facts.source.kind != "gguf" or not facts.layers:
+        raise BadModelFile(
+            f"{facts.name}: is {facts.source.kind} of architecture {facts.architecture}, expected a language model in "
+            "GGUF: that is what the embedded engine runs",
+            hint="fetch the model as a .gguf file",
+        )
     context = workload.context_tokens or min(facts.context_length or 4096, 8192)
     available = max(0, machine.memory.available_bytes - reserved_bytes)
     need = _need(facts, machine, context, workload)

@@ -136,7 +136,7 @@ def _introduce(model: Model) -> str:
     if plan is None:
         return f"{model.name}: {model.engine}" + (f" at {model.options['url']}" if "url" in model.options else "")
     return (
-        f"{model.name}: {show_count(plan.facts.parameters.total)} {plan.facts.quantization}, {plan.verdict}: "
+        f"{model.name}: {show_count(plan.facts.parameters.total or 0)} {plan.facts.quantization}, {plan.verdict}: "
         f"{show_bytes(plan.memory.total)} of {show_bytes(plan.available_bytes)} at "
         f"{plan.context_tokens:,} tokens x {plan.workload.parallel}"
     )

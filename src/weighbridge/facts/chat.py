@@ -1,0 +1,64 @@
+"""What a chat template can do, found by reading it: the names that its code uses and the words that it writes."""
+
+from __future__ import annotations
+
+import re
+
+from .model_facts import Chat
+
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+_CODE = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
+_STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+# Variables by which makers let a request turn reasoning on or off, or set its effort; the first that is used counts.
+_SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "reasoning_effort", "thinking_budget", "thinking_mode",
+             "reasoning", "think", "keep_reasoning")  # fmt: skip
+# How makers mark reasoning in what the model writes.
+_MARKS = ("<think>", "</think>", "<|channel|>analysis", "<|think|>", "[THINK]", "<seed:think>", "<|START_THINKING|>",
+          "<thought>", "<thinking>", "<|channel>thought", "<ifm|think", "◁think▷")  # fmt: skip
+_REFUSES_SYSTEM = re.compile(r"raise_exception\s*\(\s*['\"][^'\"]{0,200}[Ss]ystem[^'\"]{0,200}['\"]")
+_MOST_LETTERS = 1 << 20
+
+
+def read_template(template: str | None) -> Chat:
+    """What the Jinja template can do. Comments and the text around its code do not count as code."""
+    if template is None:
+        return Chat(template=False, tools=None, thinking=None)
+    text = _COMMENT.sub("", template[:_MOST_LETTERS])
+    code = [first or second for first, second in _CODE.findall(text)]
+    strings = [string[1:-1] for piece in code for string in _STRING.findall(piece)]
+    names = {name for piece in code for name in _NAME.findall(_STRING.sub("''", piece))}
+    given = names - _assigned(code)
+    switch = next((name for name in _SWITCHES if name in given), None)
+    marks = any(mark in text for mark in _MARKS) or "reasoning_content" in text
+    refuses = bool(_REFUSES_SYSTEM.search(text)) and "tools" not in names
+    # Templates that write each role as it comes take a system message too.
+    takes = "system" in strings or bool(re.search(r"message(?:\.role|\[['\"]role['\"]\])\s*(?:\+|\}|-\}|~)", text))
+    return Chat(
+        template=True,
+        tools=bool(names & {"tools", "tool_list", "available_tools", "xml_tools", "functions"}),
+        thinking=marks or switch is not None,
+        thinking_switch=switch,
+        system_role=takes and not refuses,
+    )
+
+
+def _assigned(code: list[str]) -> set[str]:
+    """Names that the template makes itself: no request can set them unless it asks first whether they are given."""
+    made = {name for piece in code for name in re.findall(r"\bset\s+(\w+)\s*=", piece)}
+    made |= {name for piece in code for name in re.findall(r"\bfor\s+(\w+)", piece)}
+    asked = {name for piece in code for name in re.findall(r"\b(\w+)\s+is\s+(?:not\s+)?(?:defined|undefined)", piece)}
+    return made - asked
+
+
+def read_go_template(template: str) -> Chat:
+    """The same of an Ollama template, which is written in Go's language: `.Tools`, `.System`, `.Think`."""
+    used = set(re.findall(r"\.([A-Z]\w*)", " ".join(re.findall(r"\{\{(.*?)\}\}", template[:_MOST_LETTERS], re.DOTALL))))
+    thinks = bool(used & {"Think", "Thinking", "ThinkLevel", "IsThinkSet"})
+    return Chat(
+        template=True,
+        tools=bool(used & {"Tools", "ToolCalls"}),
+        thinking=thinks or "<think>" in template,
+        thinking_switch="think" if thinks else None,
+        system_role="System" in used or "Messages" in used,
+    )

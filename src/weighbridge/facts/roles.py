@@ -1,0 +1,54 @@
+"""What a tensor is for, by its name: GGUF's names, those of published checkpoints, and diffusers'."""
+
+from __future__ import annotations
+
+import re
+
+_RULES: tuple[tuple[str, str], ...] = (
+    # Kept beside the weights, but no weights: biases that only balance experts, tables of rotations, masks, statistics.
+    ("buffer", r"e_score_correction_bias|expert_bias$|exp_probs_b|rotary_emb\.|rope_freqs|rope_factors|inv_freq"
+               r"|masked_bias|attn\.bias$|running_mean|running_var|num_batches_tracked|tid2eid|position_ids"),
+    ("mtp", r"(^|[._])mtp([._]|s?\d|$)|nextn|\.eh_proj|multi_token_pred"),
+    ("vision", r"(^|\.)(visual|vision\w*|vit|image_\w+|img_\w+|pixel_\w+|multi_modal_projector|mm_projector|mmproj"
+               r"|embed_vision|patch_merger|patch_merge\w*|pre_mm_projector_norm|connector|mlp1|resampler|perceiver\w*"
+               r"|v|mm|patch_embed\w*)\."),
+    ("vision", r"(^|\.)image_newline$|view_seperator"),
+    ("audio", r"(^|\.)(audio\w*|embed_audio|speech\w*|sound\w*|a|whisper\w*|code2wav|talker|token2wav|codec\w*)\."),
+    ("per_layer_embedding", r"embed_tokens_per_layer|per_layer_token_embd"),
+    ("output", r"(^|\.)lm_head\.|^output\.|^embed_out\.|(^|\.)embed_out\.|^head\.weight|^model\.head\.|output_layer\."
+               r"|(^|\.)shared_head\.head"),
+    ("embedding", r"embed_tokens\.|(^|\.)(word|tok|token|tokens)_?embed\w*\.|token_embd\.|(^|\.)wte\.|embed_in\."
+                  r"|^(backbone|model)\.embeddings?\.|^embed\.|word_embeddings\.|^shared\.weight|emb\.weight$"),
+    ("shared_experts", r"shared_expert|shared_mlp|_shexp|shared_experts"),
+    ("routed_experts", r"\.experts\.|_exps[._]|\.experts_|(^|\.)experts\.|block_sparse_moe\.(input|output)_linear"),
+    ("router", r"(mlp|ffn|feed_forward|moe|mixer|experts|block)\.(gate|router)(\.|$)|ffn_gate_inp|router|shared_?gate"
+               r"|(^|\.)gate\.(wg|weight|bias)$"),
+    ("norm", r"norm|(^|\.)ln_|layer_?norm|\.ln\d?\."),
+    ("recurrent", r"mamba|ssm|linear_attn|shortconv|\.conv\d?d?\.|time_mix|channel_mix|delta|\.mixer\.(in_proj|out_proj"
+                  r"|conv1d|A_log|D$|dt_bias)|A_log|dt_bias|dt_proj|x_proj|lightning|kda"),
+    ("attention", r"attn|attention|indexer|\.(q|k|v|o|qkv)_proj|wq|wk|wv|wo|query|key_value|hc_|q_a_|kv_a_"),
+    ("feed_forward", r"mlp|feed_forward|ffn|fc\d|\.(up|down|gate)_proj|ff\.|ff_context|dense|w1|w2|w3|wi|DenseRelu"),
+)  # fmt: skip
+_COMPILED = tuple((role, re.compile(pattern)) for role, pattern in _RULES)
+_NUMBER = re.compile(r"\d+")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|blk|h)\.(\d+)\.")
+_ENCODER = re.compile(r"visual|vision|vit|audio|speech|encoder|whisper|^v\.|^a\.")
+
+_known: dict[str, str] = {}
+_MOST_KNOWN = 1 << 14
+
+
+def role_of(name: str, block_count: int | None = None) -> str:
+    """The role of the tensor of that name; layers at or after `block_count` predict further tokens (DeepSeek-V3 keeps
+    its multi-token-prediction module as one more layer)."""
+    form = _NUMBER.sub("0", name)
+    role = _known.get(form)
+    if role is None:
+        role = next((role for role, pattern in _COMPILED if pattern.search(form)), "other")
+        if len(_known) < _MOST_KNOWN:
+            _known[form] = role
+    if block_count is not None and role not in ("mtp", "vision", "audio"):
+        layer = _LAYER.search(name)
+        if layer and int(layer[1][:9]) >= block_count and not _ENCODER.search(name):
+            return "mtp"
+    return role

@@ -1,0 +1,427 @@
+"""Parts of files over HTTP: nothing is fetched beyond what was asked for, and no server is trusted or waited for long.
+
+httpx2 is the client that huggingface_hub brings. Its redirects are followed here by hand: a token must not travel
+along, a scheme must not weaken, and where a file was found is remembered for its next range.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+
+from weighbridge import __version__
+from weighbridge.errors import BadModelFile, SourceUnreachable, WeighbridgeError
+
+from .access import HubAccess
+from .shelf import too_large
+
+Taken = TypeVar("Taken")
+
+_THREADS = 8
+_MOST_REDIRECTS = 5
+# A page that says "moved" or "no" is read to its end up to this size: the connection can then be used again.
+_MOST_PAGE_BYTES = 16 << 10
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
+_HEADERS = {"User-Agent": f"weighbridge/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file elsewhere: its address, and what to call it in messages, where an address may hold secrets."""
+
+    url: str
+    label: str
+
+
+class _TryAgain(Exception):
+    """Something that may pass: `error` is raised when it does not."""
+
+    def __init__(self, error: SourceUnreachable) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class AccessRefused(SourceUnreachable):
+    """HTTP 401 or 403; some stores say so of files that are not there."""
+
+
+class RangeClient:
+    """Fetches parts of files. One client keeps its connections alive and may be used by several threads."""
+
+    def __init__(self, access: HubAccess) -> None:
+        self.transferred = 0
+        self._access, self._patience = access, access.patience
+        self._lock = threading.Lock()
+        self._found_at: dict[str, str] = {}
+        self._sockets: set[socket.socket] = set()
+        self._closed = False
+        timeout = httpx2.Timeout(self._patience.read_seconds, connect=self._patience.connect_seconds, pool=None)
+        limits = httpx2.Limits(max_connections=2 * _THREADS, max_keepalive_connections=2 * _THREADS)
+        self._client = httpx2.Client(headers=_HEADERS, timeout=timeout, limits=limits, follow_redirects=False)
+
+    def size(self, remote: Remote) -> int:
+        """A file's bytes, asked for with its first byte."""
+
+        def take(response: httpx2.Response) -> int:
+            _, _, total = _content_range(response)
+            if response.status_code == 200:
+                total = _content_length(response)
+            if total is None:
+                raise SourceUnreachable(
+                    f"{remote.label}: the server does not tell the file's size", hint="fetch the file, and name it here"
+                )
+            if response.status_code == 206:
+                self._body(response, remote, 1)
+            return total
+
+        return self._exchange(remote, {"Range": "bytes=0-0"}, 1, take)
+
+    def fetch(self, remote: Remote, offset: int, count: int) -> bytes:
+        """`count` bytes of a file from `offset` on."""
+        if count == 0:
+            return b""
+        asked = f"bytes {offset:,} to {offset + count - 1:,}"
+
+        def take(response: httpx2.Response) -> bytes:
+            if response.status_code == 200 and not (offset == 0 and _content_length(response) == count):
+                length = _content_length(response)
+                raise SourceUnreachable(
+                    f"{remote.label}: {asked} were asked for, and the server ignores ranges: it offers "
+                    + (f"all {length:,} bytes" if length is not None else "the whole file"),
+                    hint="fetch the file, and name it here",
+                )
+            first, last, total = _content_range(response)
+            if response.status_code == 416:
+                raise BadModelFile(
+                    f"{remote.label}: {asked} were asked for, and the file has "
+                    + (f"{total:,} bytes" if total is not None else "fewer"),
+                    hint="the file is cut off, or was changed meanwhile: try again",
+                )
+            if response.status_code == 206 and (first, last) != (offset, offset + count - 1):
+                given = response.headers.get("Content-Range", "no Content-Range")
+                raise SourceUnreachable(
+                    f"{remote.label}: {asked} were asked for, and the server answered with {given[:80]!r}",
+                    hint="the server or a proxy is at fault: fetch the file, and name it here",
+                )
+            return self._body(response, remote, count)
+
+        return self._exchange(remote, {"Range": f"bytes={offset}-{offset + count - 1}"}, count, take)
+
+    def fetch_many(self, requests: Sequence[tuple[Remote, int, int]]) -> list[bytes]:
+        """The bytes of each (file, offset, count), in this order, several at a time."""
+        if len(requests) < 2:
+            return [self.fetch(*request) for request in requests]
+        pool = ThreadPoolExecutor(min(_THREADS, len(requests)), thread_name_prefix="ranges")
+        try:
+            found = list(pool.map(lambda request: self.fetch(*request), requests))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+        return found
+
+    def whole(self, remote: Remote, most: int) -> bytes:
+        """A small file; BadModelFile if it has more than `most` bytes, of which no more is then fetched."""
+
+        def take(response: httpx2.Response) -> bytes:
+            length = _content_length(response)
+            if response.status_code != 200:
+                raise self._refusal(response, remote)
+            if length is not None and length > most:
+                raise too_large(remote.label, length, most)
+            return self._body(response, remote, length, most)
+
+        return self._exchange(remote, {}, most, take)
+
+    def close(self) -> None:
+        """End all connections; what is still under way on other threads ends with an error."""
+        self._closed = True
+        self._shut()
+        self._client.close()
+
+    def _exchange(
+        self, remote: Remote, headers: dict[str, str], count: int, take: Callable[[httpx2.Response], Taken]
+    ) -> Taken:
+        """What `take` makes of the answer; again, after a pause, where the trouble may pass."""
+        if self._access.offline:
+            raise SourceUnreachable(
+                f"{remote.label}: HF_HUB_OFFLINE is set, and the file is not on this machine",
+                hint="unset HF_HUB_OFFLINE, or name a local file",
+            )
+        pause = self._patience.pause_seconds
+        for retry in range(self._patience.retries + 1):
+            try:
+                with self._watched(remote, count):
+                    return self._attempt(remote, headers, take)
+            except _TryAgain as trouble:
+                if retry == self._patience.retries or self._closed:
+                    raise trouble.error from trouble.__cause__
+                time.sleep(pause)
+                pause *= 2
+        raise AssertionError("the loop returns or raises")
+
+    @contextmanager
+    def _watched(self, remote: Remote, count: int) -> Iterator[None]:
+        """Ends what takes too long as a whole, and turns the client's errors into ours."""
+        longest = self._patience.longest_seconds(count)
+        overdue = threading.Event()
+
+        def give_up() -> None:
+            overdue.set()
+            self._shut()
+
+        watch = threading.Timer(longest, give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        except (httpx2.HTTPError, httpx2.InvalidURL, _TryAgain, OSError) as error:
+            if overdue.is_set():
+                raise SourceUnreachable(
+                    f"{remote.label}: {count:,} bytes did not come within {longest:,.0f} seconds",
+                    hint="the server or the connection is too slow: try again later",
+                ) from error
+            if isinstance(error, _TryAgain):
+                raise
+            raise self._trouble(error, remote) from error
+        finally:
+            watch.cancel()
+
+    def _trouble(self, error: Exception, remote: Remote) -> Exception:
+        if isinstance(error, httpx2.ConnectTimeout):
+            what, hint = f"no connection within {self._patience.connect_seconds:g} seconds", "check the network"
+        elif isinstance(error, httpx2.TimeoutException):
+            what, hint = f"the server sent nothing for {self._patience.read_seconds:g} seconds", "try again later"
+        elif isinstance(error, httpx2.ConnectError | httpx2.ProxyError):
+            what = f"no connection: {str(error)[:200]}"
+            hint = "check the address, the network, HTTPS_PROXY, and SSL_CERT_FILE for certificates of your own"
+        elif isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError):
+            what, hint = f"the connection was lost: {str(error)[:200]}", "try again later"
+            return _TryAgain(SourceUnreachable(f"{remote.label}: {what}", hint=hint))
+        else:
+            what, hint = f"{type(error).__name__}: {str(error)[:200]}", "check the address"
+        return SourceUnreachable(f"{remote.label}: {what}", hint=hint)
+
+    def _attempt(self, remote: Remote, headers: dict[str, str], take: Callable[[httpx2.Response], Taken]) -> Taken:
+        known = self._found_at.get(remote.url)
+        try:
+            return self._follow(remote, known or remote.url, headers, take)
+        except WeighbridgeError:
+            # An address that was redirected to is signed and grows old: ask once more where the file is.
+            if known is None:
+                raise
+            self._found_at.pop(remote.url, None)
+        return self._follow(remote, remote.url, headers, take)
+
+    def _follow(
+        self, remote: Remote, url: str, headers: dict[str, str], take: Callable[[httpx2.Response], Taken]
+    ) -> Taken:
+        for _ in range(_MOST_REDIRECTS + 1):
+            request = self._client.build_request(
+                "GET", url, headers=headers | self._credentials(url), extensions={"trace": self._trace}
+            )
+            response = self._client.send(request, stream=True)
+            try:
+                if response.has_redirect_location:
+                    url = _redirected(url, response.headers["Location"], remote)
+                    self._drain(response)
+                    continue
+                if response.status_code not in (200, 206, 416):
+                    self._drain(response)
+                    raise self._refusal(response, remote)
+                if encoding := response.headers.get("Content-Encoding"):
+                    raise SourceUnreachable(
+                        f"{remote.label}: the server sends it as {encoding[:40]!r}, which was not asked for",
+                        hint="the server or a proxy is at fault: fetch the file, and name it here",
+                    )
+                taken = take(response)
+                if url != remote.url:
+                    self._found_at[remote.url] = url
+                return taken
+            finally:
+                # What was not read is not fetched: an answer with a rest ends its connection.
+                response.close()
+                with self._lock:
+                    self.transferred += response.num_bytes_downloaded
+        raise SourceUnreachable(
+            f"{remote.label}: redirected more than {_MOST_REDIRECTS} times", hint="the server is at fault: try later"
+        )
+
+    def _credentials(self, url: str) -> dict[str, str]:
+        """The token, for the hub itself only."""
+        if self._access.token and _origin(url) == _origin(self._access.endpoint):
+            return {"Authorization": f"Bearer {self._access.token}"}
+        return {}
+
+    def _refusal(self, response: httpx2.Response, remote: Remote) -> Exception:
+        """The error for an answer that hands nothing over."""
+        status, reason = response.status_code, response.headers.get("X-Error-Code", "")
+        said = f"HTTP {status}" + (f" {reason[:60]}" if reason else "")
+        if reason == "GatedRepo":
+            who = "this token's account has not accepted" if self._access.token else "one must accept"
+            return SourceUnreachable(
+                f"{remote.label}: is gated ({said}): {who} its licence",
+                hint=f"accept it on its page at {self._access.endpoint}, and set HF_TOKEN to a token of that account",
+            )
+        if status in (404, 410) or reason in ("RepoNotFound", "RevisionNotFound", "EntryNotFound"):
+            what = {"RepoNotFound": "no such repository, or it is private", "RevisionNotFound": "no such revision"}
+            return BadModelFile(
+                f"{remote.label}: is not there ({said}): {what.get(reason, 'no such file')}",
+                hint="check the name; for a private repository, set HF_TOKEN",
+            )
+        if status in (401, 403):
+            return AccessRefused(
+                f"{remote.label}: access is refused ({said})",
+                hint="a gated model wants its licence accepted, and HF_TOKEN set to a token of that account",
+            )
+        if status == 429:
+            wait = response.headers.get("Retry-After") or _reset(response.headers.get("RateLimit", ""))
+            after = f"it asks to wait {wait[:40]}" + (" seconds" if wait.isdigit() else "") if wait else "try later"
+            return SourceUnreachable(
+                f"{remote.label}: the server limits the rate of requests ({said}): {after}",
+                hint="wait, or set HF_TOKEN: those who are signed in may ask more often",
+            )
+        error = SourceUnreachable(f"{remote.label}: the server answered {said}, expected the file", hint="try later")
+        return _TryAgain(error) if status >= 500 else error
+
+    def _body(self, response: httpx2.Response, remote: Remote, count: int | None, most: int | None = None) -> bytes:
+        """The body, which must have `count` bytes; where that is not known, at most `most`."""
+        limit = count if count is not None else most or 0
+        chunks: list[bytes] = []
+        held = 0
+        for chunk in response.iter_raw():
+            held += len(chunk)
+            if held > limit and count is None:
+                raise too_large(remote.label, held, limit)
+            if held > limit:
+                raise SourceUnreachable(
+                    f"{remote.label}: the server sends more than the {limit:,} bytes that were asked for",
+                    hint="the server or a proxy is at fault: fetch the file, and name it here",
+                )
+            chunks.append(chunk)
+        if count is not None and held < count:
+            raise _TryAgain(
+                SourceUnreachable(f"{remote.label}: {held:,} of {count:,} bytes came", hint="try again later")
+            )
+        return b"".join(chunks)
+
+    def _drain(self, response: httpx2.Response) -> None:
+        length = _content_length(response)
+        if length is not None and length <= _MOST_PAGE_BYTES:
+            for _ in response.iter_raw():
+                pass
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Keeps the sockets, so that a server that trickles can be cut off while it is waited for."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            found = info["return_value"].get_extra_info("socket")
+            with self._lock:
+                self._sockets = {known for known in self._sockets if known.fileno() >= 0}
+                if isinstance(found, socket.socket):
+                    self._sockets.add(found)
+
+    def _shut(self) -> None:
+        with self._lock:
+            for found in self._sockets:
+                try:
+                    # The plain method: that of a TLS socket takes the TLS away under the thread that reads.
+                    socket.socket.shutdown(found, socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+
+class RemoteFile:
+    """A file elsewhere, read by ranges: each read is one request for just these bytes."""
+
+    def __init__(self, client: RangeClient, remote: Remote, size: int) -> None:
+        self._client, self._remote, self._size = client, remote, size
+        self._position = 0
+
+    def read(self, count: int, /) -> bytes:
+        """The next `count` bytes, fewer only where the file ends."""
+        if count < 0:
+            raise ValueError("a remote file is read by count")
+        content = self._client.fetch(self._remote, self._position, max(0, min(count, self._size - self._position)))
+        self._position += len(content)
+        return content
+
+    def seek(self, position: int, /) -> int:
+        """Go to this byte; nothing is fetched."""
+        if position < 0:
+            raise ValueError("a file has no byte before its first")
+        self._position = position
+        return position
+
+    def close(self) -> None:
+        """Nothing to give back: connections belong to the shelf."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+
+def shown(url: str) -> str:
+    """The address without what may be secret: user, password, query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _redirected(url: str, location: str, remote: Remote) -> str:
+    """Where a redirect leads, if it may lead there."""
+    try:
+        target = urljoin(url, location)
+        scheme, host, _ = _origin(target)
+    except ValueError:
+        scheme = host = target = ""
+    if scheme not in ("http", "https") or not host:
+        raise SourceUnreachable(
+            f"{remote.label}: redirects to {shown(target)[:200]!r}, expected an address with http or https",
+            hint="the server is at fault",
+        )
+    if scheme == "http" and urlsplit(url).scheme == "https":
+        raise SourceUnreachable(
+            f"{remote.label}: redirects from https to {shown(target)[:200]}, which anyone on the way could change",
+            hint="fetch the file by other means, and name it here",
+        )
+    return target
+
+
+def _content_length(response: httpx2.Response) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _content_range(response: httpx2.Response) -> tuple[int | None, int | None, int | None]:
+    """First byte, last byte and total, each None where the server does not say it."""
+    named = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if not named:
+        return None, None, None
+    first, last, total = (None if text in (None, "*") else int(text) for text in named.groups())
+    return first, last, total
+
+
+def _reset(rate_limit: str) -> str:
+    """The seconds in the hub's header: "resolvers";r=0;t=55."""
+    named = re.search(r";\s*t=(\d{1,9})", rate_limit)
+    return named[1] if named else ""
