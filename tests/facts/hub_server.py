@@ -6,6 +6,7 @@ Faults are given by file name, `listing` for the API's answer.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import ssl
@@ -65,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing on the terminal."""
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             type(self).answer(self)
@@ -75,7 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
 
 class _Server(ThreadingHTTPServer):
@@ -134,6 +139,10 @@ class Hub:
         path = unquote(urlsplit(handler.path).path)
         if listing := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             self._list(handler, listing[1], listing[2])
+        elif listing := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/[^/]+", path):
+            files = self.repositories[listing[1]]
+            entries = [{"type": "file", "path": name, "size": len(files[name]), "oid": "0" * 40} for name in files]
+            handler.send(200, json.dumps(entries).encode(), {"Content-Type": "application/json"})
         elif wanted := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(handler, wanted[1], wanted[2], wanted[3])
         elif cached := re.fullmatch(r"/api/resolve-cache/([^/]+/[^/]+)/(.+)", path):
@@ -166,12 +175,13 @@ class Hub:
         elif fault and (fault.status or fault.redirect) and fault.strikes():
             self._faulty(handler, fault, content)
         elif name.endswith((".gguf", ".safetensors")):
-            self._move(handler, f"{self.cdn}/{self.signature}/{repository}/{name}", 302)
+            self._move(handler, f"{self.cdn}/{self.signature}/{repository}/{name}", 302, content)
         else:
-            self._move(handler, f"/api/resolve-cache/{repository}/{name}", 307)
+            self._move(handler, f"/api/resolve-cache/{repository}/{name}", 307, content)
 
-    def _move(self, handler: _Handler, target: str, status: int) -> None:
-        handler.send(status, b"moved", {"Location": target, "X-Repo-Commit": COMMIT})
+    def _move(self, handler: _Handler, target: str, status: int, content: bytes) -> None:
+        linked = {"X-Linked-Etag": _etag(content), "X-Linked-Size": str(len(content))}
+        handler.send(status, b"moved", {"Location": target, "X-Repo-Commit": COMMIT} | linked)
 
     def answer_cdn(self, handler: _Handler) -> None:
         self.note("cdn", handler)
@@ -191,7 +201,7 @@ class Hub:
     def _faulty(self, handler: _Handler, fault: Fault, content: bytes) -> None:
         time.sleep(fault.pause_seconds)
         if fault.redirect:
-            self._move(handler, fault.redirect, 302)
+            self._move(handler, fault.redirect, 302, content)
         elif fault.status:
             handler.send(fault.status, b"fault", fault.headers)
         else:
@@ -199,7 +209,8 @@ class Hub:
 
     def _send_range(self, handler: _Handler, content: bytes, fault: Fault) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", handler.headers.get("Range", ""))
-        status, headers, body = 200, dict(fault.headers), content
+        status, body = 200, content
+        headers = {"ETag": _etag(content), "X-Repo-Commit": COMMIT, **fault.headers}
         if asked and not fault.ignores_range:
             first, last = int(asked[1]), min(int(asked[2]), len(content) - 1)
             if first >= len(content):
@@ -218,13 +229,17 @@ class Hub:
         for key, value in {"Content-Length": str(len(body)), **headers}.items():
             handler.send_header(key, value)
         handler.end_headers()
-        for start in range(0, len(body[: fault.cut]), 1 << 16):
+        for start in range(0, len(body[: fault.cut]) if handler.command == "GET" else 0, 1 << 16):
             part = body[: fault.cut][start : start + (1 << 16)]
             handler.wfile.write(part)
             handler.wfile.flush()
             self.sent += len(part)
         if fault.cut is not None:
             handler.close_connection = True
+
+
+def _etag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content[:4096]).hexdigest()[:48]}{len(content):016x}"'
 
 
 @contextlib.contextmanager

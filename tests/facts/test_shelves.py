@@ -259,9 +259,9 @@ def test_a_pipe_is_neither_listed_nor_waited_for(tmp_path, no_network):
 
 
 def test_a_folder_of_too_many_files_is_no_model(tmp_path, no_network):
-    folder = write(tmp_path / "m", {"0": b""})
-    for number in range(1, 100_001):
-        os.link(folder / str(number // 10_000 * 10_000), folder / str(number))
+    folder = write(tmp_path / "m", {"config.json": b"{}"})
+    for number in range(100_000):
+        os.close(os.open(f"{folder}/{number}", os.O_CREAT))
 
     with pytest.raises(BadModelFile, match="more than 100,000 entries"):
         open_shelf(folder, no_network).names()
@@ -272,6 +272,23 @@ def test_a_file_that_ends_early_is_told_with_numbers(tmp_path, no_network):
 
     with pytest.raises(BadModelFile, match=r"a\.gguf: 10 bytes were expected at 2, and 3 are there"):
         shelf.read_many([("a.gguf", 2, 10)])
+
+
+def test_a_missing_file_of_a_folder_is_named(tmp_path, no_network):
+    shelf = open_shelf(write(tmp_path / "m", SHARDED), no_network)
+
+    for act in (shelf.open, shelf.size):
+        with pytest.raises(BadModelFile, match=r"m/none\.safetensors: No such file"):
+            act("none.safetensors")
+
+
+def test_a_path_that_cannot_be_looked_at_is_named(tmp_path, no_network):
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(BadModelFile, match="loop: Too many levels of symbolic links"):
+        open_shelf(tmp_path / "loop", no_network)
+    with pytest.raises(BadModelFile, match="none: is not there"):
+        open_shelf(tmp_path / "none", no_network)
 
 
 # The local Hugging Face cache
@@ -617,6 +634,18 @@ def test_our_listing_agrees_with_that_of_huggingface_hub(hub, access, monkeypatc
     assert address == f"{hub.url}/acme/tiny-GGUF/resolve/{COMMIT}/Q8_0/a%20b.gguf"
 
 
+def test_what_huggingface_hub_downloads_is_found_in_its_cache(hub, no_network):
+    pytest.importorskip("huggingface_hub")
+    program = f"from huggingface_hub import *; snapshot_download('acme/tiny', cache_dir={str(no_network.cache)!r})"
+    settings = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_TOKEN": "x"}
+    subprocess.run([sys.executable, "-c", program], env=os.environ | settings, check=True, capture_output=True)
+
+    shelf = open_shelf("acme/tiny", no_network)
+
+    assert (shelf.place, shelf.revision) == ("hf_cache", COMMIT)
+    assert contents(shelf) == SHARDED
+
+
 def test_many_shards_are_read_side_by_side_over_kept_connections(access):
     shards = {f"model-{number:05d}-of-00163.safetensors": bytes([number]) * 1000 for number in range(1, 164)}
     with running_hub({"acme/many": shards}) as hub:
@@ -872,11 +901,13 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tls, access):
 def test_https_is_not_left_for_http(tls, access, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
 
-    with running_hub({"acme/tiny": SHARDED}, tls) as hub:
-        with open_shelf("acme/tiny", HubAccess(hub.url, TOKEN, cache=access.cache, patience=QUICK)) as shelf:
-            assert shelf.read("config.json", 100) == SHARDED["config.json"]
-            with pytest.raises(SourceUnreachable, match="from https to http://"):
-                shelf.read("model-00001-of-00002.safetensors", 1000)
+    with (
+        running_hub({"acme/tiny": SHARDED}, tls) as hub,
+        open_shelf("acme/tiny", HubAccess(hub.url, TOKEN, cache=access.cache, patience=QUICK)) as shelf,
+    ):
+        assert shelf.read("config.json", 100) == SHARDED["config.json"]
+        with pytest.raises(SourceUnreachable, match="from https to 'http://"):
+            shelf.read("model-00001-of-00002.safetensors", 1000)
     assert {asked.server for asked in hub.asked} == {"hub"}
 
 
@@ -887,9 +918,12 @@ def test_a_server_that_trickles_over_tls_is_left(tls, access, tmp_path, monkeypa
 
     with running_hub({"acme/tiny": SHARDED}, tls) as hub:
         hub.faults["config.json"] = Fault(trickle_seconds=0.1)
-        with open_shelf("acme/tiny", HubAccess(hub.url, cache=access.cache, patience=brief)) as shelf:
-            with pytest.raises(SourceUnreachable, match="did not come within 1 seconds"):
-                shelf.read("config.json", 100)
+        slow = HubAccess(hub.url, cache=access.cache, patience=brief)
+        with (
+            open_shelf("acme/tiny", slow) as shelf,
+            pytest.raises(SourceUnreachable, match="not come within 1 seconds"),
+        ):
+            shelf.read("config.json", 100)
 
 
 # A URL
@@ -951,6 +985,15 @@ def test_an_index_by_url_that_leads_outside_is_refused(access):
         shelf.names()
 
 
+def test_a_file_that_shrank_meanwhile_is_told(access):
+    files = {"/m.gguf": b"12345678"}
+    with serving(tree(files)) as web, open_shelf(f"{web}/m.gguf", access) as shelf, shelf.open("m.gguf") as file:
+        files["/m.gguf"] = b"1"
+
+        with pytest.raises(SourceUnreachable, match="bytes 0 to 7 were asked for"):
+            file.read(8)
+
+
 def test_an_empty_file_has_no_bytes(access):
     def empty(handler: Any) -> None:
         handler.send(416, b"", {"Content-Range": "bytes */0"})
@@ -993,8 +1036,10 @@ def test_the_environment_names_hub_token_and_stores(tmp_path):
     "environment",
     [{"HF_ENDPOINT": "huggingface.co"}, {"HF_ENDPOINT": "ftp://x"}, {"HF_ENDPOINT": "https://"}, {"HF_TOKEN": "hf_ü"}],
 )
-def test_an_environment_that_cannot_be_is_told(environment, tmp_path):
-    with pytest.raises(BadSetting) as caught:
-        HubAccess.from_environment({"HOME": str(tmp_path)} | environment)
+def test_an_environment_that_cannot_be_is_told_once_the_hub_is_asked(environment, tmp_path):
+    access = HubAccess.from_environment({"HOME": str(tmp_path)} | environment)
 
+    assert open_shelf(write(tmp_path / "tiny", SHARDED), access).names() == sorted(SHARDED)
+    with pytest.raises(BadSetting) as caught:
+        open_shelf("acme/tiny", access)
     assert "hf_ü" not in str(caught.value)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from weighbridge.errors import BadModelFile
+
 from . import architectures
 from .chat import read_template
 from .config import Config, place_of
@@ -64,7 +66,7 @@ def facts_of(checkpoint: Checkpoint, source: Source) -> ModelFacts:
     """The facts that config and headers tell. Without headers parameters are counted from the config
     (`basis: computed`), or unknown where the family's shapes are not known here."""
     notes = list(checkpoint.notes)
-    config = _completed(checkpoint.config or Config({}, checkpoint.name))
+    config = _completed(checkpoint.config or Config({}, checkpoint.name), notes)
     text = text_of(config)
     experts = _experts(text, config)
     layers = read_layers(text, notes)
@@ -107,9 +109,14 @@ def facts_of(checkpoint: Checkpoint, source: Source) -> ModelFacts:
     )
 
 
-def _completed(config: Config) -> Config:
+def _completed(config: Config, notes: list[str]) -> Config:
+    """The config with what its family assumes; as it is where it lacks what even that needs."""
     complete = getattr(_family(config), "complete", None)
-    return complete(config) if complete else config
+    try:
+        return complete(config) if complete else config
+    except BadModelFile as error:
+        notes.append(f"the config lacks what its family needs: {error}")
+        return config
 
 
 def _family(config: Config) -> Any:
@@ -230,10 +237,14 @@ def _computed(config: Config, text: Config, checkpoint: Checkpoint, experts: Exp
         # Which tensors stay whole differs from maker to maker: bytes are told only by the weights' headers.
         kind, size = scheme(quantization) or "unknown", None
     count = block_count(text)
-    entries = (
-        Entry(role_of(part.name.replace("*", "0"), count), kind, part.elements, size and part.elements * size)
-        for part in _bounded(listing(config))
-    )
+    try:
+        entries = [
+            Entry(role_of(part.name.replace("*", "0"), count), kind, part.elements, size and part.elements * size)
+            for part in _bounded(listing(config))
+        ]
+    except BadModelFile as error:
+        notes.append(f"parameters cannot be counted: {error}")
+        entries = []
     return add_up(entries, experts, "computed")
 
 

@@ -259,11 +259,12 @@ class _Reading:
         index = Config(parse_json(raw, self.shelf.label(name), _MOST_INDEX_BYTES), self.shelf.label(name))
         places = index.section("weight_map").data
         folder = PurePosixPath(name).parent
-        shards = sorted({str(folder / place) if isinstance(place, str) else "" for place in places.values()})
+        for place in places.values():
+            if not isinstance(place, str) or "/" in place or not place.endswith(".safetensors"):
+                raise index.wrong("weight_map", place, "names of safetensors files in the same folder")
+        shards = sorted({str(folder / place) for place in places.values()})
         if not shards or len(shards) > _MOST_SHARDS:
             raise index.wrong("weight_map", f"{len(shards):,} files", f"1 to {_MOST_SHARDS:,} files")
-        if odd := [shard for shard in shards if not shard.endswith(".safetensors")]:
-            raise index.wrong("weight_map", odd[0], "names of safetensors files")
         total = index.section("metadata").number("total_size")
         if total is not None:
             self.stated_bytes = total
@@ -271,7 +272,7 @@ class _Reading:
             self.notes.append(f"none of the {len(shards)} files that the index names is here: weights are as it says")
             return []
         self._none_missing(shards, index.label)
-        self.indexed = {tensor: str(folder / str(place)) for tensor, place in places.items()}
+        self.indexed = {tensor: str(folder / place) for tensor, place in places.items()}
         return shards
 
     def _none_missing(self, shards: Sequence[str], label: str) -> None:

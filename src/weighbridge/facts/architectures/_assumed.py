@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from weighbridge.facts.config import Config
-from weighbridge.facts.parts import Part
 
 MOST_LAYERS = 4096
 
@@ -23,7 +22,7 @@ def within(config: Config, name: str, change: Callable[[Config], Config]) -> Con
 
 def text_of(config: Config, *, tied: bool = False) -> Config:
     """The text decoder's section, with the output tied as the whole says, or else as the section does."""
-    text = config.section("text_config")
+    text = config.section("text_config") if config.has("text_config") else config
     tied = config.flag("tie_word_embeddings", default=text.flag("tie_word_embeddings", default=tied))
     return text.replace(tie_word_embeddings=tied)
 
@@ -57,11 +56,9 @@ def pair(config: Config, key: str) -> tuple[int, int]:
     return side, side
 
 
-def placed(parts: Iterable[Part], prefix: str, output: str = "lm_head") -> Iterator[Part]:
-    """A text decoder's parts inside a larger model: `prefix` in place of `model`, `output` of `lm_head`."""
-    for part in parts:
-        start, rest = part.name.split(".", 1)
-        yield part._replace(name=f"{dict(model=prefix, lm_head=output).get(start, start)}.{rest}")
+def within_text(config: Config, change: Callable[[Config], Config]) -> Config:
+    """The config with its text section changed, or all of it where the text has none of its own."""
+    return within(config, "text_config", change) if config.has("text_config") else change(config)
 
 
 def recurrent(config: Config, *, conv: int, state: int) -> Config:

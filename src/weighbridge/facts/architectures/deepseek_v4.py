@@ -14,7 +14,7 @@ _RATES = {kind: rate for rate, kind in _KINDS.items() if rate}
 
 
 def complete(config: Config) -> Config:
-    """The defaults of `DeepseekV4Config`: the kinds of layers by `compress_ratios`, which may go on for further ones."""
+    """The defaults of `DeepseekV4Config`; the kinds of layers by `compress_ratios`, which may go on."""
     count = layer_count(config)
     ratios = config.numbers("compress_ratios")
     if ratios is None:

@@ -1,5 +1,4 @@
 """Falcon Mamba: Mamba, whose inner norms have no weights."""
 
-from __future__ import annotations
-
-from weighbridge.facts.architectures.mamba import complete as complete, parts as parts
+from weighbridge.facts.architectures.mamba import complete as complete
+from weighbridge.facts.architectures.mamba import parts as parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weighbridge.facts.architectures import qwen3
-from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, pair, placed, text_of, within
+from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, pair, text_of, within
 from weighbridge.facts.config import Config
 from weighbridge.facts.parts import Part, linear, norm, plain
 
@@ -27,7 +27,7 @@ def vision(config: Config) -> Config:
 def parts(config: Config) -> Iterator[Part]:
     """Every tensor."""
     yield from tower(config.section("vision_config"), "model.visual")
-    yield from placed(qwen3.parts(text_of(config)), "model.language_model")
+    yield from qwen3.parts(text_of(config), "model.language_model")
 
 
 def tower(config: Config, name: str) -> Iterator[Part]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from weighbridge.facts.architectures import qwen3_moe, qwen3_vl
-from weighbridge.facts.architectures._assumed import assume, placed, text_of, within
+from weighbridge.facts.architectures import qwen3_vl
+from weighbridge.facts.architectures._assumed import assume, text_of, within
+from weighbridge.facts.architectures.llama import Block, decoder, grouped_query
+from weighbridge.facts.architectures.qwen2_moe import mixture
 from weighbridge.facts.config import Config
 from weighbridge.facts.parts import Part
 
@@ -18,7 +21,21 @@ def complete(config: Config) -> Config:
 def parts(config: Config) -> Iterator[Part]:
     """Every tensor."""
     yield from qwen3_vl.tower(config.section("vision_config"), "model.visual")
-    yield from placed(qwen3_moe.parts(text_of(config)), "model.language_model")
+    text = text_of(config).replace(shared_expert_intermediate_size=0)
+    blocks = partial(grouped_query, head_norms=True), partial(fused, mixture)
+    yield from decoder(text, "model.language_model", "lm_head", *blocks)
+
+
+def fused(block: Block, config: Config, name: str, layer: int) -> Iterator[Part]:
+    """The block with its experts stacked in two tensors, transposed."""
+    for part in block(config, name, layer):
+        outputs, inputs = part.shape[0], part.shape[-1]
+        if ".experts.*.gate_proj" in part.name:
+            yield Part(f"{name}.mlp.experts.gate_up_proj", (part.copies, inputs, 2 * outputs))
+        elif ".experts.*.down_proj" in part.name:
+            yield Part(f"{name}.mlp.experts.down_proj", (part.copies, inputs, outputs))
+        elif ".experts.*" not in part.name:
+            yield part
 
 
 def _text(config: Config) -> Config:

@@ -49,6 +49,9 @@ class HubAccess:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "endpoint", self.endpoint.rstrip("/"))
+
+    def check(self) -> None:
+        """BadSetting if the hub cannot be asked with this; said only when it is to be asked."""
         try:
             parts = urlsplit(self.endpoint)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

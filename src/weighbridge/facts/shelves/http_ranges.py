@@ -60,6 +60,7 @@ class RangeClient:
     """Fetches parts of files. One client keeps its connections alive and may be used by several threads."""
 
     def __init__(self, access: HubAccess) -> None:
+        access.check()
         self.transferred = 0
         self._access, self._patience = access, access.patience
         self._lock = threading.Lock()
@@ -267,7 +268,8 @@ class RangeClient:
     def _refusal(self, response: httpx2.Response, remote: Remote) -> Exception:
         """The error for an answer that hands nothing over."""
         status, reason = response.status_code, response.headers.get("X-Error-Code", "")
-        said = f"HTTP {status}" + (f" {reason[:60]}" if reason else "")
+        # What a server says is shown only if it cannot steer a terminal.
+        said = f"HTTP {status} {reason[:60]}" if reason.isascii() and reason.isalnum() else f"HTTP {status}"
         if reason == "GatedRepo":
             who = "this token's account has not accepted" if self._access.token else "one must accept"
             return SourceUnreachable(
@@ -287,7 +289,8 @@ class RangeClient:
             )
         if status == 429:
             wait = response.headers.get("Retry-After") or _reset(response.headers.get("RateLimit", ""))
-            after = f"it asks to wait {wait[:40]}" + (" seconds" if wait.isdigit() else "") if wait else "try later"
+            wait = f"{wait} seconds" if wait.isdigit() else wait if wait.isascii() and wait.isprintable() else ""
+            after = f"it asks to wait {wait[:40]}" if wait else "try later"
             return SourceUnreachable(
                 f"{remote.label}: the server limits the rate of requests ({said}): {after}",
                 hint="wait, or set HF_TOKEN: those who are signed in may ask more often",
@@ -401,7 +404,7 @@ def _redirected(url: str, location: str, remote: Remote) -> str:
         )
     if scheme == "http" and urlsplit(url).scheme == "https":
         raise SourceUnreachable(
-            f"{remote.label}: redirects from https to {shown(target)[:200]}, which anyone on the way could change",
+            f"{remote.label}: redirects from https to {shown(target)[:200]!r}, which anyone on the way could change",
             hint="fetch the file by other means, and name it here",
         )
     return target

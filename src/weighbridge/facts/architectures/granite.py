@@ -1,0 +1,3 @@
+"""Granite 3, dense: Llama whose values are scaled by constants."""
+
+from weighbridge.facts.architectures.llama import parts as parts

@@ -1,0 +1,17 @@
+"""Hunyuan, dense: Llama with normed heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from weighbridge.facts.architectures.llama import decoder, feed_forward, grouped_query
+from weighbridge.facts.config import Config
+from weighbridge.facts.parts import Part
+
+attention = partial(grouped_query, head_norms=True, norms=("query_layernorm", "key_layernorm"))
+
+
+def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Iterator[Part]:
+    """Every tensor."""
+    return decoder(config, prefix, output, attention, partial(feed_forward, bias=False))
