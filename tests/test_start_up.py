@@ -8,7 +8,19 @@ import sys
 
 import pytest
 
-HEAVY = {"aiohttp", "starlette", "uvicorn", "xllamacpp", "torch", "numpy", "gguf", "prometheus_client", "asyncio"}
+HEAVY = {
+    "aiohttp",
+    "httpx2",
+    "httpcore2",
+    "starlette",
+    "uvicorn",
+    "xllamacpp",
+    "torch",
+    "numpy",
+    "gguf",
+    "prometheus_client",
+    "asyncio",
+}
 
 
 def imported_by(*arguments: str) -> tuple[set[str], float]:

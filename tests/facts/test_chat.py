@@ -14,7 +14,8 @@ TEMPLATES = {
     "each role as it comes": (LOOP, False, False, None, True),
     "tools": ("{%- if tools %}{{ tools | tojson }}{%- endif %}" + LOOP, True, False, None, True),
     "a switch": (
-        LOOP + "{%- if enable_thinking is defined and enable_thinking is false %}{{ '<think>\\n\\n</think>' }}{%- endif %}",
+        LOOP + "{%- if enable_thinking is defined and enable_thinking is false %}"
+        "{{ '<think>\\n\\n</think>' }}{%- endif %}",
         False, True, "enable_thinking", True,
     ),
     "an effort": (

@@ -47,7 +47,11 @@ def test_shards_are_one_model(tmp_path, shards):
     whole = facts.read(write_folder(tmp_path / "whole", None, LINEAR))
     folder = write_folder(tmp_path / "split", None, LINEAR, shards)
 
-    for source in (folder, folder / "model.safetensors.index.json", folder / f"model-00001-of-{shards:05d}.safetensors"):
+    for source in (
+        folder,
+        folder / "model.safetensors.index.json",
+        folder / f"model-00001-of-{shards:05d}.safetensors",
+    ):
         found = facts.read(source)
         assert found.parameters == whole.parameters
         assert found.weights_bytes == whole.weights_bytes
@@ -185,8 +189,10 @@ def test_a_pickle_is_never_read(tmp_path):
 
 
 def test_an_unusual_but_valid_header_is_read(tmp_path):
-    text = ' {\n "__metadata__" : {"format":"pt"} ,\n "we\\u0069ght": {"data_offsets": [0, 8], "shape": [2], "dtype": "F32"},'
-    text += '"s": {"shape":[], "dtype":"F32", "data_offsets":[8,12]}, "none":{"dtype":"F32","shape":[0],"data_offsets":[12,12]}}  '
+    text = ' {\n "__metadata__" : {"format":"pt"} ,\n'
+    text += '"we\\u0069ght": {"data_offsets": [0, 8], "shape": [2], "dtype": "F32"},'
+    text += '"s": {"shape":[], "dtype":"F32", "data_offsets":[8,12]}, '
+    text += entry("none", "F32", "0", 12, 12) + "}  "
     path = tmp_path / "odd.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + bytes(12))
 

@@ -93,7 +93,8 @@ def _layer(config: Config, index: int, word: str, heads: int, width: int) -> Lay
     conv, state = _state(config, width, word) if kind in ("state", "both") else (0, 0)
     if kind == "state":
         return Layer("recurrent", convolution_state=conv, recurrent_state=state)
-    if kind == "compressed":
+    # In a family that compresses, keys serve as values in the layers that do not, too.
+    if kind == "compressed" or (kind == "window" and config.has("compress_ratios", "compress_rates")):
         return _compressed(config, index, word)
     if config.number("kv_lora_rank") and config.number("qk_rope_head_dim") is not None and kind != "window":
         return _latent(config, index)
@@ -151,7 +152,7 @@ def _compressed(config: Config, index: int, word: str) -> Layer:
     """DeepSeek-V4: a window of whole tokens, and one entry for every few tokens before it; keys serve as values."""
     ratios: list[int] = config.numbers("compress_ratios") or []
     ratio = ratios[index] if index < len(ratios) else 0
-    if not ratio:
+    if not ratio and _KINDS[word] == "compressed":
         rates = config.section("compress_rates")
         ratio = rates.number(word) or 1
     entry, window = config.whole("head_dim"), config.number("sliding_window")

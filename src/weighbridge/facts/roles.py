@@ -6,8 +6,9 @@ import re
 
 _RULES: tuple[tuple[str, str], ...] = (
     # Kept beside the weights, but no weights: biases that only balance experts, tables of rotations, masks, statistics.
-    ("buffer", r"e_score_correction_bias|expert_bias$|exp_probs_b|rotary_emb\.|rope_freqs|rope_factors|inv_freq"
-               r"|masked_bias|attn\.bias$|running_mean|running_var|num_batches_tracked|tid2eid|position_ids"),
+    ("buffer", r"(gate|router|moe)\.e_score_correction_bias|expert_bias$|exp_probs_b"
+               r"|rotary_emb\.|rope_freqs|rope_factors|inv_freq"
+               r"|masked_bias|(^|\.)attn\.bias$|running_mean|running_var|num_batches_tracked|tid2eid|position_ids"),
     ("mtp", r"(^|[._])mtp([._]|s?\d|$)|nextn|\.eh_proj|multi_token_pred"),
     ("vision", r"(^|\.)(visual|vision\w*|vit|image_\w+|img_\w+|pixel_\w+|multi_modal_projector|mm_projector|mmproj"
                r"|embed_vision|patch_merger|patch_merge\w*|pre_mm_projector_norm|connector|mlp1|resampler|perceiver\w*"
@@ -19,6 +20,7 @@ _RULES: tuple[tuple[str, str], ...] = (
                r"|(^|\.)shared_head\.head"),
     ("embedding", r"embed_tokens\.|(^|\.)(word|tok|token|tokens)_?embed\w*\.|token_embd\.|(^|\.)wte\.|embed_in\."
                   r"|^(backbone|model)\.embeddings?\.|^embed\.|word_embeddings\.|^shared\.weight|emb\.weight$"),
+    ("router", r"e_score_correction_bias"),
     ("shared_experts", r"shared_expert|shared_mlp|_shexp|shared_experts"),
     ("routed_experts", r"\.experts\.|_exps[._]|\.experts_|(^|\.)experts\.|block_sparse_moe\.(input|output)_linear"),
     ("router", r"(mlp|ffn|feed_forward|moe|mixer|experts|block)\.(gate|router)(\.|$)|ffn_gate_inp|router|shared_?gate"

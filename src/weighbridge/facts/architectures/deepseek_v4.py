@@ -18,7 +18,7 @@ def complete(config: Config) -> Config:
     count = layer_count(config)
     ratios = config.numbers("compress_ratios")
     if ratios is None:
-        kinds = [_KINDS[128 if layer < 2 or layer % 2 else 4] for layer in range(count)]
+        kinds = [_KINDS[4 if layer > 2 and layer % 2 else 128] for layer in range(count)]
     elif all(ratio in _KINDS for ratio in ratios):
         kinds = [_KINDS[ratio] for ratio in ratios[:count]]
     else:

@@ -20,10 +20,13 @@ def complete(config: Config) -> Config:
         experts = (config.list("moe_layer_freq", most=MOST_LAYERS) or [])[:count]
         listed = ["sparse" if flag else "dense" for flag in experts]
         config = config.replace(moe_layer_freq=None, mlp_layer_types=listed)
-    if window := config.number("sliding_window_size"):
-        # The reference attends to so many tokens and the query itself.
-        config = config.replace(sliding_window=window + 1)
-    config = assume(config, sliding_window=129, head_dim=192, v_head_dim=128, first_k_dense_replace=1)
+    config = assume(
+        config,
+        sliding_window=config.number("sliding_window_size", default=128),
+        head_dim=192,
+        v_head_dim=128,
+        first_k_dense_replace=1,
+    )
     return with_kinds(config, kinds)
 
 

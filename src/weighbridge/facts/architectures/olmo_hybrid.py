@@ -18,8 +18,9 @@ def complete(config: Config) -> Config:
     heads = config.whole("num_attention_heads", least=1)
     key_heads = config.whole("linear_num_key_heads", default=heads, least=1)
     key = config.whole("linear_key_head_dim", default=3 * config.whole("hidden_size") // 4 // key_heads)
-    value, value_heads = config.whole("linear_value_head_dim", default=2 * key), config.whole(
-        "linear_num_value_heads", default=heads
+    value, value_heads = (
+        config.whole("linear_value_head_dim", default=2 * key),
+        config.whole("linear_num_value_heads", default=heads),
     )
     config = config.replace(
         num_key_value_heads=config.whole("num_key_value_heads", default=heads), linear_num_key_heads=key_heads,

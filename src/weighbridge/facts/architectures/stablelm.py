@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume
+from weighbridge.facts.architectures._assumed import assume
 from weighbridge.facts.architectures.llama import NORMS, decoder, feed_forward, grouped_query, head_length
 from weighbridge.facts.config import Config
-from weighbridge.facts.parts import Part, norm
+from weighbridge.facts.parts import Part
 
 
 def complete(config: Config) -> Config:
@@ -26,5 +26,4 @@ def _attention(config: Config, name: str, layer: int) -> Iterator[Part]:
     yield from grouped_query(config, name, layer, bias=config.flag("use_qkv_bias"), output_bias=False)
     if config.flag("qk_layernorm"):
         for each, key in (("q", "num_attention_heads"), ("k", "num_key_value_heads")):
-            for head in range(config.whole(key, most=MOST_LAYERS)):
-                yield from norm(f"{name}.self_attn.{each}_layernorm.norms.{head}", head_length(config))
+            yield Part(f"{name}.self_attn.{each}_layernorm.norms.*.weight", (head_length(config),), config.whole(key))

@@ -52,9 +52,7 @@ def _mixer(config: Config) -> Mixer:
     width, heads = config.whole("hidden_size"), config.whole("n_mamba_heads", least=1)
     length = config.whole("mamba_expand") * width // heads
     groups, state = config.whole("mamba_ngroups"), config.whole("mamba_d_state")
-    return Mixer(
-        width, heads, length, groups, state, config.whole("mamba_d_conv"), bias=config.flag("add_bias_linear")
-    )
+    return Mixer(width, heads, length, groups, state, config.whole("mamba_d_conv"), bias=config.flag("add_bias_linear"))
 
 
 def _shared(config: Config, name: str, uses: range, *, bias: bool) -> Iterator[Part]:

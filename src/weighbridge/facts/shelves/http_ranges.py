@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -63,6 +63,7 @@ class RangeClient:
         access.check()
         self.transferred = 0
         self._access, self._patience = access, access.patience
+        self._hub = _origin(httpx2.URL(access.endpoint))
         self._lock = threading.Lock()
         self._found_at: dict[str, str] = {}
         self._sockets: set[socket.socket] = set()
@@ -176,15 +177,18 @@ class RangeClient:
     def _watched(self, remote: Remote, count: int) -> Iterator[None]:
         """Ends what takes too long as a whole, and turns the client's errors into ours."""
         longest = self._patience.longest_seconds(count)
-        overdue = threading.Event()
+        done, overdue = threading.Event(), threading.Event()
 
-        def give_up() -> None:
+        def watch() -> None:
+            if done.wait(longest):
+                return
             overdue.set()
             self._shut()
+            # A redirect may have led to another connection meanwhile.
+            while not done.wait(0.5):
+                self._shut()
 
-        watch = threading.Timer(longest, give_up)
-        watch.daemon = True
-        watch.start()
+        threading.Thread(target=watch, name="ranges-watch", daemon=True).start()
         try:
             yield
         except (httpx2.HTTPError, httpx2.InvalidURL, _TryAgain, OSError) as error:
@@ -197,7 +201,7 @@ class RangeClient:
                 raise
             raise self._trouble(error, remote) from error
         finally:
-            watch.cancel()
+            done.set()
 
     def _trouble(self, error: Exception, remote: Remote) -> Exception:
         if isinstance(error, httpx2.ConnectTimeout):
@@ -229,9 +233,10 @@ class RangeClient:
         self, remote: Remote, url: str, headers: dict[str, str], take: Callable[[httpx2.Response], Taken]
     ) -> Taken:
         for _ in range(_MOST_REDIRECTS + 1):
-            request = self._client.build_request(
-                "GET", url, headers=headers | self._credentials(url), extensions={"trace": self._trace}
-            )
+            request = self._client.build_request("GET", url, headers=headers, extensions={"trace": self._trace})
+            if self._access.token and _origin(request.url) == self._hub:
+                # For the hub itself only: what it redirects to must not learn the token.
+                request.headers["Authorization"] = f"Bearer {self._access.token}"
             response = self._client.send(request, stream=True)
             try:
                 if response.has_redirect_location:
@@ -258,12 +263,6 @@ class RangeClient:
         raise SourceUnreachable(
             f"{remote.label}: redirected more than {_MOST_REDIRECTS} times", hint="the server is at fault: try later"
         )
-
-    def _credentials(self, url: str) -> dict[str, str]:
-        """The token, for the hub itself only."""
-        if self._access.token and _origin(url) == _origin(self._access.endpoint):
-            return {"Authorization": f"Bearer {self._access.token}"}
-        return {}
 
     def _refusal(self, response: httpx2.Response, remote: Remote) -> Exception:
         """The error for an answer that hands nothing over."""
@@ -385,29 +384,30 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+def _origin(url: httpx2.URL) -> tuple[str, str, int]:
+    # As the client reads the address: another reading than its own could be deceived about the host.
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
 def _redirected(url: str, location: str, remote: Remote) -> str:
     """Where a redirect leads, if it may lead there."""
     try:
-        target = urljoin(url, location)
-        scheme, host, _ = _origin(target)
-    except ValueError:
-        scheme = host = target = ""
-    if scheme not in ("http", "https") or not host:
+        target = httpx2.URL(url).join(location)
+        address = shown(str(target))[:200]
+        is_usable = target.scheme in ("http", "https") and bool(target.host)
+    except (httpx2.InvalidURL, ValueError):
+        address, is_usable = location.partition("?")[0][:200], False
+    if not is_usable:
         raise SourceUnreachable(
-            f"{remote.label}: redirects to {shown(target)[:200]!r}, expected an address with http or https",
+            f"{remote.label}: redirects to {address!r}, expected an address with http or https",
             hint="the server is at fault",
         )
-    if scheme == "http" and urlsplit(url).scheme == "https":
+    if target.scheme == "http" and url.startswith("https:"):
         raise SourceUnreachable(
-            f"{remote.label}: redirects from https to {shown(target)[:200]!r}, which anyone on the way could change",
+            f"{remote.label}: redirects from https to {address!r}, which anyone on the way could change",
             hint="fetch the file by other means, and name it here",
         )
-    return target
+    return str(target)
 
 
 def _content_length(response: httpx2.Response) -> int | None:
