@@ -53,19 +53,24 @@ format: $(VENV)/.dev  ## put the code into its format
 	@$(BIN)/ruff check --fix src tests benchmarks docs
 
 bench: $(VENV)/.dev  ## the measured figures of the README
+	@$(BIN)/python benchmarks/facts_exact.py --write docs/exactness.md
+	@$(BIN)/python benchmarks/facts_speed.py
 	@$(BIN)/python benchmarks/first_answer.py
 
 soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak
 	@$(BIN)/python -m pytest -m soak --timeout 1800 tests/soak
 
-fuzz: $(VENV)/.dev  ## ten minutes of damaged model files
-	@$(BIN)/python -m pytest -m fuzz --timeout 1800 tests/fuzz
+fuzz: $(VENV)/.dev  ## ten minutes of damaged model files a reader, guided by coverage
+	@$(PIP_INSTALL) --require-hashes -r requirements/fuzz.txt
+	@$(BIN)/python -m pytest -m fuzz --timeout 1800 -s tests/fuzz
 
 lock:  ## write requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --group build --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --quiet --upgrade -o requirements/run.txt
 	uv pip compile pyproject.toml --group build --group dev --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --quiet -c requirements/run.txt -o requirements/dev.txt
+	uv pip compile --group fuzz --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  -o requirements/fuzz.txt
 
 specialists: $(VENV)/.dev  ## train the bundled models anew (PyTorch; under an hour on two cores)
 	@$(PIP_INSTALL) --editable ".[train]"

@@ -75,7 +75,7 @@ def main() -> int:
             "<!-- Made by benchmarks/facts_exact.py --write docs/exactness.md -->", "", "# Exactness", "",
             "Parameters that `weigh facts` computes from a config.json alone, beside those of the model itself as",
             "transformers 5.23 instantiates it (without weights). Multi-token-prediction heads stand apart on both",
-            "sides. Counts from tensor shapes, where weights' headers are at hand, are sums and need no such table.", "",
+            "sides. Counts from tensor shapes, where weights are at hand, are sums and need no such table.", "",
             "```text", *text, "```", "",
         ]  # fmt: skip
         arguments.write.write_text("\n".join(page))

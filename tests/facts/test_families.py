@@ -188,3 +188,32 @@ def test_every_real_config_is_counted_exactly():
             differing.append((row["file"], found.total, row["params"], found.routed_experts, row["expert_params"]))
 
     assert differing == []
+
+
+# Our configs, and the models of vLLM's own table of what its code computes from them.
+VLLM = {
+    "dbrx-base_": "databricks/dbrx-instruct",
+    "glm45__tokenizer_": "zai-org/GLM-4.5",
+    "nvidia--DeepSeek-V3.2-NVFP4": "deepseek-ai/DeepSeek-V3.2-Exp",
+    "meta-llama--Llama-4-Scout-17B-16E-Instruct": "meta-llama/Llama-4-Scout-17B-16E-Instruct",
+    "XiaomiMiMo--MiMo-7B-Base": "XiaomiMiMo/MiMo-7B-RL",
+    "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "openai--gpt-oss-120b": "lmsys/gpt-oss-20b-bf16",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not CONFIGS.is_dir(), reason="the real configs lie in ../shared, which is not here")
+@pytest.mark.parametrize("file", VLLM)
+def test_cache_bytes_a_token_are_what_vllm_computes(file):
+    """vLLM keeps 2 x heads x head_size values a layer and token, and one latent of head_size where it is MLA
+    (v1/kv_cache_interface.py, FullAttentionSpec and MLAAttentionSpec)."""
+    truth = json.loads((CONFIGS / "vllm" / "base_model_arch_groundtruth.json").read_text())[VLLM[file]]
+    layers = [
+        layer
+        for layer in facts.read(next(CONFIGS.glob(f"*/{file}_config.json"))).layers
+        if layer.kind not in ("recurrent", "none")
+    ]
+    values = truth["head_size"] * (1 if truth["is_deepseek_mla"] else 2 * truth["total_num_kv_heads"])
+
+    assert layers
+    assert {layer.keys + layer.values for layer in layers} == {values}

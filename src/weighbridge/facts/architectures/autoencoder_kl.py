@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from weighbridge.facts.architectures._assumed import assume
 from weighbridge.facts.config import Config
@@ -50,7 +51,7 @@ def _convolution(name: str, inputs: int, outputs: int, size: int = 3) -> Iterato
 
 def _stages(name: str, sampler: str, widths: list[int], deep: int) -> Iterator[Part]:
     """Blocks from one width to the next; between blocks the picture is made smaller or larger."""
-    for block, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for block, (inputs, outputs) in enumerate(pairwise(widths)):
         for layer in range(deep):
             yield from _residual(f"{name}.{block}.resnets.{layer}", outputs if layer else inputs, outputs)
         if block < len(widths) - 2:

@@ -73,7 +73,8 @@ def complete_hybrid(config: Config) -> Config:
     config = assume(
         config, mamba_n_heads=128, mamba_n_groups=1, mamba_d_state=256, mamba_d_conv=4, mamba_expand=2,
     )  # fmt: skip
-    return hybrid_mixer(config).kept_by(config)
+    mixer = hybrid_mixer(config)
+    return mixer.kept_by(config).replace(mamba_d_head=mixer.head_length)
 
 
 def complete(config: Config) -> Config:
@@ -98,6 +99,8 @@ def parts(config: Config) -> Iterator[Part]:
 
 
 def _mixer(config: Config) -> Mixer:
-    sizes = (config.whole(key) for key in ("num_heads", "head_dim", "n_groups", "state_size", "conv_kernel"))
-    bias, conv_bias = config.flag("use_bias"), config.flag("use_conv_bias", default=True)
-    return Mixer(config.whole("hidden_size"), *sizes, bias=bias, conv_bias=conv_bias)
+    return Mixer(
+        config.whole("hidden_size"), config.whole("num_heads"), config.whole("head_dim"), config.whole("n_groups"),
+        config.whole("state_size"), config.whole("conv_kernel"), bias=config.flag("use_bias"),
+        conv_bias=config.flag("use_conv_bias", default=True),
+    )  # fmt: skip

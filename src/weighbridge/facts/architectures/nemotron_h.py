@@ -57,10 +57,11 @@ def _kinds(config: Config, words: str, letters: str) -> list[str]:
 
 
 def _mixer(config: Config) -> Mixer:
-    keys = ("mamba_num_heads", "mamba_head_dim", "n_groups", "ssm_state_size", "conv_kernel")
-    conv_bias = config.flag("use_conv_bias", default=True)
-    sizes = (config.whole(key) for key in keys)
-    return Mixer(config.whole("hidden_size"), *sizes, bias=config.flag("use_bias"), conv_bias=conv_bias)
+    return Mixer(
+        config.whole("hidden_size"), config.whole("mamba_num_heads"), config.whole("mamba_head_dim"),
+        config.whole("n_groups"), config.whole("ssm_state_size"), config.whole("conv_kernel"),
+        bias=config.flag("use_bias"), conv_bias=config.flag("use_conv_bias", default=True),
+    )  # fmt: skip
 
 
 def _layer(config: Config, block: str, kind: str) -> Iterator[Part]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weighbridge.facts.architectures._assumed import assume, layer_count
+from weighbridge.facts.architectures._assumed import assume, layer_count, layer_types
 from weighbridge.facts.architectures.llama import NORMS, decoder
 from weighbridge.facts.config import Config
 from weighbridge.facts.parts import Part, fused_experts, linear, norm
 
 
 def complete(config: Config) -> Config:
-    """The defaults of `ZayaConfig`: each layer keeps a cache, and what its convolutions need."""
+    """The defaults of `ZayaConfig`; what the convolutions keep beside the cache is a few vectors a layer."""
     config = assume(
         config, vocab_size=262272, hidden_size=2048, num_hidden_layers=40, num_attention_heads=8,
         num_key_value_heads=2, head_dim=128, moe_intermediate_size=2048, num_experts_per_tok=1, num_experts=16,
         router_hidden_size=256, cca_time0=2, cca_time1=2, tie_word_embeddings=True,
     )  # fmt: skip
-    return assume(config, layer_types=["hybrid"] * layer_count(config))
+    config = assume(config, layer_types=["hybrid"] * layer_count(config))
+    words = {"hybrid": "full_attention", "hybrid_sliding": "sliding_attention"}
+    return config.replace(layer_types=layer_types(config, words))
 
 
 def parts(config: Config) -> Iterator[Part]:
