@@ -16,7 +16,7 @@ from weighbridge.errors import BadModelFile
 
 from .model_facts import Tensor
 from .safetensors import Readable
-from .walk import find_walks
+from .walk import Walks, find_walks
 
 Value = int | float | bool | str | list["Value"]
 
@@ -108,6 +108,8 @@ _MOST_KEY_BYTES, _MOST_TEXT_BYTES = 65_535, 16 << 20
 # Four times the largest vocabulary with its merges; each costs a tenth of a microsecond to pass over.
 _MOST_TEXTS = 4 << 20
 _MOST_ENTRIES, _MOST_TENSORS = 1 << 16, 1 << 18
+# So many take longer one by one than it takes to get ready for them (importing ctypes).
+_MANY_TENSORS = 512
 
 
 class _Order:
@@ -127,8 +129,18 @@ _ORDERS = {sign: _Order(sign) for sign in "<>"}
 class _Cursor:
     """Reads forward through the header, in chunks, and never past what the file holds."""
 
-    def __init__(self, file: Readable, label: str, file_bytes: int, chunk_bytes: int, most_chunk_bytes: int) -> None:
+    def __init__(
+        self,
+        file: Readable,
+        label: str,
+        file_bytes: int,
+        chunk_bytes: int = _CHUNK_BYTES,
+        most_chunk_bytes: int = 0,
+        walks: Walks | None = None,
+    ) -> None:
         self.file, self.label, self.file_bytes = file, label, file_bytes
+        # Found when there is much to pass over, not before.
+        self.walks = walks
         self.read_into = getattr(file, "readinto", None)
         self.chunk_bytes, self.most_chunk_bytes = chunk_bytes, most_chunk_bytes
         self.order = _ORDERS["<"]
@@ -221,11 +233,11 @@ class _Cursor:
 
     def skip_texts(self, length: int, what: str, *names: object) -> None:
         """Pass over `length` strings. This is the cost of a header with a large vocabulary."""
-        walk = find_walks().texts
+        self.walks = self.walks or find_walks()
         while length:
             if self.end - self.at < 8:
                 self.need(8, what, *names)
-            self.at, length = walk(self.buffer, self.at, self.end, length, self.order.sign)
+            self.at, length = self.walks.texts(self.buffer, self.at, self.end, length, self.order.sign)
             if length and self.end - self.at >= 8:
                 # The next string ends behind the buffer.
                 (size,) = self.order.u64(self.buffer, self.at)
@@ -346,12 +358,12 @@ def _tensor(cursor: _Cursor, table: _Table) -> None:
     table.offsets.append(offset)
 
 
-def _tensors_at_hand(cursor: _Cursor, table: _Table, count: int) -> bool:
+def _tensors_at_hand(cursor: _Cursor, walks: Walks, table: _Table, count: int) -> bool:
     """Take tensors that lie whole in the buffer into the table, many at once; False if one of them is wrong.
 
     Nothing is taken then, so that `_tensor` finds it, and names the place.
     """
-    walks, buffer, order = find_walks(), cursor.buffer, cursor.order
+    buffer, order = cursor.buffer, cursor.order
     end, found = walks.tensors(buffer, cursor.at, cursor.end, count, order.sign)
     forms: dict[int, _Form] = {}
     try:
@@ -374,9 +386,11 @@ def _tensors_at_hand(cursor: _Cursor, table: _Table, count: int) -> bool:
 
 
 def _tensors(cursor: _Cursor, count: int) -> _Table:
-    table, all_right = _Table(), True
+    table = _Table()
+    walks = cursor.walks or (find_walks() if count >= _MANY_TENSORS else None)
     while len(table.names) < count:
-        all_right = all_right and _tensors_at_hand(cursor, table, count - len(table.names))
+        if walks and not _tensors_at_hand(cursor, walks, table, count - len(table.names)):
+            walks = None
         if len(table.names) < count:
             _tensor(cursor, table)
     return table
@@ -424,7 +438,13 @@ def read_header(path: Path) -> Header:
 
 
 def read_header_of(
-    file: Readable, label: str, file_bytes: int, *, chunk_bytes: int = _CHUNK_BYTES, most_chunk_bytes: int = 0
+    file: Readable,
+    label: str,
+    file_bytes: int,
+    *,
+    chunk_bytes: int = _CHUNK_BYTES,
+    most_chunk_bytes: int = 0,
+    walks: Walks | None = None,
 ) -> Header:
     """The header of a GGUF file of that size, local or remote; errors call it `label`.
 
@@ -432,7 +452,7 @@ def read_header_of(
     `most_chunk_bytes`. What is passed over and is not yet at hand is not read.
     """
     file.seek(0)
-    return _read_header(_Cursor(file, label, file_bytes, chunk_bytes, most_chunk_bytes))
+    return _read_header(_Cursor(file, label, file_bytes, chunk_bytes, most_chunk_bytes, walks))
 
 
 def _counts(cursor: _Cursor) -> tuple[int, int, int]:

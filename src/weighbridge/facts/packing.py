@@ -60,6 +60,8 @@ def _owners(base: str) -> tuple[str, ...]:
 
 
 def _base_of(name: str, by_name: dict[str, Tensor]) -> str | None:
+    if name.endswith((".weight", ".bias", ".qweight")):
+        return None
     found = _BESIDE.fullmatch(name)
     if found:
         return found[1] if any(own in by_name for own in _owners(found[1])) or name.endswith("_scale") else None

@@ -30,6 +30,8 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _CARD_BYTES_REMOTE = 16 << 10
 _LICENCE_BYTES = 4 << 10
 _MOST_LICENCE_FILES = 8
+# How a header of unknown length is fetched: little that is not needed, and not too many requests for a vocabulary.
+_REMOTE_CHUNKS = {"chunk_bytes": 64 << 10, "most_chunk_bytes": 512 << 10}
 # The file that tells what kind a tokenizer is of; the most telling first.
 _TOKENIZERS = (
     ("tekken.json", "tekken"),
@@ -171,7 +173,7 @@ class _Reading:
                 file,
                 self.shelf.label(name),
                 self.shelf.size(name),
-                **({"chunk_bytes": 64 << 10} if self.is_remote else {}),
+                **(_REMOTE_CHUNKS if self.is_remote else {}),
             )
         self.bytes_read += header.bytes_read
         return header
@@ -258,11 +260,13 @@ class _Reading:
         raw = self._bytes(name, _MOST_INDEX_BYTES)
         index = Config(parse_json(raw, self.shelf.label(name), _MOST_INDEX_BYTES), self.shelf.label(name))
         places = index.section("weight_map").data
-        folder = PurePosixPath(name).parent
         for place in places.values():
             if not isinstance(place, str) or "/" in place or not place.endswith(".safetensors"):
                 raise index.wrong("weight_map", place, "names of safetensors files in the same folder")
-        shards = sorted({str(folder / place) for place in places.values()})
+        # 90,000 tensors lie in 160 files: each name is put together once.
+        folder = PurePosixPath(name).parent
+        paths = {place: str(folder / place) for place in set(places.values())}
+        shards = sorted(paths.values())
         if not shards or len(shards) > _MOST_SHARDS:
             raise index.wrong("weight_map", f"{len(shards):,} files", f"1 to {_MOST_SHARDS:,} files")
         total = index.section("metadata").number("total_size")
@@ -272,7 +276,7 @@ class _Reading:
             self.notes.append(f"none of the {len(shards)} files that the index names is here: weights are as it says")
             return []
         self._none_missing(shards, index.label)
-        self.indexed = {tensor: str(folder / place) for tensor, place in places.items()}
+        self.indexed = {tensor: paths[place] for tensor, place in places.items()}
         return shards
 
     def _none_missing(self, shards: Sequence[str], label: str) -> None:

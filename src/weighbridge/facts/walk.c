@@ -60,14 +60,12 @@ static inline size_t side_by_side(const unsigned char *buffer, size_t at, size_t
             return at;
         place[i] = stop[i - 1] = guess;
     }
-    for (;;) {
+    for (int all = 1; all;) {
         size_t steps = SIZE_MAX; /* so many short strings are left in each piece at least */
         for (int i = 0; i < LANES; i++) {
             size_t safe = place[i] < stop[i] ? (stop[i] - place[i]) / (LENGTH + SHORT) : 0;
             steps = safe < steps ? safe : steps;
         }
-        if (!steps)
-            break;
         for (; steps; steps--) {
             uint64_t size[LANES], any = 0;
             for (int i = 0; i < LANES; i++)
@@ -78,10 +76,12 @@ static inline size_t side_by_side(const unsigned char *buffer, size_t at, size_t
                 place[i] += LENGTH + (size_t)size[i];
             together++;
         }
+        /* A step that looks where it goes, over longer strings or near an end; the first piece that cannot ends this. */
         for (int i = 0; i < LANES; i++) {
             size_t next = place[i] < stop[i] ? after(buffer, place[i], end, big) : 0;
             place[i] = next ? next : place[i];
             passed[i] += next != 0;
+            all &= next != 0;
         }
     }
     for (int i = 0; i < LANES; i++) {
