@@ -181,15 +181,18 @@ def _serve() -> None:
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    # To end a server takes long, and may never come to pass.
+    servers = []
     for line in sys.stdin:
         settings = xllamacpp.CommonParams()
         settings.model.path, settings.n_ctx, settings.n_parallel = json.loads(line)
         settings.verbosity = 5
         settings.warmup = settings.fit_params = settings.kv_unified = settings.ui = settings.use_jinja = False
         settings.cache_ram_mib = settings.port = 0
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = settings.n_threads_http = 1
         answer = "loaded"
         try:
-            xllamacpp.Server(settings)
+            servers.append(xllamacpp.Server(settings))
         except Exception as error:
             answer = f"refused: {error}".replace("\n", " ")
         print(answer, file=answers, flush=True)

@@ -18,7 +18,7 @@ from .config import MOST_JSON_BYTES, Config, parse_json
 from .gguf import Header, read_header_of
 from .licences import MOST_TEXT_BYTES, chosen, covered_by, of_front_matter, of_text
 from .model_facts import Chat, Context, LicenceStatement, Modalities, ModelFacts, Parameters, Source, Weights
-from .safetensors import SafetensorsHeader, header_length, parse_header
+from .safetensors import SafetensorsHeader, header_length, parse_header, read_header
 from .shelves import HubAccess, Shelf, open_shelf
 
 # An index lists each tensor: 140,000 of the largest mixtures take 12 MB.
@@ -31,7 +31,7 @@ _CARD_BYTES_REMOTE = 16 << 10
 _LICENCE_BYTES = 4 << 10
 _MOST_LICENCE_FILES = 8
 # How a header of unknown length is fetched: little that is not needed, and not too many requests for a vocabulary.
-_REMOTE_CHUNKS = {"chunk_bytes": 64 << 10, "most_chunk_bytes": 512 << 10}
+_CHUNK_BYTES_REMOTE, _MOST_CHUNK_BYTES_REMOTE = 64 << 10, 512 << 10
 # The file that tells what kind a tokenizer is of; the most telling first.
 _TOKENIZERS = (
     ("tekken.json", "tekken"),
@@ -168,13 +168,14 @@ class _Reading:
         return dataclasses.replace(found, notes=(*found.notes, *self.notes))
 
     def _gguf_header(self, name: str) -> Header:
+        label, size = self.shelf.label(name), self.shelf.size(name)
         with self.shelf.open(name) as file:
-            header = read_header_of(
-                file,
-                self.shelf.label(name),
-                self.shelf.size(name),
-                **(_REMOTE_CHUNKS if self.is_remote else {}),
-            )
+            if self.is_remote:
+                header = read_header_of(
+                    file, label, size, chunk_bytes=_CHUNK_BYTES_REMOTE, most_chunk_bytes=_MOST_CHUNK_BYTES_REMOTE
+                )
+            else:
+                header = read_header_of(file, label, size)
         self.bytes_read += header.bytes_read
         return header
 
@@ -289,7 +290,23 @@ class _Reading:
             )
 
     def _headers(self, shards: Sequence[str]) -> list[SafetensorsHeader]:
-        """The headers, in two rounds: all lengths, then all headers; not a byte of weights."""
+        """The headers of these files; not a byte of weights."""
+        headers = self._headers_elsewhere(shards) if self.is_remote else self._headers_here(shards)
+        self.bytes_read += sum(header.header_bytes for header in headers)
+        self._agree(shards, headers)
+        if any(header.is_header_only for header in headers):
+            self.notes.append("the files hold headers alone: no weights follow")
+        return headers
+
+    def _headers_here(self, shards: Sequence[str]) -> list[SafetensorsHeader]:
+        headers = []
+        for number, shard in enumerate(shards):
+            with self.shelf.open(shard) as file:
+                headers.append(read_header(file, self.shelf.label(shard), self.shelf.size(shard), number))
+        return headers
+
+    def _headers_elsewhere(self, shards: Sequence[str]) -> list[SafetensorsHeader]:
+        """In two rounds, each side by side: all lengths, then all headers."""
         sizes = [self.shelf.size(shard) for shard in shards]
         firsts = self.shelf.read_many([(shard, 0, min(8, size)) for shard, size in zip(shards, sizes, strict=True)])
         lengths = [
@@ -297,15 +314,10 @@ class _Reading:
             for shard, first, size in zip(shards, firsts, sizes, strict=True)
         ]
         raws = self.shelf.read_many([(shard, 8, length) for shard, length in zip(shards, lengths, strict=True)])
-        self.bytes_read += sum(lengths) + 8 * len(lengths)
-        headers = [
+        return [
             parse_header(raw, self.shelf.label(shard), size, number)
             for number, (shard, raw, size) in enumerate(zip(shards, raws, sizes, strict=True))
         ]
-        self._agree(shards, headers)
-        if any(header.is_header_only for header in headers):
-            self.notes.append("the files hold headers alone: no weights follow")
-        return headers
 
     def _agree(self, shards: Sequence[str], headers: Sequence[SafetensorsHeader]) -> None:
         """BadModelFile where a tensor is in two files, or not in the file that the index names."""

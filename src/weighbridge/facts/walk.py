@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 LIBRARY = Path(__file__).with_name("_walk.so")
-# Tensors that are listed in one call; memory is taken for so many.
-_MOST_TENSORS = 4096
+# Tensors that are listed in one call, no fewer than a chunk of a local file holds; memory is taken for so many.
+_MOST_TENSORS = 8192
 _LINE_BYTES = 64
 
 

@@ -12,7 +12,7 @@ from weighbridge.facts.parts import Part
 
 def complete(config: Config) -> Config:
     """The defaults of `Qwen3_5Config`."""
-    return within(within(config, "text_config", _text), "vision_config", vision)
+    return within(within(config, "text_config", complete_text), "vision_config", vision)
 
 
 def vision(config: Config) -> Config:
@@ -26,6 +26,7 @@ def parts(config: Config) -> Iterator[Part]:
     yield from qwen3_next.decoder(text_of(config), "model.language_model", "lm_head", is_split=True, is_fused=True)
 
 
-def _text(config: Config) -> Config:
+def complete_text(config: Config) -> Config:
+    """The defaults of the decoder."""
     config = assume(config, vocab_size=248320, hidden_size=4096, intermediate_size=12288, num_hidden_layers=32)
     return qwen3_next.complete_layers(config, kv_heads=4)

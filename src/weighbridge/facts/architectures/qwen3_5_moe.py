@@ -10,10 +10,11 @@ from weighbridge.facts.config import Config
 
 def complete(config: Config) -> Config:
     """The defaults of `Qwen3_5MoeConfig`."""
-    return within(within(config, "text_config", _text), "vision_config", qwen3_5.vision)
+    return within(within(config, "text_config", complete_text), "vision_config", qwen3_5.vision)
 
 
-def _text(config: Config) -> Config:
+def complete_text(config: Config) -> Config:
+    """The defaults of the decoder."""
     config = assume(
         config, vocab_size=248320, hidden_size=2048, num_hidden_layers=40, num_experts=256,
         moe_intermediate_size=512, shared_expert_intermediate_size=512, num_experts_per_tok=8,

@@ -81,7 +81,8 @@ def _predictor(config: Config) -> Config:
 
 def _speech(config: Config, name: str) -> Iterator[Part]:
     text, predictor = config.section("text_config"), config.section("code_predictor_config")
-    width, inner, inputs = text.whole("hidden_size"), text.whole("intermediate_size"), config.whole("thinker_hidden_size")
+    width, inner = text.whole("hidden_size"), text.whole("intermediate_size")
+    inputs = config.whole("thinker_hidden_size")
     for projection in ("text_projection", "hidden_projection"):
         yield from linear(f"{name}.{projection}.linear_fc1", inputs, inner, bias=True)
         yield from linear(f"{name}.{projection}.linear_fc2", inner, width, bias=True)
