@@ -27,7 +27,7 @@ from weighbridge.sizes import show_bytes
 
 ROUNDS = 40
 # The peer takes seconds; a new process is started for each round.
-PEER_ROUNDS, PROCESS_ROUNDS = 3, 7
+PEER_ROUNDS, PROCESS_ROUNDS = 2, 7
 
 TOKENS, MERGES = 151_936, 151_387
 LAYERS, WIDTH, INNER, HEADS, KV_HEADS, HEAD = 36, 2560, 9728, 32, 8, 128

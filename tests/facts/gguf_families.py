@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,15 +86,28 @@ class Engine:
         if self._process is None or self._process.poll() is not None:
             with log.open("wb") as file:
                 self._process = subprocess.Popen(
-                    [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True
+                    [sys.executable, __file__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=file,
+                    text=True,
+                    env=os.environ | {"GGML_NO_BACKTRACE": "1"},
                 )
         start = log.stat().st_size
         self._process.stdin.write(json.dumps([str(path), context * parallel, parallel]) + "\n")
         self._process.stdin.flush()
-        error = self._process.stdout.readline().strip() or "the process ended"
-        with log.open("rb") as file:
-            file.seek(start)
-            return Log("" if error == "loaded" else error, file.read().decode(errors="replace"))
+        answer = self._process.stdout.readline()
+        error = answer.strip() if answer else "the process ended"
+        if not answer:
+            self._process.wait()
+        # The engine writes its log from a thread of its own.
+        last = b"exiting due to model loading error" if error else b"initializing slots"
+        deadline = time.monotonic() + 5
+        while True:
+            text = log.read_bytes()[start:]
+            if last in text or self._process.poll() is not None or time.monotonic() > deadline:
+                return Log(error, text.decode(errors="replace"))
+            time.sleep(0.001)
 
     def close(self) -> None:
         """End the process."""
@@ -102,16 +116,23 @@ class Engine:
             self._process.wait(30)
             self._process.stdout.close()
 
-    def write(self, path: Path, architecture: str, keys: dict[str, Any]) -> Path:
-        """A file of this architecture with these keys, and the tensors without which it is refused."""
-        tensors: Shapes = {"token_embd.weight": [1]}
+    def write(self, path: Path, architecture: str, keys: dict[str, Any], also: tuple[str, ...] = ()) -> Path:
+        """A file of this architecture with these keys, the tensors without which it is refused, and `also` these."""
+        # By the second and the third the engine tells whether a file has the model and the layers that predict further.
+        count = keys["block_count"]
+        tensors: Shapes = dict.fromkeys(("token_embd.weight", "blk.0.attn_norm.weight"), [1])
+        for layer in range(count - keys.get("nextn_predict_layers", 0), count):
+            tensors[f"blk.{layer}.nextn.eh_proj.weight"] = [1]
+        for name in also:
+            tensors |= {name.replace("*", str(layer)): [1] for layer in range(count if "*" in name else 1)}
         for _ in range(400):
             _write(path, architecture, keys, tensors)
             log = self.load(path, 256, 1)
             if not log.error:
                 return path
             if not _mend(tensors, log.text):
-                raise AssertionError(f"{architecture}: {log.error}\n" + "\n".join(log.text.splitlines()[-15:]))
+                reasons = re.findall(r"^\S+ E .*|^.*ASSERT.*", log.text, re.MULTILINE) or log.text.splitlines()[-3:]
+                raise AssertionError(f"{architecture}: {log.error}\n" + "\n".join(reasons))
         raise AssertionError(f"{architecture}: still refused")
 
 
@@ -190,11 +211,11 @@ def _serve() -> None:
         settings.warmup = settings.fit_params = settings.kv_unified = settings.ui = settings.use_jinja = False
         settings.cache_ram_mib = settings.port = 0
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = settings.n_threads_http = 1
-        answer = "loaded"
+        answer = ""
         try:
             servers.append(xllamacpp.Server(settings))
         except Exception as error:
-            answer = f"refused: {error}".replace("\n", " ")
+            answer = repr(error)
         print(answer, file=answers, flush=True)
     # The engine's own way out has crashed.
     os._exit(0)

@@ -54,15 +54,17 @@ def published(truth: dict[str, Any], name: str) -> str:
 
 
 def named(truth: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Each tensor by itself: the stars in its name numbered, layers first."""
+    """Each tensor by itself: the star in its name numbered; of two stars the first is a layer."""
     layers, used = block_count(truth["config"]), Counter[str]()
     for name, shape, copies in truth["parameters"]:
+        first, star, rest = published(truth, name).partition("*")
         for _ in range(copies):
             number = used[name]
             used[name] += 1
-            first, star, rest = published(truth, name).partition("*")
-            numbered = f"{first}{number % layers}{rest.replace('*', str(number // layers))}" if star else first
-            yield numbered, tuple(shape)
+            if "*" in rest:
+                yield f"{first}{number % layers}{rest.replace('*', str(number // layers))}", tuple(shape)
+            else:
+                yield f"{first}{number}{rest}" if star else first, tuple(shape)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,16 +42,22 @@ def _active(count: int, role: str, experts: Experts | None) -> int:
     return count
 
 
-def add_up(entries: Iterable[Entry], experts: Experts | None, basis: str) -> Sums:
-    """The sums. A weight count that is not known makes the totals unknown, never wrong."""
+def add_up(entries: Iterable[tuple[str, str, int | None, int | None]], experts: Experts | None, basis: str) -> Sums:
+    """The sums over entries. A weight count that is not known makes the totals unknown, never wrong."""
     table: dict[tuple[str, str], list[int]] = {}
     is_known = sizes_known = True
     for role, kind, weights, size in entries:
-        row = table.setdefault((role, kind), [0, 0])
-        row[0] += weights or 0
-        row[1] += size or 0
-        is_known = is_known and weights is not None
-        sizes_known = sizes_known and size is not None
+        row = table.get((role, kind))
+        if row is None:
+            row = table[role, kind] = [0, 0]
+        if weights is None:
+            is_known = False
+        else:
+            row[0] += weights
+        if size is None:
+            sizes_known = False
+        else:
+            row[1] += size
     by_role: dict[str, int] = {}
     by_type: dict[str, int] = {}
     for (role, kind), (weights, size) in table.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,10 +24,7 @@ class Tensor(NamedTuple):
     @property
     def elements(self) -> int:
         """How many values it holds, as stored: several weights may be packed in one."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

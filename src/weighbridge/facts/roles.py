@@ -36,21 +36,36 @@ _NUMBER = re.compile(r"\d+")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|blk|h)\.(\d+)\.")
 _ENCODER = re.compile(r"visual|vision|vit|audio|speech|encoder|whisper|^v\.|^a\.")
 
+# Roles that a layer's number does not change.
+_ELSEWHERE = frozenset({"mtp", "vision", "audio", "buffer"})
+
+# What was found, by the name without numbers; in GGUF's layers by what follows the number.
 _known: dict[str, str] = {}
+_in_block: dict[str, str] = {}
 _MOST_KNOWN = 1 << 14
 
 
 def role_of(name: str, block_count: int | None = None) -> str:
     """The role of the tensor of that name; layers at or after `block_count` predict further tokens (DeepSeek-V3 keeps
     its multi-token-prediction module as one more layer)."""
+    if name.startswith("blk."):
+        # GGUF's layers, without a search: there are hundreds of them, and few kinds.
+        number, _, rest = name[4:].partition(".")
+        role = _in_block.get(rest) or _found(f"blk.0.{rest}", rest, _in_block)
+        if block_count is None or not number.isdecimal() or int(number[:9]) < block_count:
+            return role
+        return role if role in _ELSEWHERE else "mtp"
     form = _NUMBER.sub("0", name)
-    role = _known.get(form)
-    if role is None:
-        role = next((role for role, pattern in _COMPILED if pattern.search(form)), "other")
-        if len(_known) < _MOST_KNOWN:
-            _known[form] = role
-    if block_count is not None and role not in ("mtp", "vision", "audio"):
+    role = _known.get(form) or _found(form, form, _known)
+    if block_count is not None and role not in _ELSEWHERE:
         layer = _LAYER.search(name)
         if layer and int(layer[1][:9]) >= block_count and not _ENCODER.search(name):
             return "mtp"
+    return role
+
+
+def _found(form: str, key: str, known: dict[str, str]) -> str:
+    role = next((role for role, pattern in _COMPILED if pattern.search(form)), "other")
+    if len(known) < _MOST_KNOWN:
+        known[key] = role
     return role

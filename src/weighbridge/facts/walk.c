@@ -135,7 +135,7 @@ static inline int is_plain(const unsigned char *name, size_t size) {
  * LONGEST_NAME + 1 bytes for it, and one more. */
 size_t weighbridge_tensors(const unsigned char *buffer, size_t at, size_t end, uint64_t *left, int big,
                            uint64_t *offsets, uint64_t *forms, char *names) {
-    size_t known[FORMS], known_size[FORMS], known_count = 0;
+    size_t known[FORMS], known_count = 0;
     for (; *left; --*left) {
         size_t rest = end - at, name, name_size, form, form_size, i = 0;
         if (rest < LENGTH + 4 || length(buffer + at, big) - 1 >= LONGEST_NAME)
@@ -148,13 +148,11 @@ size_t weighbridge_tensors(const unsigned char *buffer, size_t at, size_t end, u
         form_size = 4 + 8 * dimensions(buffer + form, big) + 4;
         if (rest < LENGTH + name_size + form_size + 8 || !is_plain(buffer + name, name_size))
             break;
-        while (i < known_count && (known_size[i] != form_size || memcmp(buffer + known[i], buffer + form, form_size)))
+        /* The number of dimensions is compared first, and with it how long the other form is. */
+        while (i < known_count && memcmp(buffer + known[i], buffer + form, form_size))
             i++;
-        if (i == known_count && i < FORMS) {
-            known[i] = form;
-            known_size[i] = form_size;
-            known_count++;
-        }
+        if (i == known_count && i < FORMS)
+            known[known_count++] = form;
         *forms++ = i < FORMS ? known[i] : form;
         *offsets++ = length(buffer + form + form_size, big);
         memcpy(names, buffer + name, name_size);
