@@ -101,7 +101,7 @@ class Engine:
         if not answer:
             self._process.wait()
         # The engine writes its log from a thread of its own.
-        last = b"exiting due to model loading error" if error else b"initializing slots"
+        last = b"exiting due to model loading error" if error else b"init: model loaded"
         deadline = time.monotonic() + 5
         while True:
             text = log.read_bytes()[start:]
@@ -116,15 +116,14 @@ class Engine:
             self._process.wait(30)
             self._process.stdout.close()
 
-    def write(self, path: Path, architecture: str, keys: dict[str, Any], also: tuple[str, ...] = ()) -> Path:
+    def write(self, path: Path, architecture: str, keys: dict[str, Any], also: Shapes | None = None) -> Path:
         """A file of this architecture with these keys, the tensors without which it is refused, and `also` these."""
         # By the second and the third the engine tells whether a file has the model and the layers that predict further.
         count = keys["block_count"]
         tensors: Shapes = dict.fromkeys(("token_embd.weight", "blk.0.attn_norm.weight"), [1])
         for layer in range(count - keys.get("nextn_predict_layers", 0), count):
             tensors[f"blk.{layer}.nextn.eh_proj.weight"] = [1]
-        for name in also:
-            tensors |= {name.replace("*", str(layer)): [1] for layer in range(count if "*" in name else 1)}
+        tensors |= also or {}
         for _ in range(400):
             _write(path, architecture, keys, tensors)
             log = self.load(path, 256, 1)
@@ -163,7 +162,7 @@ def _mend(tensors: Shapes, log: str) -> bool:
 def _write(path: Path, architecture: str, keys: dict[str, Any], tensors: Shapes) -> None:
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in keys.items():
-        name = f"{architecture}.{key}"
+        name = key if key.startswith(("tokenizer.", "xielu.")) else f"{architecture}.{key}"
         if isinstance(value, bool):
             writer.add_bool(name, value)
         elif isinstance(value, int):

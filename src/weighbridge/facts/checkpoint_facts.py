@@ -36,7 +36,8 @@ from .safetensors import SafetensorsHeader
 _TYPE_BYTES = {"float32": ("F32", 4), "float16": ("F16", 2), "half": ("F16", 2), "bfloat16": ("BF16", 2),
                "float64": ("F64", 8), "float": ("F32", 4)}  # fmt: skip
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
-_MOST_COPIES = 1 << 16
+# The largest real config implies some 4,000 parts, experts taken together.
+_MOST_PARTS, _MOST_COPIES, _MOST_ELEMENTS = 1 << 15, 1 << 16, 1 << 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ def _computed(config: Config, text: Config, checkpoint: Checkpoint, experts: Exp
     try:
         entries = [
             Entry(role_of(part.name.replace("*", "0"), count), kind, part.elements, size and part.elements * size)
-            for part in _bounded(listing(config))
+            for part in _bounded(listing(config), config)
         ]
     except BadModelFile as error:
         notes.append(f"parameters cannot be counted: {error}")
@@ -248,11 +249,14 @@ def _computed(config: Config, text: Config, checkpoint: Checkpoint, experts: Exp
     return add_up(entries, experts, "computed")
 
 
-def _bounded(parts: Iterator[Part]) -> Iterator[Part]:
-    """The parts, as long as there are no more than any model has: a config is foreign input."""
+def _bounded(parts: Iterator[Part], config: Config) -> Iterator[Part]:
+    """The parts; BadModelFile where there are more, or larger ones, than any model has: a config is foreign input."""
     for number, part in enumerate(parts):
-        if number > 1 << 20 or part.copies > _MOST_COPIES or part.elements > 1 << 50:
-            return
+        if number > _MOST_PARTS or part.copies > _MOST_COPIES or part.elements > _MOST_ELEMENTS:
+            raise BadModelFile(
+                f"{config.label}: implies more tensors, or larger ones, than any model has",
+                hint="fetch the config again",
+            )
         yield part
 
 

@@ -104,8 +104,14 @@ def _layer(config: Config, index: int, word: str, heads: int, width: int) -> Lay
 def _latent(config: Config, index: int) -> Layer:
     """One latent vector and the rotary part of one key serve all heads (DeepSeek-V2, section 2.1): 512 + 64 values; a
     sparse indexer keeps a key of its own beside them (DeepSeek-V3.2)."""
-    latent = config.whole("kv_lora_rank") + config.whole("qk_rope_head_dim")
-    index_keys = _index_keys(config, index)
+    latent, index_keys = config.whole("kv_lora_rank"), _index_keys(config, index)
+    rotates = config.list("no_rope_layers", most=_MOST_LAYERS)
+    if rotates is None or index >= len(rotates) or rotates[index]:
+        latent += config.whole("qk_rope_head_dim")
+    sources = config.numbers("kv_source_layers")
+    if sources is not None and index < len(sources) and sources[index] != index:
+        # The latent of an earlier layer is used (Mistral Large 4); an indexer may still be its own.
+        return Layer("shared_kv", index_keys=index_keys)
     return Layer("sparse_index" if index_keys else "latent", latent, 0, index_keys)
 
 
@@ -164,6 +170,9 @@ def _compressed(config: Config, index: int, word: str) -> Layer:
 
 def _state(config: Config, width: int, word: str) -> tuple[int, int]:
     """Values of a convolution's memory and of a recurrent state (vLLM, mamba_utils.py, MambaStateShapeCalculator)."""
+    stated = config.number("conv_state_values"), config.number("recurrent_state_values")
+    if stated != (None, None):  # filled in by the family's file
+        return stated[0] or 0, stated[1] or 0
     if short := config.number("conv_L_cache"):  # LFM2
         return width * (short - 1), 0
     if heads := config.number("linear_num_value_heads"):  # gated delta net (Qwen3-Next)

@@ -5,6 +5,9 @@ Format: ggml's docs/gguf.md. Only the header is looked at, never the weights beh
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 import stat
 import struct
 from dataclasses import dataclass
@@ -185,23 +188,24 @@ class _Cursor:
     def fill(self, count: int) -> None:
         """Read on, so that `count` bytes are at hand, and a chunk more where that is longer."""
         rest = self.buffer[self.at : self.end]
-        wanted = min(max(count, self.chunk_bytes), self.left)
+        self.base, self.at, self.end = self.base + self.at, 0, len(rest)
+        wanted = min(max(count, self.chunk_bytes), self.file_bytes - self.base)
         if len(self.buffer) < wanted:
             self.buffer = bytearray(wanted)
-        self.base, self.at, self.end = self.place, 0, len(rest)
         self.buffer[: self.end] = rest
         # A connection may give less than is asked for.
         while self.end < count and (got := self._read(wanted - self.end)):
             self.end += got
-        self.chunk_bytes = min(2 * self.chunk_bytes, max(self.chunk_bytes, self.most_chunk_bytes))
+        if self.chunk_bytes < self.most_chunk_bytes:
+            self.chunk_bytes = min(2 * self.chunk_bytes, self.most_chunk_bytes)
 
     def _read(self, count: int) -> int:
-        with memoryview(self.buffer) as view, view[self.end : self.end + count] as room:
-            if self.read_into:
-                return self.read_into(room) or 0
-            found = self.file.read(count)
-            room[: len(found)] = found
-            return len(found)
+        room = memoryview(self.buffer)[self.end : self.end + count]
+        if self.read_into:
+            return self.read_into(room) or 0
+        found = self.file.read(count)
+        room[: len(found)] = found
+        return len(found)
 
     def number(self, code: str, what: str, *names: object) -> Any:
         form = self.order.numbers[code]
@@ -213,13 +217,17 @@ class _Cursor:
         return form.unpack_from(self.buffer, at)[0]
 
     def text(self, most: int, what: str, *names: object) -> str:
-        length = self.number("Q", "the length of " + what, *names)
+        at = self.at
+        if at + 8 > self.end:
+            self.need(8, "the length of " + what, *names)
+            at = self.at
+        (length,) = self.order.u64(self.buffer, at)
+        self.at = at = at + 8
         if length > most and length <= self.left:
             raise self.wrong(f"{what.format(*names)} has {length:,} bytes, expected at most {most:,}")
         self.text_bytes_left -= length
         if self.text_bytes_left < 0 and length <= self.left:
             raise self.wrong(f"{what.format(*names)} brings all texts to more than {_MOST_TEXT_BYTES:,} bytes")
-        at = self.at
         if at + length > self.end:
             self.need(length, what, *names)
             at = self.at
@@ -421,15 +429,22 @@ def _check_places(cursor: _Cursor, table: _Table, start: int, alignment: int) ->
 
 
 def _placed(cursor: _Cursor, table: _Table, alignment: int) -> tuple[Tensor, ...]:
-    """The tensors with offsets from the beginning of the file."""
-    start = -(-cursor.place // alignment) * alignment
-    _check_places(cursor, table, start, alignment)
-    # Three times as fast as Tensor(...), and as many are made as a model has tensors.
-    new = tuple.__new__
-    rows = zip(table.names, table.forms, table.offsets, strict=True)
-    return tuple(
-        [new(Tensor, (name, kind, shape, start + offset, size, 0)) for name, (kind, shape, size), offset in rows]
-    )
+    """The tensors with offsets from the beginning of the file.
+
+    Worked by the column, a third of what a loop takes. Most files list their tensors as they lie, and are not sorted.
+    """
+    if not table.names:
+        return ()
+    types, shapes, sizes = zip(*table.forms, strict=True)
+    offsets, start = table.offsets, -(-cursor.place // alignment) * alignment
+    ends = list(map(operator.add, offsets, sizes))
+    are_aligned = functools.reduce(operator.or_, offsets) % alignment == 0
+    if not (are_aligned and all(map(operator.le, ends, offsets[1:])) and start + ends[-1] <= cursor.file_bytes):
+        _check_places(cursor, table, start, alignment)
+    places = map(start.__add__, offsets)
+    # tuple's own way to make one skips Tensor's, which is written in Python.
+    rows = zip(table.names, types, shapes, places, sizes, itertools.repeat(0))
+    return tuple(map(tuple.__new__, itertools.repeat(Tensor), rows))
 
 
 def read_header(path: Path) -> Header:

@@ -76,7 +76,7 @@ static inline size_t side_by_side(const unsigned char *buffer, size_t at, size_t
                 place[i] += LENGTH + (size_t)size[i];
             together++;
         }
-        /* A step that looks where it goes, over longer strings or near an end; the first piece that cannot ends this. */
+        /* A step that looks where it goes, for longer strings and near an end; a piece that cannot ends all this. */
         for (int i = 0; i < LANES; i++) {
             size_t next = place[i] < stop[i] ? after(buffer, place[i], end, big) : 0;
             place[i] = next ? next : place[i];

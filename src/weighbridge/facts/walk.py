@@ -83,20 +83,22 @@ class CWalks:
         ctypes = self._ctypes
         # The C code believes these numbers.
         assert 0 <= at <= end <= len(buffer)
-        left = ctypes.c_uint64(count)
-        start = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-        return self._texts(start, at, end, ctypes.byref(left), order == ">"), left.value
+        if at == end:
+            return at, count
+        left, start = ctypes.c_uint64(count), ctypes.c_char.from_buffer(buffer)
+        return self._texts(ctypes.byref(start), at, end, ctypes.byref(left), order == ">"), left.value
 
     def tensors(self, buffer: bytearray, at: int, end: int, count: int, order: str) -> tuple[int, Listed]:
         """Pass over tensors."""
         ctypes = self._ctypes
         assert 0 <= at <= end <= len(buffer)
+        if at == end:
+            return at, Listed([], (), ())
         most = min(count, _MOST_TENSORS)
-        left = ctypes.c_uint64(most)
+        left, start = ctypes.c_uint64(most), ctypes.c_char.from_buffer(buffer)
         offsets, forms = (ctypes.c_uint64 * most)(), (ctypes.c_uint64 * most)()
         names = (ctypes.c_char * (most * _LINE_BYTES + 1))()
-        start = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-        at = self._tensors(start, at, end, ctypes.byref(left), order == ">", offsets, forms, names)
+        at = self._tensors(ctypes.byref(start), at, end, ctypes.byref(left), order == ">", offsets, forms, names)
         found = most - left.value
         numbers = struct.Struct(f"={found}Q").unpack_from
         return at, Listed(names.value.decode("ascii").splitlines(), numbers(forms), numbers(offsets))

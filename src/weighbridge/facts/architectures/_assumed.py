@@ -40,6 +40,14 @@ def layer_types(config: Config, words: dict[str, str] | None = None) -> list[str
     return [(words or {}).get(word, word) for word in found]
 
 
+def kind_of(config: Config, layer: int) -> str:
+    """The word for one layer."""
+    found = config.list("layer_types", most=MOST_LAYERS) or []
+    if layer >= len(found) or not isinstance(found[layer], str):
+        raise config.wrong("layer_types", found, f"{layer_count(config):,} words, one a layer")
+    return str(found[layer])
+
+
 def each(config: Config, interval: int, word: str, otherwise: str) -> list[str]:
     """Layer types: `word` at each `interval`th layer."""
     return [otherwise if interval < 1 or (layer + 1) % interval else word for layer in range(layer_count(config))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, layer_count, layer_types
+from weighbridge.facts.architectures._assumed import assume, layer_count, layer_types
 from weighbridge.facts.architectures.mamba2 import complete_hybrid, hybrid_mixer
 from weighbridge.facts.config import Config
 from weighbridge.facts.parts import Part, attention, embedding_and_output, gated, norm
@@ -13,7 +13,7 @@ from weighbridge.facts.parts import Part, attention, embedding_and_output, gated
 def complete(config: Config) -> Config:
     """The defaults of `BambaConfig`."""
     config = complete_hybrid(complete_sizes(config))
-    attending = set(config.list("attn_layer_indices", most=MOST_LAYERS) or [])
+    attending = set(config.numbers("attn_layer_indices") or [])
     kinds = ["full_attention" if layer in attending else "mamba" for layer in range(layer_count(config))]
     return config.replace(layer_types=kinds)
 

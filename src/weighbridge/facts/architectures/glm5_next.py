@@ -9,6 +9,7 @@ from weighbridge.facts.architectures._assumed import (
     MOST_LAYERS,
     assume,
     each,
+    kind_of,
     layer_types,
     text_of,
     within,
@@ -17,7 +18,7 @@ from weighbridge.facts.architectures._assumed import (
 from weighbridge.facts.architectures.deepseek_v3 import latent, mixture
 from weighbridge.facts.architectures.deepseek_v32 import indexer
 from weighbridge.facts.architectures.glm4v import gathering
-from weighbridge.facts.architectures.kimi_linear import _delta as delta
+from weighbridge.facts.architectures.kimi_linear import delta
 from weighbridge.facts.architectures.llama import decoder
 from weighbridge.facts.architectures.qwen3_vl import patches
 from weighbridge.facts.config import Config
@@ -63,7 +64,7 @@ def _vision(config: Config) -> Config:
 
 
 def _attention(config: Config, name: str, layer: int) -> Iterator[Part]:
-    if layer_types(config)[layer] == "linear_attention":
+    if kind_of(config, layer) == "linear_attention":
         yield from delta(config, f"{name}.self_attn")
         return
     yield from latent(config, name, layer)

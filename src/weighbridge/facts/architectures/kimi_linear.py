@@ -34,12 +34,13 @@ def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Ite
 
     def attention(config: Config, name: str, layer: int) -> Iterator[Part]:
         is_full = kinds[layer] == "full_attention"
-        return latent(config, name, layer) if is_full else _delta(config, f"{name}.self_attn")
+        return latent(config, name, layer) if is_full else delta(config, f"{name}.self_attn")
 
     return decoder(config, prefix, output, attention, _mixture)
 
 
-def _delta(config: Config, name: str) -> Iterator[Part]:
+def delta(config: Config, name: str) -> Iterator[Part]:
+    """Kimi Delta Attention."""
     shape, width = config.section("linear_attn_config"), config.whole("hidden_size")
     heads, length, kernel = shape.whole("num_heads"), shape.whole("head_dim"), shape.whole("short_conv_kernel_size")
     inner = heads * length

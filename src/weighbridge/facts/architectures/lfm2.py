@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, layer_count, layer_types, recurrent
+from weighbridge.facts.architectures._assumed import assume, kind_of, layer_count, recurrent
 from weighbridge.facts.config import Config
 from weighbridge.facts.parts import Part, attention, embedding_and_output, linear, norm
 
@@ -16,7 +16,7 @@ def complete(config: Config) -> Config:
         num_attention_heads=32, num_key_value_heads=8, conv_L_cache=3, block_multiple_of=256,
         block_auto_adjust_ff_dim=True,
     )  # fmt: skip
-    attending = config.list("full_attn_idxs", most=MOST_LAYERS)
+    attending = None if not config.has("full_attn_idxs") else set(config.numbers("full_attn_idxs") or [])
     kinds = ["conv" if attending is not None and i not in attending else "full_attention" for i in _layers(config)]
     inner = config.whole("block_ff_dim", "intermediate_size")
     return keeping(assume(config, layer_types=kinds).replace(intermediate_size=inner))
@@ -53,7 +53,7 @@ def around(config: Config, layers: Iterator[Iterator[Part]]) -> Iterator[Part]:
 def mixing(config: Config, block: str, layer: int) -> Iterator[Part]:
     """Attention or a convolution, and both norms."""
     width, bias = config.whole("hidden_size"), config.flag("conv_bias")
-    if layer_types(config)[layer] == "conv":
+    if kind_of(config, layer) == "conv":
         yield from convolution(f"{block}.conv", width, config.whole("conv_L_cache"), bias=bias)
     else:
         heads = config.whole("num_attention_heads", least=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, layer_count
+from weighbridge.facts.architectures._assumed import assume, layer_count
 from weighbridge.facts.config import Config
 from weighbridge.facts.parts import Part, attention, embedding_and_output, gated, linear, norm
 
@@ -29,7 +29,7 @@ def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Ite
     width, length = config.whole("hidden_size"), config.whole("head_dim")
     heads, kv_heads = config.whole("num_attention_heads"), config.whole("num_key_value_heads")
     inner, experts = config.whole("intermediate_size"), config.whole("num_local_experts")
-    sparse = set(config.list("moe_layers", most=MOST_LAYERS) or [])
+    sparse = set(config.numbers("moe_layers") or [])
     tied, bias = config.flag("tie_word_embeddings"), config.flag("attention_bias")
     yield from embedding_and_output(width, config.whole("vocab_size"), tied=tied, prefix=prefix, output=output)
     for layer in range(layer_count(config)):

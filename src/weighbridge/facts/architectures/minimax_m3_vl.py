@@ -8,6 +8,7 @@ from functools import partial
 from weighbridge.facts.architectures._assumed import (
     MOST_LAYERS,
     assume,
+    kind_of,
     layer_count,
     layer_types,
     pair,
@@ -52,10 +53,13 @@ def _text(config: Config) -> Config:
         index_n_heads=sparse.whole("sparse_num_index_heads", default=config.whole("index_n_heads", default=4)),
         index_head_dim=sparse.whole("sparse_index_dim", default=config.whole("index_head_dim", default=128)),
     )
-    return assume(
+    config = assume(
         config, layer_types=["minimax_m3_sparse" if flag else "full_attention" for flag in indexed],
         mlp_layer_types=["sparse" if flag else "dense" for flag in experts],
     )  # fmt: skip
+    # Only sparse layers keep keys for an indexer.
+    kinds = layer_types(config)
+    return config.replace(indexer_types=["full" if kind == "minimax_m3_sparse" else "none" for kind in kinds])
 
 
 def _vision(config: Config) -> Config:
@@ -76,7 +80,7 @@ def _tower(config: Config, name: str) -> Iterator[Part]:
 
 def _indexer(config: Config, name: str, layer: int) -> Iterator[Part]:
     """What chooses the blocks of tokens that a query attends to."""
-    if layer_types(config)[layer] != "minimax_m3_sparse":
+    if kind_of(config, layer) != "minimax_m3_sparse":
         return
     width, length, place = config.whole("hidden_size"), config.whole("index_head_dim"), f"{name}.self_attn"
     yield from linear(f"{place}.index_q_proj", width, config.whole("index_n_heads") * length)

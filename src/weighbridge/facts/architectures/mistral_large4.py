@@ -80,9 +80,9 @@ def _attention(config: Config, name: str, layer: int) -> Iterator[Part]:
     width, heads, bias = config.whole("hidden_size"), config.whole("num_attention_heads"), config.flag("attention_bias")
     rank, values = config.whole("kv_lora_rank"), config.whole("v_head_dim")
     plain, rotary = config.whole("qk_nope_head_dim"), config.whole("qk_rope_head_dim")
-    turned = rotary if (config.numbers("no_rope_layers") or [])[layer] else 0
+    turned = rotary if (config.list("no_rope_layers") or [])[layer] else 0
     yield from linear(f"{name}.wq", width, heads * (plain + rotary))
-    if (config.numbers("kv_source_layers") or [])[layer] == layer:
+    if (config.list("kv_source_layers") or [])[layer] == layer:
         yield from linear(f"{name}.wkv_a_with_mqa", width, rank + turned, bias=bias)
         yield from norm(f"{name}.kv_a_norm", rank)
     yield from linear(f"{name}.wkv_b", rank, heads * (plain + rotary - turned + values))

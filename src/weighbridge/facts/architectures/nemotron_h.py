@@ -50,7 +50,11 @@ def _kinds(config: Config, words: str, letters: str) -> list[str]:
     """One word a layer, from a list of words or a string of letters."""
     listed = config.list(words, most=MOST_LAYERS)
     pattern = config.text(letters) or ""
-    kinds = [_LETTERS.get(letter, "") for letter in pattern] if listed is None else [_WORDS.get(w, w) for w in listed]
+    kinds = (
+        [_LETTERS.get(letter, "") for letter in pattern]
+        if listed is None
+        else [_WORDS.get(str(word), str(word)) for word in listed]
+    )
     if len(kinds) > MOST_LAYERS or not all(kind in _LETTERS.values() for kind in kinds):
         raise config.wrong(letters if listed is None else words, listed or pattern, "mamba, moe, attention and mlp")
     return kinds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, layer_count, layer_types, text_of, within
+from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, kind_of, layer_count, text_of, within
 from weighbridge.facts.architectures._encoder import encoder_layer
 from weighbridge.facts.architectures.llama import decoder, grouped_query
 from weighbridge.facts.config import Config
@@ -62,7 +62,7 @@ def _vision(config: Config) -> Config:
 
 
 def _attention(config: Config, name: str, layer: int) -> Iterator[Part]:
-    is_windowed = layer_types(config)[layer] == "sliding_attention"
+    is_windowed = kind_of(config, layer) == "sliding_attention"
     heads = config.whole("num_sliding_attention_heads" if is_windowed else "num_attention_heads")
     yield from grouped_query(config, name, layer, heads=heads, head_norms=True)
     yield from linear(f"{name}.self_attn.g_proj", config.whole("hidden_size"), heads)
