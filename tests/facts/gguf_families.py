@@ -209,6 +209,7 @@ def _serve() -> None:
         settings.verbosity = 5
         settings.warmup = settings.fit_params = settings.kv_unified = settings.ui = settings.use_jinja = False
         settings.cache_ram_mib = settings.port = 0
+        settings.embedding = "bert" in settings.model.path
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = settings.n_threads_http = 1
         answer = ""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from pathlib import PurePosixPath
@@ -170,9 +171,18 @@ def _experts(keys: Keys) -> Experts | None:
 
 def _sums(keys: Keys, tensors: tuple[Tensor, ...], experts: Experts | None, layers: tuple[Layer, ...]) -> Sums:
     predicting = keys.number("nextn_predict_layers") or 0
-    answering = len(layers) - predicting if predicting < len(layers) and predicting else None
-    # Plain tuples in the order of Entry: with hundreds of tensors that is what this costs.
-    entries = [(role_of(name, answering), kind, prod(shape), size) for name, kind, shape, _, size, _ in tensors]
+    if 0 < predicting < len(layers):
+        answering = len(layers) - predicting
+        entries = [(role_of(name, answering), kind, prod(shape), size) for name, kind, shape, _, size, _ in tensors]
+        return add_up(entries, experts, "read")
+    # Layers are alike: with their numbers out of the names, each kind of tensor is weighed once.
+    names, kinds, shapes, _, sizes, _ = zip(*tensors, strict=True)
+    forms = [name[name.find(".", 4) :] if name.startswith("blk.") else name for name in names]
+    alike = Counter(zip(forms, kinds, shapes, sizes, strict=True))
+    entries = [
+        (role_of(f"blk.0{form}" if form.startswith(".") else form), kind, prod(shape) * count, size * count)
+        for (form, kind, shape, size), count in alike.items()
+    ]
     return add_up(entries, experts, "read")
 
 

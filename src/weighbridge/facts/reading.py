@@ -165,7 +165,7 @@ class _Reading:
         )
         if not found.chat.template and chat is not None:
             found = dataclasses.replace(found, chat=chat)
-        return dataclasses.replace(found, notes=(*found.notes, *self.notes))
+        return dataclasses.replace(found, notes=(*found.notes, *self.notes)) if self.notes else found
 
     def _gguf_header(self, name: str) -> Header:
         label, size = self.shelf.label(name), self.shelf.size(name)

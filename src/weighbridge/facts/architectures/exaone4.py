@@ -9,6 +9,8 @@ from weighbridge.facts.architectures._assumed import assume, each
 from weighbridge.facts.architectures.llama import decoder, feed_forward, grouped_query, with_kinds
 from weighbridge.facts.architectures.olmo2 import NORMS
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part
 
 attention = partial(grouped_query, bias=False, head_norms=True)
@@ -27,3 +29,10 @@ def complete(config: Config) -> Config:
 def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Iterator[Part]:
     """Every tensor."""
     return decoder(config, prefix, output, attention, partial(feed_forward, bias=False), norms=NORMS)
+
+
+def complete_header(keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: it heeds the window in the 32B model, known by its layers; each fourth has none there."""
+    if keys.number("block_count") != 64:
+        return {"attention.window_kind": "none"}
+    return {"attention.sliding_window": 4096, "attention.sliding_window_pattern": 4}

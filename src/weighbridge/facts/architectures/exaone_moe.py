@@ -9,6 +9,8 @@ from weighbridge.facts.architectures._assumed import assume
 from weighbridge.facts.architectures.deepseek_v3 import mixture
 from weighbridge.facts.architectures.llama import decoder, feed_forward, one_layer
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, linear, norm
 
 
@@ -28,3 +30,8 @@ def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Ite
             yield from norm(f"mtp.{each}", width)
     for layer in range(further):
         yield from one_layer(config, f"mtp.layers.{layer}", layer, exaone4.attention, feed_forward)
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: each fourth layer has no window."""
+    return {"attention.sliding_window_pattern": 4}

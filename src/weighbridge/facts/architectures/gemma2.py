@@ -8,6 +8,8 @@ from weighbridge.facts.architectures import gemma
 from weighbridge.facts.architectures._assumed import assume, each
 from weighbridge.facts.architectures.llama import NORMS, with_kinds
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part
 
 _NORMS = (*NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm")
@@ -22,3 +24,8 @@ def complete(config: Config) -> Config:
 def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Iterator[Part]:
     """Every tensor."""
     return gemma.parts(config, prefix, output, _NORMS)
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: every other layer has a window."""
+    return {"attention.sliding_window": 4096, "attention.sliding_window_pattern": 2}

@@ -8,6 +8,8 @@ from weighbridge.facts.architectures import gemma3_text
 from weighbridge.facts.architectures._assumed import text_of, within
 from weighbridge.facts.architectures._encoder import complete_siglip, siglip
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, norm
 
 
@@ -24,3 +26,8 @@ def parts(config: Config) -> Iterator[Part]:
     yield Part("multi_modal_projector.mm_input_projection_weight", (width, text.whole("hidden_size")))
     yield from norm("multi_modal_projector.mm_soft_emb_norm", width)
     yield from gemma3_text.parts(text, "language_model.model", "language_model.lm_head")
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: each sixth layer has no window."""
+    return {"attention.sliding_window_pattern": 6}

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from weighbridge.facts.architectures import _mobilenet_v5, gemma3n_text
 from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, text_of, within
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, linear, norm
 
 
@@ -86,3 +88,9 @@ def _ear(config: Config, name: str) -> Iterator[Part]:
         )
         for kind in norms:
             yield from norm(f"{block}.{kind}", width)
+
+
+def complete_header(keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: each fifth layer has no window, and those from the 21st on keep nothing of their own."""
+    shared = max(0, keys.whole("block_count") - 20)
+    return {"attention.sliding_window_pattern": 5, "attention.shared_kv_layers": shared}

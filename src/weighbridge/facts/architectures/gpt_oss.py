@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from weighbridge.facts.architectures._assumed import assume, each
 from weighbridge.facts.architectures.llama import decoder, grouped_query, with_kinds
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, linear
 
 
@@ -34,3 +36,8 @@ def _mixture(config: Config, name: str, _layer: int) -> Iterator[Part]:
     yield Part(f"{place}.gate_up_proj_bias", (experts, 2 * inner))
     yield Part(f"{place}.down_proj", (experts, inner, width))
     yield Part(f"{place}.down_proj_bias", (experts, width))
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: every other layer has a window."""
+    return {"attention.sliding_window_pattern": 2}

@@ -8,6 +8,8 @@ from weighbridge.facts.architectures._assumed import assume, layer_count
 from weighbridge.facts.architectures.deepseek_v3 import is_sparse
 from weighbridge.facts.architectures.llama import decoder, feed_forward, grouped_query, head_length, with_kinds
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, gated, linear, routed
 
 
@@ -42,3 +44,8 @@ def _mixture(config: Config, name: str, layer: int) -> Iterator[Part]:
     yield from routed(f"{name}.mlp", width, config.whole("moe_intermediate_size"), experts)
     yield Part(f"{name}.mlp.experts.e_score_correction_bias", (experts,))
     yield from gated(f"{name}.mlp.shared_expert", width, config.whole("shared_expert_intermediate_size"))
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: the first layer of each four has no window."""
+    return {"attention.sliding_window_pattern": 4, "attention.dense_first": True}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from weighbridge.facts.architectures._assumed import assume, kind_of, layer_count, recurrent
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, attention, embedding_and_output, linear, norm
 
 
@@ -88,3 +90,8 @@ def _layers(config: Config) -> range:
 def _layer(config: Config, block: str, inner: int, layer: int) -> Iterator[Part]:
     yield from mixing(config, block, layer)
     yield from feeding(f"{block}.feed_forward", config.whole("hidden_size"), inner)
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: where there is a window, all attention has it."""
+    return {"attention.sliding_window_pattern": 0}

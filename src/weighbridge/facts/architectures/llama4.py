@@ -8,6 +8,8 @@ from weighbridge.facts.architectures import llama4_text
 from weighbridge.facts.architectures._assumed import MOST_LAYERS, assume, pair, text_of, within
 from weighbridge.facts.architectures._encoder import encoder_layer
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, linear, norm
 
 
@@ -46,3 +48,8 @@ def _tower(config: Config, name: str) -> Iterator[Part]:
     outputs = config.whole("projector_output_dim")
     yield from linear(f"{name}.vision_adapter.mlp.fc1", inner, config.whole("projector_input_dim"))
     yield from linear(f"{name}.vision_adapter.mlp.fc2", outputs, outputs)
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: chunks of 8192 tokens in three layers of four."""
+    return {"attention.sliding_window": 8192, "attention.sliding_window_pattern": 4, "attention.window_kind": "chunked"}

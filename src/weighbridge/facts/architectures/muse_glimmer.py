@@ -9,6 +9,8 @@ from weighbridge.facts.architectures._assumed import assume, layer_count, text_o
 from weighbridge.facts.architectures._encoder import encoder_layer
 from weighbridge.facts.architectures.llama import NORMS, decoder, feed_forward, grouped_query, head_length
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, linear, norm
 
 
@@ -71,3 +73,8 @@ def _text(config: Config) -> Config:
         num_attention_heads=32, num_key_value_heads=2, head_dim=128, sliding_window=2048,
     )  # fmt: skip
     return assume(config, layer_types=kinds(config))
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: each fourth layer has no window."""
+    return {"attention.sliding_window_pattern": 4}

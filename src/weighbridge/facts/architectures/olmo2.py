@@ -7,6 +7,8 @@ from functools import partial
 
 from weighbridge.facts.architectures.llama import decoder, feed_forward, grouped_query
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part
 
 NORMS = ("post_attention_layernorm", "post_feedforward_layernorm")
@@ -16,3 +18,8 @@ def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Ite
     """Every tensor."""
     attention = partial(grouped_query, wide_norms=True)
     return decoder(config, prefix, output, attention, partial(feed_forward, bias=False), norms=NORMS)
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: each fourth layer has no window, where there is one (OLMo 3)."""
+    return {"attention.sliding_window_pattern": 4}

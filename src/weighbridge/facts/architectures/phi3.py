@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from weighbridge.facts.architectures.llama import decoder, head_length
 from weighbridge.facts.config import Config
+from weighbridge.facts.gguf import Value
+from weighbridge.facts.keys import Keys
 from weighbridge.facts.parts import Part, linear
 
 
@@ -26,3 +28,8 @@ def joined_feed_forward(config: Config, name: str, _layer: int) -> Iterator[Part
     width, inner = config.whole("hidden_size"), config.whole("intermediate_size")
     yield from linear(f"{name}.mlp.gate_up_proj", width, 2 * inner)
     yield from linear(f"{name}.mlp.down_proj", inner, width)
+
+
+def complete_header(_keys: Keys) -> dict[str, Value]:
+    """llama.cpp's: it does not heed the window."""
+    return {"attention.window_kind": "none"}

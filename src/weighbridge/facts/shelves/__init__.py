@@ -24,10 +24,10 @@ def open_shelf(source: str | os.PathLike[str], access: HubAccess | None = None) 
     What is there as a path wins; then come ollama: names, repositories in the local cache, repositories on the hub,
     and URLs. Raises BadModelFile for what is not there or not safe, SourceUnreachable for trouble on the network.
     """
-    access = access or HubAccess()
     text = os.fspath(source)
     if path := _existing(text):
         return ollama.at(path) or huggingface_cache.at(path) or local.at(path)
+    access = access or HubAccess()
     if not isinstance(source, str):
         raise BadModelFile(f"{text}: is not there", hint="check the path")
     if text.startswith("ollama:"):
