@@ -1,8 +1,10 @@
-"""How fast facts are read: beside the `gguf` package, and beside reading the same bytes, in one run and in turns.
+"""How fast facts are read: beside the `gguf`, `safetensors` and `huggingface_hub` packages, and beside reading the
+same bytes, in one run and in turns.
 
     python benchmarks/facts_speed.py [ROUNDS]
 
-The model is made here: vocabulary, merges and tensors of the size of Qwen3's, with weights that are a hole in the file.
+The models are made here: a GGUF file with the vocabulary and tensors of Qwen3, checkpoints with the tensors of Llama
+3.1 405B and of DeepSeek-V3; weights are holes in the files. The hub is one on this machine.
 """
 
 from __future__ import annotations
@@ -19,11 +21,17 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import safetensors
 
 from weighbridge import __version__, facts, machine
+from weighbridge.facts import HubAccess
 from weighbridge.facts.gguf import read_header, read_header_of
 from weighbridge.facts.walk import PythonWalks, find_walks
 from weighbridge.sizes import show_bytes
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.facts.hub_server import COMMIT, running_hub
+from tests.safetensors_files import write_folder
 
 ROUNDS = 40
 # The peer takes seconds; a new process is started for each round.
@@ -189,6 +197,95 @@ def gguf_rows(folder: Path, rounds: int) -> Iterator[Row]:
     yield Row("facts, new process", first_facts, first_read, "its bytes", is_limit=True)
 
 
+Tensors = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def dense() -> Tensors:
+    """The tensors of Llama 3.1 405B: 1,136."""
+    width, inner = 16384, 53248
+    found: Tensors = {
+        "model.embed_tokens.weight": ("BF16", (128256, width)),
+        "lm_head.weight": ("BF16", (128256, width)),
+    }
+    for layer in range(126):
+        block = f"model.layers.{layer}"
+        for name, shape in (
+            ("self_attn.q_proj", (width, width)), ("self_attn.k_proj", (1024, width)),
+            ("mlp.gate_proj", (inner, width)),
+            ("self_attn.v_proj", (1024, width)), ("self_attn.o_proj", (width, width)), ("mlp.up_proj", (inner, width)),
+            ("mlp.down_proj", (width, inner)), ("input_layernorm", (width,)), ("post_attention_layernorm", (width,)),
+        ):  # fmt: skip
+            found[f"{block}.{name}.weight"] = ("BF16", shape)
+    return found
+
+
+def mixture() -> Tensors:
+    """The experts of DeepSeek-V3 in FP8, each matrix with its scales: 89,088 tensors."""
+    found: Tensors = {}
+    for layer in range(3, 61):
+        for expert in range(256):
+            for name in ("gate_proj", "up_proj", "down_proj"):
+                matrix = f"model.layers.{layer}.mlp.experts.{expert}.{name}.weight"
+                found[matrix] = ("F8_E4M3", (2048, 7168))
+                found[f"{matrix}_scale_inv"] = ("F32", (16, 56))
+    return found
+
+
+def read_with_safetensors(folder: Path) -> int:
+    """The peer's way to names, types and shapes: each file opened, each tensor asked for."""
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        with safetensors.safe_open(path, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118 - the file is no mapping
+                view = file.get_slice(name)
+                count += len(view.get_shape()) + len(view.get_dtype())
+    return count
+
+
+def safetensors_rows(folder: Path, rounds: int) -> Iterator[Row]:
+    """Rows of checkpoints in many files, from the disk and from a hub on this machine."""
+    shards = write_folder(folder / "dense", None, dense(), 200)
+    ours, peer = in_turns({lambda: facts.read(shards): rounds, lambda: read_with_safetensors(shards): rounds})
+    yield Row("200 shards", ours, 0.05, "the bar", 1, is_limit=True)
+    yield Row("200 shards", ours, peer, "safe_open")
+    many = write_folder(folder / "mixture", None, mixture(), 163)
+    ours, peer = in_turns({lambda: facts.read(many): 3, lambda: read_with_safetensors(many): 3})
+    yield Row("89,088 tensors", ours, peer, "safe_open")
+    yield from hub_rows(folder)
+
+
+def hub_rows(folder: Path) -> Iterator[Row]:
+    """One repository on a hub: the same names with tiny shapes, since that hub keeps its files in memory."""
+    # The peer keeps the index in its cache, whose place it reads when it is imported.
+    os.environ |= {"HF_HUB_CACHE": str(folder / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    import huggingface_hub
+
+    tiny: Tensors = {name: (kind, (2,) * len(shape)) for name, (kind, shape) in dense().items()}
+    files = {path.name: path.read_bytes() for path in write_folder(folder / "tiny", {}, tiny, 40).iterdir()}
+    with running_hub({"acme/tiny": files}) as hub:
+        access = HubAccess(endpoint=hub.url, token=None, cache=folder / "none")
+        client = huggingface_hub.HfApi(endpoint=hub.url, token=False)
+        sent = {"ours": 0, "peer": 0}
+
+        def asking(who: str, ask: Callable[[], object]) -> Callable[[], None]:
+            def work() -> None:
+                before = hub.sent
+                ask()
+                sent[who] = hub.sent - before
+
+            return work
+
+        ours, peer = in_turns(
+            {
+                asking("ours", lambda: facts.read("acme/tiny", access)): 5,
+                asking("peer", lambda: client.get_safetensors_metadata("acme/tiny", revision=COMMIT)): 5,
+            }
+        )
+        yield Row("40 shards, hub", ours, peer, "huggingface_hub")
+        size = sum(map(len, files.values()))
+        print(f"from the hub: {sent['ours']:,} bytes sent to us, {sent['peer']:,} to huggingface_hub, of {size:,}\n")
+
+
 def show(rows: Iterator[Row]) -> None:
     """The table, as wide as a terminal."""
     lines = [
@@ -202,9 +299,9 @@ def show(rows: Iterator[Row]) -> None:
         )
         for row in rows
     ]
-    print(f"{'what':<19}{'ours':>9}  {'held against':<13}{'':>11}{'ratio':>8}  bar")
+    print(f"{'what':<19}{'ours':>11}  {'held against':<15}{'':>11}{'ratio':>8}  bar")
     for name, ours, other_name, other, ratio, verdict in lines:
-        print(f"{name:<19}{ours:>9}  {other_name:<13}{other:>11}{ratio:>8}  {verdict}".rstrip())
+        print(f"{name:<19}{ours:>11}  {other_name:<15}{other:>11}{ratio:>8}  {verdict}".rstrip())
 
 
 def main() -> None:
@@ -217,6 +314,8 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         show(gguf_rows(Path(folder), rounds))
+        print()
+        show(safetensors_rows(Path(folder), rounds))
     print("\nThe least of several rounds, in turns. Its bytes: the header's bytes read once from the page cache.")
 
 

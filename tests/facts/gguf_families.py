@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,18 +97,23 @@ class Engine:
         start = log.stat().st_size
         self._process.stdin.write(json.dumps([str(path), context * parallel, parallel]) + "\n")
         self._process.stdin.flush()
+        timer = threading.Timer(20, self._process.kill)
+        timer.start()
         answer = self._process.stdout.readline()
-        error = answer.strip() if answer else "the process ended"
+        timer.cancel()
         if not answer:
             self._process.wait()
+        error = answer.strip() or ("" if answer else "the process ended")
         # The engine writes its log from a thread of its own.
         last = b"exiting due to model loading error" if error else b"init: model loaded"
         deadline = time.monotonic() + 5
-        while True:
-            text = log.read_bytes()[start:]
-            if last in text or self._process.poll() is not None or time.monotonic() > deadline:
-                return Log(error, text.decode(errors="replace"))
-            time.sleep(0.001)
+        with log.open("rb") as file:
+            file.seek(start)
+            text = file.read()
+            while last not in text and answer and time.monotonic() < deadline:
+                time.sleep(0.001)
+                text += file.read()
+        return Log(error, text.decode(errors="replace"))
 
     def close(self) -> None:
         """End the process."""

@@ -84,7 +84,8 @@ def test_a_window_without_a_pattern_is_counted_whole_and_said(tiny_gguf):
 
 def test_a_latent_cache_is_rank_plus_rotary_part(tiny_gguf):
     lengths = {"llama.attention.key_length_mla": 24, "llama.attention.value_length_mla": 16}
-    found = facts.read(tiny_gguf(metadata={"llama.attention.kv_lora_rank": 512, **lengths}))
+    latent = {"llama.attention.kv_lora_rank": 512, "llama.attention.key_length": 512 + 16}
+    found = facts.read(tiny_gguf(kv_heads=1, metadata=latent | lengths))
 
     assert found.layers[0].kind == "latent"
     assert found.layers[0].kv_bytes_per_token == (512 + 16) * 2

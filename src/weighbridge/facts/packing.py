@@ -22,6 +22,8 @@ _BESIDE = re.compile(
     r"|\.weight_format|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..*)|\.pre_quant_scale"
     r"|_scales|_scale_inv|_weight_scale(_2)?|_input_scale|\.scale_inv)"
 )
+# The commonest of them, without a search.
+_LASTS = frozenset({"weight_scale", "weight_scale_inv", "weight_scale_2", "input_scale"})
 # Only beside a tensor of the same name: elsewhere these words name real weights.
 _BESIDE_IF_PACKED = re.compile(r"(.*)\.(scale|biases|zeros)")
 _INTEGERS = frozenset({"U8", "I8", "I16", "U16", "I32", "U32", "I64", "U64"})
@@ -56,12 +58,15 @@ def unpack(tensors: Iterable[Tensor], quantization: Config) -> dict[str, Packed]
 
 
 def _owners(base: str) -> tuple[str, ...]:
-    return (base, f"{base}.weight", f"{base}.qweight", f"{base}.weight_packed", f"{base}_blocks", f"{base}.weights")
+    return (f"{base}.weight", base, f"{base}.qweight", f"{base}.weight_packed", f"{base}_blocks", f"{base}.weights")
 
 
 def _base_of(name: str, by_name: dict[str, Tensor]) -> str | None:
-    if name.endswith((".weight", ".bias", ".qweight")):
+    front, _, last = name.rpartition(".")
+    if last in ("weight", "bias", "qweight"):
         return None
+    if last in _LASTS and f"{front}.weight" in by_name:
+        return front
     found = _BESIDE.fullmatch(name)
     if found:
         return found[1] if any(own in by_name for own in _owners(found[1])) or name.endswith("_scale") else None
@@ -75,6 +80,8 @@ def _base_of(name: str, by_name: dict[str, Tensor]) -> str | None:
 
 def _weights(tensor: Tensor, by_name: dict[str, Tensor], quantization: Config) -> Packed:
     name, kind, stored = tensor.name, tensor.type, tensor.elements
+    if kind not in _INTEGERS:
+        return Packed(_PLAIN.get(kind, kind), stored)
     base = name.removesuffix(".weight")
     if name.endswith(".qweight"):
         bits = quantization.number("bits", "w_bit") or 4
@@ -90,7 +97,7 @@ def _weights(tensor: Tensor, by_name: dict[str, Tensor], quantization: Config) -
         return _packed_weight(tensor, base, by_name, quantization)
     if kind in _INTEGERS and stored >= _SMALL and len(tensor.shape) > 1:
         return Packed(kind, None)
-    return Packed(_PLAIN.get(kind, kind), stored)
+    return Packed(kind, stored)
 
 
 def _packed_weight(tensor: Tensor, base: str, by_name: dict[str, Tensor], quantization: Config) -> Packed:

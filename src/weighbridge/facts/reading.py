@@ -321,20 +321,26 @@ class _Reading:
 
     def _agree(self, shards: Sequence[str], headers: Sequence[SafetensorsHeader]) -> None:
         """BadModelFile where a tensor is in two files, or not in the file that the index names."""
-        seen: dict[str, str] = {}
-        for shard, header in zip(shards, headers, strict=True):
-            for tensor in header.tensors:
-                if tensor.name in seen:
-                    raise BadModelFile(
-                        f"{header.label}: tensor {tensor.name[:80]!r} is in {seen[tensor.name]} too",
-                        hint="the files are of different models or revisions: fetch them again",
-                    )
-                seen[tensor.name] = shard
-        for name, place in (self.indexed or {}).items():
-            if seen.get(name) != place:
+        places = {
+            tensor.name: shard for shard, header in zip(shards, headers, strict=True) for tensor in header.tensors
+        }
+        if len(places) < sum(len(header.tensors) for header in headers):
+            seen: dict[str, str] = {}
+            for shard, header in zip(shards, headers, strict=True):
+                for tensor in header.tensors:
+                    if tensor.name in seen:
+                        raise BadModelFile(
+                            f"{header.label}: tensor {tensor.name[:80]!r} is in {seen[tensor.name]} too",
+                            hint="the files are of different models or revisions: fetch them again",
+                        )
+                    seen[tensor.name] = shard
+        if self.indexed is None or self.indexed == places:
+            return
+        for name, place in self.indexed.items():
+            if places.get(name) != place:
                 raise BadModelFile(
                     f"{self.shelf.label(place)}: the index promises tensor {name[:80]!r} here, "
-                    f"found in {seen.get(name, 'no file')}",
+                    f"found in {places.get(name, 'no file')}",
                     hint="index and files are of different revisions: fetch them again",
                 )
 

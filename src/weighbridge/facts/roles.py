@@ -42,6 +42,7 @@ _ELSEWHERE = frozenset({"mtp", "vision", "audio", "buffer"})
 # What was found, by the name without numbers; in GGUF's layers by what follows the number.
 _known: dict[str, str] = {}
 _in_block: dict[str, str] = {}
+_of_experts: dict[tuple[str, str, int | None], str] = {}
 _MOST_KNOWN = 1 << 14
 
 
@@ -55,6 +56,20 @@ def role_of(name: str, block_count: int | None = None) -> str:
         if block_count is None or not number.isdecimal() or int(number[:9]) < block_count:
             return role
         return role if role in _ELSEWHERE else "mtp"
+    if ".experts." in name:
+        # Nor for the experts of one layer, which are alike: the largest mixtures have 90,000 tensors.
+        layer, _, rest = name.partition(".experts.")
+        key = layer, rest.lstrip("0123456789"), block_count
+        known = _of_experts.get(key)
+        if known is None:
+            known = _searched(name, block_count)
+            if len(_of_experts) < _MOST_KNOWN:
+                _of_experts[key] = known
+        return known
+    return _searched(name, block_count)
+
+
+def _searched(name: str, block_count: int | None) -> str:
     form = _NUMBER.sub("0", name)
     role = _known.get(form) or _found(form, form, _known)
     if block_count is not None and role not in _ELSEWHERE:
