@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gguf
 import numpy as np
 
+Keys = dict[str, Any]
 Shapes = dict[str, list[int]]
 
 _MISSING = re.compile(r"tensor '(.+?)' not found|missing tensor '(.+?)'")
@@ -27,6 +29,259 @@ _SHAPE = re.compile(r"tensor '(.+?)' has wrong shape; expected\s+([\d, ]+), got"
 _LAYER = re.compile(r"blk\.(\d+)\.")
 _LOADED = re.compile(r"loading tensor (\S+)")
 _BYTES = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 324))][:256]
+
+
+class Family(NamedTuple):
+    """One case: an architecture with its own keys, and tensors that it takes but does not ask for."""
+
+    architecture: str
+    keys: Keys
+    also: Shapes
+
+
+def _each(layers: Iterable[int], *names: str, shape: Sequence[int] = (1,)) -> Shapes:
+    """These tensors for these layers; the engine tells the shape."""
+    return {f"blk.{layer}.{name}": [*shape] for layer in layers for name in names}
+
+
+# Numbers that are alike in no two places, so that one taken for another shows.
+_COMMON: Keys = {
+    "context_length": 32768, "embedding_length": 96, "block_count": 6, "feed_forward_length": 80,
+    "attention.head_count": 6, "attention.head_count_kv": 2, "attention.layer_norm_rms_epsilon": 1e-5,
+    "attention.layer_norm_epsilon": 1e-5,
+}  # fmt: skip
+_HEADS: Keys = {"attention.key_length": 20, "attention.value_length": 20}
+_WINDOW: Keys = {"attention.sliding_window": 5000}
+_EXPERTS: Keys = {
+    "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 24, "expert_gating_func": 2,
+    "expert_shared_count": 1, "expert_shared_feed_forward_length": 32, "leading_dense_block_count": 1,
+}  # fmt: skip
+_ALL_EXPERTS: Keys = {**_EXPERTS, "leading_dense_block_count": 0}
+_LATENT: Keys = {
+    "attention.head_count_kv": 1, "attention.q_lora_rank": 36, "attention.kv_lora_rank": 32, "attention.key_length": 48,
+    "attention.value_length": 32, "attention.key_length_mla": 28, "attention.value_length_mla": 20,
+    "rope.dimension_count": 16,
+}  # fmt: skip
+_INDEXER: Keys = {
+    "attention.indexer.head_count": 3, "attention.indexer.key_length": 64, "attention.indexer.top_k": 64
+}  # fmt: skip
+_INDEXER_TENSORS = (
+    "indexer.k_norm.weight", "indexer.k_norm.bias", "indexer.proj.weight", "indexer.attn_k.weight",
+    "indexer.attn_q_b.weight",
+)  # fmt: skip
+_SSM: Keys = {
+    "ssm.conv_kernel": 4, "ssm.inner_size": 96, "ssm.state_size": 16, "ssm.time_step_rank": 6, "ssm.group_count": 2
+}  # fmt: skip
+_NO_HEADS: Keys = {"attention.head_count": 0, "attention.head_count_kv": None}
+_SOME_HEADS: Keys = {"attention.head_count_kv": [0, 0, 2, 0, 2, 0]}
+_SECTIONS: Keys = {"rope.dimension_sections": [2, 2, 2, 0]}
+_HYPER: Keys = {
+    "hyper_connection.count": 4, "hyper_connection.sinkhorn_iterations": 2, "hyper_connection.epsilon": 1e-6,
+    "expert_weights_scale": 1.0, "expert_weights_norm": True,
+}  # fmt: skip
+_DELTA: Keys = {"kda.head_dim": 16, "ssm.conv_kernel": 4}
+_PREDICTS: Keys = {"block_count": 7, "nextn_predict_layers": 1}
+_WKV6: Keys = {"wkv.head_size": 16, "time_mix_extra_dim": 8, "time_decay_extra_dim": 12}
+_WKV7: Keys = {
+    "wkv.head_size": 16, "attention.decay_lora_rank": 8, "attention.iclr_lora_rank": 10,
+    "attention.value_residual_mix_lora_rank": 12, "attention.gate_lora_rank": 14,
+}  # fmt: skip
+_DEEPSEEK4: Keys = {
+    **_ALL_EXPERTS, **_INDEXER, **_WINDOW, **_HYPER, "embedding_length": 128, "attention.head_count": 8,
+    "attention.head_count_kv": 1, "attention.key_length": 16, "attention.value_length": 16, "rope.dimension_count": 8,
+    "attention.q_lora_rank": 36, "attention.output_group_count": 8, "attention.output_lora_rank": 12,
+    "attention.compress_ratios": [0, 0, 4, 128, 4, 128], "attention.compress_rope_freq_base": 1e5,
+    "hash_layer_count": 0, "swiglu_clamp_exp": 10.0, "expert_gating_func": 4,
+}  # fmt: skip
+_MINIMAX_M3: Keys = {
+    **_HEADS, **_EXPERTS, **_INDEXER, "leading_dense_block_count": 2, "attention.indexer.head_count": 2,
+    "attention.indexer.block_size": 4, "attention.indexer.local_blocks": 1,
+}  # fmt: skip
+_STEP35: Keys = {
+    **_ALL_EXPERTS, **_WINDOW, **_HEADS, "attention.sliding_window_pattern": [False, True, True] * 2,
+    "attention.head_count": [4, 6, 6] * 2, "rope.dimension_count": 16, "rope.dimension_count_swa": 16,
+}  # fmt: skip
+_NEMOTRON: Keys = {**_SSM, **_HEADS, "attention.head_count_kv": [0, 2, 0, 0, 2, 0],
+                   "feed_forward_length": [0, 0, 80, 0, 0, 80]}  # fmt: skip
+
+
+def _family(name: str, *groups: Keys, also: Shapes | None = None, **keys: Any) -> tuple[str, Family]:
+    """A case by its name: the architecture, and where there are several of it, what is special."""
+    every_key = {**_COMMON}
+    for group in groups:
+        every_key |= group
+    every_key |= {key.replace("__", "."): value for key, value in keys.items()}
+    present = {key: value for key, value in every_key.items() if value is not None}
+    return name, Family(name.partition(",")[0], present, also or {})
+
+
+FAMILIES: dict[str, Family] = dict([
+    _family("llama"),
+    _family("llama, a window that is not heeded", _WINDOW),
+    _family("llama, experts", _ALL_EXPERTS),
+    _family("qwen3", _HEADS),
+    _family("qwen3moe", _HEADS, _ALL_EXPERTS),
+    # Windows that the files leave to the engine.
+    _family("gemma3", _HEADS, _WINDOW, block_count=8),
+    _family("gemma3, listed", _HEADS, _WINDOW, attention__sliding_window_pattern=[True, False, True, True, False, True]),
+    _family("gemma3, a period", _HEADS, _WINDOW, attention__sliding_window_pattern=3),
+    _family("gemma3, no window", _HEADS),
+    _family("gpt-oss", _HEADS, _WINDOW, _ALL_EXPERTS),
+    _family("gemma2", _HEADS),
+    _family("gemma2, a window", _HEADS, _WINDOW),
+    _family("gemma3n", _HEADS, _WINDOW, block_count=23),
+    _family(
+        "gemma4", _WINDOW, _HEADS, block_count=8, attention__shared_kv_layers=2, attention__key_length_swa=24,
+        attention__value_length_swa=24, attention__sliding_window_pattern=[True, True, False] * 2 + [True, False],
+        attention__head_count_kv=[2, 2, 1] * 2 + [2, 1], embedding_length_per_layer_input=16,
+    ),
+    _family("cohere2", _WINDOW, logit_scale=1.0, block_count=7),
+    _family("cohere2moe", _WINDOW, _EXPERTS, logit_scale=1.0, block_count=9),
+    _family("cohere2moe, a period", _WINDOW, _EXPERTS, logit_scale=1.0, attention__sliding_window_pattern=3),
+    _family("cohere2moe, predicting", _WINDOW, _EXPERTS, _PREDICTS, logit_scale=1.0),
+    _family("olmo2"),
+    _family("olmo2, a window", _WINDOW),
+    _family("exaone4", _WINDOW),
+    _family("exaone4, 32B", _WINDOW, block_count=64),
+    _family("exaone-moe", _WINDOW, _EXPERTS),
+    _family(
+        "exaone-moe, predicting", _WINDOW, _EXPERTS, _PREDICTS,
+        attention__sliding_window_pattern=[True, True, True, False, True, True],
+    ),
+    _family("llama4", _ALL_EXPERTS, interleave_moe_layer_step=2),
+    _family("phi3", _WINDOW, also=_each(range(6), "attn_qkv.weight")),
+    _family("plamo3", _WINDOW, block_count=9),
+    _family("afmoe", _WINDOW, _EXPERTS),
+    _family("smallthinker", _ALL_EXPERTS, attention__sliding_window=4096),
+    _family("laguna", _WINDOW, _EXPERTS, also=_each(range(6), "attn_gate.weight", shape=(96, 6))),
+    _family("mellum", _WINDOW, _ALL_EXPERTS),
+    _family("muse-glimmer", _WINDOW, logit_scale=1.0),
+    # Windows that the files list.
+    _family(
+        "mimo2", _ALL_EXPERTS, _WINDOW, _HEADS, _PREDICTS, attention__head_count_kv=[1, 2, 2, 1, 2, 2, 2],
+        attention__sliding_window_pattern=[False, True, True, False, True, True, True],
+    ),
+    _family("step35", _STEP35),
+    _family("step35, predicting", _STEP35, nextn_predict_layers=1),
+    _family("granite_swa", _WINDOW, logit_scale=1.0, attention__sliding_window_pattern=[False, True] * 3),
+    _family("maple", _WINDOW, _ALL_EXPERTS, swiglu_clamp_exp=7.0, attention__sliding_window_pattern=[False, True] * 3),
+    _family("spark2_5", _WINDOW, attention__sliding_window_pattern=[False, True] * 3),
+    # Latent attention, and indexers.
+    _family("deepseek2", _LATENT, _EXPERTS),
+    _family(
+        "deepseek2, unfolded", _EXPERTS, attention__head_count_kv=6, attention__q_lora_rank=36,
+        attention__kv_lora_rank=32, attention__key_length=28, attention__value_length=20, rope__dimension_count=8,
+    ),
+    _family("mistral4", _LATENT, _EXPERTS),
+    _family(
+        "minicpm3", attention__head_count_kv=6, attention__q_lora_rank=36, attention__kv_lora_rank=32,
+        attention__key_length=28, rope__dimension_count=8,
+    ),
+    _family("deepseek32", _LATENT, _EXPERTS, _INDEXER, _PREDICTS),
+    _family("glm-dsa", _LATENT, _EXPERTS, _INDEXER, _PREDICTS, also=_each(range(7), *_INDEXER_TENSORS)),
+    _family(
+        "glm-dsa, 5.2", _LATENT, _EXPERTS, _INDEXER, context_length=1 << 20, block_count=8, nextn_predict_layers=1,
+        also=_each((0, 1, 2, 6), *_INDEXER_TENSORS),
+    ),
+    _family(
+        "glm-dsa, listed", _LATENT, _EXPERTS, _INDEXER, nextn_predict_layers=1,
+        attention__indexer__types=[True, False, False, True, False], also=_each((0, 3), *_INDEXER_TENSORS),
+    ),
+    _family(
+        "hy_v4", _LATENT, _EXPERTS, _INDEXER, _HYPER, hyper_connection__magnitude=2.0,
+        attention__indexer__types=[True, False, True, True, False, True],
+    ),
+    _family("hy_v4, no indexer", _LATENT, _EXPERTS, _HYPER, hyper_connection__magnitude=2.0),
+    _family(
+        "dots3note", _LATENT, _EXPERTS, _INDEXER, _WINDOW, attention__kv_lora_rank_swa=24, attention__key_length_swa=40,
+        attention__value_length_swa=24, attention__key_length_mla_swa=32, attention__value_length_mla_swa=20,
+        rope__freq_base_swa=1e4, attention__sliding_window_pattern=[False, True, True] * 2,
+        attention__indexer__types=[True, False, False] * 2,
+    ),
+    _family("minimax-m3", _MINIMAX_M3),
+    _family("minimax-m3, predicting", _MINIMAX_M3, _PREDICTS),
+    _family("deepseek4", _DEEPSEEK4),
+    _family("deepseek4, predicting", _DEEPSEEK4, nextn_predict_layers=1,
+            attention__compress_ratios=[0, 4, 128, 128, 4, 0]),
+    # Layers that predict further tokens.
+    _family("glm4moe", _EXPERTS, _PREDICTS),
+    _family("bailingmoe2", _EXPERTS, _PREDICTS),
+    _family("hy_v3", _EXPERTS, _PREDICTS),
+    # States.
+    _family("qwen3next", _HEADS, _ALL_EXPERTS, _SSM, also=_each((0, 1, 2, 4, 5), "ssm_in.weight")),
+    _family(
+        "qwen3next, an interval", _HEADS, _ALL_EXPERTS, _SSM, full_attention_interval=3,
+        also=_each((0, 1, 3, 4), "ssm_in.weight"),
+    ),
+    _family("qwen3next, predicting", _HEADS, _ALL_EXPERTS, _SSM, _PREDICTS,
+            also=_each((0, 1, 2, 4, 5), "ssm_in.weight")),
+    _family("qwen35", _HEADS, _SSM, _SECTIONS, _PREDICTS,
+            also=_each((0, 1, 2, 4, 5), "attn_qkv.weight", "attn_gate.weight")),
+    _family("qwen35moe", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _PREDICTS,
+            also=_each((0, 1, 2, 4, 5), "attn_qkv.weight", "attn_gate.weight")),
+    _family(
+        "qwen35moe, listed", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS,
+        attention__recurrent_layers=[True, False, True, False, False, True],
+        also=_each((0, 2, 5), "attn_qkv.weight", "attn_gate.weight"),
+    ),
+    _family("nemotron_h", _NEMOTRON, also=_each((0, 3), "ssm_conv1d.bias")),
+    _family("nemotron_h_moe", _NEMOTRON, _ALL_EXPERTS, also=_each((0, 3), "ssm_conv1d.bias")),
+    _family("nemotron_h_moe, predicting", _NEMOTRON, _ALL_EXPERTS, nextn_predict_layers=2,
+            attention__head_count_kv=[0, 2, 0, 0, 2, 2], also=_each((0, 3), "ssm_conv1d.bias")),
+    _family("falcon-h1", _SSM, _HEADS, also=_each(range(6), "ssm_conv1d.bias")),
+    _family("granitehybrid", _SSM, _SOME_HEADS, ssm__inner_size=192, also=_each((0, 1, 3, 5), "ssm_conv1d.bias")),
+    _family("lfm2", _SOME_HEADS, shortconv__l_cache=3),
+    _family("lfm2, a window", _SOME_HEADS, _WINDOW, shortconv__l_cache=3),
+    _family("lfm2moe", _SOME_HEADS, _EXPERTS, shortconv__l_cache=3),
+    _family("kimi-linear", _LATENT, _EXPERTS, _DELTA, attention__head_count_kv=[0, 0, 0, 1, 0, 1]),
+    _family(
+        "kimi-k3", _LATENT, _EXPERTS, _DELTA, attention__head_count_kv=[0, 0, 0, 1, 0, 1], attn_res__block_size=3,
+        activation__situ_beta=1.0, activation__situ_linear_beta=1.0, expert_latent_length=16,
+    ),
+    _family(
+        "glm5-next", _LATENT, _EXPERTS, _INDEXER, _DELTA, _HYPER, _PREDICTS, attention__indexer__kpool=4,
+        attention__head_count_kv=[0, 1, 0, 1, 0, 1, 1], attention__key_length=32, rope__dimension_count=0,
+        attention__indexer__types=[0, 1, 0, 0, 0, 1],
+    ),
+    _family("bailingmoe3", _LATENT, _EXPERTS, _DELTA, _PREDICTS, kda__gate_lower_bound=-5.0,
+            attention__head_count_kv=[0, 1, 0, 1, 0, 1, 1]),
+    _family("minimax-01", _ALL_EXPERTS, _HEADS, residual_scale=1.0, block_count=9),
+    _family("jamba", _SOME_HEADS, _ALL_EXPERTS, _SSM, ssm__inner_size=192, ssm__group_count=None),
+    _family("plamo2", _SOME_HEADS, _SSM, ssm__inner_size=192, ssm__group_count=0, attention__key_length=32,
+            attention__value_length=32),
+    _family("mamba", _NO_HEADS, _SSM, ssm__inner_size=192, ssm__group_count=None, feed_forward_length=0),
+    _family("mamba2", _NO_HEADS, _SSM, ssm__inner_size=192, feed_forward_length=0),
+    _family("rwkv6", _NO_HEADS, _WKV6, also=_each(range(6), "time_mix_lerp_fused.weight")),
+    _family("rwkv7", _NO_HEADS, _WKV7),
+    _family("rwkv6qwen2", _WKV6, attention__head_count=0, token_shift_count=1),
+    _family("arwkv7", _NO_HEADS, _WKV7, token_shift_count=1),
+    # Nothing is kept.
+    _family("bert", attention__causal=False, tokenizer__ggml__token_type_count=2),
+    _family("nomic-bert", attention__causal=False, tokenizer__ggml__token_type_count=2),
+    _family("modern-bert", _WINDOW, attention__causal=False),
+    _family("gemma-embedding", _HEADS, _WINDOW),
+    _family("dream", attention__causal=False),
+    # Everything is kept, whatever else is said.
+    _family("llama-embed", attention__causal=False),
+    _family("qwen2, both ways", attention__causal=False),
+    # One rule for all of these; some have their own numbers of heads a layer, or run through their layers again.
+    _family("deci", attention__head_count=[6, 0, 6, 6, 0, 6], attention__head_count_kv=[2, 0, 3, 6, 0, 1],
+            feed_forward_length=[80, 80, 0, 64, 64, 80]),
+    _family("openelm", _HEADS, attention__head_count=[2, 4, 4, 6, 6, 6], attention__head_count_kv=[1, 1, 2, 2, 3, 3]),
+    _family("nanbeige", num_loops=2),
+    _family("hrm_text", hrm__layers_per_stack=1, hrm__h_cycles=2, hrm__l_cycles=2),
+    _family("minimax-m2", _HEADS, _ALL_EXPERTS, block_count=2),
+    _family("ernie4_5-moe", _EXPERTS, block_count=2, interleave_moe_layer_step=1),
+    _family("dots1", _EXPERTS, block_count=2, attention__head_count_kv=6),
+    _family("grok", _ALL_EXPERTS, block_count=2),
+    _family("qwen3vl", _HEADS, _SECTIONS, block_count=2),
+    _family("seed_oss", _HEADS, block_count=2),
+    _family("apertus", block_count=2, xielu__alpha_n=0.1, xielu__alpha_p=0.1, xielu__beta=0.1, xielu__eps=0.1),
+    _family("granite", block_count=2, logit_scale=1.0),
+    _family("bloom", block_count=2, attention__head_count_kv=None),
+    _family("falcon", block_count=2, attention__head_count_kv=1),
+    *(_family(name, block_count=2) for name in ("mistral3", "starcoder2", "chatglm", "smollm3")),
+])  # fmt: skip
 
 
 class Cache(NamedTuple):
@@ -63,6 +318,12 @@ class Log(NamedTuple):
         return found
 
     @property
+    def gathered(self) -> int:
+        """Values that DeepSeek-V4's compressors gather, for one sequence."""
+        found = re.findall(r"state = (\d+) x (\d+), streams = \d+, rs_seq = \d+, layers = (\d+)", self.text)
+        return sum(2 * int(rows) * int(width) * int(layers) for rows, width, layers in found)
+
+    @property
     def states(self) -> Cache | None:
         """The recurrent states: convolutions as `keys`, the rest as `values`."""
         layers = tuple(int(layer) for layer in re.findall(r"llama_memory_recurrent, layer +(\d+): dev =", self.text))
@@ -80,6 +341,7 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._process: subprocess.Popen[str] | None = None
+        self._known: dict[str, Shapes] = {}
 
     def load(self, path: Path, context: int, parallel: int) -> Log:
         """The log of loading this file with a context of `context` tokens for each of `parallel` sequences."""
@@ -122,23 +384,24 @@ class Engine:
             self._process.wait(30)
             self._process.stdout.close()
 
-    def write(self, path: Path, architecture: str, keys: dict[str, Any], also: Shapes | None = None) -> Path:
-        """A file of this architecture with these keys, the tensors without which it is refused, and `also` these."""
+    def write(self, path: Path, family: Family) -> Path:
+        """A file of this family, with the tensors without which it is refused."""
+        keys, count = family.keys, family.keys["block_count"]
         # By the second and the third the engine tells whether a file has the model and the layers that predict further.
-        count = keys["block_count"]
         tensors: Shapes = dict.fromkeys(("token_embd.weight", "blk.0.attn_norm.weight"), [1])
         for layer in range(count - keys.get("nextn_predict_layers", 0), count):
             tensors[f"blk.{layer}.nextn.eh_proj.weight"] = [1]
-        tensors |= also or {}
+        tensors = self._known.get(family.architecture, tensors) | family.also
         for _ in range(400):
-            _write(path, architecture, keys, tensors)
+            _write(path, family, tensors)
             log = self.load(path, 256, 1)
             if not log.error:
+                self._known[family.architecture] = tensors
                 return path
             if not _mend(tensors, log.text):
                 reasons = re.findall(r"^\S+ E .*|^.*ASSERT.*", log.text, re.MULTILINE) or log.text.splitlines()[-3:]
-                raise AssertionError(f"{architecture}: {log.error}\n" + "\n".join(reasons))
-        raise AssertionError(f"{architecture}: still refused")
+                raise AssertionError(f"{family.architecture}: {log.error}\n" + "\n".join(reasons))
+        raise AssertionError(f"{family.architecture}: still refused")
 
 
 def _mend(tensors: Shapes, log: str) -> bool:
@@ -165,10 +428,10 @@ def _mend(tensors: Shapes, log: str) -> bool:
     return True
 
 
-def _write(path: Path, architecture: str, keys: dict[str, Any], tensors: Shapes) -> None:
-    writer = gguf.GGUFWriter(path, architecture)
-    for key, value in keys.items():
-        name = key if key.startswith(("tokenizer.", "xielu.")) else f"{architecture}.{key}"
+def _write(path: Path, family: Family, tensors: Shapes) -> None:
+    writer = gguf.GGUFWriter(path, family.architecture)
+    for key, value in family.keys.items():
+        name = key if key.startswith(("tokenizer.", "xielu.")) else f"{family.architecture}.{key}"
         if isinstance(value, bool):
             writer.add_bool(name, value)
         elif isinstance(value, int):

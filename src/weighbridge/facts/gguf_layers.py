@@ -8,6 +8,7 @@ some of which no file has:
 - `attention.window_kind`: `chunked`, `compressed`, or `none` where the window is not heeded,
 - `attention.dense_first`: true where the first layer of each period is the one without a window,
 - `attention.indexer.leading_dense`: how many of the first layers have no indexer,
+- `attention.indexer.value_length`: room for values that is made beside an indexer's keys,
 - `lightning.head_dim`: the length of a head of MiniMax's linear attention.
 
 Sources: llama-model.cpp (load_hparams, create_memory), llama-hparams.cpp, llama-kv-cache*.cpp, llama-memory-*.cpp, the
@@ -142,6 +143,7 @@ def _index_keys(keys: Keys, count: int) -> tuple[int, ...]:
     if keys.number("attention.indexer.kpool"):
         # Key, gate and pooled value (llama-memory-hybrid-idx.cpp).
         length *= 3
+    length += keys.number("attention.indexer.value_length") or 0
     types = _listed(keys, "attention.indexer.types", count)
     dense = keys.number("attention.indexer.leading_dense") or 0
     return tuple(length if index >= dense and (types is None or types[index]) else 0 for index in range(count))
@@ -159,12 +161,14 @@ def _recurrent(keys: Keys, count: int, attention: _Attention) -> tuple[str, ...]
     if listed is not None:
         return tuple("state" if is_recurrent else "attention" for is_recurrent in listed)
     feed_forward = keys.per_layer("feed_forward_length", count) or (0,) * count
-    # Where some layers have no feed-forward network, each layer is one thing alone (Nemotron-H).
-    alone = 0 in feed_forward and any(feed_forward)
+    # Where some layers of a hybrid have no feed-forward network, those with one have nothing else (Nemotron-H).
+    alone = has_state and 0 in feed_forward
     kinds = []
     for index in range(count):
-        if attention.kv_heads[index] == 0:
-            kinds.append("none" if not has_state or (alone and feed_forward[index]) else "state")
+        if alone and feed_forward[index]:
+            kinds.append("none")
+        elif attention.kv_heads[index] == 0:
+            kinds.append("state" if has_state else "none")
         else:
             # One number of heads for all means that every layer is both (Falcon-H1).
             both = has_state and keys.length("attention.head_count_kv") is None

@@ -7,5 +7,5 @@ from weighbridge.facts.keys import Keys
 
 
 def complete_header(_keys: Keys) -> dict[str, Value]:
-    """Its window is beside compressed entries."""
-    return {"attention.window_kind": "compressed"}
+    """llama.cpp's: a window beside compressed entries; the layers that predict further tokens keep what the others do."""
+    return {"attention.window_kind": "compressed", "attention.nextn_cached": True}
