@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
+import struct
 import subprocess
 import sys
 import threading
@@ -19,7 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gguf
-import numpy as np
+
+from tests.gguf_files import header, tensor_entry
 
 Keys = dict[str, Any]
 Shapes = dict[str, list[int]]
@@ -123,7 +126,7 @@ FAMILIES: dict[str, Family] = dict([
     _family("qwen3moe", _HEADS, _ALL_EXPERTS),
     # Windows that the files leave to the engine.
     _family("gemma3", _HEADS, _WINDOW, block_count=8),
-    _family("gemma3, listed", _HEADS, _WINDOW, attention__sliding_window_pattern=[True, False, True, True, False, True]),
+    _family("gemma3, listed", _HEADS, _WINDOW, attention__sliding_window_pattern=[True, False, True] * 2),
     _family("gemma3, a period", _HEADS, _WINDOW, attention__sliding_window_pattern=3),
     _family("gemma3, no window", _HEADS),
     _family("gpt-oss", _HEADS, _WINDOW, _ALL_EXPERTS),
@@ -142,7 +145,7 @@ FAMILIES: dict[str, Family] = dict([
     _family("olmo2"),
     _family("olmo2, a window", _WINDOW),
     _family("exaone4", _WINDOW),
-    _family("exaone4, 32B", _WINDOW, block_count=64),
+    _family("exaone4, 32B", _WINDOW, block_count=65, nextn_predict_layers=1),
     _family("exaone-moe", _WINDOW, _EXPERTS),
     _family(
         "exaone-moe, predicting", _WINDOW, _EXPERTS, _PREDICTS,
@@ -341,7 +344,8 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._process: subprocess.Popen[str] | None = None
-        self._known: dict[str, Shapes] = {}
+        self._written: dict[str, Shapes] = {}
+        self._shapes: Shapes = {}
 
     def load(self, path: Path, context: int, parallel: int) -> Log:
         """The log of loading this file with a context of `context` tokens for each of `parallel` sequences."""
@@ -349,12 +353,13 @@ class Engine:
         if self._process is None or self._process.poll() is not None:
             with log.open("wb") as file:
                 self._process = subprocess.Popen(
-                    [sys.executable, __file__],
+                    [sys.executable, "-m", __name__],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=file,
                     text=True,
                     env=os.environ | {"GGML_NO_BACKTRACE": "1"},
+                    cwd=Path(__file__).parents[2],
                 )
         start = log.stat().st_size
         self._process.stdin.write(json.dumps([str(path), context * parallel, parallel]) + "\n")
@@ -388,38 +393,43 @@ class Engine:
         """A file of this family, with the tensors without which it is refused."""
         keys, count = family.keys, family.keys["block_count"]
         # By the second and the third the engine tells whether a file has the model and the layers that predict further.
-        tensors: Shapes = dict.fromkeys(("token_embd.weight", "blk.0.attn_norm.weight"), [1])
+        tensors: Shapes = {"token_embd.weight": [1], "blk.0.attn_norm.weight": [1]}
         for layer in range(count - keys.get("nextn_predict_layers", 0), count):
             tensors[f"blk.{layer}.nextn.eh_proj.weight"] = [1]
-        tensors = self._known.get(family.architecture, tensors) | family.also
+        tensors = self._written.get(family.architecture, tensors) | family.also
+        metadata = _metadata(path, family)
         for _ in range(400):
-            _write(path, family, tensors)
+            _write(path, metadata, tensors)
             log = self.load(path, 256, 1)
             if not log.error:
-                self._known[family.architecture] = tensors
+                self._written[family.architecture] = tensors
+                self._shapes |= tensors
                 return path
-            if not _mend(tensors, log.text):
+            if not _mend(tensors, log.text, self._shapes):
                 reasons = re.findall(r"^\S+ E .*|^.*ASSERT.*", log.text, re.MULTILINE) or log.text.splitlines()[-3:]
                 raise AssertionError(f"{family.architecture}: {log.error}\n" + "\n".join(reasons))
         raise AssertionError(f"{family.architecture}: still refused")
 
 
-def _mend(tensors: Shapes, log: str) -> bool:
-    """Add or change what the engine has refused the file for."""
+def _mend(tensors: Shapes, log: str, seen: Shapes) -> bool:
+    """Add or change what the engine has refused the file for; `seen` are shapes in other files, a first guess."""
     if found := _SHAPE.search(log):
-        tensors[found[1]] = [int(length) for length in found[2].split(",")]
+        # What has no shape yet most often has that of its like in this layer.
+        suffix = _LAYER.sub("", found[1])
+        for name, shape in tensors.items():
+            if name == found[1] or (shape == [1] and _LAYER.sub("", name) == suffix):
+                tensors[name] = [int(length) for length in found[2].split(",")]
     elif found := _MISSING.search(log):
         missing = found[1] or found[2]
-        layer = _LAYER.match(missing)
-        if layer and not any(name.startswith(layer[0]) for name in tensors):
-            # A new layer is most often like the one before.
-            before = f"blk.{int(layer[1]) - 1}."
-            tensors |= {
-                layer[0] + name.removeprefix(before): shape
-                for name, shape in [*tensors.items()]
-                if name.startswith(before)
-            }
-        tensors.setdefault(missing, [1])
+        if layer := _LAYER.match(missing):
+            # A layer is most often like the last one that had such a tensor.
+            for before in range(int(layer[1]) - 1, -1, -1):
+                if f"blk.{before}.{missing.removeprefix(layer[0])}" in tensors:
+                    like = [(name, shape) for name, shape in tensors.items() if name.startswith(f"blk.{before}.")]
+                    for name, shape in like:
+                        tensors.setdefault(_LAYER.sub(layer[0], name), shape)
+                    break
+        tensors.setdefault(missing, seen.get(missing, [1]))
     elif "wrong number of tensors" in log:
         for name in set(tensors) - set(_LOADED.findall(log)):
             del tensors[name]
@@ -428,7 +438,8 @@ def _mend(tensors: Shapes, log: str) -> bool:
     return True
 
 
-def _write(path: Path, family: Family, tensors: Shapes) -> None:
+def _metadata(path: Path, family: Family) -> bytes:
+    """The keys of this family and of a tokenizer of single bytes, as they stand in a file."""
     writer = gguf.GGUFWriter(path, family.architecture)
     for key, value in family.keys.items():
         name = key if key.startswith(("tokenizer.", "xielu.")) else f"{family.architecture}.{key}"
@@ -438,8 +449,6 @@ def _write(path: Path, family: Family, tensors: Shapes) -> None:
             writer.add_uint32(name, value)
         elif isinstance(value, float):
             writer.add_float32(name, value)
-        elif isinstance(value, str):
-            writer.add_string(name, value)
         else:
             writer.add_array(name, value)
     writer.add_tokenizer_model("gpt2")
@@ -449,19 +458,26 @@ def _write(path: Path, family: Family, tensors: Shapes) -> None:
     writer.add_token_merges(["a b"])
     writer.add_bos_token_id(256)
     writer.add_eos_token_id(256)
-    for name, shape in tensors.items():
-        size = 4 * int(np.prod(shape))
-        writer.add_tensor_info(name, shape[::-1], np.dtype(np.float32), size)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    (file,) = writer.fout
-    file.flush()
-    end = gguf.GGUFWriter.ggml_pad(file.tell(), 32)
-    for shape in tensors.values():
-        end += gguf.GGUFWriter.ggml_pad(4 * int(np.prod(shape)), 32)
-    file.truncate(end)
     writer.close()
+    return path.read_bytes()
+
+
+def _write(path: Path, metadata: bytes, tensors: Shapes) -> None:
+    """The file with these tensors, all zeros, which take no room."""
+    (entries,) = struct.unpack_from("<Q", metadata, 16)
+    table, size = b"", 0
+    for name, shape in tensors.items():
+        table += tensor_entry(name, tuple(shape), 0, size)
+        size += _aligned(4 * math.prod(shape))
+    head = header(len(tensors), entries, metadata[24:] + table)
+    path.write_bytes(head)
+    os.truncate(path, _aligned(len(head)) + size)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // 32) * 32
 
 
 def _serve() -> None:

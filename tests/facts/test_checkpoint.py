@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -323,3 +324,70 @@ def test_a_folder_with_several_gguf_models_asks_which(tmp_path, tiny_gguf):
 
     with pytest.raises(BadModelFile, match=r"holds 2 GGUF models \(a-Q4_K_M\.gguf, a-Q8_0\.gguf\), expected one"):
         facts.read(tmp_path / "both")
+
+
+def test_a_mixture_whose_use_is_not_told_has_no_known_active_parameters(tmp_path):
+    experts = {f"model.layers.0.mlp.experts.{n}.up_proj.weight": ("BF16", (512, 256)) for n in range(8)}
+    found = facts.read(write_folder(tmp_path, None, PLAIN | experts))
+
+    assert found.parameters.total == 1000 * 256 + 256 + 8 * WEIGHTS
+    assert (found.parameters.active, found.active_weights_bytes) == (None, None)
+    assert any("active parameters are unknown" in note for note in found.notes)
+
+
+def test_tables_of_whole_numbers_are_no_weights(tmp_path):
+    tables = {"layers.0.ffn.gate.tid2eid": ("I32", (1000, 6)), "embeddings.position_ids": ("I64", (1, 8194))}
+
+    assert facts.read(write_folder(tmp_path, CONFIG, PLAIN | tables)).parameters.total == 1000 * 256 + 256
+
+
+def test_modules_with_bits_of_their_own_count_by_their_inputs(tmp_path):
+    quantization = {"quant_method": "gptq", "bits": 4, "dynamic": {"+:up_proj": {"bits": 8}}}
+    packed = {f"{NAME}.qweight": ("I32", (64, 512)), f"{NAME}.g_idx": ("I32", (256,))}
+    found = facts.read(write_folder(tmp_path, CONFIG | {"quantization_config": quantization}, PLAIN | packed))
+
+    assert found.parameters.total == 1000 * 256 + 256 + WEIGHTS
+
+
+@pytest.mark.parametrize("names", [["model.fp16"], ["model", "model.fp16"], ["model", "model.non_ema"]])
+def test_of_a_components_variants_the_plain_one_counts(tmp_path, names):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "P", "unet": ["diffusers", "U"]}')
+    for name in names:
+        write(tmp_path / "unet" / f"{name}.safetensors", {"w": ("F16", (len(name), 10))})
+    (tmp_path / "unet" / "config.json").write_text('{"_class_name": "U"}')
+
+    assert facts.read(tmp_path).parameters.total == 10 * len(names[0])
+
+
+@pytest.mark.parametrize("factor", ["NaN", "1e999", "-1", "true", "1" + "0" * 400])
+def test_a_rope_factor_that_is_no_number_is_refused(tmp_path, factor):
+    text = json.dumps(CONFIG)[:-1] + f', "rope_scaling": {{"rope_type": "yarn", "factor": {factor}}}}}'
+    (tmp_path / "config.json").write_text(text)
+
+    with pytest.raises(BadModelFile, match="factor is"):
+        facts.read(tmp_path)
+
+
+def test_hostile_texts_beside_a_model_take_no_time(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    many = ", ".join(f'"k{n}": {n}' for n in range(100_000))
+    for name, text in {
+        "chat_template.jinja": "{{" * 250_000 + "{#" * 250_000,
+        "tokenizer_config.json": f'{{{many}, "k99999": 1, "chat_template": [{{"name": []}}]}}',
+        "README.md": "---\nlicense: no\nwhen: !!timestamp 3\n---\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    begun = time.perf_counter()
+    found = facts.read(tmp_path)
+
+    assert time.perf_counter() - begun < 2
+    assert any("'k99999' occurs twice" in note for note in found.notes)
+
+
+def test_an_importance_matrix_beside_a_model_is_no_second_one(tmp_path, tiny_gguf):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for name in ("m-Q4_K_M.gguf", "m.imatrix.gguf"):
+        (folder / name).write_bytes(tiny_gguf().read_bytes())
+
+    assert facts.read(folder).source.files[0].endswith("m-Q4_K_M.gguf")

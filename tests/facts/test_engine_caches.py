@@ -1,7 +1,7 @@
 """Layers read from a GGUF header keep what llama.cpp allocates: files of many architectures, and the engine's own log.
 
-The log gives MiB with two decimals, so contexts are long, and sequences many where states are kept: then one value a
-token more or less shows in it.
+The log gives MiB with two decimals, so contexts are long, and sequences many where states are kept: one value a token
+more or less shows in it, and of a state a handful, where any other length would make it differ by far more.
 """
 
 from __future__ import annotations

@@ -37,12 +37,12 @@ def _plain(value: Any) -> Any:
 
 def to_json(value: Any) -> str:
     """Dataclasses, mappings and lists as JSON."""
-    return json.dumps(_plain(value), ensure_ascii=False, indent=2)
+    return json.dumps(_plain(value), ensure_ascii=False, indent=2, allow_nan=False)
 
 
 def width() -> int:
-    """Columns to write in: the terminal's, at most 100; 80 where there is none."""
-    return min(shutil.get_terminal_size((80, 24)).columns, 100)
+    """Columns to write in: the terminal's, from 40 to 100; 80 where there is none."""
+    return max(40, min(shutil.get_terminal_size((80, 24)).columns, 100))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] | range = ()) -> str:

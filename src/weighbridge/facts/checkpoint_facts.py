@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from weighbridge.errors import BadModelFile
 
 from . import architectures
 from .chat import read_template
-from .config import Config, place_of
+from .config import Config, Places
 from .config_layers import block_count, read_layers
 from .counting import Entry, Sums, add_up
 from .licences import chosen, of_front_matter
@@ -88,7 +88,7 @@ def facts_of(checkpoint: Checkpoint, source: Source) -> ModelFacts:
         weights_bytes=sums.weights_bytes if sums.weights_bytes is not None else checkpoint.stated_bytes,
         active_weights_bytes=sums.active_weights_bytes,
         bits_per_weight=sums.bits_per_weight,
-        quantization=scheme(quantization) or sums.commonest_type,
+        quantization=scheme(quantization) or sums.commonest_type or None,
         context_length=context_length,
         context=context,
         embedding_length=text.number("hidden_size", "d_model", "n_embd", "dim"),
@@ -194,14 +194,17 @@ def _read(
 ) -> Sums:
     packed = unpack(tensors, quantization or _quantization_of(config, text))
     count = block_count(text)
-    tied = {"output"} if _is_tied(config, text) and _embeds(tensors, packed) else set()
+    has_embedding = any(role_of(tensor.name) == "embedding" for tensor in tensors)
+    tied = {"output"} if has_embedding and _is_tied(config, text) else set()
     entries, odd = [], set()
     for tensor in tensors:
         role = role_of(tensor.name, count)
         kind, weights = packed[tensor.name]
-        if weights is None:
+        if weights is None and role != "buffer":
             odd.add(kind)
         entries.append(Entry("copy" if role in tied else role, kind, weights, tensor.bytes))
+    if experts is None and any(entry.role == "routed_experts" for entry in entries):
+        notes.append("how many experts a token uses is not told here: active parameters are unknown")
     if odd:
         notes.append(
             f"tensors of {', '.join(sorted(odd))} are packed in a way that is not known here: parameters are unknown"
@@ -218,10 +221,6 @@ def _is_tied(config: Config, text: Config) -> bool:
     return False
 
 
-def _embeds(tensors: Iterable[Tensor], packed: dict[str, Any]) -> bool:
-    return any(role_of(tensor.name) == "embedding" for tensor in tensors)
-
-
 def _computed(config: Config, text: Config, checkpoint: Checkpoint, experts: Experts | None, notes: list[str]) -> Sums:
     family = _family(config)
     listing = getattr(family, "parts", None)
@@ -232,11 +231,11 @@ def _computed(config: Config, text: Config, checkpoint: Checkpoint, experts: Exp
                 "from weights' headers"
             )
         return add_up((), experts, "computed")
-    kind, size = _TYPE_BYTES.get(_type_of(config, text) or "", ("unknown", None))
+    kind, size = _TYPE_BYTES.get(_type_of(config, text) or "", ("", None))
     quantization = checkpoint.quantization or _quantization_of(config, text)
     if quantization.data:
         # Which tensors stay whole differs from maker to maker: bytes are told only by the weights' headers.
-        kind, size = scheme(quantization) or "unknown", None
+        kind, size = scheme(quantization) or "", None
     count = block_count(text)
     try:
         entries = [
@@ -275,21 +274,22 @@ def _context(text: Config, config: Config, tokenizer: Config | None) -> tuple[Co
                                         "seq_length", "n_ctx", "model_max_length")  # fmt: skip
     served = tokenizer.data.get("model_max_length") if tokenizer else None
     # Tokenizers without a limit say 10^30.
-    served = int(served) if isinstance(served, int | float) and 0 < served < 1e9 else None
-    rope = text.find("rope_scaling", "rope_parameters")[1]
-    rope = rope if isinstance(rope, dict) else {}
+    is_limit = isinstance(served, int | float) and not isinstance(served, bool) and 1 <= served < 1e9
+    served = int(served) if served and is_limit else None
+    rope = text.section("rope_scaling", "rope_parameters") if isinstance(
+        text.find("rope_scaling", "rope_parameters")[1], dict
+    ) else Config({}, text.label)  # fmt: skip
     # Rotations may differ between kinds of layers; those that see everything set the reach.
-    rope = rope.get("full_attention", rope) if isinstance(rope.get("full_attention", {}), dict) else rope
-    method = rope.get("rope_type", rope.get("type"))
-    if not isinstance(method, str) or method in ("default", "mrope", "proportional"):
+    if isinstance(rope.data.get("full_attention"), dict):
+        rope = rope.section("full_attention")
+    method = rope.text("rope_type", "type")
+    if method is None or method in ("default", "mrope", "proportional"):
         return Context(native=length, served=served), length
-    original = rope.get("original_max_position_embeddings", text.data.get("original_max_position_embeddings"))
-    original = original if isinstance(original, int) and not isinstance(original, bool) else None
-    factor = rope.get("factor")
-    factor = float(factor) if isinstance(factor, int | float) else None
-    if original is None and factor and length and method == "linear":
-        return Context(int(length // max(1.0, factor)), length, served, method, factor), length
-    return Context(original or length, length if original else None, served, method, factor), length
+    original, factor = rope.number("original_max_position_embeddings"), rope.real("factor")
+    if original is None:
+        original = text.number("original_max_position_embeddings")
+    # Linear scaling alone does not say whether the length is that before it or after it.
+    return Context(original, length if original else None, served, method, factor), length
 
 
 def _modalities(config: Config, sums: Sums, *, embeds: bool) -> Modalities:
@@ -348,16 +348,18 @@ def _origins(checkpoint: Checkpoint, config: Config, text: Config, tensors: tupl
     counted = ("parameters", "weights", "weights_bytes", "active_weights_bytes", "bits_per_weight")
     if tensors:
         header = checkpoint.headers[0]
-        places = (8, header.header_bytes) if len(checkpoint.headers) == 1 else (None, None)
+        table = (8, header.header_bytes) if len(checkpoint.headers) == 1 else (None, None)
         label = header.label if len(checkpoint.headers) == 1 else f"{len(checkpoint.headers)} files"
-        found |= dict.fromkeys(counted, Origin(label, f"shapes of {len(tensors):,} tensors", *places))
+        found |= dict.fromkeys(counted, Origin(label, f"shapes of {len(tensors):,} tensors", *table))
     if checkpoint.config is None:
         return found
     if not tensors:
         found["parameters"] = Origin(config.label, f"the shapes that a {_architecture(config, text)} config implies")
 
+    places = Places(checkpoint.raw_config)
+
     def told(fact: str, path: str) -> None:
-        place = place_of(checkpoint.raw_config, path) if checkpoint.raw_config else None
+        place = places.find(path)
         if place:
             found[fact] = Origin(config.label, path, *place)
         elif fact not in found:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +14,10 @@ from weighbridge.errors import BadModelFile
 # No length or count in any model comes near this; what lies beyond is damage, and would only make sums absurd.
 MOST = 1 << 40
 _Numbers = list[int]
-# The largest real one (a quantization that lists each tensor) has 1 MB.
-MOST_JSON_BYTES = 16 << 20
+# The largest real one (a quantization that lists each tensor) has 1 MB, the largest tokenizer_config some 3 MB.
+MOST_JSON_BYTES = 4 << 20
+# An index lists each tensor: 140,000 of the largest mixtures take 12 MB.
+MOST_INDEX_BYTES = 64 << 20
 _WHITESPACE, _COLON, _COMMA = (re.compile(rf"[ \t\n\r]*{sign}[ \t\n\r]*") for sign in ("", ":", ",?"))
 
 
@@ -43,8 +47,8 @@ def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The pairs as a mapping; ValueError where a key occurs twice, since readers differ on which one counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"key {twice[:80]!r} occurs twice, expected once")
     return found
 
@@ -105,6 +109,16 @@ class Config:
             raise self.wrong(name, value, "true or false")
         return bool(value)
 
+    def real(self, *names: str) -> float | None:
+        """A number above zero and not infinite, or None where there is none of these keys."""
+        name, value = self.find(*names)
+        if value is None:
+            return None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 < value < float(1 << 62) or not math.isfinite(value):
+            raise self.wrong(name, value, "a number above zero")
+        return float(value)
+
     def text(self, *names: str) -> str | None:
         """A string, or None."""
         value = self.find(*names)[1]
@@ -140,33 +154,50 @@ class Config:
         return Config(self.data | values, self.label, self.prefix)
 
 
-def place_of(raw: bytes, path: str) -> tuple[int, int] | None:
-    """First byte and end byte of the entry (key and value) at a path like `text_config.head_dim`; None if not there."""
-    text = raw.decode("utf-8", errors="surrogateescape")
-    at, first = _WHITESPACE.match(text, 0).end(), 0  # type: ignore[union-attr]
-    for wanted in path.split("."):
-        entry = _entry(text, at, wanted)
-        if entry is None:
-            return None
-        first, at = entry
-    end = json.JSONDecoder().raw_decode(text, at)[1]
-    if text.isascii():
-        return first, end
-    return tuple(len(text[:place].encode("utf-8", errors="surrogateescape")) for place in (first, end))  # type: ignore[return-value]
+class Places:
+    """Where the entries of a JSON file stand, in bytes; each object is gone through once, when it is asked for."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._text = raw.decode("utf-8", errors="surrogateescape")
+        self._known: dict[str, dict[str, tuple[int, int, int]]] = {}
+
+    def find(self, path: str) -> tuple[int, int] | None:
+        """First and end byte of the entry (key and value) at a path like `text_config.head_dim`, if it is there."""
+        section, _, name = path.rpartition(".")
+        found = self._entries(section).get(name)
+        return (self._byte(found[0]), self._byte(found[2])) if found else None
+
+    def _byte(self, place: int) -> int:
+        if self._text.isascii():
+            return place
+        return len(self._text[:place].encode("utf-8", errors="surrogateescape"))
+
+    def _entries(self, section: str) -> dict[str, tuple[int, int, int]]:
+        """For each key of the object at this path where the key begins, where its value begins and ends."""
+        if section not in self._known:
+            if section:
+                outer, _, name = section.rpartition(".")
+                at = self._entries(outer).get(name, (0, len(self._text), 0))[1]
+            else:
+                at = 1 if self._text.startswith("\ufeff") else 0
+            self._known[section] = dict(self._scan(at))
+        return self._known[section]
+
+    def _scan(self, at: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
+        text, decoder = self._text, json.JSONDecoder()
+        at = _after(_WHITESPACE, text, at)
+        if text[at : at + 1] != "{":
+            return
+        at = _after(_WHITESPACE, text, at + 1)
+        while text[at : at + 1] == '"':
+            first = at
+            name, at = decoder.raw_decode(text, at)
+            value = _after(_COLON, text, at)
+            end = decoder.raw_decode(text, value)[1]
+            yield name, (first, value, end)
+            at = _after(_COMMA, text, end)
 
 
-def _entry(text: str, at: int, wanted: str) -> tuple[int, int] | None:
-    """Where the key begins and where its value begins, in the object that begins at `at`."""
-    decoder = json.JSONDecoder()
-    if text[at : at + 1] != "{":
-        return None
-    at = _WHITESPACE.match(text, at + 1).end()  # type: ignore[union-attr]
-    while text[at : at + 1] == '"':
-        first = at
-        name, at = decoder.raw_decode(text, at)
-        at = _COLON.match(text, at).end()  # type: ignore[union-attr]
-        if name == wanted:
-            return first, at
-        at = decoder.raw_decode(text, at)[1]
-        at = _COMMA.match(text, at).end()  # type: ignore[union-attr]
-    return None
+def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return found.end() if found else at

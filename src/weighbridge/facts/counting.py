@@ -51,7 +51,7 @@ def add_up(entries: Iterable[tuple[str, str, int | None, int | None]], experts: 
         if row is None:
             row = table[role, kind] = [0, 0]
         if weights is None:
-            is_known = False
+            is_known = is_known and role == "buffer"
         else:
             row[0] += weights
         if size is None:
@@ -68,6 +68,8 @@ def add_up(entries: Iterable[tuple[str, str, int | None, int | None]], experts: 
     stored = sum(count for role, count in by_role.items() if role != "buffer")
     sized = bool(table) and sizes_known
     total_bytes = sum(size for _, size in table.values())
+    # Without knowing how many experts a token uses, what is active is not known.
+    is_active_known = experts is not None or not by_role.get("routed_experts")
     rows = tuple(
         Weights(role, kind, weights, size, _active(size, role, experts))
         for (role, kind), (weights, size) in sorted(table.items(), key=lambda item: (-item[1][1], item[0]))
@@ -76,7 +78,7 @@ def add_up(entries: Iterable[tuple[str, str, int | None, int | None]], experts: 
         _parameters(by_role, stored, experts, basis) if counted else _unknown(basis),
         rows if sized else (),
         total_bytes if sized else None,
-        sum(row.active_bytes for row in rows) if sized else None,
+        sum(row.active_bytes for row in rows) if sized and is_active_known else None,
         round(total_bytes * 8 / stored, 4) if sized and counted and stored else None,
         max(by_type, key=lambda kind: by_type[kind]) if by_type else None,
     )
@@ -86,7 +88,11 @@ def _parameters(by_role: dict[str, int], stored: int, experts: Experts | None, b
     answering = {role: count for role, count in by_role.items() if role not in _APART}
     return Parameters(
         total=sum(answering.values()),
-        active=sum(_active(count, role, experts) for role, count in answering.items()),
+        active=(
+            sum(_active(count, role, experts) for role, count in answering.items())
+            if experts or not answering.get("routed_experts")
+            else None
+        ),
         stored=stored,
         embedding=by_role.get("embedding", 0),
         per_layer_embedding=by_role.get("per_layer_embedding", 0),

@@ -122,7 +122,6 @@ def _facts(
     sums = _sums(keys, tensors, experts, layers)
     statements = [*_licences(keys), *licences]
     context, context_length = _context(keys, served_context)
-    heads = keys.per_layer("attention.head_count", len(layers)) if layers else None
     return ModelFacts(
         name=keys.text("general.name") or name,
         architecture=keys.architecture,
@@ -137,7 +136,7 @@ def _facts(
         context=context,
         embedding_length=keys.whole("embedding_length") if is_language else None,
         feed_forward_length=keys.largest("feed_forward_length"),
-        head_count=max(heads) if heads else None,
+        head_count=keys.largest("attention.head_count"),
         vocabulary_size=_vocabulary(keys) if is_language else None,
         experts=experts,
         expert_feed_forward_length=keys.largest("expert_feed_forward_length"),

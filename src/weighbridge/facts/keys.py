@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from weighbridge.errors import BadModelFile
@@ -72,9 +73,10 @@ class Keys:
         return self.number(key)
 
     def real(self, key: str) -> float | None:
-        """A number, or None."""
+        """A number that is not infinite, or None."""
         value = self.value(key)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if is_number and math.isfinite(value) else None  # type: ignore[arg-type]
 
     def flag(self, key: str) -> bool | None:
         """Yes, no, or None where the key is missing."""

@@ -10,10 +10,11 @@ from .model_facts import LicenceStatement
 
 # Files that hold a licence or a policy, by what they speak of.
 _FILES = (
-    (re.compile(r"(?i)(.*/)?(licen[cs]e|copying)([-_. ]?code)(\.(txt|md))?"), "code"),
-    (re.compile(r"(?i)(.*/)?(use[-_ ]?policy|acceptable[-_ ]?use[-_ ]?policy|prohibited[-_ ]?use[-_ ]?policy)(\.\w+)?"),
+    (re.compile(r"(?i)(.*/)?(licen[cs]e|copying)([-_. ]code)(\.(txt|md))?"), "code"),
+    (re.compile(r"(?i)(.*/)?((acceptable|prohibited)[-_ ]?)?us(e|age)[-_ ]?policy(\.\w+)?"),
      "use"),
-    (re.compile(r"(?i)(.*/)?((model[-_ ]?)?licen[cs]e([-_. ]?(model|weights|agreement))?|copying|notice)(\.(txt|md))?"),
+    (re.compile(r"(?i)(.*/)?((model[-_ ]?)?licen[cs]e([-_. ]?\w{1,24})?|copying|notice|third[-_]party[-_]notices?)"
+                r"(\.(txt|md|rst|pdf))?"),
      "weights"),
 )  # fmt: skip
 MOST_TEXT_BYTES = 64 << 10
@@ -29,7 +30,9 @@ def of_text(name: str, label: str, text: str) -> LicenceStatement | None:
     for number, line in enumerate(text.splitlines()[:60], start=1):
         title = line.strip().strip("#*=-_ \t").strip()
         if len(re.findall(r"[A-Za-z]{2,}", title)) >= 1 and not title.startswith("<"):
-            return LicenceStatement(covered_by(name) or "weights", title[:200], label, f"line {number}")
+            is_policy = bool(re.search(r"(?i)\b(acceptable|prohibited) use\b", title))
+            covers = "use" if is_policy else covered_by(name) or "weights"
+            return LicenceStatement(covers, title[:200], label, f"line {number}")
     return None
 
 

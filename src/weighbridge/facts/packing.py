@@ -19,7 +19,7 @@ from .model_facts import Tensor
 _BESIDE = re.compile(
     r"(.*?)(\.weight_scale(_inv|_2)?|\.weight_global_scale|\.input_scale|\.input_global_scale|\.output_scale"
     r"|\.[qkv]_scale|\.qzeros|\.scales|\.g_idx|\.weight_zero_point|\.weight_shape|\.weight_g_idx|\.SCB"
-    r"|\.weight_format|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..*)|\.pre_quant_scale"
+    r"|\.weight_format|\.qscale_(weight|act)|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..*)|\.pre_quant_scale"
     r"|_scales|_scale_inv|_weight_scale(_2)?|_input_scale|\.scale_inv)"
 )
 # The commonest of them, without a search.
@@ -84,8 +84,7 @@ def _weights(tensor: Tensor, by_name: dict[str, Tensor], quantization: Config) -
         return Packed(_PLAIN.get(kind, kind), stored)
     base = name.removesuffix(".weight")
     if name.endswith(".qweight"):
-        bits = quantization.number("bits", "w_bit") or 4
-        return Packed(f"INT{bits}", stored * 32 // max(1, bits))
+        return _gptq(tensor, name.removesuffix(".qweight"), by_name, quantization)
     if name.endswith(".weight_packed"):
         if kind == "U8":
             return Packed(_four_bit(quantization), stored * 2)
@@ -100,12 +99,26 @@ def _weights(tensor: Tensor, by_name: dict[str, Tensor], quantization: Config) -
     return Packed(kind, stored)
 
 
+def _gptq(tensor: Tensor, base: str, by_name: dict[str, Tensor], quantization: Config) -> Packed:
+    """`qweight` packs inputs (GPTQ) or outputs (AWQ). GPTQ's `g_idx` has one entry an input, so that modules with bits
+    of their own are counted right; without it the config's bits count."""
+    inputs = by_name.get(f"{base}.g_idx")
+    if inputs is not None and len(tensor.shape) == 2 and tensor.elements:
+        weights = inputs.elements * tensor.shape[1]
+        return Packed(f"INT{max(1, tensor.elements * 32 // max(1, weights))}", weights)
+    bits = quantization.number("bits", "w_bit") or 4
+    return Packed(f"INT{bits}", tensor.elements * 32 // max(1, bits))
+
+
 def _packed_weight(tensor: Tensor, base: str, by_name: dict[str, Tensor], quantization: Config) -> Packed:
     kind, stored = tensor.type, tensor.elements
     scales = by_name.get(f"{base}.scales")
     if kind == "U32" and scales is not None and tensor.shape and scales.shape:
         # MLX: a row holds width x bits / 32 numbers, and width / group_size scales.
-        group = quantization.section(base).number("group_size") or quantization.number("group_size") or 64
+        own = quantization.data.get(base)
+        group = (own.get("group_size") if isinstance(own, dict) else None) or quantization.number("group_size") or 64
+        if not isinstance(group, int):
+            return Packed(kind, None)
         weights = math.prod(scales.shape) * group
         return Packed(f"INT{max(1, stored * 32 // max(1, weights))}", weights)
     if kind == "U8":
@@ -131,18 +144,21 @@ def _four_bit(quantization: Config) -> str:
 
 def _group_bits(quantization: Config) -> int:
     """compressed-tensors says the bits in each group of its config."""
+    bits = [bits for weights in _groups(quantization) if (bits := weights.number("num_bits")) and bits <= 16]
+    return bits[0] if bits else 4
+
+
+def _groups(quantization: Config) -> list[Config]:
+    """What each group of a compressed-tensors config says of its weights."""
+    if not isinstance(quantization.data.get("config_groups"), dict):
+        return []
     groups = quantization.section("config_groups")
-    for key in groups.data:
-        bits = groups.section(key).section("weights").number("num_bits")
-        if bits and bits <= 16:
-            return bits
-    return 4
+    return [groups.section(key).section("weights") for key, value in groups.data.items() if isinstance(value, dict)]
 
 
 def scheme(quantization: Config) -> str | None:
     """What a config calls its quantization, in the field's words: NVFP4, FP8, GPTQ INT4; None where there is none."""
-    producer = quantization.section("quantization")
-    algorithm = quantization.text("quant_algo") or producer.text("quant_algo")
+    algorithm = quantization.text("quant_algo")
     if algorithm:
         return algorithm.upper().removeprefix("W4A16_").removeprefix("W8A8_")
     method = quantization.text("quant_method") or quantization.text("quant_type")
@@ -155,7 +171,8 @@ def scheme(quantization: Config) -> str | None:
             return (quantization.text("bnb_4bit_quant_type") or "nf4").upper()
         return "INT8"
     if method is None and quantization.number("bits") and quantization.number("group_size"):
-        return f"MLX INT{quantization.number('bits')}"
+        mode = quantization.text("mode")
+        return f"MLX {mode.upper()}" if mode and "fp" in mode else f"MLX INT{quantization.number('bits')}"
     return method.upper() if method else None
 
 
@@ -163,9 +180,7 @@ def _compressed(quantization: Config) -> str:
     form = quantization.text("format") or ""
     if "nvfp4" in form or "mxfp4" in form:
         return form.split("-")[0].upper()
-    groups = quantization.section("config_groups")
-    for key in groups.data:
-        weights = groups.section(key).section("weights")
+    for weights in _groups(quantization):
         bits = weights.number("num_bits")
         if bits:
             return f"FP{bits}" if weights.text("type") == "float" else f"INT{bits}"

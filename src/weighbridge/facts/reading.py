@@ -14,17 +14,18 @@ from weighbridge.errors import BadModelFile
 from . import checkpoint_facts, gguf_facts
 from .chat import read_go_template
 from .checkpoint_facts import Checkpoint
-from .config import MOST_JSON_BYTES, Config, parse_json
+from .config import MOST, MOST_INDEX_BYTES, MOST_JSON_BYTES, Config, parse_json
 from .gguf import Header, read_header_of
 from .licences import MOST_TEXT_BYTES, chosen, covered_by, of_front_matter, of_text
 from .model_facts import Chat, Context, LicenceStatement, Modalities, ModelFacts, Parameters, Source, Weights
 from .safetensors import SafetensorsHeader, header_length, parse_header, read_header
 from .shelves import HubAccess, Shelf, open_shelf
+from .shelves.references import is_gguf_model
 
-# An index lists each tensor: 140,000 of the largest mixtures take 12 MB.
-_MOST_INDEX_BYTES = 64 << 20
 _MOST_SHARDS = 4096
-_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
+_PART = re.compile(r"(.*)-(\d{1,5})-of-(\d{1,6})\.safetensors")
+# Diffusers keeps other precisions of the same weights beside them.
+_VARIANT = re.compile(r"\.(fp16|bf16|fp32|fp8|non_ema|ema)[.-]")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 # Of a card on another machine only the beginning is fetched: its fields stand there.
 _CARD_BYTES_REMOTE = 16 << 10
@@ -137,13 +138,18 @@ class _Reading:
 
     def _one_gguf(self, ggufs: Sequence[str]) -> str:
         """The one model among these files; projectors and later parts aside."""
-        models = [name for name in ggufs if not _is_projector(name) and _part_number(name) in (None, 1)]
+        models = [name for name in ggufs if is_gguf_model(name) and _part_number(name) in (None, 1)]
         if len(models) == 1:
             return models[0]
-        shown = ", ".join((models or list(ggufs))[:6]) + (", ..." if len(models) > 6 else "")
+        if not models:
+            raise BadModelFile(
+                f"{self.shelf.name}: holds no GGUF model, only {', '.join(ggufs[:4])}",
+                hint="projectors and importance matrices go with a model: fetch that too",
+            )
+        shown = ", ".join(models[:6]) + (", ..." if len(models) > 6 else "")
         raise BadModelFile(
             f"{self.shelf.name}: holds {len(models)} GGUF models ({shown}), expected one",
-            hint=f"say which one, e.g. {models[0] if models else ggufs[0]}; of a repository: org/name:Q4_K_M",
+            hint=f"say which one, e.g. {models[0]}; of a repository: org/name:Q4_K_M",
         )
 
     def _gguf(self, name: str) -> ModelFacts:
@@ -245,21 +251,24 @@ class _Reading:
             return [name]
         index = f"{found[1]}.safetensors.index.json"
         if self._has(index):
-            return self._shards_of_index(index)
+            shards = self._shards_of_index(index)
+            if name in shards or not shards:
+                return shards
         count = int(found[3])
         if not 1 <= count <= _MOST_SHARDS:
             raise BadModelFile(
                 f"{self.shelf.label(name)}: is named as one of {count:,} parts, expected at most {_MOST_SHARDS:,}",
                 hint="name the files as they were published",
             )
-        shards = [f"{found[1]}-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
+        digits = len(found[2])
+        shards = [f"{found[1]}-{number:0{digits}d}-of-{found[3]}.safetensors" for number in range(1, count + 1)]
         self._none_missing(shards, self.shelf.label(name))
         return shards
 
     def _shards_of_index(self, name: str) -> list[str]:
         """The files that an index names. [] where none of them is here: then the index' total stands for them."""
-        raw = self._bytes(name, _MOST_INDEX_BYTES)
-        index = Config(parse_json(raw, self.shelf.label(name), _MOST_INDEX_BYTES), self.shelf.label(name))
+        raw = self._bytes(name, MOST_INDEX_BYTES)
+        index = Config(parse_json(raw, self.shelf.label(name), MOST_INDEX_BYTES), self.shelf.label(name))
         places = index.section("weight_map").data
         for place in places.values():
             if not isinstance(place, str) or "/" in place or not place.endswith(".safetensors"):
@@ -270,8 +279,8 @@ class _Reading:
         shards = sorted(paths.values())
         if not shards or len(shards) > _MOST_SHARDS:
             raise index.wrong("weight_map", f"{len(shards):,} files", f"1 to {_MOST_SHARDS:,} files")
-        total = index.section("metadata").number("total_size")
-        if total is not None:
+        total = index.section("metadata").data.get("total_size")
+        if isinstance(total, int) and 0 < total < MOST:
             self.stated_bytes = total
         if not any(map(self._has, shards)):
             self.notes.append(f"none of the {len(shards)} files that the index names is here: weights are as it says")
@@ -336,13 +345,15 @@ class _Reading:
                     seen[tensor.name] = shard
         if self.indexed is None or self.indexed == places:
             return
-        for name, place in self.indexed.items():
-            if places.get(name) != place:
-                raise BadModelFile(
-                    f"{self.shelf.label(place)}: the index promises tensor {name[:80]!r} here, "
-                    f"found in {places.get(name, 'no file')}",
-                    hint="index and files are of different revisions: fetch them again",
-                )
+        missing = [name for name in self.indexed if name not in places]
+        if missing and len(missing) * 10 > len(self.indexed):
+            raise BadModelFile(
+                f"{self.shelf.name}: no file holds {len(missing):,} of the {len(self.indexed):,} tensors that "
+                f"the index promises, {missing[0][:80]!r} for one",
+                hint="index and files are of different revisions: fetch them again",
+            )
+        if missing:
+            self.notes.append(f"the index names {len(missing)} tensors that no file holds, {missing[0][:60]!r} for one")
 
     def _checkpoint(
         self, shards: Sequence[str], config_name: str = "config.json", folder: str = "", name: str | None = None
@@ -402,10 +413,17 @@ class _Reading:
         renamed = {
             "dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads",
             "n_kv_heads": "num_key_value_heads", "hidden_dim": "intermediate_size",
-            "max_seq_len": "max_position_embeddings",
+            "max_seq_len": "max_position_embeddings", "tied_embeddings": "tie_word_embeddings",
         }  # fmt: skip
         data = {renamed.get(key, key): value for key, value in own.data.items()}
         data |= own.section("moe").data
+        if isinstance(yarn := own.data.get("yarn"), dict):
+            data["rope_scaling"] = {"rope_type": "yarn"} | yarn
+        if isinstance(form := own.data.get("quantization"), dict):
+            data["quantization_config"] = {
+                "quant_method": str(form.get("qformat_weight", "")).partition("_")[0] or None
+            }
+            del data["quantization"]
         return Config(data, own.label)
 
     def _quantization(self, config_name: str) -> Config | None:
@@ -425,7 +443,7 @@ class _Reading:
         for found in (other, tokenizer):
             template = found.data.get("chat_template") if found else None
             if isinstance(template, list):
-                named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+                named = {str(entry.get("name")): entry.get("template") for entry in template if isinstance(entry, dict)}
                 template = named.get("default") or next(iter(named.values()), None)
             if found and isinstance(template, str):
                 return template, found.label, tokenizer
@@ -458,8 +476,9 @@ class _Reading:
         import yaml
 
         try:
-            front = yaml.safe_load(body)
-        except (yaml.YAMLError, ValueError, RecursionError):
+            # Text stays text: `no` is no licence's falsehood, and a version no number.
+            front = yaml.load(body, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506 - builds only text
+        except (yaml.YAMLError, ValueError, RecursionError, AttributeError):
             self.notes.append(f"{label}: the fields at its beginning are no YAML and were left out")
             return {}, label
         return (front if isinstance(front, dict) else {}), label
@@ -505,8 +524,8 @@ class _Reading:
         if config not in files:
             return None
         self.stated_bytes = self.indexed = None
-        indexes = [file for file in files if file.endswith(".safetensors.index.json") and ".fp16." not in file]
-        weights = [file for file in files if file.endswith(".safetensors") and ".fp16." not in file]
+        indexes = _plain([file for file in files if file.endswith(".safetensors.index.json")])
+        weights = _plain([file for file in files if file.endswith(".safetensors")])
         if indexes:
             shards = self._shards_of_index(indexes[0])
         elif len(weights) > 1 and _PART.fullmatch(weights[0]):
@@ -543,6 +562,15 @@ class _Reading:
 
     def _source(self, kind: str, labels: Sequence[str]) -> Source:
         return Source(kind, tuple(labels), self.bytes_read, self.shelf.place, self.shelf.transferred)
+
+
+def _plain(files: Sequence[str]) -> list[str]:
+    """The files without a variant in their names; where all have one, those of the first."""
+    variants: dict[str, list[str]] = {}
+    for file in files:
+        found = _VARIANT.search(PurePosixPath(file).name)
+        variants.setdefault(found[1] if found else "", []).append(file)
+    return variants[min(variants)] if variants else []
 
 
 def _is_projector(name: str) -> bool:

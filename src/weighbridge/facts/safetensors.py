@@ -28,12 +28,15 @@ TYPE_BITS = {
 MOST_HEADER_BYTES = 100_000_000
 _MOST_TENSORS = 1 << 18
 _MOST_NAME, _MOST_DIMENSIONS = 1024, 16
+# Letters of one entry: metadata may hold a model card, or a trainer's notes.
+_MOST_ENTRY = 1 << 20
 _MOST_ELEMENTS = 1 << 62
 
 _ENTRY = re.compile(
     r'[ \t\n\r]*"([^"\\\x00-\x1f]{1,1024})"[ \t\n\r]*:[ \t\n\r]*\{[ \t\n\r]*"dtype"[ \t\n\r]*:[ \t\n\r]*"(\w{1,16})"'
-    r'[ \t\n\r]*,[ \t\n\r]*"shape"[ \t\n\r]*:[ \t\n\r]*\[([\d, ]{0,400})\][ \t\n\r]*,[ \t\n\r]*"data_offsets"'
-    r"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*(\d{1,19})[ \t\n\r]*,[ \t\n\r]*(\d{1,19})[ \t\n\r]*\][ \t\n\r]*\}[ \t\n\r]*"
+    r'[ \t\n\r]*,[ \t\n\r]*"shape"[ \t\n\r]*:[ \t\n\r]*\[([0-9, ]{0,400})\][ \t\n\r]*,[ \t\n\r]*"data_offsets"'
+    r"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*([0-9]{1,19})[ \t\n\r]*,[ \t\n\r]*([0-9]{1,19})[ \t\n\r]*\]"
+    r"[ \t\n\r]*\}[ \t\n\r]*"
 )
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_pairs)
@@ -75,10 +78,16 @@ def header_length(first_eight: bytes, label: str, file_bytes: int) -> int:
     length = int.from_bytes(first_eight, "little")
     if length > MOST_HEADER_BYTES or length > file_bytes - 8:
         found = f"the header's length is given as {length:,} bytes"
-        if first_eight.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x80\x05")):
+        if first_eight.startswith((b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in (2, 3, 4, 5)))):
             raise BadModelFile(
                 f"{label}: is a pickle or an archive with pickles, expected safetensors",
                 hint="a pickle can run code when it is read, so it is never read here: use the safetensors files",
+            )
+        if first_eight.startswith((b"version ", b"<")):
+            what = "a pointer of git-lfs" if first_eight.startswith(b"v") else "a web page"
+            raise BadModelFile(
+                f"{label}: is {what}, expected safetensors",
+                hint="fetch the file itself: `git lfs pull`, or the download link",
             )
         raise BadModelFile(
             f"{label}: at byte 0: {found}, expected at most {min(MOST_HEADER_BYTES, file_bytes - 8):,}",
@@ -169,9 +178,12 @@ class _Reader:
             after = self._space(after)
             if self.text[after : after + 1] != ":":
                 raise self.wrong(after, f"{self.text[after : after + 10]!r}, expected ':'")
-            value, after = _DECODER.raw_decode(self.text, self._space(after + 1))
+            # One entry takes no more than this: what is longer is not taken apart.
+            begin = self._space(after + 1)
+            value, after = _DECODER.raw_decode(self.text[begin : begin + _MOST_ENTRY], 0)
+            after += begin
         except json.JSONDecodeError as error:
-            raise self.wrong(error.pos, error.msg) from error
+            raise self.wrong(at, f"{error.msg}, in the entry that begins here") from error
         except (ValueError, RecursionError) as error:
             why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise self.wrong(at, why) from error

@@ -74,11 +74,21 @@ def _without_tensors(found: ModelFacts) -> dict[str, object]:
 
 
 def _tensors(found: ModelFacts) -> str:
+    # The name gives way where the line is too long: its end tells most.
+    room = max(16, output.width() - 56)
     rows = [
-        (tensor.name, tensor.type, " x ".join(map(str, tensor.shape)), show_bytes(tensor.bytes), f"{tensor.offset:,}")
+        (
+            tensor.name if len(tensor.name) <= room else "…" + tensor.name[1 - room :],
+            tensor.type,
+            " x ".join(map(str, tensor.shape)),
+            show_bytes(tensor.bytes),
+            f"{tensor.offset:,}",
+            *([str(tensor.file + 1)] if len(found.source.files) > 2 else []),
+        )
         for tensor in found.tensors
     ]
-    return output.table(("tensor", "type", "shape", "size", "at byte"), rows, right=(3, 4))
+    head = ("tensor", "type", "shape", "size", "at byte", *(["file"] if len(found.source.files) > 2 else []))
+    return output.table(head, rows, right=(3, 4, 5))
 
 
 def _known(value: object) -> str:
@@ -176,7 +186,8 @@ def _context(found: ModelFacts) -> str:
     elif context.scaling:
         text += f" ({context.scaling})"
     if context.served and context.served != found.context_length:
-        text += f"; the files ask to serve {context.served:,}"
+        asks = "the store asks to serve" if found.source.place == "ollama" else "the tokenizer's limit is"
+        text += f"; {asks} {context.served:,}"
     return text
 
 
@@ -262,7 +273,7 @@ def _read_from(found: ModelFacts) -> str:
     amount = f"read {show_bytes(source.bytes_read)} of headers and configs"
     if source.place in ("hub", "url"):
         amount += f", {show_bytes(source.bytes_transferred)} transferred,"
-    return "\n  ".join([f"{amount} from", *files])
+    return "\n  ".join([f"{amount} from", *map(output.printable, files)])
 
 
 def _side_by_side(first: ModelFacts, second: ModelFacts) -> str:

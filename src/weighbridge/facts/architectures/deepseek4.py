@@ -7,5 +7,5 @@ from weighbridge.facts.keys import Keys
 
 
 def complete_header(_keys: Keys) -> dict[str, Value]:
-    """llama.cpp's: a window beside compressed entries; the layers that predict further tokens keep what the others do."""
+    """llama.cpp's: a window beside compressed entries; layers that predict further tokens keep as others do."""
     return {"attention.window_kind": "compressed", "attention.nextn_cached": True}

@@ -33,6 +33,6 @@ def parts(config: Config, prefix: str = "model", output: str = "lm_head") -> Ite
 
 def complete_header(keys: Keys) -> dict[str, Value]:
     """llama.cpp's: it heeds the window in the 32B model, known by its layers; each fourth has none there."""
-    if keys.number("block_count") != 64:
+    if keys.whole("block_count") - (keys.number("nextn_predict_layers") or 0) != 64:
         return {"attention.window_kind": "none"}
     return {"attention.sliding_window": 4096, "attention.sliding_window_pattern": 4}

@@ -12,11 +12,14 @@ from urllib.parse import quote
 
 from weighbridge.errors import BadModelFile
 
-from ..config import MOST_JSON_BYTES, parse_json
+from ..config import parse_json
 from .access import HubAccess
 from .http_ranges import RangeClient, Remote, RemoteFile
 from .references import Reference
 from .shelf import ReadableFile, Shelf, checked_names, too_large
+
+# 100,000 files with long names.
+_MOST_LISTING_BYTES = 16 << 20
 
 
 class HubShelf(Shelf):
@@ -32,7 +35,9 @@ class HubShelf(Shelf):
             asked = f"/revision/{quote(reference.revision, safe='')}" if reference.revision else ""
             url = f"{access.endpoint}/api/models/{reference.repository}{asked}"
             label = self._base + (f" at {reference.revision}" if reference.revision else "")
-            data = parse_json(self._client.whole(Remote(f"{url}?blobs=true", label), MOST_JSON_BYTES), label)
+            data = parse_json(
+                self._client.whole(Remote(f"{url}?blobs=true", label), _MOST_LISTING_BYTES), label, _MOST_LISTING_BYTES
+            )
             commit = data.get("sha")
             self.revision = commit if isinstance(commit, str) and commit.isalnum() and commit.isascii() else None
             self._at = quote(self.revision or reference.revision or "main", safe="")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from weighbridge.errors import BadModelFile
 
-from ..config import MOST_JSON_BYTES, parse_json
+from ..config import MOST_INDEX_BYTES, parse_json
 from .access import HubAccess
 from .local import LocalShelf
 from .references import Reference, is_gguf_model, parts_of
@@ -103,7 +103,7 @@ def _is_complete(shelf: LocalShelf, names: list[str]) -> bool:
     if models:
         return all(held.issuperset(parts_of(name)) for name in models)
     for index in (name for name in names if name.endswith(".index.json")):
-        shards = parse_json(shelf.read(index, MOST_JSON_BYTES), shelf.label(index)).get("weight_map")
+        shards = parse_json(shelf.read(index, MOST_INDEX_BYTES), shelf.label(index), MOST_INDEX_BYTES).get("weight_map")
         if isinstance(shards, dict) and not held.issuperset(map(str, shards.values())):
             return False
     return "config.json" in held and any(name.endswith((".safetensors", ".bin")) for name in names)

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from weighbridge.errors import BadModelFile
 
-from ..config import MOST_JSON_BYTES, parse_json
+from ..config import MOST_INDEX_BYTES, parse_json
 from .access import HubAccess
 from .http_ranges import AccessRefused, RangeClient, Remote, RemoteFile, shown
 from .references import parts_of, title_of
@@ -61,7 +61,9 @@ class UrlShelf(Shelf):
             if not self.wanted.endswith(".gguf"):
                 found |= {name for name in _BESIDE if name not in found and self._is_there(name)}
             for index in [name for name in found if name.endswith(".index.json")]:
-                shards = parse_json(self.read(index, MOST_JSON_BYTES), self.label(index)).get("weight_map")
+                shards = parse_json(self.read(index, MOST_INDEX_BYTES), self.label(index), MOST_INDEX_BYTES).get(
+                    "weight_map"
+                )
                 if isinstance(shards, dict):
                     found |= {str(shard) for shard in shards.values()}
             self._names = checked_names(found, self.label(self.wanted))
