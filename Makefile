@@ -26,7 +26,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) cannot make virtual environments:" \
 	  "on Debian, apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: requirements/run.txt pyproject.toml hatch_build.py src/weighbridge/facts/walk.c | $(VENV)/bin/python
 	@echo "installing the package with its locked dependencies into $(VENV)"
 	@$(PIP_INSTALL) --require-hashes -r requirements/run.txt
 	@$(PIP_INSTALL) --no-deps --editable .
@@ -77,4 +77,4 @@ specialists: $(VENV)/.dev  ## train the bundled models anew (PyTorch; under an h
 	@$(BIN)/python -m weighbridge.training arithmetic extract
 
 clean:  ## remove what was made here
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info src/weighbridge/facts/_walk.so

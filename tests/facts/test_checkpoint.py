@@ -391,3 +391,17 @@ def test_an_importance_matrix_beside_a_model_is_no_second_one(tmp_path, tiny_ggu
         (folder / name).write_bytes(tiny_gguf().read_bytes())
 
     assert facts.read(folder).source.files[0].endswith("m-Q4_K_M.gguf")
+
+
+def test_a_file_that_is_no_models_config_is_told(tmp_path):
+    (tmp_path / "generation_config.json").write_text('{"temperature": 0.6}')
+
+    with pytest.raises(BadModelFile, match="none of the keys that a model's config has"):
+        facts.read(tmp_path / "generation_config.json")
+
+
+def test_an_adapter_is_told_with_its_base(tmp_path):
+    write(tmp_path / "adapter_model.safetensors", {"base.layers.0.q_proj.lora_A.weight": ("F32", (8, 256))})
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base"}')
+
+    assert any("an adapter for acme/base" in note for note in facts.read(tmp_path).notes)

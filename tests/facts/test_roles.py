@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What a tensor is for is told by its name: the names that makers use."""
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ _LICENCE_BYTES = 4 << 10
 _MOST_LICENCE_FILES = 8
 # How a header of unknown length is fetched: little that is not needed, and not too many requests for a vocabulary.
 _CHUNK_BYTES_REMOTE, _MOST_CHUNK_BYTES_REMOTE = 64 << 10, 512 << 10
+# A config without any of these is that of something else.
+_TELLING_KEYS = ("model_type", "architectures", "_class_name", "hidden_size", "text_config", "dim", "n_layers",
+                 "d_model", "n_embd", "num_hidden_layers", "max_position_embeddings")  # fmt: skip
 # The file that tells what kind a tokenizer is of; the most telling first.
 _TOKENIZERS = (
     ("tekken.json", "tekken"),
@@ -215,7 +218,8 @@ class _Reading:
                 served = parameters.number("num_ctx") if parameters else None
             if "template" in self.names:
                 chat = read_go_template(self._text("template", MOST_TEXT_BYTES))
-        return self._licences(), served, chat
+        front, card = self._front_matter()
+        return [*of_front_matter(front, card), *self._licences()], served, chat
 
     # safetensors and configs
 
@@ -365,6 +369,15 @@ class _Reading:
                 f"{self.shelf.name}: has neither weights nor a config.json",
                 hint="name the folder with the model's files",
             )
+        if not headers and config is not None and not config.has(*_TELLING_KEYS):
+            raise BadModelFile(
+                f"{config.label}: has none of the keys that a model's config has ({', '.join(_TELLING_KEYS[:4])})",
+                hint="give the model's config.json, or its folder",
+            )
+        if f"{folder}adapter_config.json" in self.names:
+            adapter = self._json(f"{folder}adapter_config.json")
+            base = adapter.text("base_model_name_or_path") if adapter else None
+            self.notes.append(f"an adapter for {base or 'another model'}: these are its own weights alone")
         template, template_label, tokenizer = self._chat_template(folder)
         front, card = self._front_matter() if not folder else ({}, "")
         found = Checkpoint(
@@ -461,7 +474,7 @@ class _Reading:
 
     def _front_matter(self) -> tuple[dict[str, Any], str]:
         """The fields at the beginning of README.md."""
-        if self.shelf.wanted is not None or "README.md" not in self.names:
+        if self.shelf.place in ("file", "url") or "README.md" not in self.names:
             return {}, ""
         most = _CARD_BYTES_REMOTE if self.is_remote else MOST_TEXT_BYTES
         text = self._beginning("README.md", most)
