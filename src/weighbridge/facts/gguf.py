@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from weighbridge.errors import BadModelFile
 
 from .model_facts import Tensor
-from .safetensors import Readable
+from .readable import Readable
 from .walk import Walks, find_walks
 
 Value = int | float | bool | str | list["Value"]

@@ -11,12 +11,13 @@ import math
 import re
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any, Protocol
+from typing import Any
 
 from weighbridge.errors import BadModelFile
 
 from .config import unique_pairs
 from .model_facts import Tensor
+from .readable import Readable
 
 # Bits an element; safetensors/src/tensor.rs `enum Dtype`.
 TYPE_BITS = {
@@ -41,18 +42,6 @@ _ENTRY = re.compile(
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_pairs)
 _HINT = "the file is damaged or was cut off: fetch it again and compare its sha256"
-
-
-class Readable(Protocol):
-    """What can be read from a place on: a file, or a remote one."""
-
-    def read(self, count: int, /) -> bytes:
-        """At most so many bytes."""
-        ...
-
-    def seek(self, place: int, /) -> Any:
-        """Go to a place."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

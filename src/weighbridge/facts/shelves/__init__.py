@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from weighbridge.errors import BadModelFile, SourceUnreachable
 
-from . import huggingface_cache, local, ollama
+from . import local
 from .access import HubAccess, Patience
 from .references import parse
 from .shelf import ReadableFile, Shelf
 
 __all__ = ["HubAccess", "Patience", "ReadableFile", "Shelf", "open_shelf"]
 
+# In the path of every file in a store of Ollama's or a cache of the hub's.
+_STORED = re.compile(r"[/\\](manifests|models--[^/\\]*)[/\\]")
 _KINDS = "a path, org/name of a repository (@revision, :Q4_K_M), ollama:name:tag, or a URL of a file"
 
 
@@ -26,7 +29,14 @@ def open_shelf(source: str | os.PathLike[str], access: HubAccess | None = None) 
     """
     text = os.fspath(source)
     if path := _existing(text):
+        if path.suffix == ".gguf" and not _STORED.search(os.path.abspath(text)):  # noqa: PTH100 - a quick look
+            # The commonest source is in no store, and what looks into those takes a while to import.
+            return local.at(path)
+        from . import huggingface_cache, ollama
+
         return ollama.at(path) or huggingface_cache.at(path) or local.at(path)
+    from . import huggingface_cache, ollama
+
     access = access or HubAccess()
     if not isinstance(source, str):
         raise BadModelFile(f"{text}: is not there", hint="check the path")
