@@ -97,6 +97,24 @@ def test_an_index_and_files_of_different_revisions_are_told(tmp_path):
         facts.read(folder)
 
 
+def test_a_tensor_in_another_file_than_the_index_names_is_told(tmp_path):
+    folder = write_folder(tmp_path, None, LINEAR, 2)
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    index["weight_map"]["lm_head.weight"] = "model-00001-of-00002.safetensors"
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    with pytest.raises(BadModelFile, match=r"00001-of-00002\.safetensors: the index promises tensor 'lm_head\.weight'"):
+        facts.read(folder)
+
+
+def test_a_tensor_in_two_files_is_told(tmp_path):
+    for number in (1, 2):
+        write(tmp_path / f"model-0000{number}-of-00002.safetensors", LINEAR)
+
+    with pytest.raises(BadModelFile, match=r"00001-of-00002.*is in model-00002-of-00002\.safetensors too"):
+        facts.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("places", "message"),
     [

@@ -17,7 +17,6 @@ from .counting import Entry, Sums, add_up
 from .licences import chosen, of_front_matter
 from .model_facts import (
     Card,
-    Chat,
     Context,
     Experts,
     LicenceStatement,
@@ -100,7 +99,7 @@ def facts_of(checkpoint: Checkpoint, source: Source) -> ModelFacts:
         layers=layers,
         modalities=_modalities(config, sums, embeds=checkpoint.embeds),
         tokenizer=checkpoint.tokenizer_kind,
-        chat=_chat(checkpoint),
+        chat=read_template(checkpoint.chat_template),
         licence=chosen(statements),
         licences=tuple(statements),
         card=card_of(checkpoint.front_matter),
@@ -276,9 +275,8 @@ def _context(text: Config, config: Config, tokenizer: Config | None) -> tuple[Co
     # Tokenizers without a limit say 10^30.
     is_limit = isinstance(served, int | float) and not isinstance(served, bool) and 1 <= served < 1e9
     served = int(served) if served and is_limit else None
-    rope = text.section("rope_scaling", "rope_parameters") if isinstance(
-        text.find("rope_scaling", "rope_parameters")[1], dict
-    ) else Config({}, text.label)  # fmt: skip
+    name, value = text.find("rope_scaling", "rope_parameters")
+    rope = Config(value if isinstance(value, dict) else {}, text.label, f"{text.prefix}{name}.")
     # Rotations may differ between kinds of layers; those that see everything set the reach.
     if isinstance(rope.data.get("full_attention"), dict):
         rope = rope.section("full_attention")
@@ -307,10 +305,6 @@ def _modalities(config: Config, sums: Sums, *, embeds: bool) -> Modalities:
     if config.has("talker_config"):
         outputs.append("audio")
     return Modalities(tuple(inputs), tuple(outputs))
-
-
-def _chat(checkpoint: Checkpoint) -> Chat:
-    return read_template(checkpoint.chat_template)
 
 
 def card_of(front: dict[str, Any]) -> Card:

@@ -188,17 +188,25 @@ class CheckpointReading(ShelfReading):
             tensor.name: shard for shard, header in zip(shards, headers, strict=True) for tensor in header.tensors
         }
         if len(places) < sum(len(header.tensors) for header in headers):
-            seen: dict[str, str] = {}
-            for shard, header in zip(shards, headers, strict=True):
-                for tensor in header.tensors:
-                    if tensor.name in seen:
-                        raise BadModelFile(
-                            f"{header.label}: tensor {tensor.name[:80]!r} is in {seen[tensor.name]} too",
-                            hint="the files are of different models or revisions: fetch them again",
-                        )
-                    seen[tensor.name] = shard
+            # The last file that holds a name stands in `places`; the first that it is in too is looked for.
+            label, name = next(
+                (header.label, tensor.name)
+                for shard, header in zip(shards, headers, strict=True)
+                for tensor in header.tensors
+                if places[tensor.name] != shard
+            )
+            raise BadModelFile(
+                f"{label}: tensor {name[:80]!r} is in {places[name]} too",
+                hint="the files are of different models or revisions: fetch them again",
+            )
         if self.indexed is None or self.indexed == places:
             return
+        for name, place in self.indexed.items():
+            if places.get(name, place) != place:
+                raise BadModelFile(
+                    f"{self.shelf.label(place)}: the index promises tensor {name[:80]!r} here, found in {places[name]}",
+                    hint="index and files are of different revisions: fetch them again",
+                )
         missing = [name for name in self.indexed if name not in places]
         if missing and len(missing) * 10 > len(self.indexed):
             raise BadModelFile(
@@ -328,28 +336,30 @@ class CheckpointReading(ShelfReading):
         components = []
         for name, value in index.data.items():
             if isinstance(value, list) and len(value) == 2 and re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) and value[1]:
-                part = self._component(name)
-                if part is not None:
-                    components.append(part)
+                # Each network has notes and an index of its own.
+                part = CheckpointReading(self.shelf)
+                if (found := part.component(name)) is not None:
+                    components.append(found)
+                self.bytes_read += part.bytes_read
         if not components:
             raise BadModelFile(
                 f"{self.shelf.label(index_name)}: names no component that has weights or a config here",
                 hint="fetch the whole pipeline, not its index alone",
             )
         front, card = self._front_matter()
-        return _assembled(
+        found = _assembled(
             self.shelf.name, index.text("_class_name") or "pipeline", components, self._licences(), front, card,
             self._source("diffusers", [label for part in components for label in part.source.files]),
         )  # fmt: skip
+        return dataclasses.replace(found, notes=(*found.notes, *self.notes))
 
-    def _component(self, name: str) -> ModelFacts | None:
+    def component(self, name: str) -> ModelFacts | None:
         """One network of a pipeline; None for a tokenizer or a scheduler."""
         folder = f"{name}/"
         files = [file for file in self.names if file.startswith(folder)]
         config = f"{folder}config.json"
         if config not in files:
             return None
-        self.stated_bytes = self.indexed = None
         indexes = _plain([file for file in files if file.endswith(".safetensors.index.json")])
         weights = _plain([file for file in files if file.endswith(".safetensors")])
         if indexes:

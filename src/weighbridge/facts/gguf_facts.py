@@ -31,7 +31,7 @@ from .model_facts import (
 )
 from .roles import role_of
 
-PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
+_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 _MOST_PARTS = 4096
 
 
@@ -41,7 +41,7 @@ def part_names(name: str, first: Header) -> list[str]:
     if not isinstance(count, int) or count <= 1:
         return [name]
     path = PurePosixPath(name)
-    named = PART.fullmatch(path.name)
+    named = _PART.fullmatch(path.name)
     if count > _MOST_PARTS or not named or int(named[3]) != count or int(named[2]) != 1:
         raise BadModelFile(
             f"{first.label}: is one of {count:,} parts, expected the first, named like model-00001-of-{count:05d}.gguf",

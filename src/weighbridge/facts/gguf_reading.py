@@ -15,7 +15,7 @@ from .licences import MOST_TEXT_BYTES, of_front_matter
 from .model_facts import Chat, LicenceStatement, ModelFacts
 from .shelf_reading import ShelfReading
 from .shelves import Shelf
-from .shelves.references import is_gguf_model
+from .shelves.references import first_parts, is_gguf_model
 
 # How a header of unknown length is fetched: little that is not needed, and not too many requests for a vocabulary.
 _CHUNK_BYTES_REMOTE, _MOST_CHUNK_BYTES_REMOTE = 64 << 10, 512 << 10
@@ -26,7 +26,7 @@ class GGUFReading(ShelfReading):
 
     def one_of(self, ggufs: Sequence[str]) -> str:
         """The one model among these files; projectors and later parts aside."""
-        models = [name for name in ggufs if is_gguf_model(name) and _part_number(name) in (None, 1)]
+        models = first_parts(filter(is_gguf_model, ggufs))
         if len(models) == 1:
             return models[0]
         if not models:
@@ -102,11 +102,6 @@ class GGUFReading(ShelfReading):
 
 def _is_projector(name: str) -> bool:
     return "mmproj" in PurePosixPath(name).name.lower()
-
-
-def _part_number(name: str) -> int | None:
-    found = gguf_facts.PART.fullmatch(PurePosixPath(name).name)
-    return int(found[2]) if found else None
 
 
 def _stem(name: str, shelf: Shelf) -> str:

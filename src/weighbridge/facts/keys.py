@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from weighbridge.errors import BadModelFile
 
+from .config import MOST
 from .gguf import Header, SkippedArray, Value
 from .model_facts import Origin
 
-# No length or count in any model comes near this; what lies beyond is damage, and would only make sums absurd.
-_MOST = 1 << 40
 _UNPREFIXED = ("general.", "tokenizer.", "split.", "weighbridge.", "clip.")
 
 
@@ -55,11 +54,11 @@ class Keys:
         value = self.value(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
             raise self.wrong(key, value, "a whole number")
         return value
 
-    def whole(self, key: str, *, least: int = 1, most: int = _MOST) -> int:
+    def whole(self, key: str, *, least: int = 1, most: int = MOST) -> int:
         """A whole number that must be there and lie in these bounds."""
         value = self.number(key)
         if value is None or not least <= value <= most:
@@ -88,7 +87,7 @@ class Keys:
         value = self.value(key)
         if not isinstance(value, list):
             return None
-        found = [int(entry) for entry in value if isinstance(entry, int) and 0 <= entry <= _MOST]
+        found = [int(entry) for entry in value if isinstance(entry, int) and 0 <= entry <= MOST]
         if len(found) != len(value):
             raise self.wrong(key, value, "whole numbers")
         return found
@@ -99,7 +98,7 @@ class Keys:
         if value is None:
             return None
         values = value if isinstance(value, list) else [value] * layers
-        if len(values) != layers or not all(isinstance(entry, int) and 0 <= entry <= _MOST for entry in values):
+        if len(values) != layers or not all(isinstance(entry, int) and 0 <= entry <= MOST for entry in values):
             raise self.wrong(key, value, f"a whole number, or {layers} of them")
         return tuple(int(entry) for entry in values if isinstance(entry, int))
 

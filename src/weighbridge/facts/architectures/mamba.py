@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from weighbridge.facts.architectures._assumed import assume, layer_count, recurrent
@@ -56,14 +56,19 @@ def complete(config: Config) -> Config:
 
 def parts(config: Config) -> Iterator[Part]:
     """Every tensor."""
-    width, mixer = config.whole("hidden_size"), _mixer(config)
-    yield Part("backbone.embeddings.weight", (config.whole("vocab_size"), width))
+    return backbone(config, _mixer(config).parts, tied=config.flag("tie_word_embeddings", default=True))
+
+
+def backbone(config: Config, mixer: Callable[[str], Iterator[Part]], *, tied: bool) -> Iterator[Part]:
+    """A stack of mixers alone, each behind its norm."""
+    width, vocabulary = config.whole("hidden_size"), config.whole("vocab_size")
+    yield Part("backbone.embeddings.weight", (vocabulary, width))
     for layer in range(layer_count(config)):
         yield from norm(f"backbone.layers.{layer}.norm", width)
-        yield from mixer.parts(f"backbone.layers.{layer}.mixer")
+        yield from mixer(f"backbone.layers.{layer}.mixer")
     yield from norm("backbone.norm_f", width)
-    if not config.flag("tie_word_embeddings", default=True):
-        yield from linear("lm_head", width, config.whole("vocab_size"))
+    if not tied:
+        yield from linear("lm_head", width, vocabulary)
 
 
 def _mixer(config: Config) -> Mixer:

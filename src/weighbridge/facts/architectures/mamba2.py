@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from weighbridge.facts.architectures._assumed import assume, layer_count, recurrent
+from weighbridge.facts.architectures.mamba import backbone
 from weighbridge.facts.config import Config
 from weighbridge.facts.parts import Part, linear, norm
 
@@ -88,14 +89,7 @@ def complete(config: Config) -> Config:
 
 def parts(config: Config) -> Iterator[Part]:
     """Every tensor."""
-    width, mixer = config.whole("hidden_size"), _mixer(config)
-    yield Part("backbone.embeddings.weight", (config.whole("vocab_size"), width))
-    for layer in range(layer_count(config)):
-        yield from norm(f"backbone.layers.{layer}.norm", width)
-        yield from mixer.parts(f"backbone.layers.{layer}.mixer")
-    yield from norm("backbone.norm_f", width)
-    if not config.flag("tie_word_embeddings"):
-        yield from linear("lm_head", width, config.whole("vocab_size"))
+    return backbone(config, _mixer(config).parts, tied=config.flag("tie_word_embeddings"))
 
 
 def _mixer(config: Config) -> Mixer:
