@@ -1,6 +1,6 @@
-"""What this machine is: processor, memory within the limits set on us, and GPUs."""
+"""What a machine is: processor, memory within the limits set on us, GPUs and disk."""
 
 from .detection import detect
-from .machine import Device, Machine, Memory, Processor
+from .machine import Cache, Device, Disk, Link, Machine, Memory, Processor
 
-__all__ = ["Device", "Machine", "Memory", "Processor", "detect"]
+__all__ = ["Cache", "Device", "Disk", "Link", "Machine", "Memory", "Processor", "detect"]

@@ -1,8 +1,24 @@
-"""`Machine`: what there is to run models on. Unknown is None."""
+"""`Machine`: what there is to run models on, here or elsewhere. Unknown is None."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from weighbridge.figures import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """One level of a processor's cache."""
+
+    level: int
+    kind: str
+    """`data`, `instruction` or `unified`."""
+    bytes: int
+    """Of one such cache."""
+    count: int
+    """How many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,8 +27,11 @@ class Processor:
 
     model: str | None
     physical_cores: int | None
-    usable_threads: int
+    usable_threads: int | None
     instruction_sets: tuple[str, ...]
+    caches: tuple[Cache, ...] = ()
+    flops: Figure | None = None
+    """Peak multiplications and additions of 32-bit floats a second, on all cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +41,62 @@ class Memory:
     total_bytes: int
     available_bytes: int
     cgroup_limit_bytes: int | None
+    bandwidth: Figure | None = None
+    """Bytes a second that all cores together move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What joins a GPU to the machine or to its like: `PCIe 4.0 x16`, `NVLink 4`."""
+
+    name: str
+    bandwidth: Figure | None = None
+    """Bytes a second in one direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU with memory of its own."""
+    """A GPU."""
 
     name: str
     vendor: str
+    """`nvidia`, `amd`, `apple`, `intel`: the name of the file that finds them here."""
     memory_total_bytes: int
     memory_free_bytes: int
-    compute_capability: str | None
-    driver: str | None
+    compute_capability: str | None = None
+    """NVIDIA's compute capability (`8.9`), AMD's target (`gfx1100`)."""
+    driver: str | None = None
+    bandwidth: Figure | None = None
+    """Bytes a second that its memory gives."""
+    half_flops: Figure | None = None
+    """Peak dense multiplications and additions of 16-bit floats a second, without sparsity."""
+    unified: bool = False
+    """Whether its memory is the machine's main memory: then both are one budget."""
+    link: Link | None = None
+    peer_link: Link | None = None
+    power_watts: Figure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Where models are kept."""
+
+    path: Path
+    free_bytes: int
+    read_bandwidth: Figure | None = None
+    """Bytes a second, read in order, past the page cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """All that models can run on here."""
+    """All that models can run on, here or as it was described."""
 
     processor: Processor
-    memory: Memory
+    memory: Memory | None
+    """None where a description does not say."""
     devices: tuple[Device, ...]
     notes: tuple[str, ...] = ()
     """What could not be found out, and why."""
+    disk: Disk | None = None
+    name: str | None = None
+    """What it was described as; None for the machine that we run on."""
