@@ -2,10 +2,12 @@
 
 WeighbridgeError
 ├── BadSetting          a setting that does not exist or cannot be
+├── UnknownMachine      a machine or device whose name no table holds
 ├── BadModelFile        a model file that is damaged, foreign or not there
 ├── SourceUnreachable   a place on the network that does not hand over a model's files
 ├── DoesNotFit          a model that this machine cannot hold
-├── UnknownModel        a name that nothing served here bears
+├── UnknownModel        a name that nothing served here bears, or no model that is known
+├── AmbiguousModel      a name that several models bear
 ├── EngineFailed        an engine that did not start, or ended
 ├── GatewayUnreachable  nothing answers where the gateway should be
 ├── AddressInUse        another program listens where the gateway should
@@ -27,6 +29,10 @@ class BadSetting(WeighbridgeError):
     """A setting, from file, environment or flag, that does not exist or cannot be."""
 
 
+class UnknownMachine(WeighbridgeError):
+    """No machine or device of the table bears this name."""
+
+
 class BadModelFile(WeighbridgeError):
     """A model file that is missing, damaged, or no model file at all."""
 
@@ -40,7 +46,11 @@ class DoesNotFit(WeighbridgeError):
 
 
 class UnknownModel(WeighbridgeError):
-    """No model served here bears this name."""
+    """No model served here bears this name, or none that the catalogue knows."""
+
+
+class AmbiguousModel(WeighbridgeError):
+    """Several models that the catalogue knows may be meant by this name; the message lists them."""
 
 
 class EngineFailed(WeighbridgeError):

@@ -153,9 +153,35 @@ def _facts(
             keys.texts("weighbridge.card.counter_examples"),
         ),
         tensors=tensors,
+        dimensions=_dimensions(keys, tensors) if layers else {},
         origins=_origins(keys, tensors),
         notes=tuple(notes),
     )
+
+
+# Lengths that some files leave to their tensors, and the tensor whose rows' number tells each.
+_TOLD_BY_TENSORS = {
+    "expert_feed_forward_length": ("ffn_up_exps.weight", "ffn_gate_up_exps.weight"),
+    "expert_shared_feed_forward_length": ("ffn_up_shexp.weight",),
+}
+
+
+def _dimensions(keys: Keys, tensors: tuple[Tensor, ...]) -> dict[str, int | tuple[int, ...]]:
+    """The header's own numbers, and what llama.cpp takes where it is silent (llama-model.cpp, load_hparams)."""
+    found = keys.dimensions()
+    heads, width = found.get("attention.head_count"), found.get("embedding_length")
+    first = max(heads, default=0) if isinstance(heads, tuple) else heads
+    if heads is not None:
+        found.setdefault("attention.head_count_kv", heads)
+    if first and isinstance(width, int):
+        found.setdefault("attention.key_length", width // first)
+        found.setdefault("attention.value_length", width // first)
+    for key, names in _TOLD_BY_TENSORS.items():
+        if "expert_count" in found and not found.get(key):
+            rows = [shape[1] for name, _, shape, *_ in tensors if name.endswith(names) and len(shape) > 1]
+            if rows:
+                found[key] = max(rows)
+    return found
 
 
 def _experts(keys: Keys) -> Experts | None:

@@ -11,6 +11,7 @@ from .config import MOST
 from .gguf import Header, SkippedArray, Value
 from .model_facts import Origin
 
+_MOST_LAYERS = 4096
 _UNPREFIXED = ("general.", "tokenizer.", "split.", "weighbridge.", "clip.")
 
 
@@ -101,6 +102,18 @@ class Keys:
         if len(values) != layers or not all(isinstance(entry, int) and 0 <= entry <= MOST for entry in values):
             raise self.wrong(key, value, f"a whole number, or {layers} of them")
         return tuple(int(entry) for entry in values if isinstance(entry, int))
+
+    def dimensions(self) -> dict[str, int | tuple[int, ...]]:
+        """All whole numbers that this architecture's own keys hold, and lists of them, by their names."""
+        prefix = f"{self.architecture}."
+        own = {key[len(prefix) :]: value for key, value in self.header.metadata.items() if key.startswith(prefix)}
+        found: dict[str, int | tuple[int, ...]] = {}
+        for key, value in {**self.supplied, **own}.items():
+            if type(value) is int and 0 <= value <= MOST:
+                found[key] = value
+            elif isinstance(value, list) and len(value) <= _MOST_LAYERS and all(type(entry) is int for entry in value):
+                found[key] = tuple(int(entry) for entry in value if isinstance(entry, int) and 0 <= entry <= MOST)
+        return found
 
     def text(self, key: str) -> str | None:
         """A string, or None where the key is missing or is something else."""

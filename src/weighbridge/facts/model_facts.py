@@ -236,6 +236,8 @@ class ModelFacts:
     licences: tuple[LicenceStatement, ...]
     card: Card
     tensors: tuple[Tensor, ...]
+    dimensions: dict[str, int | tuple[int, ...]] = field(default_factory=dict)
+    """The lengths and counts of the network by GGUF's names, one number or one a layer: `attention.key_length`."""
     components: tuple[ModelFacts, ...] = ()
     """The parts of a pipeline of several networks (diffusers): each with facts of its own."""
     origins: dict[str, Origin] = field(default_factory=dict)

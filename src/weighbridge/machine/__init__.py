@@ -1,6 +1,21 @@
-"""What a machine is: processor, memory within the limits set on us, GPUs and disk."""
+"""What a machine is: processor, memory within the limits set on us, GPUs and disk; here, or as it is described."""
 
-from .detection import detect
+from .description import describe
+from .detection import detect, measure
 from .machine import Cache, Device, Disk, Link, Machine, Memory, Processor
+from .table import KnownDevice, known
 
-__all__ = ["Cache", "Device", "Disk", "Link", "Machine", "Memory", "Processor", "detect"]
+__all__ = [
+    "Cache",
+    "Device",
+    "Disk",
+    "KnownDevice",
+    "Link",
+    "Machine",
+    "Memory",
+    "Processor",
+    "describe",
+    "detect",
+    "known",
+    "measure",
+]

@@ -28,10 +28,11 @@ class Processor:
     model: str | None
     physical_cores: int | None
     usable_threads: int | None
+    """Threads that this process may use."""
     instruction_sets: tuple[str, ...]
     caches: tuple[Cache, ...] = ()
     flops: Figure | None = None
-    """Peak multiplications and additions of 32-bit floats a second, on all cores."""
+    """Multiplications and additions of 32-bit floats a second, on all cores: what a matrix product reaches here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,11 @@ class Memory:
     available_bytes: int
     cgroup_limit_bytes: int | None
     bandwidth: Figure | None = None
-    """Bytes a second that all cores together move."""
+    """Bytes a second that all cores together read, one after the other, as a model's weights are read."""
+    thread_bandwidth: Figure | None = None
+    """Bytes a second that one thread reads."""
+    triad_bandwidth: Figure | None = None
+    """Bytes a second of two streams read and one written at once, without what a cache fetches before it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,11 @@ class Device:
 
     name: str
     vendor: str
-    """`nvidia`, `amd`, `apple`, `intel`: the name of the file that finds them here."""
+    """`nvidia`, `amd`, `apple`, `intel`: the name of the file that finds them here. `vulkan` for any other."""
     memory_total_bytes: int
+    """Where memory is unified, all that the GPU may address."""
     memory_free_bytes: int
+    """Where memory is unified, what the GPU may take of what is available now."""
     compute_capability: str | None = None
     """NVIDIA's compute capability (`8.9`), AMD's target (`gfx1100`)."""
     driver: str | None = None

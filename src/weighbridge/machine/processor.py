@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from .caches import darwin_caches, linux_caches
 from .machine import Processor
 
 # /proc/cpuinfo's flags that change how llama.cpp computes, with ggml's name for each (ggml-cpu, `ggml_cpu_has_*`).
@@ -30,22 +31,34 @@ def _cpuinfo() -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _sysctl(name: str) -> str | None:
+def sysctl(*names: str) -> dict[str, str]:
+    """Darwin's answers by name, asked in one call; a name that the system does not know is left out."""
     try:
-        answer = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=True)
+        answer = subprocess.run(["sysctl", *names], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):
+        return {}
+    pairs = (line.partition(": ") for line in answer.stdout.splitlines())
+    return {name: value.strip() for name, _, value in pairs if value.strip()}
+
+
+def _board() -> str | None:
+    """What the device tree names the board, on Arm machines whose processor has no name: `Raspberry Pi 5 Model B`."""
+    try:
+        return Path("/proc/device-tree/model").read_text(errors="replace").strip("\0 \n") or None
+    except OSError:
         return None
-    return answer.stdout.strip() or None
 
 
 def detect_processor() -> Processor:
     """The processor: threads are those that this process may use (its affinity), not all that exist."""
     info = _cpuinfo()
-    model = info.get("model name") or info.get("cpu model")
+    model = info.get("model name") or info.get("cpu model") or _board()
     flags = (info.get("flags") or info.get("features") or "").split()
+    caches = linux_caches()
     if platform.system() == "Darwin":
-        model = model or _sysctl("machdep.cpu.brand_string")
+        told = sysctl("machdep.cpu.brand_string", "hw.perflevel0", "hw.perflevel1")
+        model, caches = model or told.get("machdep.cpu.brand_string"), darwin_caches(told)
         flags = flags or (["asimd", "asimddp"] if platform.machine() == "arm64" else [])
     sets = dict.fromkeys(_FLAGS[flag] for flag in flags if flag in _FLAGS)
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Processor(model, psutil.cpu_count(logical=False), affinity, tuple(sets))
+    return Processor(model, psutil.cpu_count(logical=False), affinity, tuple(sets), caches)

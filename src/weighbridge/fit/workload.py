@@ -1,0 +1,33 @@
+"""`Workload`: what a model shall do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a model shall do: the context of each sequence in tokens, how many sequences at once, and how.
+
+    None leaves a choice to the plan: the context is then all that the model was made for, at most 8192; cache types
+    are 16-bit unless only smaller ones fit and `may_shrink_cache` allows it.
+    """
+
+    context_tokens: int | None = None
+    parallel: int = 2
+    ubatch_tokens: int = 512
+    """Tokens that are computed in one step."""
+    cache_type_k: str | None = None
+    """Of keys, by llama.cpp's names: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl."""
+    cache_type_v: str | None = None
+    flash_attention: bool = True
+    unified_cache: bool = False
+    """Whether all sequences share one pool of cells; then `context_tokens` is what they have together."""
+    full_windows: bool = False
+    """Whether layers with a window keep the whole context (`--swa-full`)."""
+    depth_tokens: int | None = None
+    """How full the context is where speed is asked for; None: half."""
+    prompt_tokens: int = 512
+    """Length of the prompt for the time to the first token."""
+    wanted_tokens_per_second: float | None = None
+    """Least decode speed of one sequence."""

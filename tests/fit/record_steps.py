@@ -1,0 +1,425 @@
+"""Records, for every architecture, in which order llama.cpp allocates and releases what one step computes.
+
+Run it again when the engine's version moves: `python -m tests.fit.record_steps [NAME...]` asks the installed engine about
+each family of `tests/facts/gguf_families.py` and writes `src/weighbridge/fit/llama_cpp_steps.json.gz`.
+
+The engine plans the memory of a step from its graph. Which result takes whose place, and when a block is given back,
+follows from the graph's form alone, so it is recorded once; how large each block is follows from the model's
+dimensions, and is found as a formula: several shapes of the same family are asked about, and for each axis of each
+tensor the simplest expression of the dimensions is taken that is right in all of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.facts.gguf_families import FAMILIES, Family, _mend, _metadata, _write
+from tests.fit import engine
+from tests.fit.engine import Node, Refused, Settings
+try:
+    from tests.fit.shapes import vary
+except ImportError:
+    sys.path.insert(0, "/tmp/w/exp")
+    from vary import vary as _v
+
+    def vary(keys, rng, arch, used_experts=None):
+        k = _v(keys, rng, arch)
+        if used_experts:
+            k["expert_used_count"] = used_experts
+        return k, {}
+from weighbridge import facts
+from weighbridge.fit.steps import RECORDINGS, Step, form_of, symbols
+
+SHAPES = 7
+USED_EXPERTS = 5
+_VOCABULARY = 257
+_GRAINS = (64, 96, 160, 224, 320)
+# How sequences share the cache: a single one; several with a part each; several in one.
+WAYS = ("one", "several", "shared")
+Values = tuple[int, ...]
+
+
+class Shape(NamedTuple):
+    """One shape of a family, as the engine saw it."""
+
+    symbols: list[dict[str, int]]
+    """The dimensions as each layer has them; the last entry is for what belongs to no layer."""
+    keys: dict[str, Any]
+    nodes: list[Node]
+    leaves: list[Node]
+    form: dict[str, Any]
+
+
+_written: dict[str, dict[str, list[int]]] = {}
+_seen: dict[str, list[int]] = {}
+
+
+def make(path: Path, family: Family) -> None:
+    """A file of this family, with the tensors that the engine asks for."""
+    keys = family.keys
+    tensors = {"token_embd.weight": [1], "blk.0.attn_norm.weight": [1]}
+    for layer in range(keys["block_count"] - keys.get("nextn_predict_layers", 0), keys["block_count"]):
+        tensors[f"blk.{layer}.nextn.eh_proj.weight"] = [1]
+    tensors = dict(_written.get(family.architecture, tensors)) | family.also
+    metadata = _metadata(path, family)
+    for _ in range(1500):
+        _write(path, metadata, tensors)
+        pointer, log = engine.open_log(path)
+        if pointer:
+            engine._ENGINE.llama_model_free(pointer)
+            _written[family.architecture] = tensors
+            _seen.update(tensors)
+            return
+        if not _mend(tensors, log, _seen):
+            raise Refused(log[-500:])
+    raise Refused("still refused")
+
+
+def settings(rng: random.Random, way: str, *, flash: bool) -> Settings:
+    """Settings whose numbers are alike in no two places."""
+    parallel = 1 if way == "one" else rng.choice((2, 3, 4))
+    return Settings(
+        context=256 * rng.randint(9, 150) * (1 if way != "shared" else 3),
+        parallel=parallel,
+        ubatch=parallel * rng.choice(_GRAINS),
+        flash=flash,
+        unified=way == "shared",
+        outputs=parallel * rng.randint(1, 9),
+    )
+
+
+def shapes(name: str, way: str, *, flash: bool, count: int, seed: int) -> list[Shape]:
+    """What the engine says of several shapes of this family."""
+    family, rng = FAMILIES[name], random.Random(f"{name} {seed}")
+    found: list[Shape] = []
+    reason: object = None
+    # Where a family leaves the heads' length to be computed, it is given, so that it can be told from what it equals.
+    gives_length = "attention.key_length" not in family.keys and "attention.kv_lora_rank" not in family.keys
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.gguf")
+        for _ in range(4 * count):
+            used = USED_EXPERTS if family.keys.get("expert_used_count", 1) > 1 else None
+            keys, also = vary(family.keys, rng, family.architecture, used_experts=used)
+            at = settings(rng, way, flash=flash)
+            if gives_length and family.keys.get("attention.head_count"):
+                length = 8 * rng.randint(6, 30)
+                keys |= {"attention.key_length": length, "attention.value_length": length}
+            try:
+                make(path, Family(family.architecture, keys, {**family.also, **also}))
+                with engine.opened(path) as model, model.context(at) as context:
+                    nodes, leaves = context.graph()
+                    read = facts.read(str(path))
+                    step = Step(
+                        at.context, at.parallel, at.tokens, at.outputs or at.parallel, at.flash, at.unified
+                    )
+                    per_layer = [symbols(read, step, layer) for layer in (*range(keys["block_count"]), None)]
+                    found.append(Shape(per_layer, keys, nodes, leaves, form_of(read)))
+            except Refused as error:
+                reason = error
+                gives_length = gives_length and bool(found)
+            if len(found) == count:
+                return found
+    raise Refused(f"{name}: too few shapes: {reason}")
+
+
+def program(nodes: Sequence[Node], leaves: Sequence[Node]) -> tuple[list[int], list[Node]]:
+    """The steps of ggml's graph allocator for this graph, and the tensors whose sizes they name (ggml-alloc.c)."""
+    steps: list[int] = []
+    sized: list[Node] = []
+    block: dict[int, int] = {}
+    held: dict[int, int] = {}
+    """For each tensor that holds a block: the bytes it asked for."""
+    children: dict[int, int] = {}
+    views: dict[int, int] = {}
+    placed: set[int] = set()
+
+    def size(node: Node) -> int:
+        sized.append(node)
+        return len(sized) - 1
+
+    def place(node: Node) -> None:
+        key = id(node)
+        if node.is_outside or node.view_of or key in placed:
+            return
+        placed.add(key)
+        if node.may_replace:
+            for parent in node.sources:
+                owner = parent.view_of or parent
+                if parent.is_outside or owner.is_outside or owner.is_output or parent.is_output:
+                    continue
+                if (node.type, node.shape, node.strides) != (parent.type, parent.shape, parent.strides):
+                    continue
+                if children.get(id(parent), 0) != 1 or views.get(id(parent), 0):
+                    continue
+                if parent.view_of or id(parent) not in held:
+                    continue
+                block[key] = block[id(parent)]
+                held[key] = held.pop(id(parent))
+                return
+        block[key] = len(sized)
+        held[key] = node.bytes
+        steps.append(size(node))
+
+    def release(node: Node) -> None:
+        if not node.is_output and id(node) in held:
+            steps.append(-1 - block[id(node)])
+            del held[id(node)]
+
+    for leaf in leaves:
+        place(leaf)
+    for node in nodes:
+        if node.view_of and node.operation != "NONE":
+            views[id(node.view_of)] = views.get(id(node.view_of), 0) + 1
+        if node.is_input:
+            place(node)
+        for source in node.sources:
+            children[id(source)] = children.get(id(source), 0) + 1
+            if source.is_input:
+                place(source)
+    for node in nodes:
+        for source in node.sources:
+            place(source)
+        place(node)
+        for source in node.sources:
+            children[id(source)] -= 1
+            if children[id(source)] or views.get(id(source), 0):
+                continue
+            if source.view_of:
+                owner = source.view_of
+                views[id(owner)] -= 1
+                if not views[id(owner)] and not children.get(id(owner), 0):
+                    release(owner)
+            else:
+                release(source)
+    return steps, sized
+
+
+class Formulas:
+    """Expressions of dimensions, found by their values in several shapes: sums of products of at most three."""
+
+    def __init__(self, samples: Sequence[dict[str, int]]) -> None:
+        names = set.intersection(*({name for name, value in sample.items() if value} for sample in samples))
+        single = {tuple(sample[name] for sample in samples): name for name in sorted(names, key=_order, reverse=True)}
+        self._single = dict(sorted(single.items(), key=lambda entry: _order(entry[1])))
+        self._products = dict(self._single)
+        for (left, a), (right, b) in itertools.combinations_with_replacement(self._single.items(), 2):
+            self._products.setdefault(_times(left, right), f"{a}*{b}")
+        self._terms = dict(self._products)
+        for factor in (2, 3):
+            for values, expression in self._products.items():
+                self._terms.setdefault(tuple(factor * value for value in values), f"{factor}*{expression}")
+        self._known: dict[Values, str | None] = {}
+
+    def of(self, values: Sequence[int]) -> str | None:
+        """The simplest expression with these values."""
+        wanted = tuple(values)
+        if len(set(wanted)) == 1:
+            return str(wanted[0])
+        if wanted not in self._known:
+            self._known[wanted] = self._product(wanted) or self._sum(wanted)
+        return self._known[wanted]
+
+    def _product(self, wanted: Values) -> str | None:
+        """A product of up to three, perhaps divided by one, with a small factor."""
+        for factor in (1, 2, 3, 4, 6, 8, 16, 32):
+            found = self._products.get(_over(wanted, (factor,) * len(wanted)))
+            if found:
+                return found if factor == 1 else f"{factor}*{found}"
+        for factor in (2, 4, 8):
+            found = self._products.get(tuple(factor * value for value in wanted))
+            if found:
+                return f"{found}/{factor}"
+        for values, name in self._single.items():
+            found = self._terms.get(_over(wanted, values))
+            if found:
+                return f"{found}*{name}"
+            found = self._terms.get(_times(wanted, values))
+            if found:
+                return f"{found}/{name}"
+        return None
+
+    def _sum(self, wanted: Values) -> str | None:
+        """A number and a product, two products, or a single dimension and these."""
+        for number in (-1, 1, 2, 3, 4, -2, 8, 16, 32):
+            rest = tuple(value - number for value in wanted)
+            found = self._terms.get(rest) or (self._product(rest) if min(rest) > 0 else None)
+            if found:
+                return f"{found}{number:+d}"
+        found = self._two(wanted)
+        if found:
+            return found
+        for values, name in self._single.items():
+            found = self._two(tuple(x - y for x, y in zip(wanted, values, strict=True)))
+            if found:
+                return f"{found}+{name}"
+        return None
+
+    def _two(self, wanted: Values) -> str | None:
+        for values, expression in self._terms.items():
+            found = self._terms.get(tuple(x - y for x, y in zip(wanted, values, strict=True)))
+            if found:
+                return f"{found}+{expression}"
+        for values, expression in self._products.items():
+            found = self._terms.get(tuple(x + y for x, y in zip(wanted, values, strict=True)))
+            if found:
+                return f"{found}-{expression}"
+        return None
+
+
+def _times(left: Values, right: Values) -> Values:
+    return tuple(x * y for x, y in zip(left, right, strict=True))
+
+
+def _over(left: Values, right: Values) -> Values:
+    """The quotients, or nothing where one is no whole number."""
+    return () if any(x % y for x, y in zip(left, right, strict=True)) else tuple(
+        x // y for x, y in zip(left, right, strict=True)
+    )
+
+
+def _at_layer(expression: str, lists: set[str], layer: int | None) -> str:
+    """With the layer beside the names of dimensions that are not alike in all layers."""
+    if layer is None:
+        return expression
+    return re.sub(r"[a-z_][a-z_.0-9]*", lambda m: f"{m[0]}@{layer}" if m[0] in lists else m[0], expression)
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    """What is taken where several dimensions have the same value in all shapes."""
+    first = ("tokens", "cells", "embedding_length", "attention.head_count", "attention.key_length", "expert_used_count")
+    return name not in first, name.count("."), name
+
+
+class Unsolved(Exception):
+    """An axis for which no expression was found."""
+
+
+def record(name: str, way: str, *, flash: bool, seed: int = 1) -> dict[str, Any]:
+    """The recording of one family with these settings."""
+    seen = shapes(name, way, flash=flash, count=SHAPES, seed=seed)
+    programs = [program(shape.nodes, shape.leaves) for shape in seen]
+    forms = {tuple(steps) for steps, _ in programs}
+    if len(forms) > 1:
+        raise Unsolved(f"the graph has {len(forms)} forms")
+    keys = seen[0].keys
+    lists = {key for key, value in keys.items() if isinstance(value, list)} | {"window_cells"}
+    tables: dict[str, Formulas | None] = {}
+    layers = [_layers(shape.nodes, keys["block_count"]) for shape in seen[:1]][0]
+    sizes: list[str] = []
+    problems: list[str] = []
+    for tensors in zip(*(sized for _, sized in programs), strict=True):
+        layer = layers.get(id(tensors[0]))
+        samples = [shape.symbols[-1 if layer is None else layer] for shape in seen]
+        # Most layers are alike, and share what was found for one.
+        formulas = tables.setdefault(repr(samples), None) or Formulas(samples)
+        tables[repr(samples)] = formulas
+        axes = [str(_type_bytes(tensors[0]))]
+        for axis in range(4):
+            values = [tensor.shape[axis] for tensor in tensors]
+            expression = _constant(values, keys) or formulas.of(values)
+            if expression is None:
+                problems.append(f"{tensors[0].operation} {tensors[0].name} axis {axis}: {values}")
+            elif expression != "1":
+                axes.append(_at_layer(expression, lists, layer))
+        sizes.append(" ".join(axes))
+    if problems:
+        raise Unsolved(f"{len(problems)} axes: " + "; ".join(problems[:4]))
+    distinct = list(dict.fromkeys(sizes))
+    number = {size: index for index, size in enumerate(distinct)}
+    steps = _renumbered(programs[0][0], [number[size] for size in sizes])
+    return {
+        "name": name, "flash": flash, "way": way, "form": seen[0].form, "sizes": distinct, "steps": steps,
+    }  # fmt: skip
+
+
+def _renumbered(steps: Sequence[int], numbers: Sequence[int]) -> list[int]:
+    return [numbers[step] if step >= 0 else step for step in steps]
+
+
+def _layers(nodes: Sequence[Node], count: int) -> dict[int, int | None]:
+    """To which layer each tensor belongs: its name tells, or that of the one before it."""
+    layer: int | None = None
+    found: dict[int, int | None] = {}
+    for node in nodes:
+        named = re.search(r"-(\d+)(?: |$)", node.name)
+        if named and int(named[1]) < count:
+            layer = int(named[1])
+        if node.name.startswith(("result_", "inp_")):
+            layer = None
+        found[id(node)] = layer
+    return found
+
+
+def _constant(values: Sequence[int], keys: dict[str, Any]) -> str | None:
+    """Numbers that are the same in all shapes because we made them so."""
+    if len(set(values)) > 1:
+        return None
+    if values[0] == _VOCABULARY:
+        return "vocabulary"
+    if values[0] == USED_EXPERTS and keys.get("expert_used_count") == USED_EXPERTS:
+        return "expert_used_count"
+    if values[0] == keys["block_count"] and "embedding_length_per_layer_input" in keys:
+        return "block_count"
+    return None
+
+
+def _type_bytes(node: Node) -> int:
+    return {0: 4, 1: 2, 24: 1, 25: 2, 26: 4, 27: 8, 30: 2}[node.type]
+
+
+def record_all(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """The recordings of these families, each made in a process of its own, or why there is none."""
+    for name in names:
+        for way in WAYS:
+            for flash in (True, False):
+                done = subprocess.run(
+                    [sys.executable, "-m", "tests.fit.record_steps", "--one", name, way, str(int(flash))],
+                    capture_output=True, text=True, timeout=300, check=False,
+                    env=os.environ | {"GGML_NO_BACKTRACE": "1"},
+                )  # fmt: skip
+                title = f"{name} / {way} / {'flash' if flash else 'plain'}"
+                try:
+                    answer = json.loads(done.stdout)
+                except ValueError:
+                    answer = {"error": (done.stderr.strip().splitlines() or ["ended"])[-1]}
+                yield title, answer.get("error") or answer
+
+
+def main(arguments: list[str]) -> None:
+    """Record all families, or those that are named, and write them beside what is there."""
+    if arguments[:1] == ["--one"]:
+        name, way, flash = arguments[1:]
+        try:
+            answer = record(name, way, flash=flash == "1")
+        except (Refused, Unsolved) as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer))
+        sys.stdout.flush()
+        os._exit(0)
+    kept: dict[str, Any] = {}
+    if arguments and RECORDINGS.exists():
+        old = json.loads(gzip.decompress(RECORDINGS.read_bytes()))["recordings"]
+        kept = {f"{entry['name']} / {entry['way']} / {entry['flash']}": entry for entry in old}
+    for title, answer in record_all(arguments or list(FAMILIES)):
+        if isinstance(answer, str):
+            print(f"{title}: {answer[:300]}", flush=True)
+        else:
+            kept[f"{answer['name']} / {answer['way']} / {answer['flash']}"] = answer
+    text = json.dumps({"engine": engine.VERSION, "recordings": list(kept.values())}, separators=(",", ":"))
+    RECORDINGS.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    print(f"{len(kept)} recordings, {RECORDINGS.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,94 @@
+"""What is measured here is plausible, kept, and read again."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from weighbridge import machine
+from weighbridge.figures import Basis
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A folder in which one measurement is kept."""
+    folder = tmp_path_factory.mktemp("state") / "made when needed"
+    machine.measure(folder)
+    return folder
+
+
+def test_memory_is_faster_than_a_disk_and_slower_than_light(cache):
+    found = machine.measure(cache).memory
+
+    for figure in (found.bandwidth, found.thread_bandwidth, found.triad_bandwidth):
+        assert 5e8 < figure.value < 1e14
+        assert figure.basis is Basis.MEASURED
+    # One thread is no faster than all, but for the noise of a machine that is shared.
+    assert found.thread_bandwidth.value < 1.5 * found.bandwidth.value
+
+
+def test_the_processor_computes(cache):
+    assert 1e8 < machine.measure(cache).processor.flops.value < 1e16
+
+
+def test_a_second_call_reads_what_the_first_one_kept(cache):
+    start = time.perf_counter()
+    second = machine.measure(cache)
+
+    assert time.perf_counter() - start < 0.3
+    assert machine.detect(cache).memory.bandwidth == second.memory.bandwidth
+    assert machine.detect().memory.bandwidth is None
+
+
+def test_a_kept_figure_tells_its_day(cache):
+    kept = json.loads((cache / "machine.json").read_text())["machines"]
+
+    (entry,) = kept.values()
+    assert entry["day"] in machine.detect(cache).memory.bandwidth.source
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": 1, "machines": 3}', '{"format": 9, "machines": {}}', "[" * 100_000, "\x00"]
+)
+def test_a_damaged_file_is_as_good_as_none(tmp_path, text):
+    (tmp_path / "machine.json").write_text(text)
+
+    assert machine.detect(tmp_path).memory.bandwidth is None
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "fast", None, 1e300, [1]])
+def test_a_rate_that_cannot_be_is_not_believed(tmp_path, cache, value):
+    kept = json.loads((cache / "machine.json").read_text())
+    for entry in kept["machines"].values():
+        entry["read"] = value
+    (tmp_path / "machine.json").write_text(json.dumps(kept))
+
+    assert machine.detect(tmp_path).memory.bandwidth is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, cache):
+    (tmp_path / "file").write_text("")
+    kept = (cache / "machine.json").read_text()
+    (tmp_path / "machine.json").write_text(kept)
+
+    assert machine.measure(tmp_path).memory.bandwidth
+    assert machine.detect(tmp_path / "file").memory.bandwidth is None
+
+
+def test_the_disk_is_read_when_asked_and_remembered(tmp_path, cache):
+    (tmp_path / "model.gguf").write_bytes(bytes(64 << 20))
+    first = machine.measure(cache, models=tmp_path).disk
+    second = machine.measure(cache, models=tmp_path).disk
+
+    assert 1e6 < first.read_bandwidth.value < 1e12
+    assert second.read_bandwidth == first.read_bandwidth
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+
+
+def test_a_disk_that_cannot_be_read_is_said_so(tmp_path, cache):
+    found = machine.measure(cache, models=tmp_path / "nothing here")
+
+    assert found.disk.read_bandwidth is None
+    assert "could not be measured" in found.notes[-1]
