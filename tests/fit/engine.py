@@ -182,6 +182,8 @@ class Context:
         """The tensors that the largest step computes, in their order, and those that it is given."""
         at, outputs = self.settings, self.settings.outputs or self.settings.parallel
         pointer = _ENGINE._Z19llama_graph_reserveP13llama_contextjjj(self._pointer, at.tokens, at.parallel, outputs)
+        if not pointer:
+            raise Refused("the graph's memory could not be had")
         # ggml-impl.h, struct ggml_cgraph: size, n_nodes, n_leafs; nodes, grads, grad_accs, leafs.
         _, count, leaves, _, nodes, _, _, leaf = struct.unpack("<iiiiQQQQ", ctypes.string_at(pointer, 48))
         seen: dict[int, Node] = {}

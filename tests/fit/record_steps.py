@@ -1,7 +1,7 @@
 """Records, for every architecture, in which order llama.cpp allocates and releases what one step computes.
 
 Run it again when the engine's version moves: `python -m tests.fit.record_steps [NAME...]` asks the installed engine about
-each family of `tests/facts/gguf_families.py` and writes `src/weighbridge/fit/llama_cpp_steps.json.gz`.
+each family of `tests/facts/gguf_families.py` and writes `src/weighbridge/fit/llama_cpp_steps.zip`.
 
 The engine plans the memory of a step from its graph. Which result takes whose place, and when a block is given back,
 follows from the graph's form alone, so it is recorded once; how large each block is follows from the model's
@@ -11,7 +11,6 @@ tensor the simplest expression of the dimensions is taken that is right in all o
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 import os
@@ -20,7 +19,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,15 +41,37 @@ except ImportError:
             k["expert_used_count"] = used_experts
         return k, {}
 from weighbridge import facts
-from weighbridge.fit.steps import RECORDINGS, Step, form_of, symbols
+from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, rotation_of, symbols
 
 SHAPES = 7
+JOBS = int(os.environ.get("JOBS", "1"))
 USED_EXPERTS = 5
 _VOCABULARY = 257
 _GRAINS = (64, 96, 160, 224, 320)
 # How sequences share the cache: a single one; several with a part each; several in one.
 WAYS = ("one", "several", "shared")
 Values = tuple[int, ...]
+
+
+class Way(NamedTuple):
+    """What else than the family a graph's form depends on."""
+
+    way: str
+    flash: bool
+    cache: str
+
+    @property
+    def types(self) -> tuple[str, str]:
+        """Types of keys and values that make the graph so."""
+        return "f16" if self.cache == "plain" else "q8_0", "q8_0" if self.cache == "both" else "f16"
+
+
+EVERY_WAY = [
+    Way(way, flash, cache)
+    for way, flash, cache in itertools.product(WAYS, (True, False), CACHES)
+    # Quantized values need flash attention.
+    if flash or cache != "both"
+]
 
 
 class Shape(NamedTuple):
@@ -86,51 +110,74 @@ def make(path: Path, family: Family) -> None:
     raise Refused("still refused")
 
 
-def settings(rng: random.Random, way: str, *, flash: bool) -> Settings:
+def settings(rng: random.Random, way: Way) -> Settings:
     """Settings whose numbers are alike in no two places."""
-    parallel = 1 if way == "one" else rng.choice((2, 3, 4))
+    parallel = 1 if way.way == "one" else rng.choice((2, 3, 4))
     return Settings(
-        context=256 * rng.randint(9, 150) * (1 if way != "shared" else 3),
+        # Without flash attention every head's scores are kept, and the engine does allocate them when asked for its graph.
+        context=256 * rng.randint(9, 150 if way.flash else 40) * (1 if way.way != "shared" else 3),
         parallel=parallel,
-        ubatch=parallel * rng.choice(_GRAINS),
-        flash=flash,
-        unified=way == "shared",
+        ubatch=parallel * rng.choice(_GRAINS if way.flash else _GRAINS[:3]),
+        flash=way.flash,
+        unified=way.way == "shared",
+        type_k=way.types[0],
+        type_v=way.types[1],
         outputs=parallel * rng.randint(1, 9),
     )
 
 
-def shapes(name: str, way: str, *, flash: bool, count: int, seed: int) -> list[Shape]:
+def shapes(name: str, at: Way, *, explicit: bool, count: int, seed: int) -> list[Shape]:
     """What the engine says of several shapes of this family."""
     family, rng = FAMILIES[name], random.Random(f"{name} {seed}")
     found: list[Shape] = []
     reason: object = None
     # Where a family leaves the heads' length to be computed, it is given, so that it can be told from what it equals.
-    gives_length = "attention.key_length" not in family.keys and "attention.kv_lora_rank" not in family.keys
+    gives_length = explicit and "attention.key_length" not in family.keys and "attention.kv_lora_rank" not in family.keys
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.gguf")
-        for _ in range(4 * count):
+        for _ in range(8 * count):
             used = USED_EXPERTS if family.keys.get("expert_used_count", 1) > 1 else None
             keys, also = vary(family.keys, rng, family.architecture, used_experts=used)
-            at = settings(rng, way, flash=flash)
+            step = settings(rng, at)
             if gives_length and family.keys.get("attention.head_count"):
                 length = 8 * rng.randint(6, 30)
                 keys |= {"attention.key_length": length, "attention.value_length": length}
+            if at.cache != "plain" and not _rounded(keys):
+                continue
+            if "attention.key_length_mla" in keys:
+                # A latent vector is key and value: both have one type.
+                step = replace(step, type_v=step.type_k)
             try:
                 make(path, Family(family.architecture, keys, {**family.also, **also}))
-                with engine.opened(path) as model, model.context(at) as context:
+                with engine.opened(path) as model, model.context(step) as context:
                     nodes, leaves = context.graph()
                     read = facts.read(str(path))
-                    step = Step(
-                        at.context, at.parallel, at.tokens, at.outputs or at.parallel, at.flash, at.unified
+                    largest = Step(
+                        step.context, step.parallel, step.tokens, step.outputs or step.parallel, step.flash, step.unified
                     )
-                    per_layer = [symbols(read, step, layer) for layer in (*range(keys["block_count"]), None)]
-                    found.append(Shape(per_layer, keys, nodes, leaves, form_of(read)))
+                    per_layer = [symbols(read, largest, layer) for layer in (*range(keys["block_count"]), None)]
+                    form = asdict(form_of(read))
+                    form["tensors"] = sorted(form["tensors"])
+                    found.append(Shape(per_layer, keys, nodes, leaves, form))
             except Refused as error:
                 reason = error
                 gives_length = gives_length and bool(found)
             if len(found) == count:
                 return found
     raise Refused(f"{name}: too few shapes: {reason}")
+
+
+def _rounded(keys: dict[str, Any]) -> bool:
+    """Make heads as long as rotations ask for; whether that could be done."""
+    length = keys.get("attention.key_length")
+    if length is None:
+        heads = keys.get("attention.head_count")
+        return isinstance(heads, int) and heads > 0 and rotation_of(keys["embedding_length"] // heads) > 0
+    if "attention.kv_lora_rank" in keys or length % 64 == 0:
+        return rotation_of(length) > 0
+    for key in ("attention.key_length", "attention.value_length"):
+        keys[key] = -(-keys[key] // 64) * 64
+    return True
 
 
 def program(nodes: Sequence[Node], leaves: Sequence[Node]) -> tuple[list[int], list[Node]]:
@@ -227,7 +274,7 @@ class Formulas:
         if len(set(wanted)) == 1:
             return str(wanted[0])
         if wanted not in self._known:
-            self._known[wanted] = self._product(wanted) or self._sum(wanted)
+            self._known[wanted] = self._product(wanted) or self._rotated(wanted) or self._sum(wanted)
         return self._known[wanted]
 
     def _product(self, wanted: Values) -> str | None:
@@ -246,6 +293,15 @@ class Formulas:
                 return f"{found}*{name}"
             found = self._terms.get(_times(wanted, values))
             if found:
+                return f"{found}/{name}"
+        return None
+
+    def _rotated(self, wanted: Values) -> str | None:
+        """A product of three cut into rows as wide as a rotation: of keys, or of values."""
+        widths = {name: values for values, name in self._single.items() if name == "rotation"}
+        for name, values in {**widths, "64": (64,) * len(wanted)}.items():
+            found = self._product(_times(wanted, values))
+            if found and "/" not in found:
                 return f"{found}/{name}"
         return None
 
@@ -305,9 +361,9 @@ class Unsolved(Exception):
     """An axis for which no expression was found."""
 
 
-def record(name: str, way: str, *, flash: bool, seed: int = 1) -> dict[str, Any]:
+def record(name: str, way: Way, *, explicit: bool = True, seed: int = 1) -> dict[str, Any]:
     """The recording of one family with these settings."""
-    seen = shapes(name, way, flash=flash, count=SHAPES, seed=seed)
+    seen = shapes(name, way, explicit=explicit, count=SHAPES, seed=seed)
     programs = [program(shape.nodes, shape.leaves) for shape in seen]
     forms = {tuple(steps) for steps, _ in programs}
     if len(forms) > 1:
@@ -339,7 +395,7 @@ def record(name: str, way: str, *, flash: bool, seed: int = 1) -> dict[str, Any]
     number = {size: index for index, size in enumerate(distinct)}
     steps = _renumbered(programs[0][0], [number[size] for size in sizes])
     return {
-        "name": name, "flash": flash, "way": way, "form": seen[0].form, "sizes": distinct, "steps": steps,
+        "name": name, **way._asdict(), "form": seen[0].form, "sizes": distinct, "steps": steps,
     }  # fmt: skip
 
 
@@ -378,47 +434,72 @@ def _type_bytes(node: Node) -> int:
     return {0: 4, 1: 2, 24: 1, 25: 2, 26: 4, 27: 8, 30: 2}[node.type]
 
 
+def _ask(name: str, way: Way) -> dict[str, Any]:
+    """The recording, made in a process of its own: an assertion of the engine ends it. Some families don't take heads of
+    another length than follows from their width."""
+    answer: dict[str, Any] = {}
+    for explicit in "10":
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.fit.record_steps", "--one", name, json.dumps(way), explicit],
+            capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"GGML_NO_BACKTRACE": "1"},
+        )  # fmt: skip
+        try:
+            answer = json.loads(done.stdout)
+        except ValueError:
+            answer = {"error": (done.stderr.strip().splitlines() or ["ended"])[-1]}
+        if "error" not in answer:
+            break
+    return answer
+
+
 def record_all(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """The recordings of these families, each made in a process of its own, or why there is none."""
-    for name in names:
-        for way in WAYS:
-            for flash in (True, False):
-                done = subprocess.run(
-                    [sys.executable, "-m", "tests.fit.record_steps", "--one", name, way, str(int(flash))],
-                    capture_output=True, text=True, timeout=300, check=False,
-                    env=os.environ | {"GGML_NO_BACKTRACE": "1"},
-                )  # fmt: skip
-                title = f"{name} / {way} / {'flash' if flash else 'plain'}"
-                try:
-                    answer = json.loads(done.stdout)
-                except ValueError:
-                    answer = {"error": (done.stderr.strip().splitlines() or ["ended"])[-1]}
-                yield title, answer.get("error") or answer
+    """The recordings of these families, or why there is none."""
+    with ThreadPoolExecutor(JOBS) as pool:
+        asked = [(name, way) for name in names for way in EVERY_WAY]
+        for (name, way), answer in zip(asked, pool.map(lambda each: _ask(*each), asked), strict=True):
+            yield f"{name} / {way.way} / {'flash' if way.flash else 'plain'} / {way.cache}", answer.get("error") or answer
 
 
 def main(arguments: list[str]) -> None:
     """Record all families, or those that are named, and write them beside what is there."""
     if arguments[:1] == ["--one"]:
-        name, way, flash = arguments[1:]
+        name, way, explicit = arguments[1:]
         try:
-            answer = record(name, way, flash=flash == "1")
+            answer = record(name, Way(*json.loads(way)), explicit=explicit == "1")
         except (Refused, Unsolved) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer))
         sys.stdout.flush()
         os._exit(0)
-    kept: dict[str, Any] = {}
+    names = arguments or list(FAMILIES)
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     if arguments and RECORDINGS.exists():
-        old = json.loads(gzip.decompress(RECORDINGS.read_bytes()))["recordings"]
-        kept = {f"{entry['name']} / {entry['way']} / {entry['flash']}": entry for entry in old}
-    for title, answer in record_all(arguments or list(FAMILIES)):
+        with zipfile.ZipFile(RECORDINGS) as archive:
+            for member in set(archive.namelist()) - {ENGINE}:
+                kept |= {_title(entry): entry for entry in json.loads(archive.read(member))}
+    for title, answer in record_all(names):
         if isinstance(answer, str):
             print(f"{title}: {answer[:300]}", flush=True)
         else:
-            kept[f"{answer['name']} / {answer['way']} / {answer['flash']}"] = answer
-    text = json.dumps({"engine": engine.VERSION, "recordings": list(kept.values())}, separators=(",", ":"))
-    RECORDINGS.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+            kept[_title(answer)] = answer
+    write(kept.values())
     print(f"{len(kept)} recordings, {RECORDINGS.stat().st_size:,} bytes")
+
+
+def _title(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return entry["name"], entry["way"], entry["flash"], entry["cache"]
+
+
+def write(entries: Iterable[dict[str, Any]]) -> None:
+    """The archive: a member for each architecture, and one that names the engine."""
+    by_architecture: dict[str, list[dict[str, Any]]] = {}
+    for entry in sorted(entries, key=_title):
+        by_architecture.setdefault(entry["form"]["architecture"], []).append(entry)
+    with zipfile.ZipFile(RECORDINGS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr(zipfile.ZipInfo(ENGINE), engine.VERSION)
+        for architecture, listed in sorted(by_architecture.items()):
+            member = zipfile.ZipInfo(f"{architecture}.json")
+            archive.writestr(member, json.dumps(listed, separators=(",", ":")), zipfile.ZIP_DEFLATED, 9)
 
 
 if __name__ == "__main__":

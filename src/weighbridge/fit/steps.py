@@ -1,6 +1,6 @@
 """What one step of llama.cpp computes, as it was recorded of the engine: which block is allocated and released when.
 
-`llama_cpp_steps.json.gz` is written by `tests/fit/record_steps.py`, which asks the engine about made files of every
+`llama_cpp_steps.zip` is written by `tests/fit/record_steps.py`, which asks the engine about made files of every
 architecture. A recording has the order of allocations and releases, which follows from the form of the architecture's
 graph alone, and a formula for each size, in the model's dimensions by GGUF's names and in those of the step: `tokens`
 computed at once, `cells` of the cache, `window_cells` of layers with a window, `sequences`, `outputs`, `vocabulary`.
@@ -8,30 +8,44 @@ computed at once, `cells` of the cache, `window_cells` of layers with a window, 
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-from collections.abc import Mapping, Sequence
+import zipfile
 from dataclasses import dataclass
 from functools import cache
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from weighbridge.facts import Layer, ModelFacts
+from weighbridge.facts import ModelFacts
 
 from .allocation import peak
 
-RECORDINGS = Path(__file__).with_name("llama_cpp_steps.json.gz")
+RECORDINGS = Path(__file__).with_name("llama_cpp_steps.zip")
+ENGINE = "engine"
+# Nothing is rotated; keys are; keys and values are.
+CACHES = ("plain", "keys", "both")
+_ROTATION = 64
+# Kinds of layers whose graph is the same but for its sizes.
+_ALIKE = {"full": "attention", "grouped_query": "attention", "sliding_window": "attention", "chunked": "attention"}
 _CELLS_STEP = 256
 # The processor back-end's buffers begin at multiples of this, and so do the blocks in them (ggml-cpu, TENSOR_ALIGNMENT).
 _ALIGNMENT = 32
 _TERM = re.compile(r"([+-]?)([^+-]+)")
+_FACTOR = re.compile(r"([*/]?)([^*/]+)")
 
 
 def cells_of(context_tokens: int) -> int:
     """Cells that hold so many tokens: llama.cpp reserves them in steps of 256 (llama-context.cpp, GGML_PAD)."""
     return -(-context_tokens // _CELLS_STEP) * _CELLS_STEP
+
+
+def rotation_of(key_length: int) -> int:
+    """The width of the matrix that quantized keys are rotated by: the largest power of two from 64 on that divides a
+    head's length, 0 where there is none (llama-kv-cache.cpp, build_input_k_rot)."""
+    width = 0
+    while key_length and key_length % (2 * width or _ROTATION) == 0:
+        width = 2 * width or _ROTATION
+    return width
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,8 @@ class Step:
     flash_attention: bool = True
     unified_cache: bool = False
     full_windows: bool = False
+    cache: str = "plain"
+    """Whether the graph rotates what goes into the cache, as it does with quantized ones: one of CACHES."""
 
     @property
     def way(self) -> str:
@@ -71,6 +87,10 @@ def symbols(facts: ModelFacts, step: Step, layer: int | None = None) -> dict[str
             found[name] = value[layer] if layer is not None and layer < len(value) else max(value, default=0)
         else:
             found[name] = value
+    key_length = found.get("attention.key_length_mla") or found.get("attention.key_length", 0)
+    if found.get("attention.kv_lora_rank") and key_length > (rotary := found.get("rope.dimension_count", 0)):
+        # The part of a head's keys that is not rotated.
+        found["nope_length"] = key_length - rotary
     windows = [each.window_tokens for each in facts.layers if each.window_tokens]
     window = max(windows, default=None) if layer is None or layer >= len(facts.layers) else facts.layers[layer].window_tokens
     found |= {
@@ -78,6 +98,7 @@ def symbols(facts: ModelFacts, step: Step, layer: int | None = None) -> dict[str
         "cells": cells_of(step.context_tokens),
         "window_cells": step.window_cells(window),
         "sequences": step.parallel,
+        "rotation": rotation_of(found.get("attention.key_length", 0)),
         "outputs": step.outputs,
         "vocabulary": facts.vocabulary_size or 0,
         "block_count": len(facts.layers),
@@ -88,22 +109,151 @@ def symbols(facts: ModelFacts, step: Step, layer: int | None = None) -> dict[str
     return found
 
 
-def _label(layer: Layer, has_experts: bool) -> str:
-    window = " window" if layer.window_tokens else ""
-    return f"{layer.kind}{window}{' experts' if has_experts else ''}"
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the form of a model's graph depends on."""
+
+    architecture: str
+    layers: tuple[str, ...]
+    """The kinds of its layers, in their order."""
+    tensors: frozenset[str]
+    """The names of its tensors, with the layers' numbers left out; empty where no file is at hand."""
+    used_experts: int
+    """0, 1, or 2 for more than one."""
+    grouped_experts: bool
 
 
-def form_of(facts: ModelFacts) -> dict[str, Any]:
-    """What the form of a model's graph depends on: its layers' kinds in order, and which tensors they have."""
-    with_experts = {int(t.name.split(".")[1]) for t in facts.tensors if t.name.startswith("blk.") and "_exps" in t.name}
-    labels = [_label(layer, number in with_experts) for number, layer in enumerate(facts.layers)]
-    tensors = {re.sub(r"^blk\.\d+\.", "blk.", tensor.name) for tensor in facts.tensors}
-    used = facts.experts.used if facts.experts else 0
+def form_of(facts: ModelFacts) -> Form:
+    """The form of a model's graph."""
+    named = {tensor.name for tensor in facts.tensors}
+    # `blk.17.attn_q.weight` is `.attn_q.weight` of any layer.
+    tensors = frozenset(name[name.find(".", 4) :] if name.startswith("blk.") else name for name in named)
+    with_experts = {name.split(".", 2)[1] for name in named if "_exps" in name and name.startswith("blk.")}
+    labels = tuple(
+        f"{_ALIKE.get(layer.kind, layer.kind)}{' window' if layer.window_tokens else ''}{' experts' if str(number) in with_experts else ''}"
+        for number, layer in enumerate(facts.layers)
+    )
     groups = facts.dimensions.get("expert_group_count", 0)
-    return {
-        "architecture": facts.architecture,
-        "layers": labels,
-        "tensors": sorted(tensors),
-        "used_experts": min(used, 2),
-        "grouped_experts": isinstance(groups, int) and groups > 1,
-    }
+    return Form(
+        facts.architecture, labels, tensors, min(facts.experts.used, 2) if facts.experts else 0,
+        isinstance(groups, int) and groups > 1,
+    )  # fmt: skip
+
+
+# A sum of products: for each its sign, its factors and its divisors, each a number or a dimension's name.
+Axis = tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The steps of one architecture's graph, for one way of attention and of sharing the cache."""
+
+    form: Form
+    flash_attention: bool
+    way: str
+    cache: str
+    steps: tuple[int, ...]
+    sizes: tuple[tuple[int, tuple[Axis, ...]], ...]
+    """Bytes of a value, and the axes whose product is how many there are."""
+
+    def peak(self, facts: ModelFacts, form: Form, step: Step) -> int:
+        """Bytes of the compute buffer for this model; KeyError where it lacks a dimension that the formulas name."""
+        values = dict(symbols(facts, step))
+        sizes = []
+        for value_bytes, axes in self.sizes:
+            count = value_bytes
+            for axis in axes:
+                total = 0
+                for sign, factors, divisors in axis:
+                    term = sign
+                    for factor in factors:
+                        if factor not in values:
+                            values[factor] = self._at(facts, form, step, factor)
+                        term *= values[factor]
+                    for divisor in divisors:
+                        if divisor not in values:
+                            values[divisor] = self._at(facts, form, step, divisor)
+                        term //= values[divisor]
+                    total += term
+                count *= max(0, total)
+            sizes.append(-(-count // _ALIGNMENT) * _ALIGNMENT)
+        return peak(self.steps, sizes)
+
+    def _at(self, facts: ModelFacts, form: Form, step: Step, factor: str) -> int:
+        """A number as it is written, or a dimension as the model's layers of this kind have it, the largest of them."""
+        if factor.isdigit():
+            return int(factor)
+        name, _, layer = factor.partition("@")
+        label = self.form.layers[int(layer)]
+        alike = [number for number, kind in enumerate(form.layers) if kind == label]
+        return max((symbols(facts, step, number)[name] for number in alike), default=0)
+
+
+def _axis(text: str) -> Axis:
+    """`2*tokens/sequences-1` taken apart."""
+    terms = []
+    for sign, term in _TERM.findall(text):
+        factors = [(operator, name) for operator, name in _FACTOR.findall(term)]
+        above = tuple(name for operator, name in factors if operator != "/")
+        below = tuple(name for operator, name in factors if operator == "/")
+        terms.append((-1 if sign == "-" else 1, above, below))
+    return tuple(terms)
+
+
+@cache
+def _archive() -> zipfile.ZipFile:
+    return zipfile.ZipFile(RECORDINGS)
+
+
+@cache
+def engine_version() -> str:
+    """The engine that the recordings were made of."""
+    return _archive().read(ENGINE).decode()
+
+
+def read_recordings(architecture: str) -> list[dict[str, Any]]:
+    """The recordings of one architecture as they lie in the archive; none where it was never recorded."""
+    try:
+        found: list[dict[str, Any]] = json.loads(_archive().read(f"{architecture}.json"))
+    except KeyError:
+        return []
+    return found
+
+
+@cache
+def _recordings(architecture: str) -> tuple[Recording, ...]:
+    return tuple(
+        Recording(
+            Form(
+                architecture, tuple(entry["form"]["layers"]), frozenset(entry["form"]["tensors"]),
+                entry["form"]["used_experts"], entry["form"]["grouped_experts"],
+            ),
+            entry["flash"],
+            entry["way"],
+            entry["cache"],
+            tuple(entry["steps"]),
+            tuple((int(size.split()[0]), tuple(_axis(axis) for axis in size.split()[1:])) for size in entry["sizes"]),
+        )
+        for entry in read_recordings(architecture)
+    )  # fmt: skip
+
+
+def find(form: Form, step: Step) -> Recording | None:
+    """The recording whose graph is this model's: of the same architecture, with the same kinds of layers and as many
+    experts at work, and the most like it in its tensors. None where there is none: then nothing is known."""
+    kinds = set(form.layers)
+    fitting = [
+        recording
+        for recording in _recordings(form.architecture)
+        if (recording.flash_attention, recording.way) == (step.flash_attention, step.way)
+        and set(recording.form.layers) == kinds
+        and recording.form.used_experts == form.used_experts
+        and recording.form.grouped_experts == form.grouped_experts
+    ]
+    # Where a family was not recorded with rotations, it makes none.
+    caches = (step.cache, "plain")
+    return min(
+        (recording for recording in fitting if recording.cache in caches),
+        key=lambda recording: (caches.index(recording.cache), len(recording.form.tensors ^ form.tensors)),
+        default=None,
+    )

@@ -1,0 +1,328 @@
+"""What llama.cpp allocates for a model, buffer by buffer and device by device.
+
+Weights follow llama-model.cpp (load_tensors), caches llama-kv-cache*.cpp and llama-memory-recurrent.cpp, outputs
+llama-context.cpp (output_reserve), second copies ggml-cpu/repack.cpp; the compute buffer is replayed from what the engine
+itself was recorded to do (`steps.py`). Read and recorded 2026-11; tests/fit/test_llama_cpp.py asks the engine's own log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from weighbridge.errors import BadModelFile, BadSetting
+from weighbridge.facts import Layer, ModelFacts, Tensor
+from weighbridge.machine import Device, Machine
+
+from .memory import MemoryNeed
+from .steps import Form, Recording, Step, cells_of, find, form_of, rotation_of
+from .workload import Workload
+
+# Bytes of a block of 32 values (ggml-common.h).
+_BLOCK_BYTES = {
+    "f32": 128, "f16": 64, "bf16": 64, "q8_0": 34, "q5_1": 24, "q5_0": 22, "q4_1": 20, "q4_0": 18, "iq4_nl": 18,
+}  # fmt: skip
+CACHE_TYPES = tuple(name for name in _BLOCK_BYTES if name != "f32")
+_BLOCK = 32
+# Types that the processor back-end repacks into a second copy, with what their rows must be a multiple of
+# (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type, read 2026-11; the wheel is built for AVX2, not AVX-512).
+_REPACKED_ON_AVX2 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
+_REPACKED_ON_ARM = {
+    "Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4, "Q1_0": 4,
+}  # fmt: skip
+# A process with the engine loaded and no model took 24 MiB, and 27 MiB more with a vocabulary of 151,936 tokens
+# (resident, xllamacpp 2026.10).
+_PROCESS_BYTES = 32 << 20
+_TOKEN_BYTES = 256
+# What a driver keeps for one process on a device: assumed, as it differs by driver and is told by none.
+_DEVICE_OVERHEAD = {"nvidia": 512 << 20, "amd": 384 << 20, "apple": 128 << 20}
+_OTHER_OVERHEAD = 256 << 20
+# With all layers on several devices, inputs are kept for so many steps at once (ggml-backend.cpp,
+# GGML_SCHED_MAX_COPIES).
+_COPIES = 4
+_VISION = ("v.", "mm.", "a.", "resampler.")
+_CHEAP_SCORES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where each part of a model is computed: an index into `Machine.devices`, or None for the processor."""
+
+    layers: tuple[int | None, ...]
+    output: int | None = None
+    experts_on_host: int = 0
+    """So many of the first layers leave their routed experts in main memory (`--n-cpu-moe`)."""
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """The devices that take part, in the order in which they do."""
+        return tuple(dict.fromkeys(index for index in (*self.layers, self.output) if index is not None))
+
+    @property
+    def gpu_layers(self) -> int:
+        """llama.cpp's `--n-gpu-layers`: the last layers, and the output as one more."""
+        return sum(index is not None for index in (*self.layers, self.output))
+
+
+class LlamaCpp:
+    """One model, prepared so that its needs are quickly told for many settings."""
+
+    def __init__(self, facts: ModelFacts) -> None:
+        if facts.source.kind != "gguf" or not facts.layers:
+            raise BadModelFile(
+                f"{facts.name}: is {facts.source.kind} of architecture {facts.architecture}, expected a language model "
+                "in GGUF: that is what llama.cpp runs",
+                hint="fetch the model as a .gguf file",
+            )
+        self.facts = facts
+        self.form: Form = form_of(facts)
+        self._cached = Counter(facts.layers)
+        self._recordings: dict[tuple[bool, str, str], Recording | None] = {}
+        self._peaks: dict[Step, int] = {}
+        self.gives_embeddings_always = "embedding" in facts.modalities.output
+        self._sort_weights()
+
+    def _sort_weights(self) -> None:
+        """Bytes by layer, with routed experts apart; what comes before the layers, and after them."""
+        count = len(self.facts.layers)
+        self.layer_bytes, self.expert_bytes = [0] * count, [0] * count
+        self.input_bytes = self.output_bytes = self.vision_bytes = 0
+        predicting = self.facts.dimensions.get("nextn_predict_layers", 0)
+        first_predicting = count - (predicting if isinstance(predicting, int) and predicting < count else 0)
+        embedding, has_output = 0, False
+        for name, _, _, _, size, _ in self.facts.tensors:
+            if name.startswith("blk."):
+                number = int(name[4 : name.index(".", 4)])
+                # Layers that predict further tokens are not loaded unless drafting is asked for.
+                if number >= min(count, first_predicting):
+                    continue
+                if "_exps" in name:
+                    self.expert_bytes[number] += size
+                else:
+                    self.layer_bytes[number] += size
+            elif name.startswith(_VISION):
+                self.vision_bytes += size
+            elif name.startswith("output"):
+                self.output_bytes += size
+                has_output = has_output or name == "output.weight"
+            else:
+                self.input_bytes += size
+                embedding += size if name == "token_embd.weight" else 0
+        # A tied embedding is loaded once more where the output is computed elsewhere (TENSOR_DUPLICATED).
+        self.tied_output_bytes = 0 if has_output else embedding
+
+    def repacked(self, machine: Machine) -> tuple[Tensor, ...]:
+        """The matrices that this processor's back-end keeps a second, interleaved copy of."""
+        sets = set(machine.processor.instruction_sets)
+        rows: dict[str, int] = {}
+        if "AVX2" in sets:
+            rows = _REPACKED_ON_AVX2
+        elif sets & {"DOTPROD", "MATMUL_INT8"}:
+            rows = _REPACKED_ON_ARM
+        if not any(weights.type in rows for weights in self.facts.weights):
+            return ()
+        return tuple(
+            tensor
+            for tensor in self.facts.tensors
+            if tensor.type in rows
+            and len(tensor.shape) in (2, 3)
+            and tensor.shape[1] % rows[tensor.type] == 0
+            # A tied embedding is the output matrix too, and repacked as that; otherwise it is only looked up.
+            and (tensor.name != "token_embd.weight" or self.tied_output_bytes)
+            and not tensor.name.startswith(_VISION)
+        )
+
+    def step(self, workload: Workload, context_tokens: int) -> Step:
+        """The largest step of a context of this length."""
+        everything = context_tokens * (1 if workload.unified_cache else workload.parallel)
+        tokens = min(workload.ubatch_tokens, cells_of(everything))
+        outputs = tokens if self.gives_embeddings(workload) else workload.parallel
+        return Step(
+            context_tokens, workload.parallel, tokens, outputs, workload.flash_attention, workload.unified_cache,
+            workload.full_windows, self._rotates(workload),
+        )  # fmt: skip
+
+    def _rotates(self, workload: Workload) -> str:
+        """Quantized keys are rotated where all heads have one length, a multiple of 64; values too."""
+        lengths = self.facts.dimensions
+        keys, values = lengths.get("attention.key_length", 0), lengths.get("attention.value_length", 0)
+        if isinstance(keys, tuple) or isinstance(values, tuple) or not rotation_of(keys):
+            return "plain"
+        if lengths.get("attention.key_length_swa", keys) != keys or workload.cache_type_k in (None, "f16", "bf16"):
+            return "plain"
+        both = workload.cache_type_v not in (None, "f16", "bf16") and rotation_of(values)
+        return "both" if both else "keys"
+
+    def gives_embeddings(self, workload: Workload) -> bool:
+        """Embedding models do, and models with so few tokens that scores for a whole step of a prompt cost little."""
+        scores = workload.ubatch_tokens * (self.facts.vocabulary_size or 0)
+        return self.gives_embeddings_always or scores <= _CHEAP_SCORES
+
+    def cache_bytes(self, workload: Workload, step: Step, layers: Sequence[Layer] | None = None) -> tuple[int, int]:
+        """Bytes of keys and values, and of fixed states, for these layers or for all.
+
+        cells x (keys + values) x bytes a value, for each stream; e.g. 4,096 cells of 8 heads of 128 keys and 128 values
+        at 16 bits: 16 MiB a layer.
+        """
+        key_block, value_block = (_BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v))
+        counted = self._cached if layers is None else Counter(layers)
+        streams = 1 if workload.unified_cache else workload.parallel
+        # Values are kept transposed without flash attention, and all layers as long as the longest (v_trans).
+        widest = 0 if workload.flash_attention else max(layer.values for layer in self._cached)
+        cache = state = 0
+        for layer, count in counted.items():
+            values = (widest or layer.values) if layer.values else 0
+            entry = (layer.keys * key_block + values * value_block) // _BLOCK
+            index = layer.index_keys * key_block // _BLOCK
+            cells = step.window_cells(layer.window_tokens)
+            if layer.tokens_per_entry > 1:
+                entries = cells_of(-(-cells_of(step.context_tokens) // layer.tokens_per_entry))
+                cache += count * streams * (cells * entry + entries * (entry + index))
+            else:
+                cache += count * streams * (cells * entry + cells_of(step.context_tokens) * index)
+            state += count * workload.parallel * layer.state_bytes
+        return cache, state
+
+    def compute_bytes(self, step: Step) -> int:
+        """Bytes of the compute buffer, replayed; BadModelFile where this form of graph was never recorded."""
+        known = self._peaks.get(step)
+        if known is None:
+            key = (step.flash_attention, step.way, step.cache)
+            if key not in self._recordings:
+                self._recordings[key] = find(self.form, step)
+            recording = self._recordings[key]
+            try:
+                if recording is None:
+                    raise KeyError(self.facts.architecture)
+                known = recording.peak(self.facts, self.form, step)
+            except KeyError as error:
+                raise BadModelFile(
+                    f"{self.facts.name}: how much llama.cpp computes with for this form of {self.facts.architecture} is "
+                    f"not known ({error.args[0]}), and it is not guessed",
+                    hint="weigh fit --ask-engine lets the engine itself reserve for it, without loading the weights",
+                ) from error
+            self._peaks[step] = known
+        return known
+
+    def output_bytes_of(self, workload: Workload, step: Step) -> int:
+        """Rows of scores in 32-bit floats (llama-context.cpp, output_reserve): one a sequence, or one for each token of
+        a step, with its embedding, where embeddings are given."""
+        row = self.facts.vocabulary_size or 0
+        if self.gives_embeddings(workload):
+            row += self.facts.embedding_length or 0
+        return 4 * row * max(step.outputs, workload.parallel)
+
+    def on_processor(self, machine: Machine, workload: Workload, context_tokens: int) -> MemoryNeed:
+        """What main memory must hold where the processor computes everything, with weights mapped from the file."""
+        step = self.step(workload, context_tokens)
+        cache, state = self.cache_bytes(workload, step)
+        repacked = self.repacked(machine)
+        return MemoryNeed(
+            weights=self.mapped_bytes(repacked) + self.vision_bytes,
+            repack=sum(tensor.bytes for tensor in repacked),
+            kv_cache=cache,
+            recurrent_state=state,
+            compute=self.compute_bytes(step),
+            output=self.output_bytes_of(workload, step),
+            overhead=self.overhead,
+        )
+
+    @property
+    def overhead(self) -> int:
+        """The engine's process and its vocabulary."""
+        return _PROCESS_BYTES + _TOKEN_BYTES * (self.facts.vocabulary_size or 0)
+
+    def mapped_bytes(self, repacked: Sequence[Tensor]) -> int:
+        """Bytes of the files between the first and the last tensor that is used as it lies there (get_mapping_range)."""
+        elsewhere = {tensor.name for tensor in repacked if tensor.name != "token_embd.weight"}
+        ends: dict[int, tuple[int, int]] = {}
+        for name, _, _, offset, size, file in self.facts.tensors:
+            if name in elsewhere or name.startswith(_VISION):
+                continue
+            first, last = ends.get(file, (offset, 0))
+            ends[file] = min(first, offset), max(last, offset + size)
+        return sum(last - first for first, last in ends.values())
+
+    def on_devices(
+        self, machine: Machine, workload: Workload, context_tokens: int, placement: Placement
+    ) -> dict[int | None, MemoryNeed]:
+        """What main memory (None) and each device must hold, with weights copied to the devices.
+
+        A device's compute buffer is taken to be what the processor's is: the same results live at once on each. It was
+        checked with devices that allocate and compute nothing, not with a real one.
+        """
+        if not placement.devices:
+            return {None: self.on_processor(machine, workload, context_tokens)}
+        step = self.step(workload, context_tokens)
+        compute = self.compute_bytes(step)
+        needs: dict[int | None, MemoryNeed] = {}
+        count = len(self.facts.layers)
+        for index in (None, *placement.devices):
+            mine = [number for number in range(count) if placement.layers[number] == index]
+            weights = sum(self.layer_bytes[number] for number in mine)
+            weights += sum(self.expert_bytes[number] for number in mine if number >= placement.experts_on_host)
+            if index is None:
+                weights += self.input_bytes
+                weights += sum(
+                    self.expert_bytes[number]
+                    for number in range(min(placement.experts_on_host, count))
+                    if placement.layers[number] is not None
+                )
+            if placement.output == index:
+                weights += self.output_bytes + (self.tied_output_bytes if index is not None else 0)
+            cache, state = self.cache_bytes(workload, step, [self.facts.layers[number] for number in mine])
+            need = MemoryNeed(weights=weights, kv_cache=cache, recurrent_state=state, compute=compute)
+            if index is None:
+                width = self.facts.embedding_length or 0
+                computes = bool(mine) or placement.experts_on_host > 0
+                inputs = 4 * step.tokens * width + self._input_bytes(step)
+                need = replace(
+                    need,
+                    compute=compute if computes else inputs,
+                    output=self.output_bytes_of(workload, step),
+                    overhead=self.overhead,
+                )
+            else:
+                vision = self.vision_bytes if index == placement.devices[0] else 0
+                copies = _COPIES - 1 if len(placement.devices) > 1 and None not in placement.layers else 0
+                need = replace(
+                    need,
+                    weights=weights + vision,
+                    compute=compute + copies * self._input_bytes(step),
+                    overhead=_DEVICE_OVERHEAD.get(machine.devices[index].vendor, _OTHER_OVERHEAD),
+                )
+            needs[index] = need
+        return needs
+
+    def _input_bytes(self, step: Step) -> int:
+        """Masks of 16-bit floats for both kinds of attention, positions and indices."""
+        windows = {layer.window_tokens for layer in self.facts.layers if layer.keys}
+        cells = sum(step.window_cells(window) for window in {bool(window): window for window in windows}.values())
+        return 2 * step.tokens * cells + 32 * step.tokens
+
+
+def check_cache_types(workload: Workload) -> None:
+    """BadSetting for a cache type that llama.cpp does not have, or not with the other settings."""
+    for name, kind in (("keys", workload.cache_type_k), ("values", workload.cache_type_v)):
+        if kind is not None and kind not in CACHE_TYPES:
+            raise BadSetting(f"no cache type of {name} is {kind!r}", hint=f"there are: {', '.join(CACHE_TYPES)}")
+    if not workload.flash_attention and (workload.cache_type_v or "f16") not in ("f16", "bf16"):
+        raise BadSetting(
+            f"values as {workload.cache_type_v} need flash attention", hint="leave --no-flash-attention away"
+        )
+
+
+def places(count: int, devices: Sequence[int], on_device: Sequence[int], *, output: int | None) -> Placement:
+    """The last layers on devices, `on_device` of them each, in order; the first ones on the processor."""
+    layers: list[int | None] = [None] * (count - sum(on_device))
+    for index, number in zip(devices, on_device, strict=True):
+        layers += [index] * number
+    assert all(after is not None or before is None for before, after in pairwise(layers))
+    return Placement(tuple(layers), output)
+
+
+def usable_bytes(device: Device) -> int:
+    """Bytes of a device that models may take."""
+    return device.memory_free_bytes
