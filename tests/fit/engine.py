@@ -218,7 +218,11 @@ class Model:
         """A context with these settings; Refused if the engine does not take them."""
         params = _ENGINE.llama_context_default_params()
         params.n_ctx = settings.context * (1 if settings.unified else settings.parallel)
-        params.n_seq_max, params.n_ubatch, params.n_batch = settings.parallel, settings.ubatch, max(2048, settings.ubatch)
+        params.n_seq_max, params.n_ubatch, params.n_batch = (
+            settings.parallel,
+            settings.ubatch,
+            max(2048, settings.ubatch),
+        )
         params.n_outputs_max = settings.outputs or settings.parallel
         params.flash_attn_type, params.kv_unified = int(settings.flash), settings.unified
         params.swa_full, params.embeddings = settings.full_windows, settings.embeddings

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from tests.facts.gguf_families import FAMILIES, Family, _mend, _metadata, _write
 from tests.fit import engine
 from tests.fit.engine import Node, Refused, Settings
+
 try:
     from tests.fit.shapes import vary
 except ImportError:
@@ -40,6 +41,8 @@ except ImportError:
         if used_experts:
             k["expert_used_count"] = used_experts
         return k, {}
+
+
 from weighbridge import facts
 from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, rotation_of, symbols
 
@@ -132,7 +135,9 @@ def shapes(name: str, at: Way, *, explicit: bool, count: int, seed: int) -> list
     found: list[Shape] = []
     reason: object = None
     # Where a family leaves the heads' length to be computed, it is given, so that it can be told from what it equals.
-    gives_length = explicit and "attention.key_length" not in family.keys and "attention.kv_lora_rank" not in family.keys
+    gives_length = (
+        explicit and "attention.key_length" not in family.keys and "attention.kv_lora_rank" not in family.keys
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.gguf")
         for _ in range(8 * count):
@@ -153,7 +158,12 @@ def shapes(name: str, at: Way, *, explicit: bool, count: int, seed: int) -> list
                     nodes, leaves = context.graph()
                     read = facts.read(str(path))
                     largest = Step(
-                        step.context, step.parallel, step.tokens, step.outputs or step.parallel, step.flash, step.unified
+                        step.context,
+                        step.parallel,
+                        step.tokens,
+                        step.outputs or step.parallel,
+                        step.flash,
+                        step.unified,
                     )
                     per_layer = [symbols(read, largest, layer) for layer in (*range(keys["block_count"]), None)]
                     form = asdict(form_of(read))
@@ -339,8 +349,10 @@ def _times(left: Values, right: Values) -> Values:
 
 def _over(left: Values, right: Values) -> Values:
     """The quotients, or nothing where one is no whole number."""
-    return () if any(x % y for x, y in zip(left, right, strict=True)) else tuple(
-        x // y for x, y in zip(left, right, strict=True)
+    return (
+        ()
+        if any(x % y for x, y in zip(left, right, strict=True))
+        else tuple(x // y for x, y in zip(left, right, strict=True))
     )
 
 
@@ -457,7 +469,10 @@ def record_all(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | str
     with ThreadPoolExecutor(JOBS) as pool:
         asked = [(name, way) for name in names for way in EVERY_WAY]
         for (name, way), answer in zip(asked, pool.map(lambda each: _ask(*each), asked), strict=True):
-            yield f"{name} / {way.way} / {'flash' if way.flash else 'plain'} / {way.cache}", answer.get("error") or answer
+            yield (
+                f"{name} / {way.way} / {'flash' if way.flash else 'plain'} / {way.cache}",
+                answer.get("error") or answer,
+            )
 
 
 def main(arguments: list[str]) -> None:

@@ -1,5 +1,21 @@
-"""Whether a model runs on a machine, and what it takes, with the sum shown."""
+"""Whether a model runs on a machine, what it takes and how fast it goes, with the sum shown."""
 
-from .plan import MemoryNeed, Plan, Verdict, Workload, make_plan
+from .llama_cpp import CACHE_TYPES, LlamaCpp, Placement
+from .memory import DeviceNeed, MemoryNeed
+from .plan import Plan, Verdict, make_plan, plan_set
+from .speed import Speed
+from .workload import Workload
 
-__all__ = ["MemoryNeed", "Plan", "Verdict", "Workload", "make_plan"]
+__all__ = [
+    "CACHE_TYPES",
+    "DeviceNeed",
+    "LlamaCpp",
+    "MemoryNeed",
+    "Placement",
+    "Plan",
+    "Speed",
+    "Verdict",
+    "Workload",
+    "make_plan",
+    "plan_set",
+]

@@ -1,8 +1,8 @@
 """How much memory a list of allocations and releases takes, by the rules of ggml's graph allocator.
 
 The rules (ggml-alloc.c): sizes are rounded up to the buffer's alignment; a new block goes into the smallest hole that
-holds it, the last hole, which has no end, only where no other does; a block that is given back joins its neighbours. The
-buffer is as long as the furthest byte that was ever in use.
+holds it, and into the last one, which has no end, only where no other does; a block that is given back joins its
+neighbours. The buffer is as long as the furthest byte that was ever in use.
 """
 
 from __future__ import annotations

@@ -166,7 +166,9 @@ class LlamaCpp:
         cells x (keys + values) x bytes a value, for each stream; e.g. 4,096 cells of 8 heads of 128 keys and 128 values
         at 16 bits: 16 MiB a layer.
         """
-        key_block, value_block = (_BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v))
+        key_block, value_block = (
+            _BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v)
+        )
         counted = self._cached if layers is None else Counter(layers)
         streams = 1 if workload.unified_cache else workload.parallel
         # Values are kept transposed without flash attention, and all layers as long as the longest (v_trans).

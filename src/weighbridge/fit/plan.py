@@ -1,35 +1,34 @@
-"""`make_plan(facts, machine, workload)`: the sum of what llama.cpp allocates, held against what the machine has.
-
-All plans are for llama.cpp on the processor, the one engine that the package embeds, with flash attention (its
-default), 16-bit keys and values, and mapped weights.
-"""
+"""`make_plan(facts, machine, workload)`: where each part of a model goes, what that takes, and whether the machine has it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import reduce
+from operator import add
 
-from weighbridge.errors import BadModelFile, DoesNotFit
+from weighbridge.errors import DoesNotFit
 from weighbridge.facts import ModelFacts
+from weighbridge.figures import Basis
 from weighbridge.machine import Machine
 from weighbridge.sizes import show_bytes
 
-# A process of ours with the engine loaded and no model: 24 MiB measured (resident, two cores, xllamacpp 2026.10).
-OVERHEAD_BYTES = 40 << 20
-# llama.cpp reserves cells in steps of 256 (llama-context.cpp, GGML_PAD(n_ctx, 256)).
-_CELLS_STEP = 256
+from .calibration import Calibration
+from .llama_cpp import LlamaCpp, Placement, check_cache_types
+from .memory import DeviceNeed, MemoryNeed
+from .speed import Share, Speed, Touched, estimate, touched
+from .steps import engine_version
+from .workload import Workload
+
+# Below this share of what is available a plan fits; between it and all of it, it is tight.
+COMFORTABLE = 0.9
 # Measured on two cores with a 2 MB model: 1 thread 8,000 tokens/s, 2 threads 1,000 to 2,300.
 _SMALL_BYTES = 32 << 20
-# 16 MiB of scores at 4 bytes each.
-_CHEAP_SCORES = 4 << 20
-# Below this share of the available memory a plan fits; between it and all of it, it is tight.
-_COMFORTABLE = 0.9
-# Types that the processor back-end repacks into a second copy, with what their rows must be a multiple of
-# (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type, read 2026-11; the wheel is built for AVX2, not AVX-512).
-_REPACKED_ON_AVX2 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
-_REPACKED_ON_ARM = {
-    "Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4, "Q1_0": 4,
-}  # fmt: skip
+_CELLS_STEP = 256
+# Bytes a second, for comparing places of which none is known.
+_SLOW = 10e9
+_SMALLER_CACHES = (("q8_0", "q8_0"), ("q8_0", "q4_0"), ("q4_0", "q4_0"))
 
 
 class Verdict(StrEnum):
@@ -41,53 +40,38 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """What a model shall do: the context of each sequence in tokens, and how many sequences at once.
-
-    `context_tokens` None asks for all that the model was made for, at most 8192.
-    """
-
-    context_tokens: int | None = None
-    parallel: int = 2
-    ubatch_tokens: int = 512
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryNeed:
-    """Bytes by component, as llama.cpp names its buffers."""
-
-    weights: int
-    repack: int
-    kv_cache: int
-    recurrent_state: int
-    compute: int
-    output: int
-    overhead: int
-
-    @property
-    def total(self) -> int:
-        """The sum."""
-        return sum(getattr(self, component.name) for component in fields(self))
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """How a model would be run, what that takes, and whether the machine has it."""
 
     facts: ModelFacts
     engine: str
+    engine_version: str
+    """What the figures of memory were taken from."""
     workload: Workload
+    """As it would be run: with the context and the cache types that were chosen."""
     context_tokens: int
     """The context of each sequence."""
     threads: int
     embeddings: bool
     """Whether the engine also gives embeddings, which makes every token of a prompt an output."""
     memory: MemoryNeed
-    available_bytes: int
+    """Of all devices together."""
+    devices: tuple[DeviceNeed, ...]
+    """Main memory first, then each GPU that takes part."""
+    placement: Placement | None
     verdict: Verdict
     largest_context: int | None
-    """The longest context of each sequence that fits, at most the model's own; None: not even the shortest."""
-    basis: str = "computed"
+    """The longest context of each sequence that fits so placed, at most the model's own; None: not even the shortest."""
+    speed: Speed | None
+    remedies: tuple[str, ...] = ()
+    """What would make it fit, or fit with room to spare."""
+    basis: Basis = Basis.COMPUTED
+    notes: tuple[str, ...] = ()
+
+    @property
+    def available_bytes(self) -> int:
+        """What the devices that take part have, together."""
+        return sum(need.available_bytes or 0 for need in self.devices)
 
     def ensure_fits(self) -> None:
         """DoesNotFit with the sum, unless the verdict is `fits` or `tight`."""
@@ -99,6 +83,8 @@ class Plan:
         hint = "choose a smaller quantization, or end other programs"
         if self.largest_context:
             hint = f"it fits at {self.largest_context:,} tokens: --context {self.largest_context}"
+        elif self.remedies:
+            hint = self.remedies[0]
         raise DoesNotFit(
             f"{self.facts.name} needs {show_bytes(need.total)} at {self.context_tokens:,} tokens x "
             f"{self.workload.parallel} ({parts} + buffers {show_bytes(rest)}), "
@@ -107,142 +93,379 @@ class Plan:
         )
 
 
-def _cells(context_tokens: int) -> int:
-    return -(-context_tokens // _CELLS_STEP) * _CELLS_STEP
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """What may be taken: of main memory (None where it is not known), and of each device."""
+
+    host: int | None
+    devices: tuple[int, ...]
+    unified: frozenset[int]
+    """Devices whose memory is main memory."""
+
+    def of(self, index: int | None) -> int | None:
+        return self.host if index is None else self.devices[index]
 
 
-def _kv_cache(facts: ModelFacts, context_tokens: int, workload: Workload) -> int:
-    """Each sequence has cells for its context; a window keeps window + ubatch tokens (llama-kv-cache-iswa.cpp)."""
-    total = 0
-    for layer in facts.layers:
-        cells = _cells(context_tokens)
-        if layer.window_tokens:
-            cells = min(cells, _cells(layer.window_tokens + workload.ubatch_tokens))
-        total += cells * layer.kv_bytes_per_token
-    return total * workload.parallel
+@dataclass(slots=True)
+class _Search:
+    """The search for the best placement of one model on one machine."""
+
+    model: LlamaCpp
+    machine: Machine
+    budget: _Budget
+    use_devices: bool
+
+    def needs(self, placement: Placement, workload: Workload, context: int) -> tuple[DeviceNeed, ...]:
+        """What each device must hold."""
+        found = self.model.on_devices(self.machine, workload, context, placement)
+        layers = [*placement.layers, placement.output]
+        return tuple(
+            DeviceNeed(
+                "main memory" if index is None else self.machine.devices[index].name,
+                index,
+                need,
+                self.budget.of(index),
+                layers.count(index),
+            )
+            for index, need in found.items()
+        )
+
+    def share(self, needs: Sequence[DeviceNeed]) -> float:
+        """The largest share of a budget that is taken; over 1 it does not fit."""
+        worst, together = 0.0, 0
+        for need in needs:
+            total = need.memory.total
+            if need.index is None or need.index in self.budget.unified:
+                together += total
+            if need.available_bytes is not None:
+                worst = max(worst, total / max(1, need.available_bytes))
+        # A device without memory of its own takes from the same that the processor does.
+        if self.budget.host is not None:
+            worst = max(worst, together / max(1, self.budget.host))
+        return worst
+
+    def candidates(self, workload: Workload, context: int) -> list[Placement]:
+        """Placements worth trying, the fastest first: everything on as few devices as hold it; with experts in main
+        memory; with the first layers on the processor; all on the processor."""
+        count = len(self.model.facts.layers)
+        alone = Placement((None,) * count)
+        if not self.use_devices or not self.machine.devices:
+            return [alone]
+        by_speed = sorted(
+            range(len(self.machine.devices)),
+            key=lambda index: -(figure.value if (figure := self.machine.devices[index].bandwidth) else 0.0),
+        )
+        found: list[Placement] = []
+        for taken in range(1, len(by_speed) + 1):
+            chosen = sorted(by_speed[:taken])
+            found += self._on(chosen, workload, context)
+            if any(_all_on_devices(placement) and not placement.experts_on_host for placement in found):
+                break
+        found.sort(key=self._seconds)
+        return [*found, alone]
+
+    def _on(self, devices: Sequence[int], workload: Workload, context: int) -> list[Placement]:
+        """For each number of layers left to the processor the fewest experts that must stay with it."""
+        model, count = self.model, len(self.model.facts.layers)
+        routed = any(model.expert_bytes)
+        found: list[Placement] = []
+
+        def fits(placement: Placement) -> bool:
+            needs = self.needs(placement, workload, context)
+            return self.share([need for need in needs if need.index is not None]) <= 1
+
+        whole = self._spread(devices, 0, 0, workload, context)
+        if fits(whole):
+            return [whole]
+        if routed:
+            # The fewest layers whose experts stay: more of them need less of the devices.
+            fewest = _first(lambda stay: fits(self._spread(devices, 0, stay, workload, context)), count)
+            if fewest is not None:
+                found.append(self._spread(devices, 0, fewest, workload, context))
+        left = _first(lambda first: fits(self._spread(devices, first, 0, workload, context)), count)
+        if left is not None and left < count:
+            found.append(self._spread(devices, left, 0, workload, context))
+        return found
+
+    def _spread(
+        self, devices: Sequence[int], first: int, experts_on_host: int, workload: Workload, context: int
+    ) -> Placement:
+        """The layers from `first` on, shared among the devices by what each can hold."""
+        model, count = self.model, len(self.model.facts.layers)
+        step = model.step(workload, context)
+        weights = [
+            model.layer_bytes[number]
+            + (0 if number < experts_on_host else model.expert_bytes[number])
+            + sum(model.cache_bytes(workload, step, (model.facts.layers[number],)))
+            for number in range(first, count)
+        ]
+        output = model.output_bytes + model.tied_output_bytes
+        room = [self.budget.devices[index] for index in devices]
+        total, everything = sum(room), sum(weights) + output
+        layers: list[int | None] = [None] * first
+        place, filled = 0, 0.0
+        for size in weights:
+            # Each takes its part of the whole, as llama.cpp splits by free memory.
+            while place < len(devices) - 1 and filled + size / 2 > everything * sum(room[: place + 1]) / max(1, total):
+                place += 1
+            layers.append(devices[place])
+            filled += size
+        return Placement(tuple(layers), devices[-1] if first < count else None, experts_on_host)
+
+    def _seconds(self, placement: Placement) -> float:
+        """Seconds a token by bandwidth alone, for comparing placements; what is not known counts as slow."""
+        weights = [dense + routed for dense, routed in zip(self.model.layer_bytes, self.routed_active, strict=True)]
+        total = 0.0
+        for number, index in enumerate(placement.layers):
+            on_host = number < placement.experts_on_host
+            dense = self.model.layer_bytes[number] if on_host else weights[number]
+            total += dense / self._bandwidth(index)
+            total += self.routed_active[number] / self._bandwidth(None) if on_host else 0.0
+        return total + (self.model.output_bytes + self.model.tied_output_bytes) / self._bandwidth(placement.output)
+
+    @property
+    def routed_active(self) -> list[float]:
+        """Bytes of routed experts that one token reads, by layer."""
+        experts = self.model.facts.experts
+        share = experts.used / experts.total if experts else 1.0
+        return [size * share for size in self.model.expert_bytes]
+
+    def _bandwidth(self, index: int | None) -> float:
+        memory = self.machine.memory
+        figure = self.machine.devices[index].bandwidth if index is not None else memory.bandwidth if memory else None
+        return figure.value if figure and figure.value > 0 else _SLOW
+
+    def best(self, workload: Workload, context: int) -> tuple[Placement, tuple[DeviceNeed, ...], float]:
+        """The fastest placement that fits, or the one that comes nearest to fitting."""
+        nearest: tuple[Placement, tuple[DeviceNeed, ...], float] | None = None
+        for placement in self.candidates(workload, context):
+            needs = self.needs(placement, workload, context)
+            share = self.share(needs)
+            if share <= 1:
+                return placement, needs, share
+            if nearest is None or share < nearest[2]:
+                nearest = placement, needs, share
+        assert nearest is not None
+        return nearest
+
+    def largest_context(self, placement: Placement, workload: Workload) -> int | None:
+        """The longest context that fits so placed. The need grows with it, nearly in a straight line, so the line
+        through what fits and what does not tells where to look next."""
+        most = self.model.facts.context_length or 8192
+
+        def over(context: int) -> float:
+            return self.share(self.needs(placement, workload, context)) - 1
+
+        at_most = over(most)
+        if at_most <= 0:
+            return most
+        least = min(_CELLS_STEP, most)
+        at_least = over(least)
+        if at_least > 0:
+            return None
+        low, high, below, above = least // _CELLS_STEP, -(-most // _CELLS_STEP), at_least, at_most
+        while high - low > 1:
+            guess = low + int((high - low) * below / (below - above))
+            guess = min(max(guess, low + 1), high - 1)
+            found = over(guess * _CELLS_STEP)
+            if found <= 0:
+                # Often the line is exact: then the next step no longer fits.
+                if guess + 1 < high and (next_one := over((guess + 1) * _CELLS_STEP)) > 0:
+                    return guess * _CELLS_STEP
+                low, below = (guess, found) if guess + 1 >= high else (guess + 1, next_one)
+            else:
+                high, above = guess, found
+        return low * _CELLS_STEP
 
 
-def _compute(facts: ModelFacts, context_tokens: int, workload: Workload) -> int:
-    """The compute buffer with flash attention: the largest set of activations that live at once, in 32-bit floats.
-
-    Dense: 4 ub (3 FF + 5 E) + 2 ub cells; a mixture: 4 ub max(3 k FFe + 5 E, 2 k E + 6 E) in the first term. Read off
-    llama.cpp's own log over 20 shapes and exact to 0.05 MiB on 12 unseen ones, e.g. 32.02 MiB for Qwen3-0.6B at 4096.
-    """
-    cells = _cells(context_tokens)
-    ubatch = min(workload.ubatch_tokens, cells * workload.parallel)
-    width, feed_forward = facts.embedding_length or 0, facts.feed_forward_length or 0
-    live = [3 * feed_forward + 5 * width]
-    if facts.experts:
-        used = facts.experts.used
-        inner = facts.expert_feed_forward_length or feed_forward
-        live.append(max(3 * used * inner + 5 * width, 2 * used * width + 6 * width))
-    windowed = [layer.window_tokens for layer in facts.layers if layer.window_tokens]
-    masks = cells + (min(cells, _cells(max(windowed) + workload.ubatch_tokens)) if windowed else 0)
-    return 4 * ubatch * max(live) + 2 * ubatch * masks + (1 << 16)
+def _all_on_devices(placement: Placement) -> bool:
+    return None not in placement.layers and placement.output is not None
 
 
-def _repack(facts: ModelFacts, machine: Machine) -> int:
-    """The processor back-end's second copy of matrices whose type it can interleave (ggml-cpu/repack.cpp)."""
-    sets = set(machine.processor.instruction_sets)
-    rows: dict[str, int] = {}
-    if "AVX2" in sets:
-        rows = _REPACKED_ON_AVX2
-    elif sets & {"DOTPROD", "MATMUL_INT8"}:
-        rows = _REPACKED_ON_ARM
-    # A tied embedding is the output matrix too, and repacked as that; otherwise it is only looked up.
-    tied = not any(tensor.name == "output.weight" for tensor in facts.tensors)
-    return sum(
-        tensor.bytes
-        for tensor in facts.tensors
-        if tensor.type in rows
-        and len(tensor.shape) in (2, 3)
-        and tensor.shape[1] % rows[tensor.type] == 0
-        and (tensor.name != "token_embd.weight" or tied)
-    )
-
-
-def _gives_embeddings(facts: ModelFacts, workload: Workload) -> bool:
-    """Embedding models do, and models with so few tokens that scores for a whole step of a prompt cost little."""
-    scores = workload.ubatch_tokens * (facts.vocabulary_size or 0)
-    return "embedding" in facts.modalities.output or scores <= _CHEAP_SCORES
-
-
-def _output(facts: ModelFacts, workload: Workload) -> int:
-    """Rows of scores in 32-bit floats (llama-context.cpp, output_reserve): one a sequence, or one for each token of a
-    step, with its embedding, where embeddings are given."""
-    vocabulary = facts.vocabulary_size or 0
-    if _gives_embeddings(facts, workload):
-        return 4 * (vocabulary + (facts.embedding_length or 0)) * workload.ubatch_tokens
-    return 4 * vocabulary * workload.parallel
-
-
-def _need(facts: ModelFacts, machine: Machine, context_tokens: int, workload: Workload) -> MemoryNeed:
-    return MemoryNeed(
-        weights=facts.weights_bytes or 0,
-        repack=_repack(facts, machine),
-        kv_cache=_kv_cache(facts, context_tokens, workload),
-        recurrent_state=workload.parallel * sum(layer.state_bytes for layer in facts.layers),
-        compute=_compute(facts, context_tokens, workload),
-        output=_output(facts, workload),
-        overhead=OVERHEAD_BYTES,
-    )
-
-
-def _largest_context(facts: ModelFacts, need: MemoryNeed, workload: Workload, available: int) -> int | None:
-    """The need grows with the context, so the longest that fits is found by halving; only two parts of it grow."""
-
-    def fits(context: int) -> bool:
-        cache, compute = _kv_cache(facts, context, workload), _compute(facts, context, workload)
-        return replace(need, kv_cache=cache, compute=compute).total <= available
-
-    most = facts.context_length or 8192
-    if fits(most):
-        return most
-    low, high = 0, most // _CELLS_STEP
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(middle * _CELLS_STEP):
-            low = middle
-        else:
-            high = middle - 1
-    return low * _CELLS_STEP or None
+def _first(is_enough: Callable[[int], bool], most: int) -> int | None:
+    """The smallest number from 1 to `most` that is enough, where every larger one is too."""
+    if not is_enough(most):
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
 
 
 def _threads(facts: ModelFacts, machine: Machine) -> int:
     """One thread a core, and a single one for a model so small that waking a second costs more than it saves."""
     if (facts.active_weights_bytes or 0) < _SMALL_BYTES:
         return 1
-    usable = machine.processor.usable_threads
+    usable = machine.processor.usable_threads or machine.processor.physical_cores or 1
     return max(1, min(machine.processor.physical_cores or usable, usable))
 
 
-def make_plan(facts: ModelFacts, machine: Machine, workload: Workload, *, reserved_bytes: int = 0) -> Plan:
-    """The plan for one model; `reserved_bytes` are promised to other models and count as gone.
+def _verdict(share: float) -> Verdict:
+    if share <= COMFORTABLE:
+        return Verdict.FITS
+    return Verdict.TIGHT if share <= 1 else Verdict.NO
 
-    Raises BadModelFile for what llama.cpp, the embedded engine, does not run: other formats, and files without layers.
+
+def _budget(machine: Machine, reserved: Mapping[int | None, int]) -> _Budget:
+    host = None if machine.memory is None else max(0, machine.memory.available_bytes - reserved.get(None, 0))
+    free = tuple(
+        max(0, device.memory_free_bytes - reserved.get(index, 0)) for index, device in enumerate(machine.devices)
+    )
+    unified = frozenset(index for index, device in enumerate(machine.devices) if device.unified)
+    return _Budget(host, free, unified)
+
+
+def make_plan(
+    facts: ModelFacts | LlamaCpp,
+    machine: Machine,
+    workload: Workload,
+    *,
+    reserved_bytes: int = 0,
+    reserved: Mapping[int | None, int] | None = None,
+    use_devices: bool = True,
+    calibration: Calibration | None = None,
+) -> Plan:
+    """The plan for one model in GGUF by llama.cpp.
+
+    `reserved_bytes` of main memory are promised to other models and count as gone; `reserved` says the same of each
+    device by its index. Without `use_devices` GPUs are left alone, as by the embedded engine, which has none.
+
+    Raises BadModelFile for what llama.cpp does not run, and for graphs whose memory is not known.
     """
-    if facts.source.kind != "gguf" or not facts.layers:
-        raise BadModelFile(
-            f"{facts.name}: is {facts.source.kind} of architecture {facts.architecture}, expected a language model in "
-            "GGUF: that is what the embedded engine runs",
-            hint="fetch the model as a .gguf file",
-        )
+    check_cache_types(workload)
+    model = facts if isinstance(facts, LlamaCpp) else LlamaCpp(facts)
+    facts = model.facts
+    budget = _budget(machine, {None: reserved_bytes, **(reserved or {})})
+    search = _Search(model, machine, budget, use_devices)
     context = workload.context_tokens or min(facts.context_length or 4096, 8192)
-    available = max(0, machine.memory.available_bytes - reserved_bytes)
-    need = _need(facts, machine, context, workload)
-    if need.total <= available * _COMFORTABLE:
-        verdict = Verdict.FITS
-    else:
-        verdict = Verdict.TIGHT if need.total <= available else Verdict.NO
+    chosen = replace(workload, context_tokens=context)
+    placement, needs, share = search.best(chosen, context)
+    verdict = _verdict(share)
+    largest = search.largest_context(placement, chosen)
     return Plan(
         facts=facts,
         engine="llama_cpp",
-        workload=replace(workload, context_tokens=context),
+        engine_version=engine_version(),
+        workload=chosen,
         context_tokens=context,
         threads=_threads(facts, machine),
-        embeddings=_gives_embeddings(facts, workload),
-        memory=need,
-        available_bytes=available,
+        embeddings=model.gives_embeddings(chosen),
+        memory=reduce(add, (need.memory for need in needs), MemoryNeed()),
+        devices=needs,
+        placement=placement,
         verdict=verdict,
-        largest_context=_largest_context(facts, need, workload, available),
+        largest_context=largest,
+        speed=_speed(model, machine, placement, chosen, calibration, _threads(facts, machine)),
+        remedies=() if verdict is Verdict.FITS else tuple(_remedies(search, chosen, context, largest)),
+        notes=tuple(_notes(model, machine, placement)),
     )
+
+
+def _speed(
+    model: LlamaCpp,
+    machine: Machine,
+    placement: Placement,
+    workload: Workload,
+    calibration: Calibration | None,
+    threads: int,
+) -> Speed | None:
+    """How fast the plan is; None where the files do not tell what a token reads."""
+    found: Touched | None = touched(model.facts)
+    if found is None:
+        return None
+    count, routed = len(placement.layers), sum(model.expert_bytes) or 1
+    shares = []
+    for index in dict.fromkeys((*placement.layers, placement.output)):
+        mine = [number for number, place in enumerate(placement.layers) if place == index]
+        experts = sum(
+            model.expert_bytes[number]
+            for number in range(count)
+            if (None if number < placement.experts_on_host else placement.layers[number]) == index
+        )
+        shares.append(Share(index, len(mine) / count, experts / routed, placement.output == index))
+    if placement.experts_on_host and None not in placement.layers:
+        on_host = sum(model.expert_bytes[: placement.experts_on_host])
+        shares.append(Share(None, 0.0, on_host / routed, output=False))
+    return estimate(found, machine, shares, workload, calibration, threads=threads)
+
+
+def _remedies(search: _Search, workload: Workload, context: int, largest: int | None) -> list[str]:
+    """What would make it fit, the least change first."""
+    found = []
+    if largest and largest < context:
+        found.append(f"it fits at {largest:,} tokens: --context {largest}")
+    if workload.parallel > 1:
+        fewer = replace(workload, parallel=1)
+        if search.best(fewer, context)[2] <= 1:
+            found.append(f"one request at once fits at {context:,} tokens: --parallel 1")
+    for keys, values in _SMALLER_CACHES:
+        if not workload.flash_attention or (workload.cache_type_k, workload.cache_type_v) != (None, None):
+            break
+        smaller = replace(workload, cache_type_k=keys, cache_type_v=values)
+        if search.best(smaller, context)[2] <= 1:
+            found.append(
+                f"a cache of {keys} keys and {values} values fits at {context:,} tokens: --cache-type-k {keys} "
+                f"--cache-type-v {values}"
+            )
+            break
+    need = search.best(workload, context)
+    missing = sum(max(0, each.memory.total - (each.available_bytes or each.memory.total)) for each in need[1])
+    weights = search.model.facts.weights_bytes or 0
+    if missing and weights > missing:
+        found.append(
+            f"a quantization of at most {show_bytes(weights - missing)} would fit (this one is {show_bytes(weights)})"
+        )
+    return found
+
+
+def _notes(model: LlamaCpp, machine: Machine, placement: Placement) -> list[str]:
+    notes = []
+    if placement.devices:
+        notes.append(
+            "memory on GPUs is computed by the rules that the processor's buffers were checked against; "
+            "what a driver keeps for itself is assumed"
+        )
+    if model.vision_bytes:
+        notes.append("the vision part's weights are counted; what it computes with is not known and is not in the sum")
+    if machine.memory is None:
+        notes.append("main memory is not described: what lies there is not held against anything")
+    return notes
+
+
+def plan_set(
+    models: Sequence[tuple[ModelFacts, Workload]],
+    machine: Machine,
+    *,
+    use_devices: bool = True,
+    calibration: Calibration | None = None,
+) -> tuple[Plan, ...]:
+    """Plans for several models that share a machine, in the order given: each as it is with the others loaded.
+
+    The order in which they choose their places matters: each model is tried first, and the set is taken in which most
+    fit, and of these the one that answers fastest.
+    """
+    prepared = [LlamaCpp(facts) for facts, _ in models]
+    best: tuple[tuple[int, float], tuple[Plan, ...]] | None = None
+    indices = range(len(models))
+    by_size = sorted(indices, key=lambda index: -(models[index][0].weights_bytes or 0))
+    for first in indices:
+        order = [first, *(index for index in by_size if index != first)]
+        taken: dict[int | None, int] = {}
+        plans: dict[int, Plan] = {}
+        for index in order:
+            plan = make_plan(
+                prepared[index], machine, models[index][1], reserved=taken, use_devices=use_devices,
+                calibration=calibration,
+            )  # fmt: skip
+            plans[index] = plan
+            if plan.verdict is not Verdict.NO:
+                for need in plan.devices:
+                    taken[need.index] = taken.get(need.index, 0) + need.memory.total
+        fitting = sum(plan.verdict is not Verdict.NO for plan in plans.values())
+        speeds = [plan.speed.decode.low for plan in plans.values() if plan.speed and plan.speed.decode]
+        seconds = sum(1 / speed for speed in speeds if speed)
+        key = fitting, -seconds
+        if best is None or key > best[0]:
+            best = key, tuple(plans[index] for index in indices)
+    return best[1] if best else ()

@@ -92,7 +92,9 @@ def symbols(facts: ModelFacts, step: Step, layer: int | None = None) -> dict[str
         # The part of a head's keys that is not rotated.
         found["nope_length"] = key_length - rotary
     windows = [each.window_tokens for each in facts.layers if each.window_tokens]
-    window = max(windows, default=None) if layer is None or layer >= len(facts.layers) else facts.layers[layer].window_tokens
+    window = (
+        max(windows, default=None) if layer is None or layer >= len(facts.layers) else facts.layers[layer].window_tokens
+    )
     found |= {
         "tokens": step.tokens,
         "cells": cells_of(step.context_tokens),

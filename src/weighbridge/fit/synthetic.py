@@ -22,38 +22,38 @@ _TINY_HALF = struct.pack("<e", 0.0001)
 
 
 @dataclass(frozen=True, slots=True)
-class _Type:
+class BlockType:
     """A type of ggml: its number, weights and bytes of a block, and what its blocks hold at which byte so that their
     weights stay small (ggml-common.h; a scale of random bits could be infinite)."""
 
     number: int
     weights: int
-    bytes: int
+    block_bytes: int
     scales: tuple[tuple[int, bytes], ...] = ()
 
 
-TYPES = {
-    "F32": _Type(0, 1, 4),
-    "F16": _Type(1, 1, 2),
-    "BF16": _Type(30, 1, 2),
-    "Q4_0": _Type(2, 32, 18, ((0, _SMALL_HALF),)),
-    "Q4_1": _Type(3, 32, 20, ((0, _SMALL_HALF * 2),)),
-    "Q5_0": _Type(6, 32, 22, ((0, _SMALL_HALF),)),
-    "Q5_1": _Type(7, 32, 24, ((0, _SMALL_HALF * 2),)),
-    "Q8_0": _Type(8, 32, 34, ((0, _TINY_HALF),)),
-    "Q2_K": _Type(10, 256, 84, ((80, _SMALL_HALF * 2),)),
-    "Q3_K": _Type(11, 256, 110, ((108, _TINY_HALF),)),
-    "Q4_K": _Type(12, 256, 144, ((0, _TINY_HALF * 2),)),
-    "Q5_K": _Type(13, 256, 176, ((0, _TINY_HALF * 2),)),
-    "Q6_K": _Type(14, 256, 210, ((208, _TINY_HALF),)),
-    "IQ2_XXS": _Type(16, 256, 66, ((0, _TINY_HALF),)),
-    "IQ2_XS": _Type(17, 256, 74, ((0, _TINY_HALF),)),
-    "IQ3_XXS": _Type(18, 256, 98, ((0, _TINY_HALF),)),
-    "IQ4_NL": _Type(20, 32, 18, ((0, _TINY_HALF),)),
-    "IQ3_S": _Type(21, 256, 110, ((0, _TINY_HALF),)),
-    "IQ2_S": _Type(22, 256, 82, ((0, _TINY_HALF),)),
-    "IQ4_XS": _Type(23, 256, 136, ((0, _TINY_HALF),)),
-    "MXFP4": _Type(39, 32, 17, ((0, b"\x78"),)),
+TYPES: dict[str, BlockType] = {
+    "F32": BlockType(0, 1, 4),
+    "F16": BlockType(1, 1, 2),
+    "BF16": BlockType(30, 1, 2),
+    "Q4_0": BlockType(2, 32, 18, ((0, _SMALL_HALF),)),
+    "Q4_1": BlockType(3, 32, 20, ((0, _SMALL_HALF * 2),)),
+    "Q5_0": BlockType(6, 32, 22, ((0, _SMALL_HALF),)),
+    "Q5_1": BlockType(7, 32, 24, ((0, _SMALL_HALF * 2),)),
+    "Q8_0": BlockType(8, 32, 34, ((0, _TINY_HALF),)),
+    "Q2_K": BlockType(10, 256, 84, ((80, _SMALL_HALF * 2),)),
+    "Q3_K": BlockType(11, 256, 110, ((108, _TINY_HALF),)),
+    "Q4_K": BlockType(12, 256, 144, ((0, _TINY_HALF * 2),)),
+    "Q5_K": BlockType(13, 256, 176, ((0, _TINY_HALF * 2),)),
+    "Q6_K": BlockType(14, 256, 210, ((208, _TINY_HALF),)),
+    "IQ2_XXS": BlockType(16, 256, 66, ((0, _TINY_HALF),)),
+    "IQ2_XS": BlockType(17, 256, 74, ((0, _TINY_HALF),)),
+    "IQ3_XXS": BlockType(18, 256, 98, ((0, _TINY_HALF),)),
+    "IQ4_NL": BlockType(20, 32, 18, ((0, _TINY_HALF),)),
+    "IQ3_S": BlockType(21, 256, 110, ((0, _TINY_HALF),)),
+    "IQ2_S": BlockType(22, 256, 82, ((0, _TINY_HALF),)),
+    "IQ4_XS": BlockType(23, 256, 136, ((0, _TINY_HALF),)),
+    "MXFP4": BlockType(39, 32, 17, ((0, b"\x78"),)),
 }
 """The types that can be written, by ggml's names."""
 
@@ -94,15 +94,15 @@ def _pattern(kind: str) -> bytes:
     of = TYPES[kind]
     if of.weights == 1:
         return _plain(kind, _PATTERN_BYTES, source)
-    count = _PATTERN_BYTES // of.bytes
-    blocks = bytearray(source.randbytes(count * of.bytes))
+    count = _PATTERN_BYTES // of.block_bytes
+    blocks = bytearray(source.randbytes(count * of.block_bytes))
     for place, scale in of.scales:
-        for index, value in enumerate(scale):
-            blocks[place + index :: of.bytes] = bytes([value]) * count
+        for index, byte in enumerate(scale):
+            blocks[place + index :: of.block_bytes] = bytes([byte]) * count
     return bytes(blocks)
 
 
-def _tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], str]]:
+def tensors_of(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """Names, lengths (rows' length first) and types."""
     width, kind = shape.width, shape.type
     yield "token_embd.weight", (width, shape.vocabulary), "F16"
@@ -191,7 +191,7 @@ def _bytes_of(lengths: tuple[int, ...], kind: str) -> int:
     of = TYPES[kind]
     if lengths[0] % of.weights:
         raise ValueError(f"rows of {lengths[0]} are no whole blocks of {kind}, which have {of.weights}")
-    return math.prod(lengths) // of.weights * of.bytes
+    return math.prod(lengths) // of.weights * of.block_bytes
 
 
 def _fill(stream: BinaryIO, size: int, pattern: bytes) -> None:
@@ -203,7 +203,7 @@ def _fill(stream: BinaryIO, size: int, pattern: bytes) -> None:
 
 def write_model(path: Path, shape: Shape) -> Path:
     """A GGUF file of that shape, which llama.cpp loads and runs; 300 MB are written in a second."""
-    tensors = list(_tensors(shape))
+    tensors = list(tensors_of(shape))
     metadata = _metadata(shape)
     head = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     head += [_text(key) + _value(value) for key, value in metadata.items()]

@@ -1,0 +1,499 @@
+"""`Calibration`: what an engine's work costs on this machine, measured once, and what its answers have taught since.
+
+`weigh calibrate` measures models of known bytes (`trials`, whose files `synthetic.py` makes), and `derive` solves for
+the rates that `speed.py` sums up: seconds for a byte of each type, a byte of cache, a value of attention, a layer, an
+entry of scores. Nothing here runs an engine, so that all of it can be tested without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from weighbridge.facts import Layer
+from weighbridge.machine import Machine
+
+from .speed import THREAD_NANOSECONDS, Rates, Touched, TypeRate
+from .synthetic import TYPES, Shape, tensors_of
+
+FILE = "calibration.json"
+_FORMAT = 1
+_MOST_ENTRIES = 32
+# How far apart middle and bounds of a calibrated speed are, at least: runs of one and the same model differ so much.
+_LEAST_SPREAD = 0.06
+# What a type that was not measured may be off by: it is judged by its nearest relative.
+_THREAD_NANOSECONDS_SPREAD = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One made model and what to run on it: for each prompt length, so many tokens of an answer after it."""
+
+    name: str
+    shape: Shape
+    runs: tuple[tuple[int, int], ...]
+    """(tokens of the prompt, tokens of the answer)."""
+    needed: bool = True
+    """Whether a calibration without it is of no use."""
+
+
+def trials(*, quick: bool = False) -> tuple[Trial, ...]:
+    """What is measured, the needed ones first; 200 MB a type, so that no cache holds them (`quick`: a tenth, for tests)."""
+    scale = 1 if not quick else 8
+    width, inner = 2048 // (2 if quick else 1), 8192 // (4 if quick else 1)
+
+    def typed(kind: str, layers: int, *, needed: bool = True) -> Trial:
+        shape = Shape(max(1, layers // (scale // 2 or 1)), width, inner, 32, 8, type=kind)
+        return Trial(kind, shape, ((8, 13), (128, 2)), needed)
+
+    deep = 2048 // scale
+    return (
+        Trial("layers", Shape(48 // (2 if quick else 1), 128, 128, 2, 1, type="Q8_0"), ((8, 33),)),
+        Trial("vocabulary", Shape(2, 64, 64, 1, 1, vocabulary=65536 // scale, type="Q8_0"), ((8, 33),)),
+        typed("Q4_K", 6),
+        typed("Q8_0", 3),
+        Trial("grouped", Shape(2, 256, 256, 32, 8, 128, type="Q8_0"), ((128, 9), (deep, 9))),
+        Trial("full", Shape(2, 256, 256, 8, 8, 128, type="Q8_0"), ((128, 9), (deep, 9))),
+        typed("Q6_K", 4, needed=False),
+        typed("Q4_0", 6, needed=False),
+        typed("F16", 2, needed=False),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run took: seconds of a step of decode, with how the repeats differed, and of the prompt's prefill."""
+
+    prompt_tokens: int
+    answer_tokens: int
+    decode_seconds: float
+    decode_spread: float
+    """Second quickest over quickest repeat, less 1."""
+    prefill_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What served answers taught of one place that models run on."""
+
+    ratio: float
+    """Seconds that answers took, over those foretold without this; a running estimate."""
+    scatter: float
+    """How far single answers lie from it, as a share: a running mean of absolute differences."""
+    count: int
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Bounds of speed as multiples of the middle: three mean differences, which seven in eight answers keep."""
+        off = max(_LEAST_SPREAD, 2 * self.scatter)
+        return 1 / (1 + off), 1 + off
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Rates with so many threads."""
+
+    threads: int
+    rates: Rates
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was measured and learnt on one machine with one version of an engine."""
+
+    machine: str
+    """`identity(machine)`: it is of no use on another."""
+    engine: str
+    """`xllamacpp 2026.10.11549`."""
+    day: str
+    """When it was measured (ISO 8601)."""
+    measured: tuple[Measured, ...] = ()
+    read_bandwidth: float = 0.0
+    """Most bytes a second that weights were seen to be read at."""
+    learned: Mapping[str, Learned] = field(default_factory=dict)
+    """By `speed.place_of`."""
+    notes: tuple[str, ...] = ()
+
+    def rates_for(self, model: Touched, threads: int | None) -> tuple[Rates, tuple[float, float]] | None:
+        """Rates with so many threads (None: the most that were measured), for all types of a model; and the spread.
+
+        Between thread counts seconds are taken to lie on a straight line over 1 / threads, as work that is divided among
+        threads does; outside of them the nearest counts. None where nothing was measured.
+        """
+        if not self.measured:
+            return None
+        rates, spread = _between(self.measured, threads)
+        rates = _with_relatives(rates, model)
+        known = {name for each in self.measured for name in each.rates.types}
+        sizes = (*model.weights.items(), *model.output.items())
+        total = sum(size for _, size in sizes) + model.active_bytes() * bool(model.experts)
+        guessed = sum(size for name, size in sizes if name not in known)
+        if any(name not in known for name in model.experts):
+            guessed = total
+        off = spread + (_THREAD_NANOSECONDS_SPREAD * min(1.0, guessed / total) if total else 0.0)
+        learned = self.learned.get("processor")
+        if learned:
+            low, high = learned.spread
+            return _scaled(rates, learned.ratio), (low, high)
+        return rates, (1 / (1 + off), 1 + off)
+
+
+def identity(machine: Machine) -> str:
+    """What tells a machine from another as far as an engine's speed goes: processor, memory, threads, GPUs."""
+    memory = f"{round(machine.memory.total_bytes / 2**30)} GiB" if machine.memory else "unknown memory"
+    processor = machine.processor
+    parts = [processor.model or "unknown processor", memory, f"{processor.usable_threads} threads"]
+    return ", ".join([*parts, *(device.name for device in machine.devices)])
+
+
+def _scaled(rates: Rates, factor: float) -> Rates:
+    return Rates(
+        types={name: rate.scaled(factor) for name, rate in rates.types.items()},
+        cache=factor * rates.cache,
+        attention=factor * rates.attention,
+        attention_many=factor * rates.attention_many,
+        layer=factor * rates.layer,
+        vocabulary=factor * rates.vocabulary,
+        mixture=rates.mixture,
+    )
+
+
+def _blend(one: Rates, other: Rates, part: float) -> Rates:
+    """`part` of the way from one to the other, for the types that both know."""
+
+    def mix(a: float, b: float) -> float:
+        return a + (b - a) * part
+
+    types = {
+        name: TypeRate(mix(rate.first, to.first), mix(rate.few, to.few), mix(rate.many, to.many))
+        for name, rate in one.types.items()
+        if (to := other.types.get(name))
+    }
+    names = ("cache", "attention", "attention_many", "layer", "vocabulary", "mixture")
+    return Rates(types, **{name: mix(getattr(one, name), getattr(other, name)) for name in names})
+
+
+def _between(measured: Sequence[Measured], threads: int | None) -> tuple[Rates, float]:
+    ordered = sorted(measured, key=lambda each: each.threads)
+    if threads is None or threads >= ordered[-1].threads:
+        return ordered[-1].rates, ordered[-1].spread
+    if threads <= ordered[0].threads:
+        return ordered[0].rates, ordered[0].spread
+    above = next(place for place, each in enumerate(ordered) if each.threads >= threads)
+    low, high = ordered[above - 1], ordered[above]
+    part = (1 / low.threads - 1 / threads) / (1 / low.threads - 1 / high.threads)
+    return _blend(low.rates, high.rates, part), max(low.spread, high.spread)
+
+
+def _bytes_a_weight(name: str) -> float | None:
+    return TYPES[name].block_bytes / TYPES[name].weights if name in TYPES else None
+
+
+def _with_relatives(rates: Rates, model: Touched) -> Rates:
+    """Rates of types that were not measured, by those of the measured one that compares best in `THREAD_NANOSECONDS`."""
+    wanted = {*model.weights, *model.output, *model.experts} - rates.types.keys()
+    if not wanted:
+        return rates
+    found = dict(rates.types)
+    for name in wanted:
+        rate = _relative(name, rates.types)
+        if rate:
+            found[name] = rate
+    return replace(rates, types=found)
+
+
+def _relative(name: str, known: Mapping[str, TypeRate]) -> TypeRate | None:
+    size = _bytes_a_weight(name)
+    if name == "F32" or size is None or name not in THREAD_NANOSECONDS:
+        # 32-bit matrices are small (routers, norms) and read as 16-bit ones are; unknown types as the slowest known.
+        return (
+            max(known.values(), key=lambda rate: rate.first)
+            if name != "F32"
+            else known.get("F16") or next(iter(known.values()), None)
+        )
+    nearest = [other for other in known if other in THREAD_NANOSECONDS]
+    if not nearest:
+        return None
+    mine = THREAD_NANOSECONDS[name]
+    like = min(nearest, key=lambda other: abs(math.log(THREAD_NANOSECONDS[other][0] / mine[0])))
+    rate, other_size = known[like], _bytes_a_weight(like) or size
+    factors = [here / there * other_size / size for here, there in zip(mine, THREAD_NANOSECONDS[like], strict=True)]
+    first, few, many = rate.first * factors[0], rate.few * factors[1], rate.many * factors[2]
+    return TypeRate(first, min(few, first), min(many, few, first))
+
+
+def touched_by(shape: Shape) -> Touched:
+    """What an engine touches of a made model, by its shape alone."""
+    weights: dict[str, float] = {}
+    output: dict[str, float] = {}
+    experts: dict[str, float] = {}
+    parameters = output_parameters = 0.0
+    for name, lengths, kind in tensors_of(shape):
+        count = math.prod(lengths)
+        size = count / TYPES[kind].weights * TYPES[kind].block_bytes
+        if name == "token_embd.weight":
+            continue
+        if name == "output.weight":
+            output[kind], output_parameters = output.get(kind, 0.0) + size, output_parameters + count
+        elif "_exps" in name:
+            experts[kind] = experts.get(kind, 0.0) + size
+            parameters += count * shape.used / shape.experts
+        else:
+            weights[kind] = weights.get(kind, 0.0) + size
+            parameters += count
+    kept = shape.kv_heads * shape.head_length
+    kind = "full" if shape.kv_heads == shape.heads else "grouped_query"
+    return Touched(
+        weights, output, experts, ((shape.layers, Layer(kind, kept, kept)),), parameters, output_parameters,
+        shape.heads, shape.head_length, shape.vocabulary, shape.width, shape.experts or 1, shape.used or 1,
+    )  # fmt: skip
+
+
+def derive(results: Mapping[str, Sequence[Run]], of: Sequence[Trial]) -> tuple[Rates, float, float]:
+    """The rates that explain what the trials took; how far repeats lay apart; and the fastest read, bytes a second.
+
+    Each trial is made so that one rate makes most of its time. The other terms are taken off with what is known of them
+    by then, and the round is made three times, after which nothing moves any more.
+    """
+    shapes = {trial.name: touched_by(trial.shape) for trial in of}
+    rates = Rates({}, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for _ in range(3):
+        rates = _round(rates, results, shapes)
+    apart = [run.decode_spread for runs in results.values() for run in runs]
+    spread = max(_LEAST_SPREAD, sorted(apart)[len(apart) // 2] if apart else 0.0)
+    fastest = max(
+        (sum(shapes[name].weights.values()) / runs[0].decode_seconds for name, runs in results.items() if name in _BIG),
+        default=0.0,
+    )
+    return rates, min(spread, 0.5), fastest
+
+
+_BIG = frozenset({"Q4_0", "Q4_K", "Q6_K", "Q8_0", "F16"})
+
+
+def _depth(run: Run) -> float:
+    """Tokens in the cache in the middle of the answer."""
+    return run.prompt_tokens + run.answer_tokens / 2
+
+
+def _rest(rates: Rates, model: Touched, run: Run, *, without: str) -> float:
+    """Seconds of a step of decode that the rates known so far explain, all but one term."""
+    depth = _depth(run)
+    terms = {
+        "types": sum(
+            size * rate.first
+            for table in (model.weights, model.output)
+            for name, size in table.items()
+            if (rate := rates.types.get(name) or rates.types.get("Q8_0"))
+        ),
+        "layer": model.block_count * rates.layer,
+        "vocabulary": model.vocabulary * rates.vocabulary,
+        "cache": model.cache_bytes(round(depth)) * rates.cache,
+        "attention": model.attended(depth) * rates.attention,
+    }
+    return sum(seconds for name, seconds in terms.items() if name != without)
+
+
+def _round(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mapping[str, Touched]) -> Rates:
+    for name in _BIG & results.keys():
+        rates = replace(rates, types={**rates.types, name: _type_rate(rates, shapes[name], results[name], name)})
+    if "layers" in results:
+        rates = replace(rates, layer=_left(rates, shapes["layers"], results["layers"][0], "layer"))
+        rates = replace(rates, layer=rates.layer / shapes["layers"].block_count)
+    if "vocabulary" in results:
+        rates = replace(rates, vocabulary=_left(rates, shapes["vocabulary"], results["vocabulary"][0], "vocabulary"))
+        rates = replace(rates, vocabulary=rates.vocabulary / shapes["vocabulary"].vocabulary)
+    return _attention(rates, results, shapes)
+
+
+def _left(rates: Rates, model: Touched, run: Run, term: str) -> float:
+    """Seconds of a step that one term must explain. The bytes of small files lie in a cache, so what they take is
+    overestimated; but what is left is not nothing."""
+    return max(run.decode_seconds - _rest(rates, model, run, without=term), 0.2 * run.decode_seconds)
+
+
+def _type_rate(rates: Rates, model: Touched, runs: Sequence[Run], name: str) -> TypeRate:
+    """From decode, from a prompt of a few tokens, and from one of many."""
+    size = sum(model.weights.values()) + sum(model.output.values())
+    decode = runs[0].decode_seconds - _rest(rates, model, runs[0], without="types")
+    first = max(decode, 0.2 * runs[0].decode_seconds) / size
+    further = []
+    for run in runs:
+        tokens = run.prompt_tokens
+        rest = model.attended_by_prompt(tokens) * rates.attention_many + model.block_count * rates.layer
+        matrices = sum(model.weights.values())
+        left = (max(run.prefill_seconds - rest, 0.2 * run.prefill_seconds) - matrices * first) / matrices / (tokens - 1)
+        further.append(min(first, max(left, first / 100)))
+    few = further[0]
+    return TypeRate(first, few, min(few, further[-1]))
+
+
+def _attention(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mapping[str, Touched]) -> Rates:
+    """Cache and attention from two models that keep alike and compute unlike, by what deeper prompts add."""
+    rows = []
+    for name in ("full", "grouped"):
+        if name not in results or len(results[name]) < 2:
+            return rates
+        model, (near, far) = shapes[name], results[name][:2]
+        kept = model.cache_bytes(round(_depth(far))) - model.cache_bytes(round(_depth(near)))
+        values = model.attended(_depth(far)) - model.attended(_depth(near))
+        rows.append((kept, values, max(0.0, far.decode_seconds - near.decode_seconds)))
+    (kept, values, seconds), (more_kept, more_values, more_seconds) = rows
+    both = kept * more_values - more_kept * values
+    cache = (seconds * more_values - more_seconds * values) / both if both else 0.0
+    # Neither is less than nothing: then the other explains all.
+    cache = min(max(cache, 0.0), seconds / kept)
+    attention = max(0.0, (more_seconds - cache * more_kept) / more_values)
+    model, (near, far) = shapes["grouped"], results["grouped"][:2]
+    tokens = far.prompt_tokens - near.prompt_tokens
+    linear = near.prefill_seconds / near.prompt_tokens
+    values = model.attended_by_prompt(far.prompt_tokens)
+    values -= model.attended_by_prompt(near.prompt_tokens) * far.prompt_tokens / near.prompt_tokens
+    many = max(0.0, far.prefill_seconds - linear * far.prompt_tokens) / values if tokens and values else 0.0
+    return replace(rates, cache=cache, attention=attention, attention_many=many)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One answer that was served."""
+
+    place: str
+    """Where the model ran, by `speed.place_of`."""
+    tokens: int
+    """Of the answer, the first one left out."""
+    seconds: float
+    """From the first token to the last."""
+    expected_seconds: float
+    """What `expected_seconds` foretells for it."""
+
+
+# An answer of fewer tokens, or quicker than this, tells more of clocks and buffers than of speed.
+_LEAST_TOKENS, _LEAST_SECONDS = 8, 0.05
+# The first answers count fully, later ones at this rate: what changes on a machine is followed within some fifty answers.
+_GAIN = 0.04
+# An answer is moved towards by at most so many scatters, so that a machine that was busy for a while teaches little.
+_CLIP = 3.0
+_FIRST_SCATTER = 0.2
+
+
+def learn(learned: Mapping[str, Learned], seen: Observation) -> dict[str, Learned]:
+    """What is known after one more answer: a running median-like estimate of seconds over those foretold.
+
+    In logarithms, x = log(seconds / expected): the estimate moves by gain x clip(x - estimate, 3 scatters), and the
+    scatter by gain x (|x - estimate| - scatter), clipped alike. E.g. after 100 answers that took 1.25 times as long as
+    foretold, of which 10 took ten times as long, the ratio is 1.26.
+    """
+    if seen.tokens < _LEAST_TOKENS or seen.seconds < _LEAST_SECONDS or seen.expected_seconds <= 0:
+        return dict(learned)
+    place = math.log(seen.seconds / seen.expected_seconds)
+    before = learned.get(seen.place)
+    if before is None:
+        # One answer may be off by anything, so it is not believed beyond a factor of ten.
+        ratio = math.exp(min(max(place, -2.3), 2.3))
+        return {**learned, seen.place: Learned(ratio, _FIRST_SCATTER, 1)}
+    count = before.count + 1
+    gain = max(_GAIN, 1 / count)
+    limit = _CLIP * before.scatter
+    off = min(max(place - math.log(before.ratio), -limit), limit)
+    # One estimate for both halves would let a far outlier move it as a near one does; its sign is what counts.
+    ratio = before.ratio * math.exp(gain * off)
+    scatter = before.scatter + gain * (abs(off) - before.scatter)
+    return {**learned, seen.place: Learned(ratio, max(scatter, 0.005), count)}
+
+
+def _as_data(calibration: Calibration) -> dict[str, Any]:
+    return asdict(calibration)
+
+
+def _rates_from(data: Mapping[str, Any]) -> Rates:
+    types = {
+        str(name): TypeRate(**{key: float(value) for key, value in rate.items()})
+        for name, rate in data["types"].items()
+    }
+    names = ("cache", "attention", "attention_many", "layer", "vocabulary", "mixture")
+    rates = Rates(types, **{name: float(data[name]) for name in names})
+    numbers = [rates.cache, rates.attention, rates.attention_many, rates.layer, rates.vocabulary, rates.mixture]
+    numbers += [value for rate in types.values() for value in (rate.first, rate.few, rate.many)]
+    if not all(math.isfinite(value) and value >= 0 for value in numbers) or not types:
+        raise ValueError("a rate is not a number of seconds")
+    return rates
+
+
+def _from_data(data: Mapping[str, Any]) -> Calibration:
+    return Calibration(
+        machine=str(data["machine"]),
+        engine=str(data["engine"]),
+        day=str(data["day"])[:10],
+        measured=tuple(
+            Measured(int(each["threads"]), _rates_from(each["rates"]), float(each["spread"]))
+            for each in data["measured"]
+        ),
+        read_bandwidth=float(data["read_bandwidth"]),
+        learned={
+            str(place): Learned(float(each["ratio"]), float(each["scatter"]), int(each["count"]))
+            for place, each in data["learned"].items()
+        },
+        notes=tuple(map(str, data["notes"])),
+    )
+
+
+def _entries(folder: Path) -> tuple[dict[str, Any], str | None]:
+    """What the file holds by machine, and what is wrong with it; a file that is not there is just empty."""
+    path = folder / FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, None
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, f"{path} cannot be read and is left aside: {error}"
+    if not isinstance(data, dict) or not isinstance(data.get("machines"), dict):
+        return {}, f"{path} is no calibration and is left aside"
+    if data.get("format") != _FORMAT:
+        return {}, f"{path} has format {data.get('format')}, expected {_FORMAT}: run weigh calibrate again"
+    return dict(data["machines"]), None
+
+
+def load(folder: Path, machine: Machine, engine: str | None = None) -> tuple[Calibration | None, str | None]:
+    """The calibration of this machine, and a note where there is one that is not used, or that another version of the
+    engine was measured. Both are None where nothing was measured yet."""
+    entries, trouble = _entries(folder)
+    entry = entries.get(identity(machine))
+    if entry is None:
+        return None, trouble
+    try:
+        found = _from_data(entry)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        return None, f"{folder / FILE}: this machine's entry is damaged and is left aside: {error!r}"
+    if engine and found.engine != engine:
+        return None, f"the calibration of {found.day} is of {found.engine}, the engine is {engine}: run weigh calibrate"
+    return found, trouble
+
+
+def save(folder: Path, calibration: Calibration) -> Path:
+    """Keep it, in one step, beside those of other machines. OSError where the folder cannot be written."""
+    entries, _ = _entries(folder)
+    entries.pop(calibration.machine, None)
+    entries[calibration.machine] = _as_data(calibration)
+    kept = dict(list(entries.items())[-_MOST_ENTRIES:])
+    folder.mkdir(parents=True, exist_ok=True)
+    path, beside = folder / FILE, folder / f"{FILE}.{os.getpid()}"
+    try:
+        beside.write_text(json.dumps({"format": _FORMAT, "machines": kept}, indent=1) + "\n", encoding="utf-8")
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+    return path
+
+
+def today() -> str:
+    """The day, as it is kept."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
