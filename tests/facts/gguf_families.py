@@ -108,6 +108,9 @@ _NEMOTRON: Keys = {**_SSM, **_HEADS, "attention.head_count_kv": [0, 2, 0, 0, 2, 
                    "feed_forward_length": [0, 0, 80, 0, 0, 80]}  # fmt: skip
 
 
+_BUCKETS: Keys = {"attention.head_count_kv": 6, "attention.relative_buckets_count": 8}
+
+
 def _family(name: str, *groups: Keys, also: Shapes | None = None, **keys: Any) -> tuple[str, Family]:
     """A case by its name: the architecture, and where there are several of it, what is special."""
     every_key = {**_COMMON}
@@ -157,6 +160,8 @@ FAMILIES: dict[str, Family] = dict([
     _family("afmoe", _WINDOW, _EXPERTS),
     _family("smallthinker", _ALL_EXPERTS, attention__sliding_window=4096),
     _family("laguna", _WINDOW, _EXPERTS, also=_each(range(6), "attn_gate.weight", shape=(96, 6))),
+    _family("laguna, a gate a value", _HEADS, _WINDOW, _EXPERTS,
+            also=_each(range(6), "attn_gate.weight", shape=(96, 120))),
     _family("mellum", _WINDOW, _ALL_EXPERTS),
     _family("muse-glimmer", _WINDOW, logit_scale=1.0),
     # Windows that the files list.
@@ -283,7 +288,76 @@ FAMILIES: dict[str, Family] = dict([
     _family("granite", block_count=2, logit_scale=1.0),
     _family("bloom", block_count=2, attention__head_count_kv=None),
     _family("falcon", block_count=2, attention__head_count_kv=1),
+    *(
+        _family(name, block_count=2)
+        for name in (
+            "arcee", "codeshell", "command-r", "ernie4_5", "exaone", "gemma", "gpt2", "hunyuan-dense",
+            "internlm2", "jais", "jais2", "maincoder", "minicpm", "mpt", "nemotron", "olmo", "orion", "pangu-embedded",
+            "phi2", "qwen", "refact", "stablelm", "starcoder", "xverse", "baichuan", "bitnet", "qwen2",
+        )
+    ),
+    _family("glm4", block_count=2),
+    _family("glm4, sections", _SECTIONS, block_count=2),
+    _family("hunyuan_vl", _SECTIONS, block_count=2),
+    _family("paddleocr", _SECTIONS, block_count=2),
+    _family("qwen2vl", _SECTIONS, block_count=2),
+    _family("qwen3tts", _HEADS, _SECTIONS, block_count=2),
+    _family("qwen3vl, deepstack", _HEADS, _SECTIONS, block_count=6, n_deepstack_layers=3),
+    _family("qwen3vlmoe", _HEADS, _SECTIONS, _ALL_EXPERTS, block_count=2),
+    _family("qwen3vlmoe, deepstack", _HEADS, _SECTIONS, _ALL_EXPERTS, block_count=6, n_deepstack_layers=3),
+    _family("gptneox", block_count=2, use_parallel_residual=False),
+    _family("gptneox, parallel", block_count=2, use_parallel_residual=True),
+    _family("talkie", block_count=2, logit_scale=1.0),
+    _family("cogvlm", block_count=2, attention__head_count_kv=6),
+    # It never answers with a token of a picture, and there are 8192 of them.
+    _family("chameleon", block_count=2, vocab_size=8200),
+    _family("plamo", block_count=2, attention__head_count_kv=6),
+    _family("arctic", _ALL_EXPERTS, block_count=2),
+    _family("bailingmoe", _EXPERTS, block_count=2),
+    _family("dbrx", _ALL_EXPERTS, block_count=2, attention__clamp_kqv=8.0),
+    _family("deepseek", _EXPERTS, block_count=2, attention__head_count_kv=6),
+    _family("deepseek2-ocr", _EXPERTS, block_count=2, attention__head_count_kv=6),
+    _family("granitemoe", _ALL_EXPERTS, block_count=2, logit_scale=1.0),
+    _family("graniteswitch", block_count=2, logit_scale=1.0, adapters__count=2, adapters__lora_rank=8,
+            adapters__token_ids_activate=[1, 2], adapters__token_ids_substitute=[3, 4]),
+    _family("grovemoe", _HEADS, _ALL_EXPERTS, block_count=2, expert_chunk_feed_forward_length=16,
+            expert_group_scale=1.0, experts_per_group=2),
+    _family("hunyuan-moe", _ALL_EXPERTS, block_count=2),
+    _family("llada-moe", _ALL_EXPERTS, block_count=2),
+    _family("olmoe", _ALL_EXPERTS, block_count=2, attention__head_count_kv=6),
+    _family("phimoe", _ALL_EXPERTS, block_count=2),
+    _family("qwen2moe", _ALL_EXPERTS, block_count=2),
+    _family("rnd1", _HEADS, _ALL_EXPERTS, block_count=2),
+    _family("llada", block_count=2),
+    _family("k2-horizon", _HEADS, block_count=2),
+    _family("k2-horizon, experts", _HEADS, _EXPERTS, block_count=2),
+    _family("k2-horizon, values", _HEADS, _EXPERTS, block_count=2, attention__value_expert_count=6, attention__value_expert_used_count=2),
+    _family("qwen4exp", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _INDEXER, hyper_connection__count=4, hyper_connection__low_rank=8,
+            full_attention_interval=3, attention__compress_ratios=[0, 0, 4] * 2, also=_each((2, 5), "attn_q.weight")),
+    _family("qwen4exp, every token", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _INDEXER, hyper_connection__count=4, hyper_connection__low_rank=8,
+            full_attention_interval=3, also=_each((2, 5), "attn_q.weight")),
+    _family("nomic-bert-moe", _ALL_EXPERTS, attention__causal=False, tokenizer__ggml__token_type_count=2, moe_every_n_layers=2),
+    _family("neo-bert", attention__causal=False),
+    _family("eurobert", attention__causal=False),
+    _family("jina-bert-v2", attention__causal=False, tokenizer__ggml__token_type_count=2,
+            also=_each(range(6), "ffn_up.weight", shape=(96, 80))),
+    _family("jina-bert-v2, gated", attention__causal=False, tokenizer__ggml__token_type_count=2,
+            also=_each(range(6), "ffn_up.weight", shape=(96, 160))),
+    _family("jina-bert-v3", attention__causal=False, tokenizer__ggml__token_type_count=2),
+    _family("gemma-embedding2", _HEADS, _WINDOW, embedding_length_per_layer_input=16),
+    _family("pockettts", block_count=2, also=_each(range(2), "attn_qkv.weight")),
     *(_family(name, block_count=2) for name in ("mistral3", "starcoder2", "chatglm", "smollm3")),
+])  # fmt: skip
+
+# Cases that the engine loads, but cannot serve with each of its settings: PLM goes down with flash attention, T5 asks for
+# text that its encoder has read, and its encoder alone goes down with several sequences.
+UNSERVED: dict[str, Family] = dict([
+    _family(
+        "plm", attention__head_count_kv=6, attention__kv_lora_rank=32, attention__key_length=28,
+        attention__value_length=20, rope__dimension_count=8,
+    ),
+    _family("t5", _BUCKETS, also={"enc.blk.0.attn_rel_b.weight": [1], "dec.blk.0.attn_rel_b.weight": [1]}),
+    _family("t5encoder", _BUCKETS, also={"enc.blk.0.attn_rel_b.weight": [1]}),
 ])  # fmt: skip
 
 
@@ -414,11 +488,13 @@ class Engine:
 def _mend(tensors: Shapes, log: str, seen: Shapes) -> bool:
     """Add or change what the engine has refused the file for; `seen` are shapes in other files, a first guess."""
     if found := _SHAPE.search(log):
-        # What has no shape yet most often has that of its like in this layer.
-        suffix = _LAYER.sub("", found[1])
-        for name, shape in tensors.items():
-            if name == found[1] or (shape == [1] and _LAYER.sub("", name) == suffix):
-                tensors[name] = [int(length) for length in found[2].split(",")]
+        # Its like in later layers most often have the same shape; the engine goes through layers in their order.
+        wrong, shape = [*tensors[found[1]]], [int(length) for length in found[2].split(",")]
+        number, suffix = _number(found[1]), _LAYER.sub("", found[1])
+        for name, like in tensors.items():
+            is_later = _LAYER.sub("", name) == suffix and like == wrong and _number(name) > number
+            if name == found[1] or is_later:
+                tensors[name] = shape
     elif found := _MISSING.search(log):
         missing = found[1] or found[2]
         if layer := _LAYER.match(missing):
@@ -427,7 +503,9 @@ def _mend(tensors: Shapes, log: str, seen: Shapes) -> bool:
                 if f"blk.{before}.{missing.removeprefix(layer[0])}" in tensors:
                     like = [(name, shape) for name, shape in tensors.items() if name.startswith(f"blk.{before}.")]
                     for name, shape in like:
-                        tensors.setdefault(_LAYER.sub(layer[0], name), shape)
+                        # Queries, keys and values are in one tensor, or each in its own.
+                        if not (name.endswith("attn_qkv.weight") and f"{layer[0]}attn_q.weight" in tensors):
+                            tensors.setdefault(_LAYER.sub(layer[0], name), shape)
                     break
         tensors.setdefault(missing, seen.get(missing, [1]))
     elif "wrong number of tensors" in log:
@@ -436,6 +514,12 @@ def _mend(tensors: Shapes, log: str, seen: Shapes) -> bool:
     else:
         return False
     return True
+
+
+def _number(name: str) -> int:
+    """The layer of this tensor, -1 where it belongs to none."""
+    found = _LAYER.search(name)
+    return int(found[1]) if found else -1
 
 
 def _metadata(path: Path, family: Family) -> bytes:
@@ -453,8 +537,9 @@ def _metadata(path: Path, family: Family) -> bytes:
             writer.add_array(name, value)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*_BYTES, "<|end|>"])
-    writer.add_token_types([1] * 256 + [3])
+    further = [f"<|{number}|>" for number in range(len(_BYTES) + 1, family.keys.get("vocab_size", 0))]
+    writer.add_token_list([*_BYTES, "<|end|>", *further])
+    writer.add_token_types([1] * len(_BYTES) + [3] * (1 + len(further)))
     writer.add_token_merges(["a b"])
     writer.add_bos_token_id(256)
     writer.add_eos_token_id(256)

@@ -80,7 +80,10 @@ def _answer(request: dict[str, Any]) -> Any:
             weights = re.findall(r"^load_tensors: +(\S+) model buffer size = +([\d.]+) MiB", model.log, re.MULTILINE)
             for each in request["settings"]:
                 with model.context(engine.Settings(**each)) as context:
+                    told = context.weights()
                     found.append({
+                        "weights": sum(told.values()) / 2**20,
+                        "repack": told.get("CPU_REPACK", 0) / 2**20,
                         "compute": context.compute,
                         "cache": sum(map(float, _CACHES.findall(context.log))),
                         "state": sum(map(float, [*_STATES.findall(context.log), *_GATHERED.findall(context.log)])),

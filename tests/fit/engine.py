@@ -78,6 +78,8 @@ def _library() -> ctypes.CDLL:
         "ggml_op_name": (ctypes.c_char_p, ctypes.c_int),
         "ggml_op_can_inplace": (_FLAG, ctypes.c_int),
         "_Z19llama_graph_reserveP13llama_contextjjj": (_POINTER, _POINTER, _COUNT, _COUNT, _COUNT),
+        "_Z26llama_get_memory_breakdownPK13llama_context": (None, _POINTER, _POINTER),
+        "ggml_backend_buft_name": (ctypes.c_char_p, _POINTER),
     }
     for name, (answer, *arguments) in answers.items():
         function = getattr(library, name)
@@ -159,6 +161,8 @@ class Node:
     """It lies in a buffer of its own: weights, caches."""
     view_of: Node | None
     sources: list[Node]
+    is_weight: bool = False
+    """It lies in a buffer of weights."""
 
 
 class Context:
@@ -177,6 +181,21 @@ class Context:
         """MiB of the compute buffer, where there is only the processor."""
         ((_, size),) = self.megabytes("compute")
         return size
+
+    def weights(self) -> dict[str, int]:
+        """Bytes of weights by buffer, such as `CPU` and `CPU_REPACK`: what would be allocated, where nothing was."""
+        # The answer is a std::map: its header has the root of a red-black tree at byte 16; a node has its children at
+        # 16 and 24, then the key, and bytes of the model, of the context and of computing.
+        answer = ctypes.create_string_buffer(64)
+        _ENGINE._Z26llama_get_memory_breakdownPK13llama_context(answer, self._pointer)
+        found: dict[str, int] = {}
+        nodes = [struct.unpack_from("<Q", answer, 16)[0]]
+        while nodes:
+            if address := nodes.pop():
+                *children, buffer, model, _, _ = struct.unpack("<16x6Q", ctypes.string_at(address, 64))
+                found[_ENGINE.ggml_backend_buft_name(buffer).decode()] = model
+                nodes += children
+        return found
 
     def graph(self) -> tuple[list[Node], list[Node]]:
         """The tensors that the largest step computes, in their order, and those that it is given."""
@@ -197,6 +216,8 @@ class Context:
                     _ENGINE.ggml_nbytes(address), bool(raw.flags & 1), bool(raw.flags & 2),
                     bool(raw.data or raw.buffer), None, [],
                 )  # fmt: skip
+                # ggml-backend-impl.h, struct ggml_backend_buffer: what it is for stands after its size.
+                made.is_weight = bool(raw.buffer) and ctypes.c_int.from_address(raw.buffer + 8 * 14).value == 1
                 made.view_of = node(raw.view_src) if raw.view_src else None
                 made.sources = [node(source) for source in raw.src if source]
             return seen[address]

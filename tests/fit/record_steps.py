@@ -21,7 +21,7 @@ import sys
 import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,20 +30,10 @@ from tests.facts.gguf_families import FAMILIES, Family, _mend, _metadata, _write
 from tests.fit import engine
 from tests.fit.engine import Node, Refused, Settings
 
-try:
-    from tests.fit.shapes import vary
-except ImportError:
-    sys.path.insert(0, "/tmp/w/exp")
-    from vary import vary as _v
-
-    def vary(keys, rng, arch, used_experts=None):
-        k = _v(keys, rng, arch)
-        if used_experts:
-            k["expert_used_count"] = used_experts
-        return k, {}
-
-
+from tests.fit.record_graph import graph_of, kind_of, row_count
+from tests.fit.shapes import vary
 from weighbridge import facts
+from weighbridge.fit.spreading import Graph, packed
 from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, rotation_of, symbols
 
 SHAPES = 7
@@ -53,6 +43,8 @@ _VOCABULARY = 257
 _GRAINS = (64, 96, 160, 224, 320)
 # How sequences share the cache: a single one; several with a part each; several in one.
 WAYS = ("one", "several", "shared")
+# Numbers that the engine takes to be these, whatever a file says.
+_FIXED = {("smallthinker", "attention.sliding_window")}
 Values = tuple[int, ...]
 
 
@@ -129,52 +121,55 @@ def settings(rng: random.Random, way: Way) -> Settings:
     )
 
 
-def shapes(name: str, at: Way, *, explicit: bool, count: int, seed: int) -> list[Shape]:
-    """What the engine says of several shapes of this family."""
-    family, rng = FAMILIES[name], random.Random(f"{name} {seed}")
-    found: list[Shape] = []
+def files(name: str, folder: Path, *, explicit: bool, rotated: bool, count: int) -> list[tuple[Path, dict[str, Any]]]:
+    """Files of several shapes of this family, with their keys."""
+    family, rng = FAMILIES[name], random.Random(f"{name} {rotated}")
+    found: list[tuple[Path, dict[str, Any]]] = []
     reason: object = None
     # Where a family leaves the heads' length to be computed, it is given, so that it can be told from what it equals.
     gives_length = (
         explicit and "attention.key_length" not in family.keys and "attention.kv_lora_rank" not in family.keys
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.gguf")
-        for _ in range(8 * count):
-            used = USED_EXPERTS if family.keys.get("expert_used_count", 1) > 1 else None
-            keys, also = vary(family.keys, rng, family.architecture, used_experts=used)
-            step = settings(rng, at)
-            if gives_length and family.keys.get("attention.head_count"):
-                length = 8 * rng.randint(6, 30)
-                keys |= {"attention.key_length": length, "attention.value_length": length}
-            if at.cache != "plain" and not _rounded(keys):
-                continue
-            if "attention.key_length_mla" in keys:
-                # A latent vector is key and value: both have one type.
-                step = replace(step, type_v=step.type_k)
-            try:
-                make(path, Family(family.architecture, keys, {**family.also, **also}))
-                with engine.opened(path) as model, model.context(step) as context:
-                    nodes, leaves = context.graph()
-                    read = facts.read(str(path))
-                    largest = Step(
-                        step.context,
-                        step.parallel,
-                        step.tokens,
-                        step.outputs or step.parallel,
-                        step.flash,
-                        step.unified,
-                    )
-                    per_layer = [symbols(read, largest, layer) for layer in (*range(keys["block_count"]), None)]
-                    form = asdict(form_of(read))
-                    form["tensors"] = sorted(form["tensors"])
-                    found.append(Shape(per_layer, keys, nodes, leaves, form))
-            except Refused as error:
-                reason = error
-                gives_length = gives_length and bool(found)
-            if len(found) == count:
-                return found
-    raise Refused(f"{name}: too few shapes: {reason}")
+    for _ in range(8 * count):
+        used = USED_EXPERTS if family.keys.get("expert_used_count", 1) > 1 else None
+        shaped = vary(family, rng, used_experts=used)
+        keys = dict(shaped.keys)
+        if gives_length and family.keys.get("attention.head_count"):
+            length = 8 * rng.randint(6, 30)
+            keys |= {"attention.key_length": length, "attention.value_length": length}
+        if rotated and not _rounded(keys):
+            continue
+        keys |= {key: value for key, value in family.keys.items() if (family.architecture, key) in _FIXED}
+        path = folder / f"{rotated}-{len(found)}.gguf"
+        try:
+            make(path, shaped._replace(keys=keys))
+            with engine.opened(path) as model, model.context(Settings(512)):
+                found.append((path, keys))
+        except Refused as error:
+            reason = error
+        if len(found) == count:
+            return found
+    raise Refused(f"too few shapes: {reason}")
+
+
+def shapes(made: Sequence[tuple[Path, dict[str, Any]]], way: Way) -> list[Shape]:
+    """What the engine says of these files."""
+    rng = random.Random(repr(way))
+    found: list[Shape] = []
+    for path, keys in made:
+        at = settings(rng, way)
+        if "attention.key_length_mla" in keys:
+            # A latent vector is key and value: both have one type.
+            at = replace(at, type_v=at.type_k)
+        with engine.opened(path) as model, model.context(at) as context:
+            nodes, leaves = context.graph()
+        read = facts.read(str(path))
+        step = Step(at.context, at.parallel, at.tokens, at.outputs or at.parallel, at.flash, at.unified)
+        per_layer = [symbols(read, step, layer) for layer in (*range(keys["block_count"]), None)]
+        form = asdict(form_of(read))
+        form["tensors"] = sorted(form["tensors"])
+        found.append(Shape(per_layer, keys, nodes, leaves, form))
+    return found
 
 
 def _rounded(keys: dict[str, Any]) -> bool:
@@ -373,9 +368,9 @@ class Unsolved(Exception):
     """An axis for which no expression was found."""
 
 
-def record(name: str, way: Way, *, explicit: bool = True, seed: int = 1) -> dict[str, Any]:
+def record(name: str, way: Way, made: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
     """The recording of one family with these settings."""
-    seen = shapes(name, way, explicit=explicit, count=SHAPES, seed=seed)
+    seen = shapes(made, way)
     programs = [program(shape.nodes, shape.leaves) for shape in seen]
     forms = {tuple(steps) for steps, _ in programs}
     if len(forms) > 1:
@@ -384,23 +379,28 @@ def record(name: str, way: Way, *, explicit: bool = True, seed: int = 1) -> dict
     lists = {key for key, value in keys.items() if isinstance(value, list)} | {"window_cells"}
     tables: dict[str, Formulas | None] = {}
     layers = [_layers(shape.nodes, keys["block_count"]) for shape in seen[:1]][0]
-    sizes: list[str] = []
     problems: list[str] = []
-    for tensors in zip(*(sized for _, sized in programs), strict=True):
+
+    def axes_of(tensors: Sequence[Node], every: Sequence[Sequence[int]], problems: list[str]) -> list[str]:
+        """Expressions for these axes of a tensor, whose lengths are given for each shape."""
         layer = layers.get(id(tensors[0]))
         samples = [shape.symbols[-1 if layer is None else layer] for shape in seen]
         # Most layers are alike, and share what was found for one.
         formulas = tables.setdefault(repr(samples), None) or Formulas(samples)
         tables[repr(samples)] = formulas
-        axes = [str(_type_bytes(tensors[0]))]
-        for axis in range(4):
-            values = [tensor.shape[axis] for tensor in tensors]
+        axes = []
+        for axis, values in enumerate(zip(*every, strict=True)):
             expression = _constant(values, keys) or formulas.of(values)
             if expression is None:
                 problems.append(f"{tensors[0].operation} {tensors[0].name} axis {axis}: {values}")
             elif expression != "1":
                 axes.append(_at_layer(expression, lists, layer))
-        sizes.append(" ".join(axes))
+        return axes
+
+    sizes = [
+        " ".join([str(_type_bytes(tensors[0])), *axes_of(tensors, [tensor.shape for tensor in tensors], problems)])
+        for tensors in zip(*(sized for _, sized in programs), strict=True)
+    ]
     if problems:
         raise Unsolved(f"{len(problems)} axes: " + "; ".join(problems[:4]))
     distinct = list(dict.fromkeys(sizes))
@@ -408,7 +408,51 @@ def record(name: str, way: Way, *, explicit: bool = True, seed: int = 1) -> dict
     steps = _renumbered(programs[0][0], [number[size] for size in sizes])
     return {
         "name": name, **way._asdict(), "form": seen[0].form, "sizes": distinct, "steps": steps,
+        **_spread_graph(seen, axes_of),
     }  # fmt: skip
+
+
+def _spread_graph(seen: Sequence[Shape], axes_of: Callable[..., list[str]]) -> dict[str, Any]:
+    """What is computed from what, for spreading it over devices; nothing where the shapes differ in that."""
+    graphs: list[Graph] = []
+    every: list[list[Node]] = []
+    counted: list[list[Node]] = []
+    for shape in seen:
+        every.append([])
+        counted.append([])
+        graphs.append(graph_of(shape.nodes, shape.leaves, every[-1], counted[-1]))
+    if any(graph != graphs[0] for graph in graphs):
+        return {}
+    texts: list[str] = []
+    for tensors in zip(*every, strict=True):
+        kind = kind_of(tensors[0])
+        # A view of another result is never larger than that.
+        sized = tensors if kind else [tensor.view_of or tensor for tensor in tensors]
+        shaped = [tensor.shape for tensor in sized]
+        problems: list[str] = []
+        if kind and kind.startswith("weight"):
+            texts.append(kind)
+            continue
+        axes = axes_of(sized, shaped, problems)
+        # What is not known is only missed where it would have to be copied between devices.
+        texts.append("unknown" if problems else " ".join([kind or str(_type_bytes(sized[0])), *axes]))
+    rows: list[str] = []
+    for tensors in zip(*counted, strict=True):
+        problems = []
+        axes = axes_of(tensors, [row_count(tensor) for tensor in tensors], problems)
+        rows.append("1 1000000" if problems else " ".join(["1", *axes]))
+    distinct = list(dict.fromkeys([*texts, *rows]))
+    number = {text: index for index, text in enumerate(distinct)}
+    graph = replace(
+        graphs[0],
+        tensors=tuple(
+            replace(
+                tensor, size=number[texts[tensor.size]], rows=-1 if tensor.rows < 0 else number[rows[tensor.rows]]
+            )
+            for tensor in graphs[0].tensors
+        ),
+    )
+    return {"graph": {"sizes": distinct, **packed(graph)}}
 
 
 def _renumbered(steps: Sequence[int], numbers: Sequence[int]) -> list[int]:
@@ -446,45 +490,62 @@ def _type_bytes(node: Node) -> int:
     return {0: 4, 1: 2, 24: 1, 25: 2, 26: 4, 27: 8, 30: 2}[node.type]
 
 
-def _ask(name: str, way: Way) -> dict[str, Any]:
-    """The recording, made in a process of its own: an assertion of the engine ends it. Some families don't take heads of
-    another length than follows from their width."""
-    answer: dict[str, Any] = {}
+def record_family(name: str, ways: Sequence[Way], *, explicit: bool) -> None:
+    """Print a recording for each way, or why there is none; an assertion of the engine ends it in between."""
+    with tempfile.TemporaryDirectory() as folder:
+        made: dict[bool, list[tuple[Path, dict[str, Any]]] | Exception] = {}
+        for way in ways:
+            rotated = way.cache != "plain"
+            if rotated not in made:
+                try:
+                    made[rotated] = files(name, Path(folder), explicit=explicit, rotated=rotated, count=SHAPES)
+                except Refused as error:
+                    made[rotated] = error
+            shaped = made[rotated]
+            try:
+                if isinstance(shaped, Exception):
+                    raise shaped
+                answer = record(name, way, shaped)
+            except (Refused, Unsolved) as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            print(json.dumps(answer), flush=True)
+
+
+def _ask(name: str) -> list[tuple[Way, dict[str, Any]]]:
+    """All recordings of a family, made in processes of their own."""
+    found: dict[Way, dict[str, Any]] = {}
+    # Some families don't take heads of another length than follows from their width.
     for explicit in "10":
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.fit.record_steps", "--one", name, json.dumps(way), explicit],
-            capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"GGML_NO_BACKTRACE": "1"},
-        )  # fmt: skip
-        try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            answer = {"error": (done.stderr.strip().splitlines() or ["ended"])[-1]}
-        if "error" not in answer:
-            break
-    return answer
+        left = [way for way in EVERY_WAY if "error" in found.get(way, {"error": ""})]
+        while left:
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.fit.record_steps", "--family", name, json.dumps(left), explicit],
+                capture_output=True, text=True, timeout=900, check=False, env=os.environ | {"GGML_NO_BACKTRACE": "1"},
+            )  # fmt: skip
+            answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+            found |= dict(zip(left, answers, strict=False))
+            left = left[len(answers) :]
+            if left:
+                # It ended at this one.
+                found[left[0]] = {"error": (done.stderr.strip().splitlines() or ["ended"])[-1]}
+                left = left[1:]
+    return list(found.items())
 
 
 def record_all(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """The recordings of these families, or why there is none."""
     with ThreadPoolExecutor(JOBS) as pool:
-        asked = [(name, way) for name in names for way in EVERY_WAY]
-        for (name, way), answer in zip(asked, pool.map(lambda each: _ask(*each), asked), strict=True):
-            yield (
-                f"{name} / {way.way} / {'flash' if way.flash else 'plain'} / {way.cache}",
-                answer.get("error") or answer,
-            )
+        for name, answers in zip(names, pool.map(_ask, names), strict=True):
+            for way, answer in answers:
+                title = f"{name} / {way.way} / {'flash' if way.flash else 'plain'} / {way.cache}"
+                yield title, answer.get("error") or answer
 
 
 def main(arguments: list[str]) -> None:
     """Record all families, or those that are named, and write them beside what is there."""
-    if arguments[:1] == ["--one"]:
-        name, way, explicit = arguments[1:]
-        try:
-            answer = record(name, Way(*json.loads(way)), explicit=explicit == "1")
-        except (Refused, Unsolved) as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer))
-        sys.stdout.flush()
+    if arguments[:1] == ["--family"]:
+        name, ways, explicit = arguments[1:]
+        record_family(name, [Way(*way) for way in json.loads(ways)], explicit=explicit == "1")
         os._exit(0)
     names = arguments or list(FAMILIES)
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -492,11 +553,13 @@ def main(arguments: list[str]) -> None:
         with zipfile.ZipFile(RECORDINGS) as archive:
             for member in set(archive.namelist()) - {ENGINE}:
                 kept |= {_title(entry): entry for entry in json.loads(archive.read(member))}
-    for title, answer in record_all(names):
+    for number, (title, answer) in enumerate(record_all(names)):
         if isinstance(answer, str):
             print(f"{title}: {answer[:300]}", flush=True)
         else:
             kept[_title(answer)] = answer
+        if number % len(EVERY_WAY) == 0:
+            write(kept.values())
     write(kept.values())
     print(f"{len(kept)} recordings, {RECORDINGS.stat().st_size:,} bytes")
 

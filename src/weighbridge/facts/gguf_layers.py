@@ -8,7 +8,9 @@ some of which no file has:
 - `attention.window_kind`: `chunked`, `compressed`, or `none` where the window is not heeded,
 - `attention.dense_first`: true where the first layer of each period is the one without a window,
 - `attention.indexer.leading_dense`: how many of the first layers have no indexer,
+- `attention.indexer.vectors`: how many vectors of its length an indexer keeps a token,
 - `attention.indexer.value_length`: room for values that is made beside an indexer's keys,
+- `attention.router_layer`: true where after the last layer comes one more, with a single head,
 - `lightning.head_dim`: the length of a head of MiniMax's linear attention.
 
 Sources: llama-model.cpp (load_hparams, create_memory), llama-hparams.cpp, llama-kv-cache*.cpp, llama-memory-*.cpp, the
@@ -70,6 +72,8 @@ def read_layers(keys: Keys, notes: list[str]) -> tuple[Layer, ...]:
             layers.append(Layer("shared_kv", window_tokens=attention.windows[index]))
         else:
             layers.append(_layer(keys, attention, index, recurrent[index]))
+    if keys.flag("attention.router_layer"):
+        layers.append(Layer("full", *attention.lengths))
     # A stack that is run through several times keeps what each time needs (Nanbeige).
     loops = keys.number("num_loops") or 1
     if loops * count > _MOST_LAYERS:
@@ -143,6 +147,7 @@ def _index_keys(keys: Keys, count: int) -> tuple[int, ...]:
     if keys.number("attention.indexer.kpool"):
         # Key, gate and pooled value (llama-memory-hybrid-idx.cpp).
         length *= 3
+    length *= keys.number("attention.indexer.vectors") or 1
     length += keys.number("attention.indexer.value_length") or 0
     types = _listed(keys, "attention.indexer.types", count)
     dense = keys.number("attention.indexer.leading_dense") or 0

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,14 +22,15 @@ from typing import Any
 from weighbridge.facts import Layer
 from weighbridge.machine import Machine
 
-from .speed import THREAD_NANOSECONDS, Rates, Touched, TypeRate
+from .speed import THREAD_NANOSECONDS, Rates, Touched, TypeRate, distinct_share
 from .synthetic import TYPES, Shape, tensors_of
 
 FILE = "calibration.json"
 _FORMAT = 1
 _MOST_ENTRIES = 32
-# How far apart middle and bounds of a calibrated speed are, at least: runs of one and the same model differ so much.
-_LEAST_SPREAD = 0.06
+# How far apart middle and bounds of a calibrated speed are, at least: three in four models that calibration did not see
+# lay so near (docs/speed.md).
+_LEAST_SPREAD = 0.12
 # What a type that was not measured may be off by: it is judged by its nearest relative.
 _THREAD_NANOSECONDS_SPREAD = 0.3
 
@@ -45,24 +48,32 @@ class Trial:
 
 
 def trials(*, quick: bool = False) -> tuple[Trial, ...]:
-    """What is measured, the needed ones first; 200 MB a type, so that no cache holds them (`quick`: a tenth, for tests)."""
-    scale = 1 if not quick else 8
-    width, inner = 2048 // (2 if quick else 1), 8192 // (4 if quick else 1)
+    """What is measured, the needed ones first: most have weights that no cache holds, so that they come from memory as
+    those of larger models do. `quick`: an eighth of that, for tests."""
+    less = 8 if quick else 1
+    # Lengths that are no powers of two: rows that lie so apart share few places of a cache, and would be slow.
+    width, inner = (2560, 6912) if not quick else (512, 1280)
 
     def typed(kind: str, layers: int, *, needed: bool = True) -> Trial:
-        shape = Shape(max(1, layers // (scale // 2 or 1)), width, inner, 32, 8, type=kind)
-        return Trial(kind, shape, ((8, 13), (128, 2)), needed)
+        shape = Shape(layers, width, inner, width // 64, width // 256, type=kind)
+        return Trial(kind, shape, ((8, 13), (96, 2)), needed)
 
-    deep = 2048 // scale
+    def attending(name: str, layers: int, heads: int, kv_heads: int, length: int) -> Trial:
+        shape = Shape(max(2, layers // less), 768, 2048, heads, kv_heads, length, type="Q8_0")
+        return Trial(name, shape, ((64, 9), (640 // (2 if quick else 1), 9)))
+
+    mixture = Shape(max(2, 8 // less), 1024, 768, 16, 4, type="Q8_0", experts=32, used=4)
     return (
-        Trial("layers", Shape(48 // (2 if quick else 1), 128, 128, 2, 1, type="Q8_0"), ((8, 33),)),
-        Trial("vocabulary", Shape(2, 64, 64, 1, 1, vocabulary=65536 // scale, type="Q8_0"), ((8, 33),)),
-        typed("Q4_K", 6),
+        Trial("layers", Shape(32, 256, 256, 4, 2, type="Q8_0"), ((8, 33), (128, 2))),
+        Trial("vocabulary", Shape(2, 64, 64, 1, 1, vocabulary=65536 // less, type="Q8_0"), ((8, 33),)),
+        typed("Q4_K", 5),
         typed("Q8_0", 3),
-        Trial("grouped", Shape(2, 256, 256, 32, 8, 128, type="Q8_0"), ((128, 9), (deep, 9))),
-        Trial("full", Shape(2, 256, 256, 8, 8, 128, type="Q8_0"), ((128, 9), (deep, 9))),
+        attending("full", 12, 12, 12, 64),
+        attending("grouped", 12, 12, 4, 64),
+        attending("long", 12, 12, 4, 128),
+        Trial("mixture", mixture, ((8, 9), (96, 2))),
         typed("Q6_K", 4, needed=False),
-        typed("Q4_0", 6, needed=False),
+        typed("Q4_0", 5, needed=False),
         typed("F16", 2, needed=False),
     )
 
@@ -125,8 +136,8 @@ class Calibration:
     def rates_for(self, model: Touched, threads: int | None) -> tuple[Rates, tuple[float, float]] | None:
         """Rates with so many threads (None: the most that were measured), for all types of a model; and the spread.
 
-        Between thread counts seconds are taken to lie on a straight line over 1 / threads, as work that is divided among
-        threads does; outside of them the nearest counts. None where nothing was measured.
+        Between thread counts seconds are taken to lie on a straight line over 1 / threads, as work that is divided
+        does; outside of them the nearest counts. None where nothing was measured.
         """
         if not self.measured:
             return None
@@ -154,6 +165,20 @@ def identity(machine: Machine) -> str:
     return ", ".join([*parts, *(device.name for device in machine.devices)])
 
 
+_NUMBERS = (
+    "cache",
+    "attention",
+    "attention_many",
+    "layer",
+    "vocabulary",
+    "mixture",
+    "look",
+    "activation",
+    "row",
+    "row_many",
+)
+
+
 def _scaled(rates: Rates, factor: float) -> Rates:
     return Rates(
         types={name: rate.scaled(factor) for name, rate in rates.types.items()},
@@ -163,6 +188,11 @@ def _scaled(rates: Rates, factor: float) -> Rates:
         layer=factor * rates.layer,
         vocabulary=factor * rates.vocabulary,
         mixture=rates.mixture,
+        look=factor * rates.look,
+        activation=factor * rates.activation,
+        row=factor * rates.row,
+        row_many=factor * rates.row_many,
+        experts=rates.experts,
     )
 
 
@@ -177,8 +207,9 @@ def _blend(one: Rates, other: Rates, part: float) -> Rates:
         for name, rate in one.types.items()
         if (to := other.types.get(name))
     }
-    names = ("cache", "attention", "attention_many", "layer", "vocabulary", "mixture")
-    return Rates(types, **{name: mix(getattr(one, name), getattr(other, name)) for name in names})
+    mixed = {name: mix(getattr(one, name), getattr(other, name)) for name in _NUMBERS}
+    experts = one.experts if other.experts is None else other.experts
+    return Rates(types, experts=experts, **mixed)
 
 
 def _between(measured: Sequence[Measured], threads: int | None) -> tuple[Rates, float]:
@@ -198,7 +229,7 @@ def _bytes_a_weight(name: str) -> float | None:
 
 
 def _with_relatives(rates: Rates, model: Touched) -> Rates:
-    """Rates of types that were not measured, by those of the measured one that compares best in `THREAD_NANOSECONDS`."""
+    """Rates of types that were not measured, by those of the measured one that is nearest in `THREAD_NANOSECONDS`."""
     wanted = {*model.weights, *model.output, *model.experts} - rates.types.keys()
     if not wanted:
         return rates
@@ -261,11 +292,11 @@ def derive(results: Mapping[str, Sequence[Run]], of: Sequence[Trial]) -> tuple[R
     """The rates that explain what the trials took; how far repeats lay apart; and the fastest read, bytes a second.
 
     Each trial is made so that one rate makes most of its time. The other terms are taken off with what is known of them
-    by then, and the round is made three times, after which nothing moves any more.
+    by then, and the round is made five times, after which nothing moves any more.
     """
     shapes = {trial.name: touched_by(trial.shape) for trial in of}
     rates = Rates({}, 0.0, 0.0, 0.0, 0.0, 0.0)
-    for _ in range(3):
+    for _ in range(5):
         rates = _round(rates, results, shapes)
     apart = [run.decode_spread for runs in results.values() for run in runs]
     spread = max(_LEAST_SPREAD, sorted(apart)[len(apart) // 2] if apart else 0.0)
@@ -297,7 +328,9 @@ def _rest(rates: Rates, model: Touched, run: Run, *, without: str) -> float:
         "layer": model.block_count * rates.layer,
         "vocabulary": model.vocabulary * rates.vocabulary,
         "cache": model.cache_bytes(round(depth)) * rates.cache,
-        "attention": model.attended(depth) * rates.attention,
+        "attention": model.attended(depth) * rates.attention + model.looks(depth) * rates.look,
+        "activation": model.block_count * model.width * rates.activation,
+        "row": model.rows * rates.row,
     }
     return sum(seconds for name, seconds in terms.items() if name != without)
 
@@ -306,12 +339,63 @@ def _round(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mapping[s
     for name in _BIG & results.keys():
         rates = replace(rates, types={**rates.types, name: _type_rate(rates, shapes[name], results[name], name)})
     if "layers" in results:
-        rates = replace(rates, layer=_left(rates, shapes["layers"], results["layers"][0], "layer"))
-        rates = replace(rates, layer=rates.layer / shapes["layers"].block_count)
+        rates = _layers(rates, shapes["layers"], results["layers"])
     if "vocabulary" in results:
-        rates = replace(rates, vocabulary=_left(rates, shapes["vocabulary"], results["vocabulary"][0], "vocabulary"))
-        rates = replace(rates, vocabulary=rates.vocabulary / shapes["vocabulary"].vocabulary)
-    return _attention(rates, results, shapes)
+        left = _left(rates, shapes["vocabulary"], results["vocabulary"][0], "vocabulary")
+        rates = replace(rates, vocabulary=left / shapes["vocabulary"].vocabulary)
+    rates = _rows(_attention(rates, results, shapes), results, shapes)
+    if "mixture" in results:
+        rates = replace(rates, experts=_experts(rates, shapes["mixture"], results["mixture"][-1]))
+    return rates
+
+
+def _rows(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mapping[str, Touched]) -> Rates:
+    """A row's seconds from narrow networks, whose weights alone do not explain them: the middle of three."""
+    first, many = [], []
+    for name in _ATTENDING:
+        if name not in results or "Q8_0" not in rates.types:
+            continue
+        model, run = shapes[name], results[name][0]
+        tokens, rate = run.prompt_tokens, rates.types["Q8_0"]
+        first.append(max(0.0, run.decode_seconds - _rest(rates, model, run, without="row")) / model.rows)
+        known = _prompt_rest(replace(rates, row=0.0, row_many=0.0), model, tokens)
+        known += sum(model.weights.values()) * rate.seconds(tokens)
+        many.append(max(0.0, run.prefill_seconds - known) / model.rows / (tokens - 1))
+    if not first:
+        return rates
+    return replace(rates, row=statistics.median(first), row_many=statistics.median(many))
+
+
+def _layers(rates: Rates, model: Touched, runs: Sequence[Run]) -> Rates:
+    """A layer's own seconds from decode, and an activation's from a prompt."""
+    rates = replace(rates, layer=_left(rates, model, runs[0], "layer") / model.block_count)
+    tokens = runs[-1].prompt_tokens
+    known = _prompt_rest(rates, model, tokens, activations=False)
+    known += sum(model.weights.values()) * rates.types["Q8_0"].seconds(tokens) if "Q8_0" in rates.types else 0.0
+    left = max(0.0, runs[-1].prefill_seconds - known)
+    return replace(rates, activation=left / (tokens * model.block_count * model.width))
+
+
+def _experts(rates: Rates, model: Touched, run: Run) -> float | None:
+    """What a further token costs an expert's matrix, as a share of the first."""
+    tokens = run.prompt_tokens
+    rate = rates.types.get("Q8_0")
+    if rate is None:
+        return None
+    left = run.prefill_seconds - _prompt_rest(rates, model, tokens)
+    left -= sum(model.weights.values()) * rate.seconds(tokens)
+    size = sum(model.experts.values())
+    distinct = distinct_share(model.experts_total, model.experts_used, tokens)
+    each = tokens * model.experts_used / model.experts_total / distinct
+    further = (left / (size * distinct) - rate.first) / (each - 1) / rate.first
+    return min(1.0, max(0.05, further))
+
+
+def _prompt_rest(rates: Rates, model: Touched, tokens: int, *, activations: bool = True) -> float:
+    """Seconds of a prompt that its matrices do not explain."""
+    rest = model.attended_by_prompt(tokens) * rates.attention_many + model.block_count * rates.layer
+    rest += model.rows * (rates.row + (tokens - 1) * rates.row_many)
+    return rest + tokens * model.block_count * model.width * rates.activation * activations
 
 
 def _left(rates: Rates, model: Touched, run: Run, term: str) -> float:
@@ -328,7 +412,7 @@ def _type_rate(rates: Rates, model: Touched, runs: Sequence[Run], name: str) -> 
     further = []
     for run in runs:
         tokens = run.prompt_tokens
-        rest = model.attended_by_prompt(tokens) * rates.attention_many + model.block_count * rates.layer
+        rest = _prompt_rest(rates, model, tokens)
         matrices = sum(model.weights.values())
         left = (max(run.prefill_seconds - rest, 0.2 * run.prefill_seconds) - matrices * first) / matrices / (tokens - 1)
         further.append(min(first, max(left, first / 100)))
@@ -336,29 +420,72 @@ def _type_rate(rates: Rates, model: Touched, runs: Sequence[Run], name: str) -> 
     return TypeRate(first, few, min(few, further[-1]))
 
 
+_ATTENDING = ("full", "grouped", "long")
+
+
 def _attention(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mapping[str, Touched]) -> Rates:
-    """Cache and attention from two models that keep alike and compute unlike, by what deeper prompts add."""
-    rows = []
-    for name in ("full", "grouped"):
+    """Cache, looks and values from three models that keep and compute unlike, by what deeper prompts add."""
+    rows: list[tuple[float, float, float]] = []
+    added: list[float] = []
+    prompts: list[tuple[float, float]] = []
+    for name in _ATTENDING:
         if name not in results or len(results[name]) < 2:
-            return rates
+            continue
         model, (near, far) = shapes[name], results[name][:2]
         kept = model.cache_bytes(round(_depth(far))) - model.cache_bytes(round(_depth(near)))
-        values = model.attended(_depth(far)) - model.attended(_depth(near))
-        rows.append((kept, values, max(0.0, far.decode_seconds - near.decode_seconds)))
-    (kept, values, seconds), (more_kept, more_values, more_seconds) = rows
-    both = kept * more_values - more_kept * values
-    cache = (seconds * more_values - more_seconds * values) / both if both else 0.0
-    # Neither is less than nothing: then the other explains all.
-    cache = min(max(cache, 0.0), seconds / kept)
-    attention = max(0.0, (more_seconds - cache * more_kept) / more_values)
-    model, (near, far) = shapes["grouped"], results["grouped"][:2]
-    tokens = far.prompt_tokens - near.prompt_tokens
-    linear = near.prefill_seconds / near.prompt_tokens
-    values = model.attended_by_prompt(far.prompt_tokens)
-    values -= model.attended_by_prompt(near.prompt_tokens) * far.prompt_tokens / near.prompt_tokens
-    many = max(0.0, far.prefill_seconds - linear * far.prompt_tokens) / values if tokens and values else 0.0
-    return replace(rates, cache=cache, attention=attention, attention_many=many)
+        looks = model.looks(_depth(far)) - model.looks(_depth(near))
+        rows.append((kept, looks, model.attended(_depth(far)) - model.attended(_depth(near))))
+        added.append(max(0.0, far.decode_seconds - near.decode_seconds))
+        # A prompt's own products grow with its length; what grows with its square is attention.
+        times = far.prompt_tokens / near.prompt_tokens
+        values = model.attended_by_prompt(far.prompt_tokens) - times * model.attended_by_prompt(near.prompt_tokens)
+        prompts.append((values, max(0.0, far.prefill_seconds - times * near.prefill_seconds)))
+    if len(rows) < len(_ATTENDING):
+        return rates
+    cache, look, attention = _not_negative(rows, added)
+    many = sum(seconds for _, seconds in prompts) / sum(values for values, _ in prompts)
+    return replace(rates, cache=cache, look=look, attention=attention, attention_many=many)
+
+
+def _not_negative(rows: Sequence[Sequence[float]], wanted: Sequence[float]) -> list[float]:
+    """Least squares of relative errors with no factor below 0: each choice of factors is solved, the best is taken."""
+    count = len(rows[0])
+    scaled = [[value / (target or 1.0) for value in row] for row, target in zip(rows, wanted, strict=True)]
+    best, found = math.inf, [0.0] * count
+    for size in range(1, count + 1):
+        for chosen in itertools.combinations(range(count), size):
+            solved = _least_squares([[row[place] for place in chosen] for row in scaled])
+            if solved is None or min(solved) < 0:
+                continue
+            factors = [0.0] * count
+            for place, value in zip(chosen, solved, strict=True):
+                factors[place] = value
+            off = sum((sum(a * b for a, b in zip(row, factors, strict=True)) - 1) ** 2 for row in scaled)
+            if off < best - 1e-12:
+                best, found = off, factors
+    return found
+
+
+def _least_squares(rows: Sequence[Sequence[float]]) -> list[float] | None:
+    """The x for which each row's product with it is nearest 1, by the normal equations; None where there is not one."""
+    count = len(rows[0])
+    scales = [math.sqrt(sum(row[place] ** 2 for row in rows)) or 1.0 for place in range(count)]
+    table = [
+        [sum(row[i] * row[j] for row in rows) / scales[i] / scales[j] for j in range(count)]
+        + [sum(row[i] for row in rows) / scales[i]]
+        for i in range(count)
+    ]
+    for place in range(count):
+        pivot = max(range(place, count), key=lambda row: abs(table[row][place]))
+        if abs(table[pivot][place]) < 1e-9:
+            return None
+        table[place], table[pivot] = table[pivot], table[place]
+        table[place] = [value / table[place][place] for value in table[place]]
+        for row in range(count):
+            if row != place:
+                factor = table[row][place]
+                table[row] = [a - factor * b for a, b in zip(table[row], table[place], strict=True)]
+    return [table[place][-1] / scales[place] for place in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +504,7 @@ class Observation:
 
 # An answer of fewer tokens, or quicker than this, tells more of clocks and buffers than of speed.
 _LEAST_TOKENS, _LEAST_SECONDS = 8, 0.05
-# The first answers count fully, later ones at this rate: what changes on a machine is followed within some fifty answers.
+# The first answers count fully, later ones at this rate: a change of the machine is followed within some fifty answers.
 _GAIN = 0.04
 # An answer is moved towards by at most so many scatters, so that a machine that was busy for a while teaches little.
 _CLIP = 3.0
@@ -418,9 +545,9 @@ def _rates_from(data: Mapping[str, Any]) -> Rates:
         str(name): TypeRate(**{key: float(value) for key, value in rate.items()})
         for name, rate in data["types"].items()
     }
-    names = ("cache", "attention", "attention_many", "layer", "vocabulary", "mixture")
-    rates = Rates(types, **{name: float(data[name]) for name in names})
-    numbers = [rates.cache, rates.attention, rates.attention_many, rates.layer, rates.vocabulary, rates.mixture]
+    experts = None if data["experts"] is None else float(data["experts"])
+    rates = Rates(types, experts=experts, **{name: float(data[name]) for name in _NUMBERS})
+    numbers = [*(getattr(rates, name) for name in _NUMBERS), experts or 0.0]
     numbers += [value for rate in types.values() for value in (rate.first, rate.few, rate.many)]
     if not all(math.isfinite(value) and value >= 0 for value in numbers) or not types:
         raise ValueError("a rate is not a number of seconds")

@@ -1,8 +1,8 @@
 """What llama.cpp allocates for a model, buffer by buffer and device by device.
 
 Weights follow llama-model.cpp (load_tensors), caches llama-kv-cache*.cpp and llama-memory-recurrent.cpp, outputs
-llama-context.cpp (output_reserve), second copies ggml-cpu/repack.cpp; the compute buffer is replayed from what the engine
-itself was recorded to do (`steps.py`). Read and recorded 2026-11; tests/fit/test_llama_cpp.py asks the engine's own log.
+llama-context.cpp (output_reserve), second copies ggml-cpu/repack.cpp; the compute buffer is replayed from what the
+engine itself was recorded to do (`steps.py`). Read and recorded 2026-11; the tests ask the engine's own log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from weighbridge.errors import BadModelFile, BadSetting
 from weighbridge.facts import Layer, ModelFacts, Tensor
 from weighbridge.machine import Device, Machine
 
+from .device_steps import ALIGNMENT, DeviceSteps, padding_bytes
 from .memory import MemoryNeed
+from .placement import Placement
 from .steps import Form, Recording, Step, cells_of, find, form_of, rotation_of
 from .workload import Workload
 
@@ -43,27 +45,11 @@ _OTHER_OVERHEAD = 256 << 20
 # GGML_SCHED_MAX_COPIES).
 _COPIES = 4
 _VISION = ("v.", "mm.", "a.", "resampler.")
+# Beside the embedding (llama-arch.cpp, LLM_TENSOR_LAYER_INPUT); and what is loaded with the first layer though it has no
+# number.
+_LOOKED_UP = ("position_embd.", "token_types.", "per_layer_token_embd.")
+_WITH_FIRST_LAYER = ("token_embd_norm.", "per_layer_model_proj.", "per_layer_proj_norm.", "conv1d.", "hrm.")
 _CHEAP_SCORES = 4 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where each part of a model is computed: an index into `Machine.devices`, or None for the processor."""
-
-    layers: tuple[int | None, ...]
-    output: int | None = None
-    experts_on_host: int = 0
-    """So many of the first layers leave their routed experts in main memory (`--n-cpu-moe`)."""
-
-    @property
-    def devices(self) -> tuple[int, ...]:
-        """The devices that take part, in the order in which they do."""
-        return tuple(dict.fromkeys(index for index in (*self.layers, self.output) if index is not None))
-
-    @property
-    def gpu_layers(self) -> int:
-        """llama.cpp's `--n-gpu-layers`: the last layers, and the output as one more."""
-        return sum(index is not None for index in (*self.layers, self.output))
 
 
 class LlamaCpp:
@@ -81,6 +67,7 @@ class LlamaCpp:
         self._cached = Counter(facts.layers)
         self._recordings: dict[tuple[bool, str, str], Recording | None] = {}
         self._peaks: dict[Step, int] = {}
+        self._device_steps: dict[int, DeviceSteps] = {}
         self.gives_embeddings_always = "embedding" in facts.modalities.output
         self._sort_weights()
 
@@ -91,8 +78,11 @@ class LlamaCpp:
         self.input_bytes = self.output_bytes = self.vision_bytes = 0
         predicting = self.facts.dimensions.get("nextn_predict_layers", 0)
         first_predicting = count - (predicting if isinstance(predicting, int) and predicting < count else 0)
+        self._types = {tensor.type for tensor in self.facts.tensors}
         embedding, has_output = 0, False
-        for name, _, _, _, size, _ in self.facts.tensors:
+        self._loaded: list[Tensor] = []
+        for tensor in self.facts.tensors:
+            name, size = tensor.name, tensor.bytes
             if name.startswith("blk."):
                 number = int(name[4 : name.index(".", 4)])
                 # Layers that predict further tokens are not loaded unless drafting is asked for.
@@ -110,6 +100,8 @@ class LlamaCpp:
             else:
                 self.input_bytes += size
                 embedding += size if name == "token_embd.weight" else 0
+            if not name.startswith(_VISION):
+                self._loaded.append(tensor)
         # A tied embedding is loaded once more where the output is computed elsewhere (TENSOR_DUPLICATED).
         self.tied_output_bytes = 0 if has_output else embedding
 
@@ -121,17 +113,16 @@ class LlamaCpp:
             rows = _REPACKED_ON_AVX2
         elif sets & {"DOTPROD", "MATMUL_INT8"}:
             rows = _REPACKED_ON_ARM
-        if not any(weights.type in rows for weights in self.facts.weights):
+        if not self._types & rows.keys():
             return ()
         return tuple(
             tensor
-            for tensor in self.facts.tensors
+            for tensor in self._loaded
             if tensor.type in rows
             and len(tensor.shape) in (2, 3)
             and tensor.shape[1] % rows[tensor.type] == 0
             # A tied embedding is the output matrix too, and repacked as that; otherwise it is only looked up.
             and (tensor.name != "token_embd.weight" or self.tied_output_bytes)
-            and not tensor.name.startswith(_VISION)
         )
 
     def step(self, workload: Workload, context_tokens: int) -> Step:
@@ -187,23 +178,27 @@ class LlamaCpp:
             state += count * workload.parallel * layer.state_bytes
         return cache, state
 
+    def _recording(self, step: Step) -> Recording | None:
+        key = (step.flash_attention, step.way, step.cache)
+        if key not in self._recordings:
+            self._recordings[key] = find(self.form, step)
+        return self._recordings[key]
+
     def compute_bytes(self, step: Step) -> int:
         """Bytes of the compute buffer, replayed; BadModelFile where this form of graph was never recorded."""
         known = self._peaks.get(step)
         if known is None:
-            key = (step.flash_attention, step.way, step.cache)
-            if key not in self._recordings:
-                self._recordings[key] = find(self.form, step)
-            recording = self._recordings[key]
+            recording = self._recording(step)
             try:
                 if recording is None:
                     raise KeyError(self.facts.architecture)
                 known = recording.peak(self.facts, self.form, step)
             except KeyError as error:
                 raise BadModelFile(
-                    f"{self.facts.name}: how much llama.cpp computes with for this form of {self.facts.architecture} is "
-                    f"not known ({error.args[0]}), and it is not guessed",
-                    hint="weigh fit --ask-engine lets the engine itself reserve for it, without loading the weights",
+                    f"{self.facts.name}: how much llama.cpp computes with is not known for this form of "
+                    f"{self.facts.architecture} ({error.args[0]}), and it is not guessed",
+                    hint="with flash attention and a 16-bit cache more forms are known; the notes name the engine's "
+                    "version that was recorded",
                 ) from error
             self._peaks[step] = known
         return known
@@ -234,14 +229,14 @@ class LlamaCpp:
     @property
     def overhead(self) -> int:
         """The engine's process and its vocabulary."""
-        return _PROCESS_BYTES + _TOKEN_BYTES * (self.facts.vocabulary_size or 0)
+        return process_overhead(self.facts.vocabulary_size)
 
     def mapped_bytes(self, repacked: Sequence[Tensor]) -> int:
         """Bytes of the files between the first and the last tensor that is used as it lies there (get_mapping_range)."""
         elsewhere = {tensor.name for tensor in repacked if tensor.name != "token_embd.weight"}
         ends: dict[int, tuple[int, int]] = {}
-        for name, _, _, offset, size, file in self.facts.tensors:
-            if name in elsewhere or name.startswith(_VISION):
+        for name, _, _, offset, size, file in self._loaded:
+            if name in elsewhere:
                 continue
             first, last = ends.get(file, (offset, 0))
             ends[file] = min(first, offset), max(last, offset + size)
@@ -252,57 +247,115 @@ class LlamaCpp:
     ) -> dict[int | None, MemoryNeed]:
         """What main memory (None) and each device must hold, with weights copied to the devices.
 
-        A device's compute buffer is taken to be what the processor's is: the same results live at once on each. It was
-        checked with devices that allocate and compute nothing, not with a real one.
+        Weights, caches, states and the buffers that are computed with, on devices and for them in main memory, are what
+        the engine asks pretend devices for, which hold and compute nothing but follow the rules of CUDA's buffers
+        (tests/fit/pretend_devices.py); each number is its own. A real device may differ in what its back-end does beside
+        these buffers: its own workspace (cuBLAS, pools for quantized matrices and split attention, graphs), counted as
+        assumed overhead; operations that it does not support, which go to the processor and cut the step in more parts;
+        and operations that it fuses or runs side by side, which may keep blocks longer. Metal and Vulkan have other
+        alignments and keep no 16-bit copies of a quantized cache beside a step.
         """
         if not placement.devices:
             return {None: self.on_processor(machine, workload, context_tokens)}
         step = self.step(workload, context_tokens)
-        compute = self.compute_bytes(step)
+        compute = self._computes_on(workload, step, placement)
+        weights = self._weights_on(placement)
         needs: dict[int | None, MemoryNeed] = {}
-        count = len(self.facts.layers)
         for index in (None, *placement.devices):
-            mine = [number for number in range(count) if placement.layers[number] == index]
-            weights = sum(self.layer_bytes[number] for number in mine)
-            weights += sum(self.expert_bytes[number] for number in mine if number >= placement.experts_on_host)
+            mine = [layer for layer, place in zip(self.facts.layers, placement.layers, strict=True) if place == index]
+            cache, state = self.cache_bytes(workload, step, mine)
+            need = MemoryNeed(
+                weights=weights.get(index, 0), kv_cache=cache, recurrent_state=state, compute=compute[index]
+            )
             if index is None:
-                weights += self.input_bytes
-                weights += sum(
-                    self.expert_bytes[number]
-                    for number in range(min(placement.experts_on_host, count))
-                    if placement.layers[number] is not None
-                )
-            if placement.output == index:
-                weights += self.output_bytes + (self.tied_output_bytes if index is not None else 0)
-            cache, state = self.cache_bytes(workload, step, [self.facts.layers[number] for number in mine])
-            need = MemoryNeed(weights=weights, kv_cache=cache, recurrent_state=state, compute=compute)
-            if index is None:
-                width = self.facts.embedding_length or 0
-                computes = bool(mine) or placement.experts_on_host > 0
-                inputs = 4 * step.tokens * width + self._input_bytes(step)
-                need = replace(
-                    need,
-                    compute=compute if computes else inputs,
-                    output=self.output_bytes_of(workload, step),
-                    overhead=self.overhead,
-                )
+                need = replace(need, output=self.output_bytes_of(workload, step), overhead=self.overhead)
             else:
-                vision = self.vision_bytes if index == placement.devices[0] else 0
-                copies = _COPIES - 1 if len(placement.devices) > 1 and None not in placement.layers else 0
-                need = replace(
-                    need,
-                    weights=weights + vision,
-                    compute=compute + copies * self._input_bytes(step),
-                    overhead=_DEVICE_OVERHEAD.get(machine.devices[index].vendor, _OTHER_OVERHEAD),
-                )
+                need = replace(need, overhead=device_overhead(machine.devices[index]))
             needs[index] = need
         return needs
+
+    def _weights_on(self, placement: Placement) -> dict[int | None, int]:
+        """Bytes of weights by device: as the file has them in main memory, lengthened as on a device there.
+
+        Embeddings are looked up in main memory. A tied one is loaded again where the output is computed, and factors of
+        rotations wherever there are layers (llama-model.cpp, load_tensors).
+        """
+        found: dict[int | None, int] = {index: 0 for index in (None, *placement.devices)}
+        first = placement.layers[0]
+        for tensor in self._loaded:
+            name, size = tensor.name, tensor.bytes
+            places: tuple[int | None, ...] = (placement.output,)
+            if name.startswith("blk."):
+                number = int(name[4 : name.index(".", 4)])
+                on_host = "_exps" in name and number < placement.experts_on_host
+                places = (None if on_host else placement.layers[number],)
+            elif name.startswith("token_embd."):
+                tied = self.tied_output_bytes and placement.output is not None
+                places = (None, placement.output) if tied else (None,)
+            elif name.startswith(_LOOKED_UP):
+                places = (None,)
+            elif name.startswith(_WITH_FIRST_LAYER):
+                places = (first,)
+            elif name.startswith("rope_f"):
+                places = tuple(dict.fromkeys(placement.layers))
+            for place in places:
+                if place is None:
+                    found[place] += size
+                else:
+                    padded = size + padding_bytes(tensor.shape, size)
+                    found[place] += -(-padded // ALIGNMENT) * ALIGNMENT
+        found[placement.devices[0]] += self.vision_bytes
+        return found
+
+    def _computes_on(self, workload: Workload, step: Step, placement: Placement) -> dict[int | None, int]:
+        """Bytes of the compute buffers by device."""
+        recording = self._recording(step)
+        if recording is not None and recording.graph is not None:
+            known = self._device_steps.get(id(recording))
+            if known is None:
+                known = DeviceSteps(self.facts, self.form, recording, recording.graph)
+                self._device_steps[id(recording)] = known
+            key_block, value_block = (_BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v))
+            try:
+                return known.compute_bytes(step, placement, key_block, value_block)
+            except KeyError:
+                # A size that is only missed on devices: bounded below, as without the graph.
+                pass
+        # Each is taken to hold what the processor would alone.
+        alone = self.compute_bytes(step)
+        copies = _COPIES - 1 if placement.pipelined else 0
+        return dict.fromkeys((None, *placement.devices), alone + copies * self._input_bytes(step))
 
     def _input_bytes(self, step: Step) -> int:
         """Masks of 16-bit floats for both kinds of attention, positions and indices."""
         windows = {layer.window_tokens for layer in self.facts.layers if layer.keys}
         cells = sum(step.window_cells(window) for window in {bool(window): window for window in windows}.values())
         return 2 * step.tokens * cells + 32 * step.tokens
+
+
+# At most this share of a recipe's bytes has a second copy on processors with AVX2; by the types that it mixes.
+_COPIED_ON_AVX2 = {
+    "Q4_0": 1.0, "Q4_K_M": 1.0, "Q4_K_S": 1.0, "IQ4_NL": 1.0, "MXFP4_MOE": 1.0, "Q3_K_L": 0.6, "Q3_K_M": 0.6,
+    "Q2_K": 0.6, "Q2_K_S": 0.6, "IQ3_M": 0.6, "IQ3_S": 0.3, "IQ3_XS": 0.3, "IQ3_XXS": 0.3, "IQ2_M": 0.3, "IQ2_S": 0.3,
+}  # fmt: skip
+
+
+def most_copied(machine: Machine, recipe: str) -> float:
+    """Which share of a recipe's bytes this processor keeps a second copy of, at most."""
+    sets = set(machine.processor.instruction_sets)
+    if "AVX2" in sets:
+        return _COPIED_ON_AVX2.get(recipe.partition("+")[0], 0.0)
+    return 1.0 if sets & {"DOTPROD", "MATMUL_INT8"} else 0.0
+
+
+def process_overhead(vocabulary_size: int | None) -> int:
+    """Bytes of the engine's process and its vocabulary."""
+    return _PROCESS_BYTES + _TOKEN_BYTES * (vocabulary_size or 0)
+
+
+def device_overhead(device: Device) -> int:
+    """Bytes that a driver keeps on a device for one process: assumed."""
+    return _DEVICE_OVERHEAD.get(device.vendor, _OTHER_OVERHEAD)
 
 
 def check_cache_types(workload: Workload) -> None:

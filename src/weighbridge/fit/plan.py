@@ -67,6 +67,8 @@ class Plan:
     """What would make it fit, or fit with room to spare."""
     basis: Basis = Basis.COMPUTED
     notes: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """Of the engine's command line, where it is another program."""
 
     @property
     def available_bytes(self) -> int:
@@ -293,7 +295,7 @@ def _first(is_enough: Callable[[int], bool], most: int) -> int | None:
     return high
 
 
-def _threads(facts: ModelFacts, machine: Machine) -> int:
+def threads_of(facts: ModelFacts, machine: Machine) -> int:
     """One thread a core, and a single one for a model so small that waking a second costs more than it saves."""
     if (facts.active_weights_bytes or 0) < _SMALL_BYTES:
         return 1
@@ -301,7 +303,8 @@ def _threads(facts: ModelFacts, machine: Machine) -> int:
     return max(1, min(machine.processor.physical_cores or usable, usable))
 
 
-def _verdict(share: float) -> Verdict:
+def verdict_of(share: float) -> Verdict:
+    """What the largest share of a budget that is taken amounts to."""
     if share <= COMFORTABLE:
         return Verdict.FITS
     return Verdict.TIGHT if share <= 1 else Verdict.NO
@@ -341,7 +344,7 @@ def make_plan(
     context = workload.context_tokens or min(facts.context_length or 4096, 8192)
     chosen = replace(workload, context_tokens=context)
     placement, needs, share = search.best(chosen, context)
-    verdict = _verdict(share)
+    verdict = verdict_of(share)
     largest = search.largest_context(placement, chosen)
     return Plan(
         facts=facts,
@@ -349,14 +352,14 @@ def make_plan(
         engine_version=engine_version(),
         workload=chosen,
         context_tokens=context,
-        threads=_threads(facts, machine),
+        threads=threads_of(facts, machine),
         embeddings=model.gives_embeddings(chosen),
         memory=reduce(add, (need.memory for need in needs), MemoryNeed()),
         devices=needs,
         placement=placement,
         verdict=verdict,
         largest_context=largest,
-        speed=_speed(model, machine, placement, chosen, calibration, _threads(facts, machine)),
+        speed=_speed(model, machine, placement, chosen, calibration, threads_of(facts, machine)),
         remedies=() if verdict is Verdict.FITS else tuple(_remedies(search, chosen, context, largest)),
         notes=tuple(_notes(model, machine, placement)),
     )

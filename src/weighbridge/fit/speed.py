@@ -5,14 +5,14 @@ while a prompt is read (prefill). Its seconds are a sum over devices of
 
     weights:    bytes x (first + (n - 1) x further)     each matrix is read once, and multiplied for n tokens
     cache:      n x bytes of cache at that depth x seconds a byte
-    attention:  n x values that all heads compare and mix at that depth x seconds a value
-    layers:     layers x seconds a layer                 starting kernels, waiting for threads
+    attention:  n x heads' looks at earlier tokens x (seconds a look + values compared and mixed x seconds a value)
+    layers:     layers x (seconds a layer + n x width x seconds an activation)    norms, kernels' starts, threads' waits
     vocabulary: rows of scores x entries x seconds an entry
 
-The five rates are a device's `Rates`. They are measured where there is a `Calibration`, and else follow from the data
+The rates are a device's `Rates`. They are measured where there is a `Calibration`, and else follow from the data
 sheet by shares that public measurements showed (docs/speed.md has the errors of both). Of a mixture's experts a step of
-n tokens reads E (1 - (1 - k/E)^n), the number of distinct ones expected if choices are even: 8 of 128 for one token, 51.6
-for 8 tokens. Every speed is held under the roofline, bytes over peak bandwidth: 4.67 GB at 936 GB/s are 200 tokens a
+n tokens reads E (1 - (1 - k/E)^n), the number of distinct ones expected if choices are even: 8 of 128 for one token,
+51.6 for 8. Every speed is held under the roofline, bytes over peak bandwidth: 4.67 GB at 936 GB/s are 200 tokens a
 second at most.
 """
 
@@ -43,6 +43,7 @@ CACHE_BYTES = {
 _NOT_READ = frozenset({"vision", "audio", "mtp", "copy", "buffer", "embedding", "per_layer_embedding"})
 # Up to so many tokens a product is computed column by column; from so many on in tiles that reuse what was read.
 _FEW, _MANY = 8, 64
+_PREFILL_WIDER = 1.15
 # What one handing-over of activations between devices costs beside its bytes, in seconds: assumed.
 _HANDOVER = (5e-6, 40e-6)
 _LINK_SHARE = 0.8
@@ -115,6 +116,19 @@ class Touched:
             return 0.0
         length = self.head_length or self.width / self.heads
         return self.heads * length * (1 + layer.values / layer.keys)
+
+    @property
+    def rows(self) -> float:
+        """Rows of the matrices that one token is multiplied with, as if all were as long as the network is wide."""
+        return self.parameters / self.width if self.width else 0.0
+
+    def looks(self, depth_tokens: float) -> float:
+        """How often heads look at earlier tokens for one token at that depth: heads x tokens attended to, summed."""
+        return sum(
+            n * (self.heads or 1) * min(depth_tokens, layer.window_tokens or depth_tokens)
+            for n, layer in self.layers
+            if layer.keys
+        )
 
     def attended(self, depth_tokens: float) -> float:
         """Values of attention for one token at that depth, all layers together."""
@@ -271,6 +285,17 @@ class Rates:
     """One entry of a row of scores, with its share of choosing from it."""
     mixture: float = 1.0
     """A layer with experts costs so many times `layer`."""
+    look: float = 0.0
+    """One head's look at one earlier token, beside its values."""
+    activation: float = 0.0
+    """One value of a token's width, in one layer: all that is no product of matrices."""
+    row: float = 0.0
+    """One row of a matrix (as many as `parameters / width`), beside its weights: short rows cost more a weight."""
+    row_many: float = 0.0
+    """The same for each further token of a step."""
+    experts: float | None = None
+    """What a further token costs an expert's matrix, as a share of `first`; None: as it does others. llama.cpp
+    multiplies experts token by token on a processor."""
 
     def of(self, name: str) -> TypeRate | None:
         """A type's, None where it is not known."""
@@ -339,16 +364,16 @@ _PUBLIC = "fitted on llmfit's public rows of llama.cpp (v1.1.17 and its reposito
 # Fitted by `benchmarks/fit_speed.py --public`, which prints the errors on rows that were left out.
 EFFICIENCIES: dict[str, Efficiency] = {
     "nvidia": Efficiency(
-        0.78, 35e-6, 2.0, 0.75, 0.6, (0.80, 1.28), (0.45, 1.45), f"{_PUBLIC}: 187 of 12 NVIDIA devices since 2018"
+        0.76, 35e-6, 2.0, 0.75, 0.6, (0.86, 1.35), (0.45, 1.45), f"{_PUBLIC}: 192 of 13 NVIDIA devices since 2018"
     ),
     "nvidia_old": Efficiency(
         0.42, 195e-6, 1.5, 0.5, 0.6, (0.75, 1.35), (0.4, 1.6), f"{_PUBLIC}: 45 of one GTX 1050 Ti"
     ),
     "apple": Efficiency(
-        0.88, 85e-6, 1.5, 0.5, 0.9, (0.82, 1.2), (0.55, 1.6), f"{_PUBLIC}: 71 of an M4 Pro and an M1 Max"
+        0.90, 100e-6, 1.5, 0.5, 0.9, (0.82, 1.2), (0.55, 1.6), f"{_PUBLIC}: 71 of an M4 Pro and an M1 Max"
     ),
     "amd": Efficiency(
-        0.85, 90e-6, 2.5, 0.3, 0.6, (0.45, 1.2), (0.5, 1.5), f"{_PUBLIC}: 77 of an RX 7900 XT and an RX 7900 XTX"
+        0.90, 95e-6, 2.5, 0.3, 0.6, (0.6, 1.7), (0.5, 1.5), f"{_PUBLIC}: 77 of an RX 7900 XT and an RX 7900 XTX"
     ),
     "other": Efficiency(0.65, 100e-6, 2.0, 0.25, 0.6, (0.4, 1.5), (0.3, 2.5), "assumed: no measured rows were found"),
     "processor": Efficiency(
@@ -356,9 +381,9 @@ EFFICIENCIES: dict[str, Efficiency] = {
         "measured on two cores of an EPYC of Zen 4 by xllamacpp 2026.10 with 19 types, and held to be alike elsewhere",
     ),
 }  # fmt: skip
-# Nanoseconds a weight on one thread: (one token, each of a few together, each of many together). How types compare where
-# a processor was not measured, and whether arithmetic is what limits it. Measured by `benchmarks/fit_speed.py --types`
-# on an EPYC of Zen 4 with xllamacpp 2026.10, which is built for AVX2 (2026-11; the least of several runs).
+# Nanoseconds a weight on one thread: (one token, each of a few together, each of many together). How types compare
+# where a processor was not measured, and whether arithmetic is what limits it. Measured by `benchmarks/fit_speed.py
+# --types` on an EPYC of Zen 4 with xllamacpp 2026.10, which is built for AVX2 (2026-11; the least of several runs).
 THREAD_NANOSECONDS: dict[str, tuple[float, float, float]] = {
     "F32": (0.165, 0.085, 0.085), "F16": (0.083, 0.046, 0.042), "BF16": (0.090, 0.037, 0.037),
     "Q4_0": (0.036, 0.025, 0.020), "Q4_1": (0.045, 0.044, 0.043), "Q5_0": (0.061, 0.043, 0.030),
@@ -480,6 +505,9 @@ def _matrices(part: _Part, model: Touched, tokens: float, rows: float) -> float 
             rate = part.rates.of(name)
             if rate is None:
                 return None
+            if part.rates.experts is not None:
+                further = rate.first * part.rates.experts
+                rate = TypeRate(rate.first, further, further)
             total += experts * size * distinct * rate.seconds(each)
     if part.share.output and rows:
         for name, size in model.output.items():
@@ -491,8 +519,11 @@ def _matrices(part: _Part, model: Touched, tokens: float, rows: float) -> float 
     return total
 
 
-def _layers_of(part: _Part, model: Touched) -> float:
-    return part.share.layers * model.block_count * part.rates.layer * part.rates.mixture
+def _layers_of(part: _Part, model: Touched, tokens: float) -> float:
+    rates = part.rates
+    each = rates.layer * rates.mixture + tokens * model.width * rates.activation
+    rows = model.rows * (rates.row + (tokens - 1) * rates.row_many)
+    return part.share.layers * (model.block_count * each + rows)
 
 
 def _decode_seconds(part: _Part, model: Touched, parallel: int, depth: int, kept: tuple[float, float]) -> float | None:
@@ -501,8 +532,8 @@ def _decode_seconds(part: _Part, model: Touched, parallel: int, depth: int, kept
     if matrices is None:
         return None
     cache = part.share.layers * model.cache_bytes(depth, *kept) * part.rates.cache
-    attention = part.share.layers * model.attended(depth) * part.rates.attention
-    return matrices + parallel * (cache + attention) + _layers_of(part, model)
+    attention = model.attended(depth) * part.rates.attention + model.looks(depth) * part.rates.look
+    return matrices + parallel * (cache + part.share.layers * attention) + _layers_of(part, model, parallel)
 
 
 def _prefill_seconds(part: _Part, model: Touched, tokens: int, ubatch: int) -> float | None:
@@ -513,7 +544,7 @@ def _prefill_seconds(part: _Part, model: Touched, tokens: int, ubatch: int) -> f
     if middle is None or last is None:
         return None
     attention = part.share.layers * model.attended_by_prompt(tokens) * part.rates.attention_many
-    return (steps - 1) * middle + last + attention + steps * _layers_of(part, model)
+    return (steps - 1) * middle + last + attention + steps * _layers_of(part, model, tokens / steps)
 
 
 def _handovers(model: Touched, machine: Machine, shares: Sequence[Share], tokens: float) -> tuple[float, float]:
@@ -574,8 +605,10 @@ def _part(
             rates, spread = measured
             # What an engine was seen to read, memory gives, whatever was measured on a busier day.
             seen = max(calibration.read_bandwidth, peak_value or 0.0) or None
+            # Prompts are foretold less well: tiles fit some shapes better than others.
+            wider = spread[0] / _PREFILL_WIDER, spread[1] * _PREFILL_WIDER
             return _Part(
-                share, rates, seen, spread, spread, True, Basis.MEASURED,
+                share, rates, seen, spread, wider, True, Basis.MEASURED,
                 f"weigh calibrate, {calibration.engine}, {calibration.day}",
             )  # fmt: skip
     sheet = _sheet_rates(model, machine, share.device, threads)
@@ -585,7 +618,8 @@ def _part(
     learned = calibration.learned.get(place_of(machine, (share,))) if calibration else None
     if learned:
         # Seconds were so many times those foretold, in all that was served here.
-        spread = tuple(bound / learned.ratio for bound in learned.spread)  # type: ignore[assignment]
+        slow, fast = learned.spread
+        spread = slow / learned.ratio, fast / learned.ratio
         basis, source = Basis.MEASURED, f"learnt from {learned.count:,} answers on this device"
     has_flops = _flops(machine, share.device) is not None
     return _Part(share, sheet, peak_value, spread, kind.prefill_spread, has_flops, basis, source)
@@ -613,8 +647,8 @@ def estimate(
 ) -> Speed:
     """How fast a model runs on a machine, spread over devices as `shares` say.
 
-    E.g. Qwen3-8B at Q4_K_M on an RTX 3090: 4.67 GB at 0.78 x 936 GB/s and 36 layers of 35 us are 131 tokens a second,
-    between 105 and 167, under a roofline of 197. `threads` are the engine's; None: one a core.
+    E.g. Qwen3-8B at Q4_K_M on an RTX 3090: 4.67 GB at 0.76 x 936 GB/s, 36 layers of 35 us and 151,936 scores are 8.3 ms
+    a token: 104 to 163 tokens a second, under a roofline of 200. `threads` are the engine's; None: one a core.
     """
     found = touched(model) if isinstance(model, ModelFacts) else model
     workload = workload or Workload()

@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from weighbridge.facts import ModelFacts
+from weighbridge.facts import Layer, ModelFacts
 
 from .allocation import peak
+from .spreading import Graph, unpacked
 
 RECORDINGS = Path(__file__).with_name("llama_cpp_steps.zip")
 ENGINE = "engine"
@@ -79,7 +81,7 @@ class Step:
         return min(cells, cells_of(kept))
 
 
-def symbols(facts: ModelFacts, step: Step, layer: int | None = None) -> dict[str, int]:
+def symbols(facts: Sized, step: Step, layer: int | None = None) -> dict[str, int]:
     """The dimensions by name; those that differ between layers as this layer has them, or the largest of all."""
     found: dict[str, int] = {}
     for name, value in facts.dimensions.items():
@@ -125,16 +127,38 @@ class Form:
     grouped_experts: bool
 
 
+def label_of(layer: Layer, has_experts: bool) -> str:
+    """The kind of a layer, as far as the form of its graph goes."""
+    kind = _ALIKE.get(layer.kind, layer.kind)
+    return f"{kind}{' window' if layer.window_tokens else ''}{' experts' if has_experts else ''}"
+
+
+class Sized(Protocol):
+    """What has dimensions: facts of a model, or a catalogue's entry."""
+
+    @property
+    def dimensions(self) -> Mapping[str, int | tuple[int, ...]]:
+        """Lengths and counts by GGUF's names."""
+        ...
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What each layer keeps."""
+        ...
+
+    @property
+    def vocabulary_size(self) -> int | None:
+        """How many tokens there are."""
+        ...
+
+
 def form_of(facts: ModelFacts) -> Form:
     """The form of a model's graph."""
     named = {tensor.name for tensor in facts.tensors}
     # `blk.17.attn_q.weight` is `.attn_q.weight` of any layer.
     tensors = frozenset(name[name.find(".", 4) :] if name.startswith("blk.") else name for name in named)
     with_experts = {name.split(".", 2)[1] for name in named if "_exps" in name and name.startswith("blk.")}
-    labels = tuple(
-        f"{_ALIKE.get(layer.kind, layer.kind)}{' window' if layer.window_tokens else ''}{' experts' if str(number) in with_experts else ''}"
-        for number, layer in enumerate(facts.layers)
-    )
+    labels = tuple(label_of(layer, str(number) in with_experts) for number, layer in enumerate(facts.layers))
     groups = facts.dimensions.get("expert_group_count", 0)
     return Form(
         facts.architecture, labels, tensors, min(facts.experts.used, 2) if facts.experts else 0,
@@ -157,13 +181,27 @@ class Recording:
     steps: tuple[int, ...]
     sizes: tuple[tuple[int, tuple[Axis, ...]], ...]
     """Bytes of a value, and the axes whose product is how many there are."""
+    graph: Graph | None = None
+    """What is computed from what, for devices; None where that was not recorded."""
+    graph_sizes: tuple[tuple[str, tuple[Axis, ...]], ...] = ()
+    """For each size that the graph names: bytes of a value, `k` or `v` where it is as the cache's keys or values are, or
+    the name of a weight; and the axes."""
 
-    def peak(self, facts: ModelFacts, form: Form, step: Step) -> int:
+    def peak(self, facts: Sized, form: Form, step: Step) -> int:
         """Bytes of the compute buffer for this model; KeyError where it lacks a dimension that the formulas name."""
+        counts = self.counts(facts, form, step, [axes for _, axes in self.sizes])
+        sizes = [
+            -(-count * value_bytes // _ALIGNMENT) * _ALIGNMENT
+            for (value_bytes, _), count in zip(self.sizes, counts, strict=True)
+        ]
+        return peak(self.steps, sizes)
+
+    def counts(self, facts: Sized, form: Form, step: Step, every: Sequence[tuple[Axis, ...]]) -> list[int]:
+        """How many values there are along each of these axes, multiplied."""
         values = dict(symbols(facts, step))
-        sizes = []
-        for value_bytes, axes in self.sizes:
-            count = value_bytes
+        counts = []
+        for axes in every:
+            count = 1
             for axis in axes:
                 total = 0
                 for sign, factors, divisors in axis:
@@ -178,14 +216,16 @@ class Recording:
                         term //= values[divisor]
                     total += term
                 count *= max(0, total)
-            sizes.append(-(-count // _ALIGNMENT) * _ALIGNMENT)
-        return peak(self.steps, sizes)
+            counts.append(count)
+        return counts
 
-    def _at(self, facts: ModelFacts, form: Form, step: Step, factor: str) -> int:
+    def _at(self, facts: Sized, form: Form, step: Step, factor: str) -> int:
         """A number as it is written, or a dimension as the model's layers of this kind have it, the largest of them."""
         if factor.isdigit():
             return int(factor)
         name, _, layer = factor.partition("@")
+        if not layer:
+            raise KeyError(name)
         label = self.form.layers[int(layer)]
         alike = [number for number, kind in enumerate(form.layers) if kind == label]
         return max((symbols(facts, step, number)[name] for number in alike), default=0)
@@ -200,6 +240,12 @@ def _axis(text: str) -> Axis:
         below = tuple(name for operator, name in factors if operator == "/")
         terms.append((-1 if sign == "-" else 1, above, below))
     return tuple(terms)
+
+
+def _graph_size(text: str) -> tuple[str, tuple[Axis, ...]]:
+    kind, *axes = text.split()
+    # A weight's name is no formula.
+    return (text, ()) if kind == "weight" else (kind, tuple(_axis(axis) for axis in axes))
 
 
 @cache
@@ -235,6 +281,8 @@ def _recordings(architecture: str) -> tuple[Recording, ...]:
             entry["cache"],
             tuple(entry["steps"]),
             tuple((int(size.split()[0]), tuple(_axis(axis) for axis in size.split()[1:])) for size in entry["sizes"]),
+            unpacked(entry["graph"]) if "graph" in entry else None,
+            tuple(_graph_size(size) for size in entry["graph"]["sizes"]) if "graph" in entry else (),
         )
         for entry in read_recordings(architecture)
     )  # fmt: skip

@@ -2,9 +2,9 @@
 
 vLLM takes `gpu_memory_utilization` of a GPU, loads its share of the weights, runs the largest step once to see what
 activations take, and gives all that is left to the cache, in blocks. So the sum here is made in the same order. All of
-it is computed (`Basis.COMPUTED`) from the model's files, but for what `CONTEXT`, `COMMUNICATION`, `GRAPH`, `REPACKED`
-and `VISIBLE` hold, which are assumed. No GPU took part in its making: the formulas were read in the source, and held
-against logs that users published, which `tests/fit/test_vllm.py` lists.
+it is computed (`Basis.COMPUTED`) from the model's files, but for what `CONTEXT`, `COMMUNICATION`, `GRAPH`, `ENCODER`,
+`REPACKED` and `VISIBLE` hold, which are assumed. No GPU took part in its making: the formulas were read in the source,
+and held against logs that users published, which `tests/fit/test_vllm.py` lists.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ GRAPH = Figure(4 << 20, Basis.ASSUMED, "logs: 0.14 GiB for 30 graphs, 0.08 for 1
 VISIBLE = Figure(0.98, Basis.ASSUMED, "cudaMemGetInfo of NVML's total: 23.58 of 24 GiB, 39.39 of 40, 79.2 of 79.65")
 """How much of a GPU's memory CUDA lets a program have."""
 
+ENCODER = Figure(1.6 * _GIB, Basis.ASSUMED, "log: 1.59 GiB for Qwen3.8-27B on two GPUs, whose text takes 0.63 "
+                 "(club-3090#1087)")  # fmt: skip
+"""Least bytes of activations where there is an encoder of images or sound."""
 REPACKED = Figure(0.06, Basis.ASSUMED, "logs: 3.3 GiB more than the sum for gpt-oss-120b (vllm#23278, #27508)")
 """What more MXFP4 experts take, of their own size, after they were laid out anew for the kernel at loading."""
 
@@ -63,6 +66,7 @@ _FIRST = frozenset({"embedding", "per_layer_embedding", "vision", "audio"})
 _WHOLE = frozenset({"norm", "router", "buffer", "other", "vision", "audio"})
 # The matrix after attention, by the names that checkpoints give it; several weights in one number are not its columns.
 _OUTPUTS = ("o_proj.weight", "out_proj.weight", "dense.weight", "wo.weight", "c_proj.weight")
+_LENGTHS = (32, 48, 64, 72, 80, 96, 100, 112, 120, 128, 160, 192, 256)
 _UNPACKED = _FLOATS | {"F8_E4M3", "F8_E5M2"}
 _LATENT = frozenset({"latent", "sparse_index"})
 
@@ -171,11 +175,10 @@ class _Split(NamedTuple):
     """How a model is cut: the settings, and what must be known of its heads."""
 
     settings: Settings
-    lengths: dict[int, int]
-    """Length of a value's head, by layer, where it is known."""
     kv_heads: tuple[int, ...]
     """Heads that keep keys, by layer; 1 where they are kept once for all."""
     stages: tuple[range, ...]
+    largest_graph: int = 512
 
     @property
     def ways(self) -> int:
@@ -192,21 +195,26 @@ def plan_memory(facts: ModelFacts, devices: Sequence[Device], workload: Workload
     """The need of every GPU, and the largest context, for the workload.
 
     Raises BadModelFile for what vLLM does not run or no rule is known for, BadSetting where the model cannot be cut so.
-    Worked by hand: Qwen3-8B (16.38 GB in bf16) on an A100 of 40 GB at 0.9: 36.0 GiB x 0.98 - 15.27 weights - 1.0
-    activations - 0.5 context leave 18.5 GiB without graphs; vLLM 0.9.2 logged 18.69.
+    Worked by hand: Qwen3-8B in bf16 on an A100 of 40 GB at 0.9, without graphs: 40 x 0.98 x 0.9 = 35.28 GiB, less 15.27
+    of weights, 0.51 of activations and 0.5 of context leave 19.0 for the cache; vLLM 0.9.2 logged 18.69.
     """
     notes: list[str] = []
     _refuse_unknown(facts)
     settings = _resolve(facts, devices, workload, settings, notes)
     split = _cut(facts, settings, notes)
+    if (devices[0].compute_capability or "").startswith("10."):
+        split = split._replace(largest_graph=1024)
     context = workload.context_tokens or min(facts.context_length or 4096, 8192)
     if facts.context_length and context > facts.context_length:
         notes.append(f"{context:,} tokens are more than the model was made for: VLLM_ALLOW_LONG_MAX_MODEL_LEN=1")
     used = devices[: settings.tensor_parallel * settings.pipeline_parallel]
     parts = _parts(facts, split)
     fixed = [_fixed(facts, split, parts, stage) for stage in range(len(split.stages))]
-    if facts.modalities.input != ("text",) and split.ways > 1:
-        notes.append("encoders of images and sound are counted whole on each GPU, as some are: an upper estimate")
+    if _sees(facts):
+        notes.append(
+            f"an encoder's activations are assumed to take {show_bytes(ENCODER.value)} at least, its weights to be "
+            "whole on each GPU; --language-model-only does without them"
+        )
     budgets = [_budget(device, settings) for device in used]
     left = [
         budget - fixed[index // settings.tensor_parallel].total for index, budget in enumerate(budgets)
@@ -286,11 +294,11 @@ def parallel_choices(facts: ModelFacts, devices: Sequence[Device]) -> tuple[tupl
     return tuple(found)
 
 
-def capture_sizes(settings: Settings, *, blackwell: bool = False) -> tuple[int, ...]:
-    """Batch sizes that vLLM records as CUDA graphs: 1, 2, 4, by 8 up to 256, by 16 up to min(2 x max_num_seqs, 512),
-    1024 on Blackwell (config/vllm.py, _set_cudagraph_sizes)."""
+def capture_sizes(settings: Settings, largest: int = 512) -> tuple[int, ...]:
+    """Batch sizes that vLLM records as CUDA graphs: 1, 2, 4, by 8 up to 256, by 16 up to 2 x max_num_seqs, at most
+    512, and 1024 on data-centre Blackwell (config/vllm.py, _set_cudagraph_sizes)."""
     tokens = settings.max_num_batched_tokens or 2048
-    most = min((settings.max_num_seqs or 256) * 2, 1024 if blackwell else 512, tokens)
+    most = min((settings.max_num_seqs or 256) * 2, largest, tokens)
     sizes = [size for size in (1, 2, 4) if size <= most]
     sizes += [*range(8, min(most + 1, 256), 8), *range(256, most + 1, 16)]
     return tuple(sorted({*sizes, tokens} if tokens <= most else sizes))
@@ -383,24 +391,28 @@ def _obstacle(facts: ModelFacts, kv_heads: int | None, ways: int, *, expert_para
 
 def _some_kv_heads(facts: ModelFacts) -> int | None:
     """Heads of keys of the first layer that has any, where they are known."""
+    return next((heads for heads in kv_heads(facts) if heads), None)
+
+
+def kv_heads(facts: ModelFacts) -> tuple[int | None, ...]:
+    """Heads that keep keys and values, by layer; 0 where none are kept by heads, None where it is not known."""
     lengths = _head_lengths(facts)
-    for index, layer in enumerate(facts.layers):
-        if layer.keys and layer.kind not in _LATENT:
-            return _kv_heads_of(facts, lengths, index)
-    return None
+    return tuple(
+        0 if layer.kind in _LATENT or not layer.keys else _kv_heads_of(facts, lengths, index)
+        for index, layer in enumerate(facts.layers)
+    )
 
 
 def _cut(facts: ModelFacts, settings: Settings, notes: list[str]) -> _Split:
     """How the model is cut. Heads that cannot be known are assumed as few as they can be, so that the cache is
     rather too large than too small."""
-    heads, guessed, lengths = [], False, _head_lengths(facts)
-    for index, layer in enumerate(facts.layers):
-        known = 1 if layer.kind in _LATENT or not layer.keys else _kv_heads_of(facts, lengths, index)
-        guessed = guessed or known is None
-        heads.append(max(1, layer.keys // 256) if known is None else known)
-    if guessed and settings.tensor_parallel > 1:
+    heads = kv_heads(facts)
+    if None in heads and settings.tensor_parallel > 1:
         notes.append("the length of a head is not known here: keys are assumed to divide as if heads were of 256")
-    return _Split(settings, lengths, tuple(heads), _stages(len(facts.layers), settings.pipeline_parallel))
+    counts = tuple(
+        max(1, layer.keys // 256 if known is None else known) for layer, known in zip(facts.layers, heads, strict=True)
+    )
+    return _Split(settings, counts, _stages(len(facts.layers), settings.pipeline_parallel))
 
 
 def _kv_heads_of(facts: ModelFacts, lengths: dict[int, int], index: int) -> int | None:
@@ -410,28 +422,35 @@ def _kv_heads_of(facts: ModelFacts, lengths: dict[int, int], index: int) -> int 
         stated = stated[index] if index < len(stated) else None
     if stated:
         return stated
-    layer = facts.layers[index]
-    assumed = facts.embedding_length // facts.head_count if facts.embedding_length and facts.head_count else None
-    for length in (lengths.get(index), assumed):
-        if length and layer.values % length == 0:
-            heads = layer.values // length
-            if heads and layer.keys % heads == 0:
-                return heads
-    return None
+    layer, length = facts.layers[index], lengths.get(index)
+    heads = layer.values // length if length and layer.values % length == 0 else 0
+    return heads if heads and layer.keys % heads == 0 else None
 
 
 def _head_lengths(facts: ModelFacts) -> dict[int, int]:
-    """Length of a value's head, by layer: columns of the attention's output matrix over the number of heads."""
+    """Length of a value's head, by layer: columns of the attention's output matrix over the number of heads; from a
+    config alone, the length at which its matrices have as many weights as they have, where all layers are alike.
+
+    Qwen3-30B-A3B: (18.9 M a layer - 2048 x 1024) / (2 x 2048 x 32) = 128, where width over heads would be 64.
+    """
     found: dict[int, int] = {}
     for tensor in facts.tensors if facts.head_count else ():
-        if tensor.name.endswith(_OUTPUTS) and "att" in tensor.name and tensor.type in _UNPACKED:
+        if tensor.name.endswith(_OUTPUTS) and tensor.type in _UNPACKED and role_of(tensor.name) == "attention":
             layer = _LAYER.search(tensor.name)
             if layer and len(tensor.shape) == 2 and facts.head_count:
                 found.setdefault(int(layer[1]), tensor.shape[1] // facts.head_count)
-    if len(set(found.values())) == 1:
-        # Where all are alike, so are those whose matrix has another name.
-        return dict.fromkeys(range(len(facts.layers)), next(iter(found.values())))
-    return found
+    lengths = set(found.values())
+    if not facts.tensors and facts.head_count and facts.embedding_length:
+        alike = [layer for layer in facts.layers if layer.keys and layer.kind not in _LATENT]
+        weights = sum(row.parameters for row in facts.weights if row.role == "attention")
+        if weights and len({(layer.keys, layer.values) for layer in alike}) == 1:
+            width = facts.embedding_length
+            rest = weights / len(alike) - width * (alike[0].keys + alike[0].values)
+            length = rest / (2 * width * facts.head_count)
+            # Biases add little; a gate or another form of attention gives a length that no model has.
+            lengths = {usual for usual in _LENGTHS if usual <= length * 1.001 and length <= usual * 1.02}
+    # Where all are alike, so are those whose matrix has another name.
+    return dict.fromkeys(range(len(facts.layers)), lengths.pop()) if len(lengths) == 1 else found
 
 
 def _stages(layers: int, count: int) -> tuple[range, ...]:
@@ -782,11 +801,15 @@ def _fixed(facts: ModelFacts, split: _Split, parts: Sequence[_Part], stage: int)
         experts = (part for part in parts if part.role == "routed_experts")
         here = (part for part in experts if part.layer is None or part.layer in split.stages[stage])
         overhead += int(REPACKED.value * sum(_share(facts, split, part) for part in here))
-    return MemoryNeed(
-        weights=_weights(facts, split, parts, stage),
-        compute=_expert_workspace(facts, split, tokens) + max(_activations(facts, split, tokens), sampled),
-        overhead=overhead,
-    )
+    compute = _expert_workspace(facts, split, tokens) + max(_activations(facts, split, tokens), sampled)
+    if not stage and _sees(facts):
+        compute = max(compute, int(ENCODER.value))
+    return MemoryNeed(weights=_weights(facts, split, parts, stage), compute=compute, overhead=overhead)
+
+
+def _sees(facts: ModelFacts) -> bool:
+    """Whether it has an encoder of images or sound, which vLLM runs once with the largest of them."""
+    return bool(facts.parameters.vision or facts.parameters.audio)
 
 
 def _activations(facts: ModelFacts, split: _Split, tokens: int) -> int:
@@ -829,7 +852,7 @@ def _expert_workspace(facts: ModelFacts, split: _Split, tokens: int) -> int:
 def _graphs(facts: ModelFacts, split: _Split) -> int:
     """CUDA graphs, which vLLM sets aside since 0.21 (gpu_worker.py): one for each size of mixed steps, one for each
     size of pure decoding, and once the activations of the largest."""
-    sizes = capture_sizes(split.settings)
+    sizes = capture_sizes(split.settings, split.largest_graph)
     count = len(sizes) + sum(size <= (split.settings.max_num_seqs or 256) for size in sizes)
     largest = max(sizes, default=0)
     shared = _activations(facts, split, largest) + _expert_workspace(facts, split, largest)

@@ -1,7 +1,9 @@
-"""Whether a model runs on this machine, and what it takes: the sum by component, and the largest context that fits.
+"""What runs here, what it takes to the megabyte, and how fast it goes.
 
-The figures are computed by llama.cpp's own rules from the file's header; nothing is loaded. Exit code 1 if it does
-not fit.
+With a MODEL (a .gguf file, a folder, org/name on the hub, a bundled model) the plan: where each part goes, the sum by
+device, the speed, the largest context. With the name of a model of the catalogue ("qwen3 8b") a grid of quantizations
+and contexts. Without one, what of the catalogue fits. --machine describes one that is not here. Nothing is loaded; exit
+code 1 if a model does not fit.
 
 example:
   weigh fit model.gguf --context 32768 --json | jq .verdict
@@ -10,23 +12,43 @@ example:
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import os
+from pathlib import Path
 
 from weighbridge import facts, fit, machine
 from weighbridge.cli import output
-from weighbridge.cli.locate import locate
-from weighbridge.fit import Plan, Verdict
+from weighbridge.errors import BadModelFile, BadSetting, WeighbridgeError
+from weighbridge.facts import HubAccess, ModelFacts
+from weighbridge.fit import Plan, Verdict, Workload, calibration
+from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
-from weighbridge.sizes import show_bytes
+from weighbridge.settings import Settings, load
+from weighbridge.specialists import bundled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
-    parser.add_argument("source", metavar="FILE", help="a .gguf file (the first, if it is split), or a bundled model")
+    parser.add_argument(
+        "sources", nargs="*", metavar="MODEL", help="a file, org/name, a catalogue's name; several share"
+    )
+    parser.add_argument("--machine", metavar="TEXT", help='another machine: "rtx 4090", "2x a100-80gb", "macbook 16gb"')
     parser.add_argument("--context", type=_positive, metavar="N", help="tokens of context for each request")
-    parser.add_argument("--parallel", type=_positive, default=2, metavar="P", help="requests at once (default 2)")
+    parser.add_argument("--parallel", type=_positive, metavar="P", help="requests at once (default 2; grids: 1)")
     parser.add_argument("--ubatch", type=_positive, default=512, metavar="U", help="tokens a step (default 512)")
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+    parser.add_argument("--cache-type-k", metavar="T", help="type of keys: f16, q8_0, q4_0 ... (default f16)")
+    parser.add_argument("--cache-type-v", metavar="T", help="type of values")
+    parser.add_argument("--no-flash-attention", action="store_true", help="plan without flash attention")
+    parser.add_argument(
+        "--unified", action="store_true", help="one cache for all requests; --context is theirs together"
+    )
+    parser.add_argument("--wanted", type=float, metavar="TPS", help="least tokens a second of one request")
+    catalogue = parser.add_argument_group("without a MODEL")
+    catalogue.add_argument("--task", metavar="TAG", help="chat, code, reasoning, tools, vision, embedding ...")
+    catalogue.add_argument("--licence", metavar="NAME", help="part of a licence's name: apache, mit ...")
+    catalogue.add_argument("--modality", metavar="M", help="what must go in: image, audio")
+    catalogue.add_argument("--max-size", metavar="SIZE", help="largest file: 20GiB")
+    catalogue.add_argument("--limit", type=_positive, default=20, metavar="N", help="rows to print (default 20)")
+    parser.add_argument("--json", action="store_true", help="print the same as JSON")
 
 
 def _positive(text: str) -> int:
@@ -37,71 +59,107 @@ def _positive(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the plan."""
-    here = machine.detect()
-    workload = fit.Workload(arguments.context, arguments.parallel, arguments.ubatch)
-    plan = fit.make_plan(facts.read(locate(arguments.source)), here, workload)
-    print(output.to_json(_as_data(plan, here)) if arguments.json else _page(plan, here))
-    return 1 if plan.verdict is Verdict.NO else 0
+    """Print the plan, the grid or the ranking."""
+    settings = load()
+    here = _machine(arguments.machine, settings)
+    if not arguments.sources:
+        return _show_catalogue(arguments, here, None)
+    known, note = (None, None) if arguments.machine else calibration.load(settings.state_path, here)
+    if note:
+        output.tell(note)
+    found = [_read(source) for source in arguments.sources]
+    if len(found) == 1 and isinstance(found[0], str):
+        return _show_catalogue(arguments, here, found[0])
+    models = [each for each in found if isinstance(each, ModelFacts)]
+    if len(models) < len(found):
+        raise BadSetting(
+            "of several models each must be a file or a repository",
+            hint="name one model of the catalogue alone: weigh fit NAME",
+        )
+    return _show_plans(arguments, here, models, known)
 
 
-def _as_data(plan: Plan, here: Machine) -> dict[str, object]:
-    return {
-        "name": plan.facts.name,
-        "verdict": plan.verdict,
-        "engine": plan.engine,
-        "basis": plan.basis,
-        "context_tokens": plan.context_tokens,
-        "parallel": plan.workload.parallel,
-        "threads": plan.threads,
-        "memory": dataclasses.asdict(plan.memory) | {"total": plan.memory.total},
-        "available_bytes": plan.available_bytes,
-        "largest_context": plan.largest_context,
-        "machine": here,
-        "notes": plan.facts.notes,
-    }
+def _machine(described: str | None, settings: Settings) -> Machine:
+    """The machine asked about; this one with its bandwidth, which is measured where it never was."""
+    if described is not None:
+        return machine.describe(described)
+    folder = settings.state_path
+    here = machine.detect(folder, models=Path.home())
+    if here.memory is not None and here.memory.bandwidth is None:
+        output.tell("measuring this machine's memory bandwidth, once: about a second")
+        here = machine.measure(folder, models=Path.home())
+    return here
 
 
-_MEANINGS = {
-    "weights": "all tensors, mapped from the file",
-    "repack": "a second copy, interleaved for this processor",
-    "kv_cache": "keys and values of every token, 16-bit",
-    "recurrent_state": "fixed state of recurrent layers",
-    "compute": "activations of one step",
-    "output": "scores of the rows that are output",
-    "overhead": "the engine's process itself",
-}
+def _read(source: str) -> ModelFacts | str:
+    """Facts of what is at hand; the name itself where it is one of the catalogue's."""
+    if source in bundled() and not Path(source).exists():
+        return facts.read(bundled()[source])
+    try:
+        return facts.read(source, HubAccess.from_environment(os.environ))
+    except BadModelFile as error:
+        from weighbridge import catalogue
+
+        try:
+            catalogue.resolve(source, load().state_path)
+        except WeighbridgeError as unknown:
+            if "/" in source or source.endswith((".gguf", ".safetensors", ".json")):
+                raise error from unknown
+            raise
+        return source
 
 
-def _page(plan: Plan, here: Machine) -> str:
-    need = plan.memory.total
-    rows = [
-        (name.replace("_", " "), show_bytes(size), f"{size / need:.0%}", _MEANINGS[name])
-        for name, size in dataclasses.asdict(plan.memory).items()
-        if size
-    ]
-    rows.append(("total", show_bytes(need), "", f"of {show_bytes(plan.available_bytes)} available"))
-    memory = here.memory
-    limit = f", limited to {show_bytes(memory.cgroup_limit_bytes)}" if memory.cgroup_limit_bytes else ""
-    cores = here.processor.physical_cores or here.processor.usable_threads
-    machine_line = (
-        f"{here.processor.model or 'unknown processor'}, {cores} cores, {show_bytes(memory.total_bytes)}{limit}"
+def workload_of(arguments: argparse.Namespace, parallel: int) -> Workload:
+    """What the flags ask for."""
+    return Workload(
+        context_tokens=arguments.context,
+        parallel=arguments.parallel or parallel,
+        ubatch_tokens=arguments.ubatch,
+        cache_type_k=arguments.cache_type_k,
+        cache_type_v=arguments.cache_type_v,
+        flash_attention=not arguments.no_flash_attention,
+        unified_cache=arguments.unified,
+        wanted_tokens_per_second=arguments.wanted,
     )
-    verdict = {
-        Verdict.FITS: "fits",
-        Verdict.TIGHT: "tight: it fits, with less than a tenth to spare",
-        Verdict.NO: "no: it does not fit",
-    }[plan.verdict]
-    longest = f"{plan.largest_context:,} tokens" if plan.largest_context else "none"
-    lines = [
-        f"{plan.facts.name}: {verdict}",
-        f"  {plan.context_tokens:,} tokens x {plan.workload.parallel} requests at once, by {plan.engine}, computed",
-        "",
-        output.table(("memory", "size", "share", ""), rows, right=(1, 2)),
-        "",
-        f"largest context that fits here: {longest}",
-        f"machine: {machine_line}",
-        *(f"  {device.name}: {show_bytes(device.memory_free_bytes)} free (not used yet)" for device in here.devices),
-        *(f"note: {note}" for note in (*plan.facts.notes, *here.notes)),
+
+
+def _show_plans(
+    arguments: argparse.Namespace, here: Machine, models: list[ModelFacts], known: Calibration | None
+) -> int:
+    # Loaded here: the catalogue's commands do without.
+    from weighbridge.cli import fit_pages
+    from weighbridge.fit.checkpoints import plan_checkpoint
+
+    workload = workload_of(arguments, 2)
+    plans: list[Plan]
+    if len(models) == 1 and models[0].source.kind != "gguf":
+        plans = [plan_checkpoint(models[0], here, workload, known)]
+    elif len(models) == 1:
+        plans = [fit.make_plan(models[0], here, workload, calibration=known)]
+    else:
+        plans = list(fit.plan_set([(each, workload) for each in models], here, calibration=known))
+    if arguments.json:
+        shown = [fit_pages.as_data(plan, here) for plan in plans]
+        print(output.to_json(shown[0] if len(shown) == 1 else shown))
+    else:
+        print("\n\n".join(fit_pages.plan_page(plan, here, workload, known) for plan in plans))
+        print(fit_pages.machine_lines(here))
+    slow = [
+        plan
+        for plan in plans
+        if arguments.wanted and plan.speed and plan.speed.decode and plan.speed.decode.high < arguments.wanted
     ]
-    return "\n".join(lines)
+    return 1 if slow or any(plan.verdict is Verdict.NO for plan in plans) else 0
+
+
+def _show_catalogue(arguments: argparse.Namespace, here: Machine, name: str | None) -> int:
+    from weighbridge.cli import choice
+
+    workload = workload_of(arguments, 1)
+    folder = load().state_path
+    if name is not None:
+        data, page, found = choice.grid(name, here, workload, folder)
+    else:
+        data, page, found = choice.ranking(arguments, here, workload, folder)
+    print(output.to_json(data) if arguments.json else page)
+    return 0 if found else 1

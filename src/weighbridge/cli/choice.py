@@ -1,0 +1,239 @@
+"""`weigh fit` over the catalogue: a grid for one model, and which models fit a machine."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from weighbridge import catalogue
+from weighbridge.catalogue import Variant
+from weighbridge.cli import output
+from weighbridge.cli.candidates import candidates
+from weighbridge.cli.fit_pages import CONTEXTS, cell, grid_table, machine_lines
+from weighbridge.errors import BadSetting, UnknownModel
+from weighbridge.fit import Verdict, Workload
+from weighbridge.fit.ranking import Candidate, Ranking, rank
+from weighbridge.machine import Machine
+from weighbridge.sizes import parse_bytes, show_bytes, show_count
+
+# Without a word on the context, what a chat with a document needs.
+_CONTEXT = 8192
+# Without a word on speed, about as fast as people read.
+_READABLE = 8.0
+# 16-bit files are for making others from.
+_CHOSEN_FROM = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "IQ4_XS"})
+
+
+def grid(name: str, here: Machine, workload: Workload, folder: Path) -> tuple[object, str, bool]:
+    """Quantizations by contexts for one model of the catalogue: data, page, and whether anything fits."""
+    found = catalogue.load(folder)
+    variant = found.resolve(name)
+    ranked = candidates([variant])
+    if not ranked:
+        raise UnknownModel(
+            f"{variant.name}: the catalogue knows it, but not its layers: nothing is said rather than guessed",
+            hint=f"weigh fit {variant.repository} reads its own files",
+        )
+    ((_, candidate),) = ranked
+    contexts = [context for context in CONTEXTS if context <= candidate.context_length] or [candidate.context_length]
+    if workload.context_tokens and workload.context_tokens not in contexts:
+        contexts = sorted({*contexts, workload.context_tokens})
+    ranking = rank([candidate], here, contexts, workload)
+    rows, data = [], []
+    for row, (_, number) in enumerate(ranking.rows):
+        quantized = candidate.quantizations[number]
+        cells = []
+        for column, context in enumerate(contexts):
+            verdict = Verdict(ranking.verdict(row, column))
+            cells.append(cell(verdict, _middle(ranking, row, column)))
+            data.append(_as_data(variant, candidate, ranking, row, column) | {"context_tokens": context})
+        rows.append((quantized.recipe, show_bytes(quantized.weights_bytes), *cells))
+    head = ("", "size", *(f"{context // 1024}k" for context in contexts))
+    page = [_headline(variant), grid_table("", contexts, [], workload.parallel).splitlines()[-1]]
+    page = [page[0], output.table(head, rows, right=range(1, len(head))), page[1], _sources(variant)]
+    fits = any(entry["verdict"] != "no" for entry in data)
+    machine = machine_lines(here)
+    return {"name": variant.name, "grid": data, "machine": here}, "\n\n".join(page) + "\n" + machine, fits
+
+
+def _headline(variant: Variant) -> str:
+    parts = [variant.name]
+    if variant.parameters:
+        active = variant.active_parameters
+        apart = active and active.value != variant.parameters.value
+        parts.append(
+            f"{show_count(variant.parameters.value)} parameters"
+            + (f", {show_count(active.value)} active" if active and apart else "")
+        )
+    if variant.context_length:
+        parts.append(f"{variant.context_length.value:,} tokens of context")
+    if variant.licence:
+        parts.append(variant.licence.value)
+    return ", ".join(parts)
+
+
+def _sources(variant: Variant) -> str:
+    shape = variant.shape
+    lines = [("repository", variant.repository)]
+    if shape:
+        lines.append(("shape", f"{shape.basis}: {shape.source} ({shape.date})"))
+    lines.append(("sizes", "computed by llama.cpp's own rules for choosing types; a file has its header beside"))
+    lines += [("note", note) for note in variant.notes]
+    return output.fields(lines)
+
+
+def _middle(ranking: Ranking, row: int, column: int) -> float | None:
+    low, high = float(ranking.decode_low[row, column]), float(ranking.decode_high[row, column])
+    return (low + high) / 2 if low == low and high == high else None
+
+
+def _as_data(variant: Variant, candidate: Candidate, ranking: Ranking, row: int, column: int) -> dict[str, Any]:
+    quantized = candidate.quantizations[ranking.rows[row][1]]
+    middle = _middle(ranking, row, column)
+    share = float(ranking.share[row, column])
+    return {
+        "model": variant.name,
+        "repository": variant.repository,
+        "quantization": quantized.recipe,
+        "verdict": ranking.verdict(row, column),
+        "weights_bytes": quantized.weights_bytes,
+        "memory_bytes": round(float(ranking.need_bytes[row, column])),
+        "share": share if share != float("inf") else None,
+        "on_gpu": float(ranking.on_device[row, column]),
+        "decode": None
+        if middle is None
+        else {
+            "low": float(ranking.decode_low[row, column]),
+            "high": float(ranking.decode_high[row, column]),
+            "basis": "computed",
+        },
+        "parameters": variant.parameters,
+        "active_parameters": variant.active_parameters,
+        "context_length": variant.context_length,
+        "licence": variant.licence,
+        "released": variant.released,
+        "downloads": variant.downloads,
+        "evidence": variant.evidence,
+    }
+
+
+def _wanted(arguments: argparse.Namespace, variants: Sequence[Variant]) -> list[Variant]:
+    """Those that the filters leave; a filter on what is not known leaves nothing."""
+    kept = []
+    for variant in variants:
+        if arguments.task and not variant.has(arguments.task):
+            continue
+        if arguments.licence and not (variant.licence and arguments.licence.lower() in variant.licence.value.lower()):
+            continue
+        if arguments.modality and not (variant.modalities and arguments.modality in variant.modalities.value.input):
+            continue
+        kept.append(variant)
+    if not kept:
+        tags = sorted({tag.name for variant in variants for tag in variant.tags})
+        raise BadSetting("no model of the catalogue passes these filters", hint=f"--task is one of: {', '.join(tags)}")
+    return kept
+
+
+def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, folder: Path) -> tuple[object, str, bool]:
+    """Models that fit, each at the most bits that fit with room to spare and are fast enough; data, page, any."""
+    found = catalogue.load(folder)
+    try:
+        most = parse_bytes(arguments.max_size) if arguments.max_size else None
+    except ValueError as error:
+        raise BadSetting(f"--max-size: {error}", hint="write it like 20GiB") from error
+    listed = candidates(_wanted(arguments, found.variants))
+    context = workload.context_tokens or _CONTEXT
+    contexts = sorted({context, *CONTEXTS})
+    column = contexts.index(context)
+    ranked = rank([candidate for _, candidate in listed], here, contexts, workload)
+    wanted = arguments.wanted or _READABLE
+    best: dict[int, int] = {}
+    for row, (owner, number) in enumerate(ranked.rows):
+        quantized = listed[owner][1].quantizations[number]
+        speed = _middle(ranked, row, column)
+        if (
+            quantized.recipe not in _CHOSEN_FROM
+            or (most is not None and quantized.weights_bytes > most)
+            or ranked.verdict(row, column) != "fits"
+            or (speed is not None and speed < wanted)
+        ):
+            continue
+        # Quantizations come from the most bits to the fewest.
+        best.setdefault(owner, row)
+    front = _front(ranked, listed, best, column)
+    order = sorted(best, key=lambda owner: (owner not in front, -_known(listed[owner][0].downloads)))
+    rows, data = [], []
+    for owner in order:
+        variant, candidate = listed[owner]
+        row = best[owner]
+        longest = max(
+            (each for number, each in enumerate(contexts) if float(ranked.share[row, number]) <= 1), default=context
+        )
+        entry = _as_data(variant, candidate, ranked, row, column)
+        data.append(entry | {"pareto": owner in front, "context_tokens": context, "largest_context_of_grid": longest})
+        rows.append(_row(variant, entry, longest, is_best=owner in front))
+    head = ["", "model", "params", "quant", "memory", "tok/s", "up to", "licence", "quality"]
+    shown = rows[: arguments.limit]
+    if all(row[-1] == "-" for row in shown):
+        head, shown = head[:-1], [row[:-1] for row in shown]
+    room = f"{context:,} tokens of context, {workload.parallel} at once, at least {wanted:g} tokens/s"
+    page = [
+        f"{len(best)} of {len(listed)} models fit with room to spare: {room}",
+        output.table(head, shown, right=(4, 5, 6)) if shown else "none",
+        "* nothing else that fits has more parameters and is faster and smaller. Most downloaded first.\n"
+        "quality: answers right, by whom; - : no measurement is known, and none is made up.\n"
+        f"catalogue of {found.date}: weigh fit NAME shows one model's grid.",
+    ]
+    return (
+        {"machine": here, "context_tokens": context, "parallel": workload.parallel, "models": data},
+        "\n\n".join(page) + "\n" + machine_lines(here),
+        bool(best),
+    )
+
+
+def _known(figure: catalogue.Known[int] | None) -> int:
+    return figure.value if figure else 0
+
+
+def _row(variant: Variant, entry: dict[str, Any], longest: int, *, is_best: bool) -> tuple[str, ...]:
+    count = show_count(variant.parameters.value) if variant.parameters else "?"
+    active = variant.active_parameters
+    if active and variant.parameters and active.value < 0.9 * variant.parameters.value:
+        count += f"/{show_count(active.value)}"
+    decode = entry["decode"]
+    speed = "?" if decode is None else f"{(decode['low'] + decode['high']) / 2:,.0f}"
+    quality = "-"
+    if variant.evidence:
+        first = variant.evidence[0]
+        quality = f"{first.value:g}{'%' if first.unit == 'percent' else ''} {first.benchmark} ({first.by})"
+    return (
+        "*" if is_best else "", _cut(variant.name, 29), count, entry["quantization"], show_bytes(entry["memory_bytes"]), speed,
+        f"{longest // 1024}k", _cut(variant.licence.value if variant.licence else "unknown", 14), quality,
+    )  # fmt: skip
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _front(ranked: Ranking, listed: Sequence[tuple[Variant, Candidate]], best: dict[int, int], column: int) -> set[int]:
+    """Models that no other beats in parameters, speed and memory at once. Parameters are no quality: they stand in
+    where nobody measured any."""
+    points = {
+        owner: (
+            float(_known(listed[owner][0].parameters)),
+            _middle(ranked, row, column) or 0.0,
+            -float(ranked.need_bytes[row, column]),
+        )
+        for owner, row in best.items()
+    }
+    return {
+        owner
+        for owner, point in points.items()
+        if not any(
+            other != point and all(theirs >= mine for theirs, mine in zip(other, point, strict=True))
+            for other in points.values()
+        )
+    }

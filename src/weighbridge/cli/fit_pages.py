@@ -1,0 +1,242 @@
+"""What `weigh fit` shows of a plan: where each part goes, the sum, the speed, and a grid of contexts and caches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from weighbridge import fit
+from weighbridge.cli import output
+from weighbridge.errors import WeighbridgeError
+from weighbridge.figures import Range
+from weighbridge.fit import DeviceNeed, LlamaCpp, Plan, Verdict, Workload
+from weighbridge.fit.calibration import Calibration
+from weighbridge.machine import Machine
+from weighbridge.sizes import show_bytes
+
+CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
+_CACHES = ((None, "f16"), ("q8_0", "q8_0"), ("q4_0", "q4_0"))
+
+
+def as_data(plan: Plan, here: Machine) -> dict[str, object]:
+    """The plan as JSON prints it: bytes, tokens, tokens a second."""
+    return {
+        "name": plan.facts.name,
+        "verdict": plan.verdict,
+        "engine": plan.engine,
+        "engine_version": plan.engine_version,
+        "basis": plan.basis,
+        "context_tokens": plan.context_tokens,
+        "parallel": plan.workload.parallel,
+        "threads": plan.threads,
+        "memory": _with_total(plan.memory),
+        "devices": [
+            {
+                "name": need.name,
+                "index": need.index,
+                "layers": need.layers,
+                "memory": _with_total(need.memory),
+                "available_bytes": need.available_bytes,
+            }
+            for need in plan.devices
+        ],
+        "available_bytes": plan.available_bytes,
+        "speed": plan.speed,
+        "largest_context": plan.largest_context,
+        "remedies": plan.remedies,
+        "gpu_layers": plan.placement.gpu_layers if plan.placement else None,
+        "experts_on_host": plan.placement.experts_on_host if plan.placement else None,
+        "arguments": plan.arguments,
+        "machine": here,
+        "notes": [*plan.facts.notes, *plan.notes],
+    }
+
+
+def _with_total(need: fit.MemoryNeed) -> dict[str, int]:
+    return dataclasses.asdict(need) | {"total": need.total}
+
+
+_VERDICTS = {
+    Verdict.FITS: "fits",
+    Verdict.TIGHT: "tight: it fits, with less than a tenth to spare",
+    Verdict.NO: "no: it does not fit",
+}
+
+
+def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration | None) -> str:
+    """The plan as people read it."""
+    sections = [_headline(plan), _memory(plan), _speed(plan)]
+    if plan.engine == "llama_cpp":
+        sections.append(_grid(plan, here, workload, known))
+    longest = f"{plan.largest_context:,} tokens" if plan.largest_context else "none"
+    ends = [f"largest context that fits so: {longest}"]
+    ends += [f"would fit: {remedy}" for remedy in plan.remedies]
+    if plan.arguments:
+        ends.append(f"start it with: vllm serve {plan.facts.name} {' '.join(plan.arguments)}")
+    sections.append("\n".join(output.fields([tuple(end.split(": ", 1))]) for end in ends))  # type: ignore[list-item]
+    notes = [*plan.facts.notes, *plan.notes, *(plan.speed.notes if plan.speed else ())]
+    sections += [output.fields([("note", note)]) for note in notes]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _headline(plan: Plan) -> str:
+    lines = [f"{output.printable(plan.facts.name)}: {_VERDICTS[plan.verdict]}"]
+    where = _where(plan)
+    lines.append(
+        f"  {plan.context_tokens:,} tokens x {plan.workload.parallel} at once, by {plan.engine}"
+        f"{', ' + where if where else ''}"
+    )
+    return "\n".join(lines)
+
+
+def _where(plan: Plan) -> str:
+    placement = plan.placement
+    if placement is None or not placement.devices:
+        return ""
+    count = len(placement.layers)
+    on_devices = sum(place is not None for place in placement.layers)
+    text = f"{on_devices} of {count} layers on {'GPUs' if len(placement.devices) > 1 else 'the GPU'}"
+    if placement.experts_on_host:
+        text += f", experts of {placement.experts_on_host} of them in main memory"
+    return text
+
+
+_PARTS = (
+    ("weights", "weights"), ("repack", "copies"), ("kv_cache", "cache"), ("recurrent_state", "state"),
+    ("compute", "compute"), ("output", "scores"), ("overhead", "process"),
+)  # fmt: skip
+
+
+def _memory(plan: Plan) -> str:
+    """One device: a row for each part. Several: a row for each device."""
+    if len(plan.devices) == 1:
+        return _by_part(plan.devices[0])
+    shown = [(name, title) for name, title in _PARTS if any(getattr(need.memory, name) for need in plan.devices)]
+    rows = []
+    for need in plan.devices:
+        cells = [show_bytes(size) if (size := getattr(need.memory, name)) else "" for name, _ in shown]
+        free = show_bytes(need.available_bytes) if need.available_bytes is not None else "unknown"
+        rows.append((need.name[:20], *cells, show_bytes(need.memory.total), free))
+    head = ("", *(title for _, title in shown), "sum", "free")
+    return output.table(head, rows, right=range(1, len(head)))
+
+
+_MEANINGS = {
+    "weights": "all tensors, mapped from the file",
+    "repack": "second copies, interleaved for this processor",
+    "kv_cache": "keys and values of every token",
+    "recurrent_state": "fixed state of recurrent layers",
+    "compute": "activations of one step",
+    "output": "scores of the rows that are output",
+    "overhead": "the engine's process",
+}
+
+
+def _by_part(need: DeviceNeed) -> str:
+    total = need.memory.total or 1
+    rows = [
+        (title, show_bytes(size), f"{size / total:.0%}", _MEANINGS[name] if need.index is None else "")
+        for name, title in _PARTS
+        if (size := getattr(need.memory, name))
+    ]
+    free = "unknown how much is free" if need.available_bytes is None else f"of {show_bytes(need.available_bytes)} free"
+    rows.append(("sum", show_bytes(need.memory.total), "", free))
+    return output.table((need.name, "size", "share", ""), rows, right=(1, 2))
+
+
+def show_range(found: Range | None, unit: str) -> str:
+    """`105 to 167 tokens/s`, or unknown."""
+    if found is None:
+        return "unknown"
+    low, high = _short(found.low), _short(found.high)
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def _speed(plan: Plan) -> str:
+    speed = plan.speed
+    if speed is None:
+        return ""
+    depth = plan.workload.depth_tokens or plan.context_tokens // 2
+    rows = [("answer", f"{show_range(speed.decode, 'tokens/s')} with {depth:,} tokens in the context")]
+    if plan.workload.parallel > 1:
+        rows.append((f"{plan.workload.parallel} at once", f"{show_range(speed.batch_decode, 'tokens/s')} together"))
+    rows.append(("prompt", show_range(speed.prefill, "tokens/s")))
+    if speed.first_token_seconds:
+        rows.append(
+            (
+                "first token",
+                f"{show_range(speed.first_token_seconds, 's')} after {plan.workload.prompt_tokens:,} tokens",
+            )
+        )
+    if speed.load_seconds:
+        rows.append(("loading", f"{show_range(speed.load_seconds, 's')} from the disk"))
+    if speed.tokens_per_joule:
+        rows.append(("energy", f"{show_range(speed.tokens_per_joule, 'tokens/J')} on the GPUs"))
+    known = speed.decode or speed.prefill
+    if known:
+        rows.append(("basis", f"{known.basis}: {known.source}"))
+    return output.fields(rows)
+
+
+def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | None) -> str:
+    """Verdict and speed for caches and contexts, for this file."""
+    model = LlamaCpp(plan.facts)
+    most = plan.facts.context_length or 8192
+    contexts = [context for context in CONTEXTS if context <= most] or [most]
+    rows = []
+    for keys, values in _CACHES:
+        if keys and not workload.flash_attention:
+            continue
+        cells = []
+        for context in contexts:
+            asked = dataclasses.replace(
+                workload, context_tokens=context, cache_type_k=keys, cache_type_v=values if keys else None
+            )
+            try:
+                found = fit.make_plan(model, here, asked, calibration=known)
+            except WeighbridgeError:
+                cells.append("?")
+                continue
+            middle = found.speed.decode if found.speed else None
+            cells.append(cell(found.verdict, (middle.low + middle.high) / 2 if middle else None))
+        rows.append((f"{values} cache", *cells))
+    return grid_table("", contexts, rows, plan.workload.parallel)
+
+
+def cell(verdict: Verdict, tokens_per_second: float | None) -> str:
+    """`131`, `~131` where it is tight, `-` where it does not fit."""
+    if verdict is Verdict.NO:
+        return "-"
+    speed = _short(tokens_per_second) if tokens_per_second else "fits"
+    return f"~{speed}" if verdict is Verdict.TIGHT else speed
+
+
+def grid_table(corner: str, contexts: Sequence[int], rows: Sequence[Sequence[str]], parallel: int) -> str:
+    """Rows by contexts, with what the cells mean."""
+    head = (corner, *(f"{context // 1024}k" for context in contexts))
+    legend = f"tokens/s of one request; ~ tight, - does not fit; columns: tokens of context, {parallel} at once"
+    return f"{output.table(head, rows, right=range(1, len(head)))}\n{legend}"
+
+
+def machine_lines(here: Machine) -> str:
+    """The machine in a line or two, with its notes."""
+    processor = here.processor
+    parts = []
+    if processor.model:
+        parts.append(processor.model)
+    if cores := processor.physical_cores or processor.usable_threads:
+        parts.append(f"{cores} cores")
+    if here.memory:
+        limit = f", limited to {show_bytes(here.memory.cgroup_limit_bytes)}" if here.memory.cgroup_limit_bytes else ""
+        rate = f" at {here.memory.bandwidth.value / 1e9:.0f} GB/s" if here.memory.bandwidth else ""
+        parts.append(f"{show_bytes(here.memory.total_bytes)}{rate}{limit}")
+    rows = [("machine", ", ".join(parts) or here.name or "unknown")]
+    for device in here.devices:
+        rate = f", {device.bandwidth.value / 1e9:,.0f} GB/s" if device.bandwidth else ""
+        rows.append(("GPU", f"{device.name}, {show_bytes(device.memory_free_bytes)} free{rate}"))
+    rows += [("note", note) for note in here.notes]
+    return "\n" + output.fields(rows)

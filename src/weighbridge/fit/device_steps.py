@@ -1,0 +1,235 @@
+"""How much each device computes with, where a model's layers are spread over several: a recorded graph, spread alike.
+
+A recording has fewer layers than most models, but what a device holds at once depends only on which kinds of layers it
+has, and on what lies before and after them. So for each device the recording's few layers are shared out as the model's
+many are: what comes before on the processor, what on other devices, the device's own layers, and what comes after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, groupby
+
+from weighbridge.facts import ModelFacts
+
+from .allocation import peak
+from .placement import Placement
+from .spreading import AT_INPUT, AT_OUTPUT, Graph, Part, Tensor, spread
+from .steps import Form, Recording, Step
+
+ALIGNMENT = 128
+"""Of blocks on a device (ggml-cuda.cu, ggml_backend_cuda_buffer_type_get_alignment)."""
+_HOST_ALIGNMENT = 32
+ROW_PADDING = 512
+"""Values that rows of a quantized matrix are padded to on a device (ggml-cuda.cu, MATRIX_ROW_PADDING)."""
+_OFFLOADED_FROM = 32
+_BLOCK = 32
+_F16_BLOCK_BYTES = 64
+# More ways than these to cut a recording's layers are not looked through.
+_MOST_CUTS = 12
+_HOST, _BEFORE, _MINE, _AFTER = range(4)
+
+
+# For each role in turn: how many of the recording's layers it has; and how many leave their experts to the processor.
+_Cut = tuple[tuple[int, ...], int]
+
+
+class DeviceSteps:
+    """One recording, for one model."""
+
+    def __init__(self, facts: ModelFacts, form: Form, recording: Recording, graph: Graph) -> None:
+        self.facts, self.form, self.recording, self.graph = facts, form, recording, graph
+        # Layers that predict further tokens are in no graph.
+        predicting = facts.dimensions.get("nextn_predict_layers", 0)
+        self.count = len(form.layers) - (predicting if isinstance(predicting, int) else 0)
+        self.recorded = 1 + max((tensor.place for tensor in graph.tensors), default=0)
+        self._cuts: dict[tuple[object, ...], _Cut] = {}
+        self._parts: dict[tuple[object, ...], Part] = {}
+        self._counted: tuple[Step, list[int]] | None = None
+        self._rows = {tensor.rows for tensor in graph.tensors if tensor.rows >= 0}
+        self._weights = self._by_name()
+
+    def _by_name(self) -> dict[str, dict[int, tuple[int, int]]]:
+        """Bytes of each weight by its name without the layer: those of each layer, and what a device pads it by."""
+        found: dict[str, dict[int, tuple[int, int]]] = {}
+        for tensor in self.facts.tensors:
+            layer, name = -1, tensor.name
+            if name.startswith("blk."):
+                number, _, name = name[4:].partition(".")
+                layer = int(number)
+            found.setdefault(name, {})[layer] = tensor.bytes, padding_bytes(tensor.shape, tensor.bytes)
+        return found
+
+    def compute_bytes(self, step: Step, placement: Placement, key_block: int, value_block: int) -> dict[int | None, int]:
+        """Bytes of the compute buffer of each device, and of main memory.
+
+        `key_block` and `value_block` are bytes of 32 values in the cache. KeyError where the recording lacks a size.
+        """
+        counts = self._counts(step)
+        found: dict[int | None, int] = {}
+        for index in (None, *placement.devices):
+            part = self._part(counts, placement, index)
+            sizes = [self._bytes(block, counts, placement, index, key_block, value_block) for block in part.blocks]
+            found[index] = peak(part.steps, sizes)
+        return found
+
+    def _counts(self, step: Step) -> list[int]:
+        if self._counted is None or self._counted[0] != step:
+            axes = [axes for _, axes in self.recording.graph_sizes]
+            self._counted = step, self.recording.counts(self.facts, self.form, step, axes)
+        return self._counted[1]
+
+    def _bytes(
+        self,
+        block: tuple[int, int, int],
+        counts: Sequence[int],
+        placement: Placement,
+        index: int | None,
+        key_block: int,
+        value_block: int,
+    ) -> int:
+        """Bytes that one block takes there."""
+        size, *beside = block
+        kind = self.recording.graph_sizes[size][0]
+        alignment = _HOST_ALIGNMENT if index is None else ALIGNMENT
+        cached = {"k": key_block, "v": value_block}
+        if kind == "unknown":
+            raise KeyError("the size of what is copied")
+        if kind in cached:
+            taken = counts[size] * cached[kind] // _BLOCK
+            # Rows of quantized values are padded, once.
+            taken += cached[kind] * ROW_PADDING // _BLOCK if cached[kind] < _F16_BLOCK_BYTES else 0
+        elif kind.startswith("weight"):
+            taken = self._weight_bytes(kind.partition(" ")[2], placement, index)
+        else:
+            taken = counts[size] * int(kind)
+        taken = -(-taken // alignment) * alignment
+        for copied in beside:
+            # The flash kernel keeps keys and values of another type as 16-bit ones beside its result (fattn.cu,
+            # ggml_cuda_flash_attn_ext_get_alloc_size).
+            if copied >= 0:
+                type_ = self.recording.graph_sizes[copied][0]
+                is_short = cached[type_] == _F16_BLOCK_BYTES if type_ in cached else type_ == "2"
+                taken += 0 if is_short else -(-2 * counts[copied] // alignment) * alignment
+        return taken
+
+    def _weight_bytes(self, name: str, placement: Placement, index: int | None) -> int:
+        """The largest of the weights of this name that are copied: those of layers that lie elsewhere."""
+        layers = self._weights.get(name, {})
+        on_host = "_exps" in name
+        copied = [
+            size + padding
+            for layer, (size, padding) in layers.items()
+            if layer < 0
+            or layer >= len(placement.layers)
+            or placement.layers[layer] != index
+            or (on_host and layer < placement.experts_on_host)
+        ]
+        return max(copied, default=0)
+
+    def _part(self, counts: Sequence[int], placement: Placement, index: int | None) -> Part:
+        """What this device allocates, by a like spread of the recording."""
+        offloaded = frozenset(number for number in self._rows if counts[number] >= _OFFLOADED_FROM)
+        roles = [self._role(placement, index, place) for place in placement.layers[: self.count]]
+        output = self._role(placement, index, placement.output)
+        cut = self._cut(roles, placement.experts_on_host)
+        key = index is None, cut, output, placement.on_devices_alone, placement.pipelined, offloaded
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = self._spread_alike(cut, output, placement, offloaded, index is None)
+        return part
+
+    @staticmethod
+    def _role(placement: Placement, index: int | None, place: int | None) -> int:
+        if place == index:
+            return _MINE
+        if place is None:
+            return _HOST
+        devices = placement.devices
+        return _BEFORE if index is not None and devices.index(place) < devices.index(index) else _AFTER
+
+    def _cut(self, roles: Sequence[int], experts_on_host: int) -> _Cut:
+        """The share of the recording's layers that is most like the model's."""
+        runs = [(role, [number for number, _ in run]) for role, run in groupby(enumerate(roles), lambda each: each[1])]
+        kinds = [
+            (role, len(run), {self._kind(self.form.layers[number], number < experts_on_host) for number in run})
+            for role, run in runs
+        ]
+        key = tuple((role, min(count, 3), frozenset(found)) for role, count, found in kinds)
+        if key not in self._cuts:
+            self._cuts[key] = self._most_like(kinds, experts_on_host > 0)
+        return self._cuts[key]
+
+    @staticmethod
+    def _kind(label: str, on_host: bool) -> str:
+        return f"{label} on host" if on_host and label.endswith("experts") else label
+
+    def _most_like(self, kinds: Sequence[tuple[int, int, set[str]]], with_experts: bool) -> _Cut:
+        labels = self.recording.form.layers[: self.recorded]
+        best: tuple[float, _Cut] | None = None
+        for ends in _cuts(self.recorded, len(kinds), labels):
+            for on_host in range(self.recorded + 1) if with_experts else (0,):
+                score, start, shares = 0.0, 0, [0, 0, 0, 0]
+                for (role, count, wanted), end in zip(kinds, ends, strict=True):
+                    own = {self._kind(labels[number], number < on_host) for number in range(start, end)}
+                    # What is there should be there, and as often as matters.
+                    score += (10 if role == _MINE else 3) * len(own ^ wanted) + abs(min(end - start, 3) - min(count, 3))
+                    shares[role] += end - start
+                    start = end
+                score -= shares[_MINE] / 100
+                if best is None or score < best[0]:
+                    best = score, (tuple(shares), on_host)
+        if best is None:
+            raise KeyError("more parts than layers")
+        return best[1]
+
+    def _spread_alike(
+        self, cut: _Cut, output: int, whole: Placement, offloaded: frozenset[int], on_processor: bool
+    ) -> Part:
+        shares, experts_on_host = cut
+        order = (_MINE, _BEFORE, _AFTER) if on_processor else (_HOST, _BEFORE, _MINE, _AFTER)
+        taken = [role for role in (_BEFORE, _MINE, _AFTER) if shares[role] or role == output]
+        if on_processor:
+            taken = [role for role in taken if role != _MINE]
+        number_of = {role: number for number, role in enumerate(taken)}
+        processor = len(taken)
+        layers = [number_of.get(role, processor) for role in order for _ in range(shares[role])]
+
+        def place(tensor: Tensor) -> int:
+            if tensor.place == AT_INPUT:
+                return processor
+            if tensor.place == AT_OUTPUT:
+                return number_of.get(output, processor)
+            if tensor.experts and tensor.place < experts_on_host:
+                return processor
+            return layers[tensor.place]
+
+        parts = spread(
+            self.graph, processor, place, lambda tensor: tensor.rows in offloaded, forces=whole.on_devices_alone,
+            pipelined=whole.pipelined,
+        )  # fmt: skip
+        return parts[processor if on_processor else number_of[_MINE]]
+
+
+def _cuts(layers: int, parts: int, labels: Sequence[str]) -> Iterator[tuple[int, ...]]:
+    """Where each of so many parts may end."""
+    inner = list(range(1, layers))
+    if len(inner) > _MOST_CUTS:
+        # Where kinds change, and some others.
+        changes = [number for number in inner if labels[number] != labels[number - 1]]
+        inner = sorted({*changes[: _MOST_CUTS // 2], *inner[:: len(inner) // (_MOST_CUTS // 2)], inner[-1]})
+    for ends in combinations(inner, parts - 1):
+        yield (*ends, layers)
+
+
+def padding_bytes(shape: Sequence[int], size: int) -> int:
+    """Bytes by which a device's back-end lengthens a quantized matrix whose rows are not multiples of 512 values.
+
+    E.g. rows of 3,136 values of Q8_0: 64 over, so 448 values more, 476 bytes.
+    """
+    count = 1
+    for length in shape:
+        count *= length
+    if not shape or not count or size >= 2 * count or shape[0] % ROW_PADDING == 0:
+        return 0
+    return -(-size * (ROW_PADDING - shape[0] % ROW_PADDING) // count)

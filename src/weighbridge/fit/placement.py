@@ -1,0 +1,35 @@
+"""`Placement`: where the parts of a model are computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where each part of a model is computed: an index into `Machine.devices`, or None for the processor."""
+
+    layers: tuple[int | None, ...]
+    output: int | None = None
+    experts_on_host: int = 0
+    """So many of the first layers leave their routed experts in main memory (`--n-cpu-moe`)."""
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """The devices that take part, in the order in which they do."""
+        return tuple(dict.fromkeys(index for index in (*self.layers, self.output) if index is not None))
+
+    @property
+    def gpu_layers(self) -> int:
+        """llama.cpp's `--n-gpu-layers`: the last layers, and the output as one more."""
+        return sum(index is not None for index in (*self.layers, self.output))
+
+    @property
+    def on_devices_alone(self) -> bool:
+        """Whether all layers and the output are on devices."""
+        return None not in self.layers and self.output is not None
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether inputs are kept for several steps (llama-context.cpp, pipeline_parallel)."""
+        return len(self.devices) > 1 and self.on_devices_alone and not self.experts_on_host

@@ -1,0 +1,125 @@
+"""A step's graph as the engine built it, in the form in which `weighbridge.fit.spreading` spreads it over devices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.fit.engine import Node
+from weighbridge.fit.spreading import (
+    AT_INPUT, AT_OUTPUT, CACHE, FLASH, FORCED, INPUT, NOWHERE, OUTPUT, REPLACES, SHY, VIEW, WEIGHT, Graph, Tensor,
+)  # fmt: skip
+
+_VIEWS = ("NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE")
+_SHY = ("ROPE", "FLASH_ATTN_EXT")
+_LAYER = re.compile(r"blk\.(\d+)\.|_l(\d+)(?: |$)")
+_CACHED = re.compile(r"cache_\w*?([kv])_l\d+")
+_FORCED = re.compile(r"(?:norm|l_last)-(\d+)$")
+# llama-arch.cpp, LLM_TENSOR_LAYER_INPUT: they are looked up where the tokens are.
+_AT_INPUT = re.compile(r"(token_embd|position_embd|token_types|per_layer_token_embd)\.")
+# Loaded with the first layer, though they have no number.
+_AT_FIRST = re.compile(r"(per_layer_model_proj|per_layer_proj_norm|conv1d|hrm\.z_l_init)\.")
+# So is this, unless it is what the last norm is called by (LFM2).
+_FIRST_NORM = "token_embd_norm."
+
+
+def graph_of(nodes: Sequence[Node], leaves: Sequence[Node], sizes: list[Node], rows: list[Node]) -> Graph:
+    """The graph; each tensor's size is its place in `sizes`, and what tells its rows its place in `rows`, both of which
+    are filled."""
+    number: dict[int, int] = {}
+    tensors: list[Tensor] = []
+    # A tied embedding that is multiplied with is a tensor of its own where the output is computed elsewhere.
+    twins: dict[int, int] = {}
+
+    def outside(node: Node) -> bool:
+        return node.is_outside and not node.view_of
+
+    def listed(node: Node) -> int:
+        key = id(node)
+        if key not in number:
+            view = -1 if node.view_of is None else listed(node.view_of)
+            made = _tensor(node, view, len(sizes))
+            sizes.append(node)
+            number[key] = len(tensors)
+            tensors.append(made)
+        return number[key]
+
+    def source_of(node: Node, source: Node) -> int:
+        index = listed(source)
+        if outside(source) and source.name.startswith("token_embd.weight") and node.operation != "GET_ROWS":
+            if index not in twins:
+                twins[index] = len(tensors)
+                tensors.append(Tensor(tensors[index].size, WEIGHT, AT_OUTPUT))
+            return twins[index]
+        return index
+
+    given = [listed(leaf) for leaf in leaves]
+    order = []
+    last = max((place for place, node in enumerate(nodes) if _in_layer(node)), default=0)
+    for at, node in enumerate(nodes):
+        sources = tuple(source_of(node, source) for source in node.sources)
+        for source, index in zip(node.sources, sources, strict=True):
+            if at < last and source.name.startswith(_FIRST_NORM):
+                tensors[index] = replace(tensors[index], place=0)
+        index = listed(node)
+        order.append(index)
+        made = tensors[index]
+        alike = sum(
+            1 << place
+            for place, source in enumerate(node.sources)
+            if node.may_replace
+            and not source.is_outside
+            and (node.type, node.shape, node.strides) == (source.type, source.shape, source.strides)
+        )
+        told = -1
+        if any(source.is_weight for source in node.sources):
+            told = len(rows)
+            rows.append(node)
+        tensors[index] = Tensor(made.size, made.kind, made.place, made.view_of, sources, alike, told)
+    return Graph(tuple(tensors), (*given, *twins.values()), tuple(order))
+
+
+def _in_layer(node: Node) -> bool:
+    return any(source.name.startswith("blk.") for source in node.sources)
+
+
+def kind_of(node: Node) -> str | None:
+    """What a value of this tensor is: `k` or `v` as the cache's keys or values, `weight NAME` for a weight or a part of
+    one; None where its type tells."""
+    root = node.view_of or node
+    if not root.is_outside:
+        return None
+    if root.is_weight:
+        name = root.name.split(" ")[0]
+        return f"weight {name[name.find('.', 4) + 1 :] if name.startswith('blk.') else name}"
+    cached = _CACHED.match(root.name)
+    return cached[1] if cached else None
+
+
+def row_count(node: Node) -> tuple[int, ...]:
+    """The axes whose product is how many rows a device counts when it decides (ggml-cuda.cu, get_op_batch_size)."""
+    if node.operation == "GET_ROWS":
+        return (0,)
+    if node.operation == "MUL_MAT":
+        return node.shape[1:2]
+    return node.shape[2:3] if node.operation == "MUL_MAT_ID" else node.shape[1:]
+
+
+def _tensor(node: Node, view: int, size: int) -> Tensor:
+    kind = INPUT * node.is_input | OUTPUT * node.is_output | REPLACES * node.may_replace
+    kind |= VIEW * (node.operation in _VIEWS) | SHY * (node.operation in _SHY)
+    kind |= FLASH * (node.operation == "FLASH_ATTN_EXT")
+    place = NOWHERE
+    if node.is_outside and not node.view_of:
+        kind |= WEIGHT if node.is_weight else CACHE
+        named = _LAYER.search(node.name)
+        if named:
+            place = int(named[1] or named[2])
+        elif _AT_FIRST.match(node.name):
+            place = 0
+        else:
+            place = AT_INPUT if _AT_INPUT.match(node.name) else AT_OUTPUT
+    elif forced := _FORCED.match(node.name):
+        kind, place = kind | FORCED, int(forced[1])
+    return Tensor(size, kind, place, view, experts=bool(kind & WEIGHT) and "_exps" in node.name)
