@@ -25,12 +25,12 @@ import venv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.fit.asking import Died, Engine
 from tests.fit.engine import VERSION, Settings
 from tests.published_shapes import Published, chosen, write
+
 from weighbridge import __version__, facts
 from weighbridge.errors import WeighbridgeError
 from weighbridge.fit.llama_cpp import LlamaCpp
@@ -91,6 +91,57 @@ writeFileSync(process.argv[3], JSON.stringify(answers));
 process.exit(0);
 """
 
+_PAGE = """\
+<!-- Made by benchmarks/fit_memory.py --write docs/fit-exactness.md -->
+
+# Memory: ours, peers', the engine's
+
+Made on {date} by weighbridge {version}, of the engine in {engine}.
+
+Each file has the header of a published model: every tensor with its true shape, type and place, as many tokens as its
+vocabulary, and holes for weights. Each tool estimates it first; then llama.cpp itself opens it and makes a context,
+without allocating, and tells its buffers: weights once, keys and values, recurrent states, the compute buffer of a step
+of 512 tokens with flash attention, and one row of scores a sequence. Their sum is `engine`; the columns behind it are
+each tool's error in percent. `4k x4` is four sequences of 4,096 tokens each; `q8_0` is the type of the cache, which has
+16 bits otherwise. A dash: the tool has no answer.
+
+{tools}
+- `file x 1.2`, `file + 2 GiB`: rules of thumb, from the file's size
+
+`xllamacpp.memory` is asked about one card with all layers, and no memory set aside. `hf-mem` counts weights and cache
+only. `node-llama-cpp` simulates its own engine, which keeps scores for every token of a step, not for one a sequence:
+its second row compares it with the engine here run in that way.
+
+## Sums
+
+```text
+{summary}
+```
+
+## Our largest difference, buffer by buffer
+
+```text
+{components}
+```
+
+`repack` is the second, interleaved copy of some matrices that the processor's back-end keeps on AVX2. No peer knows of
+it, so it is not in the sums. The engine tells caches, compute and output buffers with two decimals of a MiB, weights to
+the byte.
+
+## Every case
+
+```text
+{cases}
+```
+
+## Models
+
+The tensors of each shape add up to these parameters, or the run stops. Types in Q4_K_M files follow the rules of
+llama.cpp's quantizer.
+
+{models}
+"""
+
 Question = tuple[str, int, int, str]
 """A file, the tokens of each sequence, how many sequences, and the cache's type."""
 
@@ -102,8 +153,8 @@ class Case:
     model: str
     quantization: str
     settings: Settings
-    ours: dict[str, float] | None
-    estimates: dict[str, float | None]
+    ours: dict[str, float] | None = None
+    estimates: dict[str, float | None] = field(default_factory=dict)
     truth: dict[str, float] = field(default_factory=dict)
     with_all_scores: float | None = None
     """The engine's total with a row of scores for each token of a step, which is how node-llama-cpp's engine runs."""
@@ -164,12 +215,13 @@ def our_estimate(path: Path, at: Settings) -> dict[str, float] | None:
 
 
 def in_wheel() -> Peer:
-    """`xllamacpp.memory`, which comes with the engine. Files are read once for all their settings."""
+    """`xllamacpp.memory`, which comes with the engine. Here it reads a file once, not anew for each setting."""
     import xllamacpp.memory as memory
 
     reader, kinds = memory._import_gguf()
-    once = functools.lru_cache(1)(lambda path, _mode: reader(path))
-    memory._import_gguf = lambda: (once, kinds)
+    read = functools.lru_cache(1)(lambda path, _mode: reader(path))
+    memory._import_gguf = lambda: (read, kinds)
+    memory.dump_metadata_json = functools.lru_cache(1)(memory.dump_metadata_json)
     # One card that holds anything and keeps nothing for itself.
     card = {"name": "CUDA", "memory_free": 1 << 50, "memory_min": 0}
 
@@ -237,24 +289,27 @@ def _run(command: Sequence[str | Path], seconds: float, given: str | None = None
     return done.stdout
 
 
-def predict(path: Path, model: Published, quantization: str, settings: list[Settings], peers: list[Peer]) -> list[Case]:
-    """What every tool says of one file, before the engine is asked."""
-    size = path.stat().st_size / MIB
-    cases = []
-    for at in settings:
-        ours = our_estimate(path, at)
-        total = None if ours is None else sum(ours[part] for part in COMPONENTS if part != "repack")
-        cases.append(Case(model.name, quantization, at, ours, {OURS: total, FACTOR: 1.2 * size, MARGIN: size + 2048}))
-    questions = [(str(path), at.context, at.parallel, at.type_k) for at in settings]
+def predict(files: dict[Path, list[Case]], peers: list[Peer]) -> None:
+    """What every tool says of one model's files, before the engine is asked."""
+    for path, cases in files.items():
+        size = path.stat().st_size / MIB
+        for case in cases:
+            case.ours = our_estimate(path, case.settings)
+            if case.ours is not None:
+                case.estimates[OURS] = sum(case.ours[part] for part in COMPONENTS if part != "repack")
+            case.estimates |= {FACTOR: 1.2 * size, MARGIN: size + 2048}
+    asked = [(path, case) for path, cases in files.items() for case in cases]
+    questions = [
+        (str(path), case.settings.context, case.settings.parallel, case.settings.type_k) for path, case in asked
+    ]
     for peer in peers:
-        answers: Sequence[int | None] = [None] * len(cases)
+        answers: Sequence[int | None] = [None] * len(asked)
         if peer.ask:
             # A peer that ends has no answer to any of them.
             with contextlib.suppress(subprocess.SubprocessError, ValueError):
                 answers = peer.ask(questions)
-        for case, answer in zip(cases, answers, strict=True):
+        for (_, case), answer in zip(asked, answers, strict=True):
             case.estimates[peer.name] = None if answer is None else answer / MIB
-    return cases
 
 
 def ask_engine(engine: Engine, path: Path, cases: list[Case]) -> None:
@@ -280,15 +335,15 @@ def percent(value: float | None) -> str:
 
 def case_table(cases: Iterable[Case]) -> list[str]:
     """One line a case."""
-    widths = [10, 10, 8, 10, 8, 8]
+    widths = [8, 11, 8, 12, 8, 9]
     lines = [
-        f"{'model':<19}{'file':<7}{'context':<10}{'engine':>10}"
+        f"{'model':<19}{'file':<7}{'context':<10}{'engine':>9}"
         + "".join(f"{SHORT[tool]:>{width}}" for tool, width in zip(TOOLS, widths, strict=True)),
-        f"{'':<36}{'MiB':>10}" + "".join(f"{'%':>{width}}" for width in widths),
+        f"{'':<36}{'MiB':>9}" + "".join(f"{'%':>{width}}" for width in widths),
     ]
     for case in cases:
         errors = "".join(f"{percent(case.error(tool)):>{width}}" for tool, width in zip(TOOLS, widths, strict=True))
-        lines.append(f"{case.model:<19}{case.quantization:<7}{case.setting:<10}{case.total:>10,.1f}{errors}")
+        lines.append(f"{case.model:<19}{case.quantization:<7}{case.setting:<10}{case.total:>9,.0f}{errors}")
     return lines
 
 
@@ -334,33 +389,19 @@ def model_table(models: Iterable[Published]) -> list[str]:
     return ["| model | architecture | parameters | as told by |", "|---|---|---:|---|", *rows]
 
 
-def page(cases: Sequence[Case], models: Sequence[Published], peers: Sequence[Peer]) -> list[str]:
+def page(cases: Sequence[Case], models: Sequence[Published], peers: Sequence[Peer]) -> str:
     """The document."""
-    tools = [f"- `{peer.name}` {peer.version}" for peer in peers]
-    return [
-        "<!-- Made by benchmarks/fit_memory.py --write docs/fit-exactness.md -->", "", "# Memory: ours, peers', the engine's",
-        "", f"Made on {datetime.datetime.now(datetime.UTC):%Y-%m-%d} by weighbridge {__version__}, of the engine in {VERSION}.", "",
-        "Each file has the header of a published model: every tensor with its true shape, type and place, as many tokens as",
-        "its vocabulary, and holes for weights. Each tool estimates it first; then llama.cpp itself opens it and makes a",
-        "context, without allocating, and tells its buffers: weights once, keys and values, recurrent states, the compute",
-        "buffer of a step of 512 tokens with flash attention, and one row of scores a sequence. The sum is `engine`; the",
-        "columns behind it are each tool's error in percent. `4k x4` is four sequences of 4,096 tokens each; `q8_0` is the",
-        "type of the cache, 16 bits otherwise. A dash: the tool has no answer.", "",
-        *tools,
-        f"- `{FACTOR}`, `{MARGIN}`: rules of thumb, from the file's size", "",
-        f"`{PYTHON_PEER}` is asked about one card with all layers, and no memory set aside. `{HF_PEER}` counts weights and",
-        f"cache only. `{NODE_PEER}` simulates its own engine, which keeps scores for every token of a step, not for one a",
-        "sequence; its second row compares it with the engine here run in that way.", "",
-        "## Sums", "", "```text", *summary_table(cases), "```", "",
-        "## Our largest difference, buffer by buffer", "", "```text", *component_table(cases), "```", "",
-        "`repack` is the second, interleaved copy that the processor's back-end keeps of some matrices on AVX2; no peer knows",
-        "of it, so it is not in the sums. The engine tells caches, compute and output buffers with two decimals of a MiB.", "",
-        "## Every case", "", "```text", *case_table(cases), "```", "",
-        "## Models", "",
-        "The tensors of each shape add up to these parameters, or the run stops. Q4_K_M follows the rules of llama.cpp's",
-        "quantizer.", "",
-        *model_table(models), "",
-    ]  # fmt: skip
+    texts = {
+        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        "version": __version__,
+        "engine": VERSION,
+        "tools": "\n".join(f"- `{peer.name}` {peer.version}" for peer in peers),
+        "summary": "\n".join(summary_table(cases)),
+        "components": "\n".join(component_table(cases)),
+        "cases": "\n".join(case_table(cases)),
+        "models": "\n".join(model_table(models)),
+    }
+    return _PAGE.format(**texts)
 
 
 def main() -> int:
@@ -370,30 +411,34 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], help="only models whose names hold one of these")
     parser.add_argument("--no-peers", action="store_true", help="install and ask no peer")
     arguments = parser.parse_args()
-    models, cases = chosen(arguments.only), []
+    models = chosen(arguments.only)
+    cases: list[Case] = []
     with tempfile.TemporaryDirectory() as name, contextlib.closing(Engine()) as engine:
         folder = Path(name)
         peers = [] if arguments.no_peers else [in_wheel(), from_pypi(folder / "venv"), from_npm(folder / "node")]
         for peer in peers:
             print(f"{peer.name} {peer.version}", file=sys.stderr)
         for model in models:
-            for quantization in model.quantizations:
-                path = write(folder / f"{model.name}-{quantization}.gguf", model, quantization)
-                settings = every_setting(is_first=quantization == model.quantizations[0])
-                found = predict(path, model, quantization, settings, peers)
+            files = {
+                write(folder / f"{model.name}-{quantization}.gguf", model, quantization): [
+                    Case(model.name, quantization, at)
+                    for at in every_setting(is_first=quantization == model.quantizations[0])
+                ]
+                for quantization in model.quantizations
+            }
+            predict(files, peers)
+            for path, asked in files.items():
                 try:
-                    ask_engine(engine, path, found)
+                    ask_engine(engine, path, asked)
+                    cases += asked
                 except (Died, ValueError) as error:
-                    print(f"{model.name} {quantization}: the engine does not take it: {error}", file=sys.stderr)
-                    continue
-                finally:
-                    path.unlink()
-                cases += found
-                print(f"{model.name} {quantization}", file=sys.stderr)
+                    print(f"{path.stem}: the engine does not take it: {error}", file=sys.stderr)
+                path.unlink()
+            print(model.name, file=sys.stderr)
     for table in (case_table(cases), summary_table(cases), component_table(cases)):
         print("\n".join(table), end="\n\n")
     if arguments.write:
-        arguments.write.write_text("\n".join(page(cases, models, peers)))
+        arguments.write.write_text(page(cases, models, peers))
     ours = [case.error(OURS) for case in cases]
     return 0 if cases and all(error is not None and abs(error) <= 0.5 for error in ours) else 1
 

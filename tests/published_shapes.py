@@ -52,7 +52,14 @@ class Published:
     features: frozenset[str] = frozenset()
     keys: dict[str, Any] = field(default_factory=dict)
     """Further keys of the header, without the architecture's prefix."""
-    quantizations: tuple[str, ...] = ("Q4_K_M", "Q8_0", "Q4_0")
+    types: str = ""
+    """The types of most matrices in its first file; empty: Q4_K_M."""
+
+    @property
+    def quantizations(self) -> tuple[str, str]:
+        """The kinds of files that are looked at: a mix, and Q8_0 or Q4_0 in turns."""
+        number = next(index for index, model in enumerate(MODELS) if model.name == self.name)
+        return self.types or "Q4_K_M", ("Q8_0", "Q4_0")[number % 2]
 
     def tensors(self) -> Iterator[Matrix]:
         """All tensors of the file."""
@@ -270,7 +277,7 @@ MODELS = (
             "attention.sliding_window": 128, "expert_count": 32, "expert_used_count": 4,
             "expert_feed_forward_length": 2880,
         },
-        quantizations=("MXFP4", "Q8_0", "Q4_0"),
+        types="MXFP4",
     ),
     Published(
         "DeepSeek-V2-Lite", "deepseek2", 15_706_484_224, _hub("deepseek-ai/DeepSeek-V2-Lite"), 27, 2048, 10944, 16, 1,

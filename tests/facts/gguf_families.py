@@ -108,6 +108,16 @@ _NEMOTRON: Keys = {**_SSM, **_HEADS, "attention.head_count_kv": [0, 2, 0, 0, 2, 
                    "feed_forward_length": [0, 0, 80, 0, 0, 80]}  # fmt: skip
 
 
+_DENSE = ("ffn_gate.weight", "ffn_up.weight", "ffn_down.weight")
+_MIXTURE = ("ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight")
+_SHARED = ("ffn_gate_shexp.weight", "ffn_up_shexp.weight", "ffn_down_shexp.weight")
+_GATES = ("ffn_gate_exps.weight",)
+_FUSED = ("attn_qkv.weight",)
+_ENCODER: Keys = {"attention.causal": False, "tokenizer.ggml.token_type_count": 2}
+_ONE_USED: Keys = {"expert_used_count": 1}
+_GROUPS: Keys = {"expert_count": 8, "expert_group_count": 4, "expert_group_used_count": 2}
+_NOTHING_SHARED: Keys = {"expert_shared_count": None, "expert_shared_feed_forward_length": None}
+_STREAMS: Keys = {"hyper_connection.count": 4, "hyper_connection.low_rank": 8, "full_attention_interval": 3}
 _BUCKETS: Keys = {"attention.head_count_kv": 6, "attention.relative_buckets_count": 8}
 
 
@@ -121,18 +131,28 @@ def _family(name: str, *groups: Keys, also: Shapes | None = None, **keys: Any) -
     return name, Family(name.partition(",")[0], present, also or {})
 
 
+# All that llama.cpp knows of, but for what is no language model by itself (`clip`, `wavtokenizer-dec`), for what drafts
+# from another model's states (`eagle3`, `dflash`, `gemma4-assistant`), and for `gptj`, which is only a name there.
 FAMILIES: dict[str, Family] = dict([
     _family("llama"),
     _family("llama, a window that is not heeded", _WINDOW),
-    _family("llama, experts", _ALL_EXPERTS),
+    _family("llama, experts", _ALL_EXPERTS, also=_each(range(6), *_GATES)),
+    _family("llama, one expert", _ALL_EXPERTS, _ONE_USED, also=_each(range(6), *_GATES)),
+    _family("llama, fused", also=_each(range(6), *_FUSED)),
+    _family("llama, biased", also=_each(range(6), "attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_output.bias")),
+    _family("llama, its own output", also={"output.weight": [1]}),
     _family("qwen3", _HEADS),
+    _family("qwen3, fused", _HEADS, also=_each(range(6), *_FUSED)),
     _family("qwen3moe", _HEADS, _ALL_EXPERTS),
+    _family("qwen3moe, one expert", _HEADS, _ALL_EXPERTS, _ONE_USED),
+    _family("qwen3moe, fused", _HEADS, _ALL_EXPERTS, also=_each(range(6), *_FUSED, "ffn_gate_up_exps.weight")),
     # Windows that the files leave to the engine.
     _family("gemma3", _HEADS, _WINDOW, block_count=8),
     _family("gemma3, listed", _HEADS, _WINDOW, attention__sliding_window_pattern=[True, False, True] * 2),
     _family("gemma3, a period", _HEADS, _WINDOW, attention__sliding_window_pattern=3),
     _family("gemma3, no window", _HEADS),
     _family("gpt-oss", _HEADS, _WINDOW, _ALL_EXPERTS),
+    _family("gemma3, fused", _HEADS, _WINDOW, block_count=8, also=_each(range(8), *_FUSED)),
     _family("gemma2", _HEADS),
     _family("gemma2, a window", _HEADS, _WINDOW),
     _family("gemma3n", _HEADS, _WINDOW, block_count=23),
@@ -140,6 +160,11 @@ FAMILIES: dict[str, Family] = dict([
         "gemma4", _WINDOW, _HEADS, block_count=8, attention__shared_kv_layers=2, attention__key_length_swa=24,
         attention__value_length_swa=24, attention__sliding_window_pattern=[True, True, False] * 2 + [True, False],
         attention__head_count_kv=[2, 2, 1] * 2 + [2, 1], embedding_length_per_layer_input=16,
+    ),
+    _family(
+        "gemma4, experts", _WINDOW, _HEADS, _ALL_EXPERTS, attention__key_length_swa=24, attention__value_length_swa=24,
+        attention__sliding_window_pattern=[True, True, False] * 2, attention__head_count_kv=[2, 2, 1] * 2,
+        embedding_length_per_layer_input=0, also=_each(range(6), "ffn_gate_inp.weight"),
     ),
     _family("cohere2", _WINDOW, logit_scale=1.0, block_count=7),
     _family("cohere2moe", _WINDOW, _EXPERTS, logit_scale=1.0, block_count=9),
@@ -155,6 +180,8 @@ FAMILIES: dict[str, Family] = dict([
         attention__sliding_window_pattern=[True, True, True, False, True, True],
     ),
     _family("llama4", _ALL_EXPERTS, interleave_moe_layer_step=2),
+    _family("llama4, one expert", _ALL_EXPERTS, _ONE_USED, interleave_moe_layer_step=2),
+    _family("llama4, one expert in each layer", _ALL_EXPERTS, _ONE_USED, interleave_moe_layer_step=1),
     _family("phi3", _WINDOW, also=_each(range(6), "attn_qkv.weight")),
     _family("plamo3", _WINDOW, block_count=9),
     _family("afmoe", _WINDOW, _EXPERTS),
@@ -168,9 +195,13 @@ FAMILIES: dict[str, Family] = dict([
     _family(
         "mimo2", _ALL_EXPERTS, _WINDOW, _HEADS, _PREDICTS, attention__head_count_kv=[1, 2, 2, 1, 2, 2, 2],
         attention__sliding_window_pattern=[False, True, True, False, True, True, True],
+        also=_each((0, 6), *_DENSE) | _each(range(1, 6), *_MIXTURE),
     ),
-    _family("step35", _STEP35),
-    _family("step35, predicting", _STEP35, nextn_predict_layers=1),
+    _family("step35", _STEP35, also=_each((0, 1), *_DENSE) | _each(range(2, 6), *_MIXTURE, *_SHARED)),
+    _family(
+        "step35, predicting", _STEP35, nextn_predict_layers=1,
+        also=_each((0, 1, 5), *_DENSE) | _each(range(2, 5), *_MIXTURE, *_SHARED),
+    ),
     _family("granite_swa", _WINDOW, logit_scale=1.0, attention__sliding_window_pattern=[False, True] * 3),
     _family("maple", _WINDOW, _ALL_EXPERTS, swiglu_clamp_exp=7.0, attention__sliding_window_pattern=[False, True] * 3),
     _family("spark2_5", _WINDOW, attention__sliding_window_pattern=[False, True] * 3),
@@ -180,6 +211,11 @@ FAMILIES: dict[str, Family] = dict([
         "deepseek2, unfolded", _EXPERTS, attention__head_count_kv=6, attention__q_lora_rank=36,
         attention__kv_lora_rank=32, attention__key_length=28, attention__value_length=20, rope__dimension_count=8,
     ),
+    _family("deepseek2, groups", _LATENT, _EXPERTS, _GROUPS, expert_weights_norm=True, expert_weights_scale=2.5,
+            also=_each(range(1, 6), "exp_probs_b.bias")),
+    _family("deepseek2, one expert", _LATENT, _EXPERTS, _ONE_USED),
+    # By its number of layers the engine knows the small one.
+    _family("deepseek2, plain queries", _LATENT, _EXPERTS, attention__q_lora_rank=None, block_count=27),
     _family("mistral4", _LATENT, _EXPERTS),
     _family(
         "minicpm3", attention__head_count_kv=6, attention__q_lora_rank=36, attention__kv_lora_rank=32,
@@ -213,8 +249,10 @@ FAMILIES: dict[str, Family] = dict([
             attention__compress_ratios=[0, 4, 128, 128, 4, 0]),
     # Layers that predict further tokens.
     _family("glm4moe", _EXPERTS, _PREDICTS),
+    _family("glm4moe, normed", _EXPERTS, also=_each(range(6), "attn_q_norm.weight", "attn_k_norm.weight")),
     _family("bailingmoe2", _EXPERTS, _PREDICTS),
-    _family("hy_v3", _EXPERTS, _PREDICTS),
+    _family("bailingmoe2, groups", _EXPERTS, _GROUPS, _PREDICTS, also=_each(range(7), *_FUSED)),
+    _family("hy_v3", _EXPERTS, _PREDICTS, also=_each((0,), *_DENSE) | _each(range(1, 7), *_MIXTURE, *_SHARED)),
     # States.
     _family("qwen3next", _HEADS, _ALL_EXPERTS, _SSM, also=_each((0, 1, 2, 4, 5), "ssm_in.weight")),
     _family(
@@ -238,6 +276,8 @@ FAMILIES: dict[str, Family] = dict([
             attention__head_count_kv=[0, 2, 0, 0, 2, 2], also=_each((0, 3), "ssm_conv1d.bias")),
     _family("falcon-h1", _SSM, _HEADS, also=_each(range(6), "ssm_conv1d.bias")),
     _family("granitehybrid", _SSM, _SOME_HEADS, ssm__inner_size=192, also=_each((0, 1, 3, 5), "ssm_conv1d.bias")),
+    _family("granitehybrid, experts", _SSM, _SOME_HEADS, _ALL_EXPERTS, ssm__inner_size=192,
+            also=_each((0, 1, 3, 5), "ssm_conv1d.bias") | _each(range(6), *_GATES)),
     _family("lfm2", _SOME_HEADS, shortconv__l_cache=3),
     _family("lfm2, a window", _SOME_HEADS, _WINDOW, shortconv__l_cache=3),
     _family("lfm2moe", _SOME_HEADS, _EXPERTS, shortconv__l_cache=3),
@@ -253,8 +293,10 @@ FAMILIES: dict[str, Family] = dict([
     ),
     _family("bailingmoe3", _LATENT, _EXPERTS, _DELTA, _PREDICTS, kda__gate_lower_bound=-5.0,
             attention__head_count_kv=[0, 1, 0, 1, 0, 1, 1]),
-    _family("minimax-01", _ALL_EXPERTS, _HEADS, residual_scale=1.0, block_count=9),
+    _family("minimax-01", _ALL_EXPERTS, _HEADS, residual_scale=1.0, block_count=9, also=_each(range(9), *_GATES)),
     _family("jamba", _SOME_HEADS, _ALL_EXPERTS, _SSM, ssm__inner_size=192, ssm__group_count=None),
+    _family("jamba, experts", _SOME_HEADS, _ALL_EXPERTS, _SSM, ssm__inner_size=192, ssm__group_count=None,
+            also=_each((1, 3, 5), "ffn_gate_inp.weight")),
     _family("plamo2", _SOME_HEADS, _SSM, ssm__inner_size=192, ssm__group_count=0, attention__key_length=32,
             attention__value_length=32),
     _family("mamba", _NO_HEADS, _SSM, ssm__inner_size=192, ssm__group_count=None, feed_forward_length=0),
@@ -264,10 +306,14 @@ FAMILIES: dict[str, Family] = dict([
     _family("rwkv6qwen2", _WKV6, attention__head_count=0, token_shift_count=1),
     _family("arwkv7", _NO_HEADS, _WKV7, token_shift_count=1),
     # Nothing is kept.
-    _family("bert", attention__causal=False, tokenizer__ggml__token_type_count=2),
-    _family("nomic-bert", attention__causal=False, tokenizer__ggml__token_type_count=2),
+    _family("bert", _ENCODER),
+    _family("nomic-bert", _ENCODER),
     _family("modern-bert", _WINDOW, attention__causal=False),
     _family("gemma-embedding", _HEADS, _WINDOW),
+    _family(
+        "gemma-embedding, further layers", _HEADS, _WINDOW, dense_2_feat_in=96, dense_2_feat_out=128,
+        dense_3_feat_in=128, dense_3_feat_out=96, also={"dense_2.weight": [1], "dense_3.weight": [1]},
+    ),
     _family("dream", attention__causal=False),
     # Everything is kept, whatever else is said.
     _family("llama-embed", attention__causal=False),
@@ -279,15 +325,17 @@ FAMILIES: dict[str, Family] = dict([
     _family("nanbeige", num_loops=2),
     _family("hrm_text", hrm__layers_per_stack=1, hrm__h_cycles=2, hrm__l_cycles=2),
     _family("minimax-m2", _HEADS, _ALL_EXPERTS, block_count=2),
-    _family("ernie4_5-moe", _EXPERTS, block_count=2, interleave_moe_layer_step=1),
+    _family("ernie4_5-moe", _EXPERTS, block_count=2, interleave_moe_layer_step=1, also=_each((1,), *_GATES)),
     _family("dots1", _EXPERTS, block_count=2, attention__head_count_kv=6),
-    _family("grok", _ALL_EXPERTS, block_count=2),
+    _family("grok", _ALL_EXPERTS, block_count=2, also=_each(range(2), *_GATES)),
+    _family("grok, dense beside experts", _ALL_EXPERTS, block_count=2, also=_each(range(2), *_GATES, *_DENSE)),
     _family("qwen3vl", _HEADS, _SECTIONS, block_count=2),
     _family("seed_oss", _HEADS, block_count=2),
     _family("apertus", block_count=2, xielu__alpha_n=0.1, xielu__alpha_p=0.1, xielu__beta=0.1, xielu__eps=0.1),
     _family("granite", block_count=2, logit_scale=1.0),
     _family("bloom", block_count=2, attention__head_count_kv=None),
     _family("falcon", block_count=2, attention__head_count_kv=1),
+    _family("falcon, two norms", block_count=2, also=_each(range(2), "attn_norm_2.weight", "attn_norm_2.bias")),
     *(
         _family(name, block_count=2)
         for name in (
@@ -311,13 +359,41 @@ FAMILIES: dict[str, Family] = dict([
     _family("cogvlm", block_count=2, attention__head_count_kv=6),
     # It never answers with a token of a picture, and there are 8192 of them.
     _family("chameleon", block_count=2, vocab_size=8200),
+    _family("chameleon, norms after", block_count=2, vocab_size=8200, swin_norm=True),
     _family("plamo", block_count=2, attention__head_count_kv=6),
     _family("arctic", _ALL_EXPERTS, block_count=2),
     _family("bailingmoe", _EXPERTS, block_count=2),
     _family("dbrx", _ALL_EXPERTS, block_count=2, attention__clamp_kqv=8.0),
     _family("deepseek", _EXPERTS, block_count=2, attention__head_count_kv=6),
     _family("deepseek2-ocr", _EXPERTS, block_count=2, attention__head_count_kv=6),
-    _family("granitemoe", _ALL_EXPERTS, block_count=2, logit_scale=1.0),
+    _family("granitemoe", _ALL_EXPERTS, block_count=2, logit_scale=1.0, also=_each(range(2), *_GATES)),
+    _family("granitemoe, nothing shared", _ALL_EXPERTS, _NOTHING_SHARED, block_count=2, logit_scale=1.0,
+            also=_each(range(2), *_GATES)),
+    *(
+        _family(f"{name}, fused", block_count=2, also=_each(range(2), *_FUSED))
+        for name in ("phi2", "codeshell", "chatglm", "glm4", "gemma", "qwen2", "stablelm", "command-r")
+    ),
+    *(
+        _family(f"{name}, fused", _ENCODER, keys, also=_each(range(6), *_FUSED))
+        for name, keys in (
+            ("bert", {}), ("nomic-bert", {}), ("nomic-bert-moe", {**_ALL_EXPERTS, "moe_every_n_layers": 2}),
+            ("jina-bert-v3", {}),
+        )
+    ),
+    _family("dots1, nothing dense", _ALL_EXPERTS, attention__head_count_kv=6),
+    _family("exaone-moe, nothing dense", _WINDOW, _ALL_EXPERTS),
+    _family("afmoe, nothing dense", _WINDOW, _ALL_EXPERTS),
+    _family("glm4moe, nothing dense", _ALL_EXPERTS),
+    _family("deepseek2, nothing dense", _LATENT, _ALL_EXPERTS),
+    _family("ernie4_5-moe, nothing dense", _ALL_EXPERTS, block_count=2, interleave_moe_layer_step=1,
+            also=_each(range(2), *_GATES)),
+    _family("mistral3, by place", _HEADS, block_count=2, attention__temperature_scale=0.1,
+            attention__temperature_length=8192),
+    _family("mistral4, by place", _LATENT, _EXPERTS, attention__temperature_scale=0.1,
+            attention__temperature_length=8192),
+    _family("deepseek, one expert", _EXPERTS, _ONE_USED, block_count=2, attention__head_count_kv=6),
+    _family("qwen2moe, one expert", _ALL_EXPERTS, _ONE_USED, block_count=2),
+    _family("gpt-oss, one expert", _HEADS, _WINDOW, _ALL_EXPERTS, _ONE_USED),
     _family("graniteswitch", block_count=2, logit_scale=1.0, adapters__count=2, adapters__lora_rank=8,
             adapters__token_ids_activate=[1, 2], adapters__token_ids_substitute=[3, 4]),
     _family("grovemoe", _HEADS, _ALL_EXPERTS, block_count=2, expert_chunk_feed_forward_length=16,
@@ -331,26 +407,27 @@ FAMILIES: dict[str, Family] = dict([
     _family("llada", block_count=2),
     _family("k2-horizon", _HEADS, block_count=2),
     _family("k2-horizon, experts", _HEADS, _EXPERTS, block_count=2),
-    _family("k2-horizon, values", _HEADS, _EXPERTS, block_count=2, attention__value_expert_count=6, attention__value_expert_used_count=2),
-    _family("qwen4exp", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _INDEXER, hyper_connection__count=4, hyper_connection__low_rank=8,
-            full_attention_interval=3, attention__compress_ratios=[0, 0, 4] * 2, also=_each((2, 5), "attn_q.weight")),
-    _family("qwen4exp, every token", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _INDEXER, hyper_connection__count=4, hyper_connection__low_rank=8,
-            full_attention_interval=3, also=_each((2, 5), "attn_q.weight")),
-    _family("nomic-bert-moe", _ALL_EXPERTS, attention__causal=False, tokenizer__ggml__token_type_count=2, moe_every_n_layers=2),
+    _family("k2-horizon, values", _HEADS, _EXPERTS, block_count=2, attention__value_expert_count=6,
+            attention__value_expert_used_count=2),
+    _family("qwen4exp", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _INDEXER, _STREAMS,
+            attention__compress_ratios=[0, 0, 4] * 2, also=_each((2, 5), "attn_q.weight")),
+    _family("qwen4exp, nothing pooled", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _INDEXER, _STREAMS,
+            also=_each((2, 5), "attn_q.weight")),
+    _family("nomic-bert-moe", _ALL_EXPERTS, _ENCODER, moe_every_n_layers=2),
     _family("neo-bert", attention__causal=False),
     _family("eurobert", attention__causal=False),
-    _family("jina-bert-v2", attention__causal=False, tokenizer__ggml__token_type_count=2,
+    _family("jina-bert-v2", _ENCODER,
             also=_each(range(6), "ffn_up.weight", shape=(96, 80))),
-    _family("jina-bert-v2, gated", attention__causal=False, tokenizer__ggml__token_type_count=2,
+    _family("jina-bert-v2, gated", _ENCODER,
             also=_each(range(6), "ffn_up.weight", shape=(96, 160))),
-    _family("jina-bert-v3", attention__causal=False, tokenizer__ggml__token_type_count=2),
+    _family("jina-bert-v3", _ENCODER),
     _family("gemma-embedding2", _HEADS, _WINDOW, embedding_length_per_layer_input=16),
     _family("pockettts", block_count=2, also=_each(range(2), "attn_qkv.weight")),
     *(_family(name, block_count=2) for name in ("mistral3", "starcoder2", "chatglm", "smollm3")),
 ])  # fmt: skip
 
-# Cases that the engine loads, but cannot serve with each of its settings: PLM goes down with flash attention, T5 asks for
-# text that its encoder has read, and its encoder alone goes down with several sequences.
+# Cases that the engine loads but cannot serve with every setting: PLM goes down with flash attention, T5 asks for text
+# that its encoder has read, and its encoder alone goes down with several sequences.
 UNSERVED: dict[str, Family] = dict([
     _family(
         "plm", attention__head_count_kv=6, attention__kv_lora_rank=32, attention__key_length=28,

@@ -54,14 +54,12 @@ class Pretended:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(
-        self, path: Path, offload: Offload, settings: Sequence[Any], *, allocate: bool = False
-    ) -> list[dict[str, Any]]:
+    def ask(self, path: Path, offload: Offload, settings: Sequence[Any]) -> list[dict[str, Any]]:
         """For each of these settings bytes by buffer type, as `{"Pretend0": {"model": 1, "context": 2, "compute": 3}}`,
         and to which device each layer went.
 
-        With `allocate` the engine goes on as it does with real devices, for small files: what it says without it leaves
-        out that some operations are told where to go (ggml_backend_sched_reserve_size forgets that), and is more then.
+        What is computed with is what the engine reserves as for a real device: what it says of itself with `no_alloc`
+        leaves out that some operations are told where to go (ggml_backend_sched_reserve_size forgets that).
         """
         if self._process is None:
             self._process = subprocess.Popen(
@@ -69,8 +67,7 @@ class Pretended:
                 stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"GGML_NO_BACKTRACE": "1"},
             )  # fmt: skip
         request = {
-            "path": str(path), "offload": asdict(offload), "settings": [asdict(each) for each in settings],
-            "allocate": allocate,
+            "path": str(path), "offload": asdict(offload), "settings": [asdict(each) for each in settings]
         }  # fmt: skip
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -117,6 +114,8 @@ _DEVICE = (
 )
 _REGISTRY = "get_name:pp get_device_count:zp get_device:ppz get_proc_address:pps"
 _kept: list[Any] = []
+_allocations: list[tuple[int, int]] = []
+"""Each buffer that was asked for: its type and its bytes."""
 
 
 def _table(listed: str, given: dict[str, Any]) -> list[int]:
@@ -217,6 +216,7 @@ def start(memory: Sequence[int]) -> list[int]:
         made: int = library.ggml_backend_buffer_init(
             kind, _Interface((ctypes.c_uint64 * len(buffers))(*buffers)), None, size
         )
+        _allocations.append((kind, size))
         # An address that nothing lies at, and nobody looks.
         bytes_of[made] = reach[0]
         reach[0] += -(-size // (1 << 20)) * (1 << 20) + (1 << 20)
@@ -251,6 +251,7 @@ def start(memory: Sequence[int]) -> list[int]:
     def allocate_on_host(_kind: int, size: int) -> int:
         made: int = library.ggml_backend_buft_alloc_buffer(plain, size)
         ctypes.c_uint64.from_address(made + 8 * 11).value = host
+        _allocations.append((host, size))
         return made
 
     host_functions = _table(
@@ -365,7 +366,7 @@ def _asked(request: dict[str, Any], devices: Sequence[int]) -> Any:
     library = engine._ENGINE
     offload = Offload(**request["offload"])
     params = library.llama_model_default_params()
-    params.no_alloc, params.load_mtp, params.load_mode = not request["allocate"], False, 0
+    params.no_alloc, params.load_mtp, params.load_mode = True, False, 0
     chosen = (_P * 16)(*devices[: len(offload.split)])
     split = (ctypes.c_float * 16)(*offload.split)
     params.devices, params.tensor_split = ctypes.addressof(chosen), ctypes.addressof(split)
@@ -396,8 +397,17 @@ def _asked(request: dict[str, Any], devices: Sequence[int]) -> Any:
         log = "".join(engine._LINES)
         if not context:
             return {"refused": log[-1500:]}
+        buffers = _breakdown(library, context)
+        _allocations.clear()
+        outputs = settings.outputs or settings.parallel
+        if not library._Z19llama_graph_reserveP13llama_contextjjj(context, settings.tokens, settings.parallel, outputs):
+            return {"refused": "the graph's memory could not be had"}
+        for buffer in buffers.values():
+            buffer["compute"] = 0
+        for kind, size in _allocations:
+            buffers[library.ggml_backend_buft_name(kind).decode()]["compute"] += size
         answers.append({
-            "buffers": _breakdown(library, context), "log": load_log + log if request.get("log") else "",
+            "buffers": buffers,
             "layers": re.findall(r"layer +\d+ assigned to device (\w+)", load_log),
         })  # fmt: skip
         library.llama_free(context)

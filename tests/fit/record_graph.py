@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
+from tests.facts.gguf_families import Family
 from tests.fit.engine import Node
 from weighbridge.fit.spreading import (
     AT_INPUT, AT_OUTPUT, CACHE, FLASH, FORCED, INPUT, NOWHERE, OUTPUT, REPLACES, SHY, VIEW, WEIGHT, Graph, Tensor,
 )  # fmt: skip
 
+_MOST_LAYERS = 32
 _VIEWS = ("NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE")
 _SHY = ("ROPE", "FLASH_ATTN_EXT")
 _LAYER = re.compile(r"blk\.(\d+)\.|_l(\d+)(?: |$)")
@@ -22,6 +26,40 @@ _AT_INPUT = re.compile(r"(token_embd|position_embd|token_types|per_layer_token_e
 _AT_FIRST = re.compile(r"(per_layer_model_proj|per_layer_proj_norm|conv1d|hrm\.z_l_init)\.")
 # So is this, unless it is what the last norm is called by (LFM2).
 _FIRST_NORM = "token_embd_norm."
+
+
+def lengthened(family: Family, labels: Sequence[str]) -> Family:
+    """This case with so many layers that each kind comes up four times: then each of two neighbours has two of it, and
+    what lives from one such layer to the next is seen. `labels` are the kinds of its layers; one that is only at the
+    beginning stays as it is."""
+    keys = dict(family.keys)
+    count = keys["block_count"]
+    predicting = keys.get("nextn_predict_layers", 0)
+    main = count - predicting
+    first = next(iter(run := list(next(groupby(labels))[1])), "")
+    rest = [label for label in labels[:main] if label != first or label in labels[len(run) : main]]
+    if len(set(rest)) < 2:
+        return family
+    times = min(-(-4 // min(map(rest.count, rest))), max(1, _MOST_LAYERS // main))
+
+    def repeated(listed: Sequence[Any]) -> list[Any]:
+        return [*listed[:main], *list(listed[:main]) * (times - 1), *listed[main:]]
+
+    for key, value in keys.items():
+        if isinstance(value, list) and len(value) in (main, count):
+            keys[key] = repeated(value)
+    keys["block_count"] = main * times + predicting
+    also = {}
+    for name, shape in family.also.items():
+        number = re.match(r"blk\.(\d+)\.", name)
+        if number is None:
+            also[name] = shape
+            continue
+        layer = int(number[1])
+        moved = range(layer, main * times, main) if layer < main else [layer + main * (times - 1)]
+        for each in moved:
+            also[f"blk.{each}.{name[number.end() :]}"] = shape
+    return family._replace(keys=keys, also=also)
 
 
 def graph_of(nodes: Sequence[Node], leaves: Sequence[Node], sizes: list[Node], rows: list[Node]) -> Graph:

@@ -30,7 +30,7 @@ from tests.facts.gguf_families import FAMILIES, Family, _mend, _metadata, _write
 from tests.fit import engine
 from tests.fit.engine import Node, Refused, Settings
 
-from tests.fit.record_graph import graph_of, kind_of, row_count
+from tests.fit.record_graph import graph_of, kind_of, lengthened, row_count
 from tests.fit.shapes import vary
 from weighbridge import facts
 from weighbridge.fit.spreading import Graph, packed
@@ -121,9 +121,21 @@ def settings(rng: random.Random, way: Way) -> Settings:
     )
 
 
+def longer(name: str, folder: Path) -> Family:
+    """This family, with more layers where they differ in kind."""
+    family = FAMILIES[name]
+    path = folder / "short.gguf"
+    make(path, family)
+    lengthened_one = lengthened(family, form_of(facts.read(str(path))).layers)
+    if lengthened_one != family:
+        # Tensors that were learnt are those of the short one.
+        _written.pop(family.architecture, None)
+    return lengthened_one
+
+
 def files(name: str, folder: Path, *, explicit: bool, rotated: bool, count: int) -> list[tuple[Path, dict[str, Any]]]:
     """Files of several shapes of this family, with their keys."""
-    family, rng = FAMILIES[name], random.Random(f"{name} {rotated}")
+    family, rng = longer(name, folder), random.Random(f"{name} {rotated}")
     found: list[tuple[Path, dict[str, Any]]] = []
     reason: object = None
     # Where a family leaves the heads' length to be computed, it is given, so that it can be told from what it equals.

@@ -177,7 +177,10 @@ def _vary_experts(keys: Keys, chance: random.Random, used: int | None) -> None:
         return
     numbers = (1,) if keys["expert_used_count"] == 1 else (2, 4, 6, 8, 10, 12)
     used = used or chance.choice(numbers)
-    keys["expert_count"] = chance.choice([count for count in (8, 16, 32, 64, 128, 256, 512) if count >= used])
+    # Where only some groups of experts are asked, all of the chosen ones are in those.
+    share = keys.get("expert_group_used_count", 1) / keys.get("expert_group_count", 1)
+    counts = (8, 16, 32, 64, 128, 256, 512)
+    keys["expert_count"] = chance.choice([count for count in counts if share * count >= used])
     keys["expert_used_count"] = used
 
 
@@ -186,7 +189,7 @@ def _vary_choosing(keys: Keys, chance: random.Random) -> None:
     if keys.get("attention.indexer.key_length"):
         # A rotation in powers of two, and a rotary part that leaves something over.
         rotary = keys.get("rope.dimension_count", 0)
-        keys["attention.indexer.key_length"] = chance.choice([length for length in (64, 128, 256) if length > rotary])
+        keys["attention.indexer.key_length"] = chance.choice([length for length in (64, 128) if length > rotary])
     if "attention.indexer.block_size" in keys:
         keys["attention.indexer.head_count"] = keys["attention.head_count_kv"]
         keys["attention.indexer.top_k"] = chance.choice((8, 16, 32))
@@ -218,7 +221,7 @@ def _vary_state_space(keys: Keys, chance: random.Random, family: Family) -> None
 
 
 def _told(family: Family, keys: Keys) -> Shapes:
-    """The further tensors in the new shape, where the engine takes a width from them: by heads, by values, and so on."""
+    """The further tensors in the new shape, where the engine takes a width from them."""
     told = {}
     for name, shape in family.also.items():
         if len(shape) == 2:

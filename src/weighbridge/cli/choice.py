@@ -11,7 +11,7 @@ from weighbridge import catalogue
 from weighbridge.catalogue import Variant
 from weighbridge.cli import output
 from weighbridge.cli.candidates import candidates
-from weighbridge.cli.fit_pages import CONTEXTS, cell, grid_table, machine_lines
+from weighbridge.cli.fit_pages import CONTEXTS, LEGEND, cell, machine_lines, show_context
 from weighbridge.errors import BadSetting, UnknownModel
 from weighbridge.fit import Verdict, Workload
 from weighbridge.fit.ranking import Candidate, Ranking, rank
@@ -50,9 +50,9 @@ def grid(name: str, here: Machine, workload: Workload, folder: Path) -> tuple[ob
             cells.append(cell(verdict, _middle(ranking, row, column)))
             data.append(_as_data(variant, candidate, ranking, row, column) | {"context_tokens": context})
         rows.append((quantized.recipe, show_bytes(quantized.weights_bytes), *cells))
-    head = ("", "size", *(f"{context // 1024}k" for context in contexts))
-    page = [_headline(variant), grid_table("", contexts, [], workload.parallel).splitlines()[-1]]
-    page = [page[0], output.table(head, rows, right=range(1, len(head))), page[1], _sources(variant)]
+    head = ("", "size", *map(show_context, contexts))
+    table = output.table(head, rows, right=range(1, len(head)))
+    page = [_headline(variant), table, LEGEND.format(workload.parallel), _sources(variant)]
     fits = any(entry["verdict"] != "no" for entry in data)
     machine = machine_lines(here)
     return {"name": variant.name, "grid": data, "machine": here}, "\n\n".join(page) + "\n" + machine, fits
@@ -210,7 +210,7 @@ def _row(variant: Variant, entry: dict[str, Any], longest: int, *, is_best: bool
         quality = f"{first.value:g}{'%' if first.unit == 'percent' else ''} {first.benchmark} ({first.by})"
     return (
         "*" if is_best else "", _cut(variant.name, 29), count, entry["quantization"], show_bytes(entry["memory_bytes"]), speed,
-        f"{longest // 1024}k", _cut(variant.licence.value if variant.licence else "unknown", 14), quality,
+        show_context(longest), _cut(variant.licence.value if variant.licence else "unknown", 14), quality,
     )  # fmt: skip
 
 

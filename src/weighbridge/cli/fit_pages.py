@@ -15,6 +15,7 @@ from weighbridge.machine import Machine
 from weighbridge.sizes import show_bytes
 
 CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
+LEGEND = "tokens/s of one request by context, {} at once; ~ tight, - does not fit"
 _CACHES = ((None, "f16"), ("q8_0", "q8_0"), ("q4_0", "q4_0"))
 
 
@@ -207,6 +208,11 @@ def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | No
     return grid_table("", contexts, rows, plan.workload.parallel)
 
 
+def show_context(tokens: int) -> str:
+    """`32k`, or the number where it is no multiple of 1,024."""
+    return f"{tokens // 1024}k" if tokens % 1024 == 0 else f"{tokens:,}"
+
+
 def cell(verdict: Verdict, tokens_per_second: float | None) -> str:
     """`131`, `~131` where it is tight, `-` where it does not fit."""
     if verdict is Verdict.NO:
@@ -217,9 +223,8 @@ def cell(verdict: Verdict, tokens_per_second: float | None) -> str:
 
 def grid_table(corner: str, contexts: Sequence[int], rows: Sequence[Sequence[str]], parallel: int) -> str:
     """Rows by contexts, with what the cells mean."""
-    head = (corner, *(f"{context // 1024}k" for context in contexts))
-    legend = f"tokens/s of one request; ~ tight, - does not fit; columns: tokens of context, {parallel} at once"
-    return f"{output.table(head, rows, right=range(1, len(head)))}\n{legend}"
+    head = (corner, *map(show_context, contexts))
+    return f"{output.table(head, rows, right=range(1, len(head)))}\n{LEGEND.format(parallel)}"
 
 
 def machine_lines(here: Machine) -> str:

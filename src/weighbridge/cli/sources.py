@@ -32,7 +32,10 @@ def find_models(sources: Sequence[str], settings: Settings) -> list[Model]:
         if model.engine == "remote" and settings.remote_api_key:
             model = dataclasses.replace(model, options={**model.options, "api_key": settings.remote_api_key})
         if model.engine == "llama_cpp":
-            plan = fit.make_plan(facts.read(model.options["path"]), here, workload, reserved_bytes=reserved)
+            # The embedded engine computes on the processor alone.
+            plan = fit.make_plan(
+                facts.read(model.options["path"]), here, workload, reserved_bytes=reserved, use_devices=False
+            )
             plan.ensure_fits()
             reserved += plan.memory.total
             plan = dataclasses.replace(plan, threads=settings.threads or plan.threads)

@@ -7,7 +7,7 @@ many are: what comes before on the processor, what on other devices, the device'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, groupby
 
 from weighbridge.facts import ModelFacts
@@ -60,7 +60,9 @@ class DeviceSteps:
             found.setdefault(name, {})[layer] = tensor.bytes, padding_bytes(tensor.shape, tensor.bytes)
         return found
 
-    def compute_bytes(self, step: Step, placement: Placement, key_block: int, value_block: int) -> dict[int | None, int]:
+    def compute_bytes(
+        self, step: Step, placement: Placement, key_block: int, value_block: int
+    ) -> dict[int | None, int]:
         """Bytes of the compute buffer of each device, and of main memory.
 
         `key_block` and `value_block` are bytes of 32 values in the cache. KeyError where the recording lacks a size.
@@ -152,10 +154,10 @@ class DeviceSteps:
         """The share of the recording's layers that is most like the model's."""
         runs = [(role, [number for number, _ in run]) for role, run in groupby(enumerate(roles), lambda each: each[1])]
         kinds = [
-            (role, len(run), {self._kind(self.form.layers[number], number < experts_on_host) for number in run})
+            (role, _counted(self._kind(self.form.layers[number], number < experts_on_host) for number in run))
             for role, run in runs
         ]
-        key = tuple((role, min(count, 3), frozenset(found)) for role, count, found in kinds)
+        key = tuple((role, frozenset(found.items())) for role, found in kinds)
         if key not in self._cuts:
             self._cuts[key] = self._most_like(kinds, experts_on_host > 0)
         return self._cuts[key]
@@ -164,16 +166,18 @@ class DeviceSteps:
     def _kind(label: str, on_host: bool) -> str:
         return f"{label} on host" if on_host and label.endswith("experts") else label
 
-    def _most_like(self, kinds: Sequence[tuple[int, int, set[str]]], with_experts: bool) -> _Cut:
+    def _most_like(self, kinds: Sequence[tuple[int, dict[str, int]]], with_experts: bool) -> _Cut:
         labels = self.recording.form.layers[: self.recorded]
         best: tuple[float, _Cut] | None = None
         for ends in _cuts(self.recorded, len(kinds), labels):
             for on_host in range(self.recorded + 1) if with_experts else (0,):
                 score, start, shares = 0.0, 0, [0, 0, 0, 0]
-                for (role, count, wanted), end in zip(kinds, ends, strict=True):
-                    own = {self._kind(labels[number], number < on_host) for number in range(start, end)}
-                    # What is there should be there, and as often as matters.
-                    score += (10 if role == _MINE else 3) * len(own ^ wanted) + abs(min(end - start, 3) - min(count, 3))
+                for (role, wanted), end in zip(kinds, ends, strict=True):
+                    own = _counted(self._kind(labels[number], number < on_host) for number in range(start, end))
+                    missed = sum(abs(own.get(kind, 0) - wanted.get(kind, 0)) for kind in own.keys() | wanted.keys())
+                    # Whether a kind is there at all matters more than whether there are several.
+                    missed += 3 * len(own.keys() ^ wanted.keys())
+                    score += (3 if role == _MINE else 1) * missed
                     shares[role] += end - start
                     start = end
                 score -= shares[_MINE] / 100
@@ -209,6 +213,14 @@ class DeviceSteps:
             pipelined=whole.pipelined,
         )  # fmt: skip
         return parts[processor if on_processor else number_of[_MINE]]
+
+
+def _counted(kinds: Iterable[str]) -> dict[str, int]:
+    """How often each comes up, once or oftener."""
+    found: dict[str, int] = {}
+    for kind in kinds:
+        found[kind] = min(2, found.get(kind, 0) + 1)
+    return found
 
 
 def _cuts(layers: int, parts: int, labels: Sequence[str]) -> Iterator[tuple[int, ...]]:

@@ -315,16 +315,20 @@ class LlamaCpp:
             if known is None:
                 known = DeviceSteps(self.facts, self.form, recording, recording.graph)
                 self._device_steps[id(recording)] = known
-            key_block, value_block = (_BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v))
+            key_block, value_block = (
+                _BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v)
+            )
             try:
                 return known.compute_bytes(step, placement, key_block, value_block)
             except KeyError:
                 # A size that is only missed on devices: bounded below, as without the graph.
                 pass
-        # Each is taken to hold what the processor would alone.
-        alone = self.compute_bytes(step)
-        copies = _COPIES - 1 if placement.pipelined else 0
-        return dict.fromkeys((None, *placement.devices), alone + copies * self._input_bytes(step))
+        # Each is taken to hold what the processor would alone; main memory, where nothing is computed there, the inputs.
+        copies = _COPIES if placement.pipelined else 1
+        inputs = self._input_bytes(step) + 12 * step.tokens * (self.facts.embedding_length or 0)
+        alone = self.compute_bytes(step) + copies * inputs
+        computes = not placement.on_devices_alone or placement.experts_on_host > 0
+        return {None: alone if computes else copies * inputs, **dict.fromkeys(placement.devices, alone)}
 
     def _input_bytes(self, step: Step) -> int:
         """Masks of 16-bit floats for both kinds of attention, positions and indices."""

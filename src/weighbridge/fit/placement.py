@@ -25,6 +25,12 @@ class Placement:
         return sum(index is not None for index in (*self.layers, self.output))
 
     @property
+    def tensor_split(self) -> tuple[int, ...]:
+        """llama.cpp's `--tensor-split`: how many layers each device has, the output counted as one."""
+        everything = (*self.layers, self.output)
+        return tuple(everything.count(index) for index in self.devices)
+
+    @property
     def on_devices_alone(self) -> bool:
         """Whether all layers and the output are on devices."""
         return None not in self.layers and self.output is not None

@@ -15,8 +15,9 @@ from weighbridge.machine import Machine
 from weighbridge.sizes import show_bytes
 
 from .calibration import Calibration
-from .llama_cpp import LlamaCpp, Placement, check_cache_types
+from .llama_cpp import LlamaCpp, check_cache_types
 from .memory import DeviceNeed, MemoryNeed
+from .placement import Placement
 from .speed import Share, Speed, Touched, estimate, touched
 from .steps import engine_version
 from .workload import Workload

@@ -129,118 +129,183 @@ def _compute(candidate: Candidate, form: Form, step: Step) -> int:
     return 4 * step.tokens * (live + 3 * heads * latent) + 4 * step.tokens * cells_of(step.context_tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What does not depend on the machine: arrays by row, by [candidate, context], or by candidate."""
+
+    rows: tuple[tuple[int, int], ...]
+    contexts: tuple[int, ...]
+    workload: Workload
+    recipes: tuple[str, ...]
+    owner: Any
+    weights: Any
+    active: Any
+    embedding: Any
+    output: Any
+    caches: Any
+    computes: Any
+    depths: Any
+    attended: Any
+    allowed: Any
+    host: Any
+    """Bytes of scores and of the engine's process."""
+    widths: Any
+    blocks: Any
+    mixtures: Any
+    vocabulary: Any
+    thread_seconds: Any
+    """Of one thread for one byte that is read."""
+
+
+def tabulate(candidates: Sequence[Candidate], contexts: Sequence[int], workload: Workload | None = None) -> Table:
+    """All that can be said before a machine is named; worth keeping where several are asked about."""
+    # Imported here: single plans do without.
+    import numpy as np
+
+    workload = workload or Workload(parallel=1)
+    rows = tuple((i, j) for i, candidate in enumerate(candidates) for j in range(len(candidate.quantizations)))
+    chosen = [candidates[i].quantizations[j] for i, j in rows]
+    caches = np.empty((len(candidates), len(contexts)))
+    computes, depths, attended = np.empty_like(caches), np.empty_like(caches), np.empty_like(caches)
+    allowed = np.empty(caches.shape, dtype=bool)
+    ends = min(contexts), max(contexts)
+    steps = [_step(workload, context) for context in contexts]
+    seen: dict[Any, int] = {}
+    for i, candidate in enumerate(candidates):
+        allowed[i] = [context <= candidate.context_length for context in contexts]
+        # Many differ in their weights alone.
+        network = (candidate.architecture, candidate.runs, tuple(candidate.dimensions.items()), candidate.touched.heads)
+        like = seen.setdefault(network, i)
+        if like != i:
+            for array in (caches, computes, depths, attended):
+                array[i] = array[like]
+            continue
+        form = candidate.form
+        # Masks make it grow in a straight line with the context, so two are replayed and the rest lie between.
+        both = [_compute(candidate, form, _step(workload, context)) for context in dict.fromkeys(ends)]
+        computes[i] = np.interp(contexts, ends, both) if len(both) > 1 else both[0]
+        for k, context in enumerate(contexts):
+            caches[i, k] = _caches(candidate.runs, workload, steps[k])
+            depths[i, k] = candidate.touched.cache_bytes(context // 2)
+            attended[i, k] = candidate.touched.attended(context // 2)
+    vocabulary = np.array([candidate.vocabulary_size for candidate in candidates], dtype=float)
+    process = np.array([process_overhead(candidate.vocabulary_size) for candidate in candidates], dtype=float)
+    thread = [candidate.touched.thread_seconds() / candidate.touched.active_bytes() for candidate in candidates]
+
+    def column(name: str) -> Any:
+        return np.array([getattr(each, name) for each in chosen], dtype=float)[:, None]
+
+    return Table(
+        rows=rows,
+        contexts=tuple(contexts),
+        workload=workload,
+        recipes=tuple(each.recipe for each in chosen),
+        owner=np.array([i for i, _ in rows], dtype=int),
+        weights=column("weights_bytes"),
+        active=column("active_bytes"),
+        embedding=column("embedding_bytes"),
+        output=column("output_bytes"),
+        caches=caches,
+        computes=computes,
+        depths=depths,
+        attended=attended,
+        allowed=allowed,
+        host=4.0 * vocabulary * workload.parallel + process,
+        widths=np.array([candidate.embedding_length for candidate in candidates], dtype=float),
+        blocks=np.array([sum(count for count, _ in candidate.runs) for candidate in candidates], dtype=float),
+        mixtures=np.array([candidate.experts is not None for candidate in candidates]),
+        vocabulary=vocabulary,
+        thread_seconds=np.array(thread),
+    )
+
+
 def rank(
-    candidates: Sequence[Candidate], machine: Machine, contexts: Sequence[int], workload: Workload | None = None
+    candidates: Sequence[Candidate] | Table,
+    machine: Machine,
+    contexts: Sequence[int] = (),
+    workload: Workload | None = None,
 ) -> Ranking:
     """Every quantization of every candidate at every context on one machine.
 
     On GPUs as much as they hold, the rest in main memory; several GPUs are taken as one as large as all and as fast as
     the slowest. Speeds are those of `speed.fleet`, parts added by their bytes.
     """
-    # Imported here: single plans do without.
     import numpy as np
 
-    workload = workload or Workload(parallel=1)
-    rows = tuple((i, j) for i, candidate in enumerate(candidates) for j in range(len(candidate.quantizations)))
-    owner = np.array([i for i, _ in rows], dtype=int)
-    chosen = [candidates[i].quantizations[j] for i, j in rows]
-    weights = np.array([each.weights_bytes for each in chosen], dtype=float)[:, None]
-    active = np.array([each.active_bytes for each in chosen], dtype=float)[:, None]
-    embedding = np.array([each.embedding_bytes for each in chosen], dtype=float)[:, None]
-    output = np.array([each.output_bytes for each in chosen], dtype=float)[:, None]
-    shares = {each.recipe: most_copied(machine, each.recipe) for each in chosen}
-    copied = np.array([shares[each.recipe] for each in chosen])[:, None]
+    table = candidates if isinstance(candidates, Table) else tabulate(candidates, contexts, workload)
+    need, share, part = _places(table, machine)
+    share = np.where(table.allowed[table.owner], share, np.inf)
+    low, high = _speeds(table, machine, part)
+    return Ranking(table.rows, table.contexts, need, share, part, low, high)
 
-    caches = np.empty((len(candidates), len(contexts)))
-    computes = np.empty_like(caches)
-    depths = np.empty_like(caches)
-    attended = np.empty_like(caches)
-    allowed = np.empty(caches.shape, dtype=bool)
-    for i, candidate in enumerate(candidates):
-        form, ends = candidate.form, (min(contexts), max(contexts))
-        steps = [_step(workload, context) for context in contexts]
-        # Masks make it grow in a straight line with the context, so two are replayed and the rest lie between.
-        both = [_compute(candidate, form, _step(workload, context)) for context in ends]
-        computes[i] = np.interp(contexts, ends, both) if ends[0] < ends[1] else both[0]
-        for k, context in enumerate(contexts):
-            caches[i, k] = _caches(candidate.runs, workload, steps[k])
-            depths[i, k] = candidate.touched.cache_bytes(context // 2)
-            attended[i, k] = candidate.touched.attended(context // 2)
-            allowed[i, k] = context <= candidate.context_length
-    vocabulary = np.array([candidate.vocabulary_size for candidate in candidates], dtype=float)
-    scores = 4.0 * vocabulary * workload.parallel
-    process = np.array([process_overhead(candidate.vocabulary_size) for candidate in candidates], dtype=float)
-    widths = np.array([candidate.embedding_length for candidate in candidates], dtype=float)
-    layer_counts = np.array([sum(count for count, _ in candidate.runs) for candidate in candidates], dtype=float)
-    mixtures = np.array([candidate.experts is not None for candidate in candidates])
 
-    fixed_host = (scores + process)[owner][:, None]
-    cache, compute = caches[owner], computes[owner]
-    copies = copied * (weights - np.where(embedding == output, 0, embedding))
-    host_need = weights + copies + cache + compute + fixed_host
-    host_budget = float(machine.memory.available_bytes) if machine.memory else np.inf
+def _places(table: Table, machine: Machine) -> tuple[Any, Any, Any]:
+    """Bytes needed, the largest share of a budget, and which share of the layers is on GPUs."""
+    import numpy as np
 
-    gpus = machine.devices
-    room = float(sum(device.memory_free_bytes for device in gpus))
-    tied = embedding == output
-    moved = weights - embedding + np.where(tied, output, 0.0) + cache
-    if gpus:
-        overhead = sum(device_overhead(device) for device in gpus)
-        device_fixed = compute * len(gpus) + overhead
-        inputs = 4.0 * workload.ubatch_tokens * widths[owner][:, None]
-        host_fixed = embedding + inputs + fixed_host
-        part = np.clip((room - device_fixed) / moved, 0.0, 1.0)
-        count = layer_counts[owner][:, None]
-        # Whole layers move.
-        part = np.where(part < 1, np.floor(part * count) / count, part)
-        unified = any(device.unified for device in gpus)
-        whole = part >= 1
-        device_need = moved * part + np.where(part > 0, device_fixed, 0.0)
-        rest = np.where(whole, host_fixed, host_fixed + (moved * (1 - part)) + compute)
-        need = device_need + rest
-        share = np.maximum(device_need / room, rest / host_budget)
-        if unified:
-            share = np.maximum(share, need / host_budget)
-        processor_only = host_need / host_budget
-        use_processor = (part <= 0) | ((share > 1) & (processor_only <= 1))
-        part = np.where(use_processor, 0.0, part)
-        need = np.where(use_processor, host_need, need)
-        share = np.where(use_processor, processor_only, share)
-    else:
-        part = np.zeros_like(cache)
-        need, share = host_need, host_need / host_budget
-    share = np.where(allowed[owner], share, np.inf)
+    cache, compute = table.caches[table.owner], table.computes[table.owner]
+    host = table.host[table.owner][:, None]
+    shares = {recipe: most_copied(machine, recipe) for recipe in set(table.recipes)}
+    copied = np.array([shares[recipe] for recipe in table.recipes])[:, None]
+    is_tied = table.embedding == table.output
+    copies = copied * (table.weights - np.where(is_tied, 0, table.embedding))
+    alone = table.weights + copies + cache + compute + host
+    budget = float(machine.memory.available_bytes) if machine.memory else np.inf
+    if not machine.devices:
+        return alone, alone / budget, np.zeros_like(cache)
+    room = float(sum(device.memory_free_bytes for device in machine.devices))
+    fixed = compute * len(machine.devices) + sum(device_overhead(device) for device in machine.devices)
+    moved = table.weights - table.embedding + np.where(is_tied, table.output, 0.0) + cache
+    blocks = table.blocks[table.owner][:, None]
+    part = np.clip((room - fixed) / moved, 0.0, 1.0)
+    # Whole layers move.
+    part = np.where(part < 1, np.floor(part * blocks) / blocks, part)
+    inputs = 4.0 * table.workload.ubatch_tokens * table.widths[table.owner][:, None]
+    on_devices = moved * part + np.where(part > 0, fixed, 0.0)
+    rest = table.embedding + host + np.where(part >= 1, inputs, moved * (1 - part) + compute)
+    need = on_devices + rest
+    share = np.maximum(on_devices / room, rest / budget)
+    if any(device.unified for device in machine.devices):
+        share = np.maximum(share, need / budget)
+    on_processor = (part <= 0) | ((share > 1) & (alone <= budget))
+    return (
+        np.where(on_processor, alone, need),
+        np.where(on_processor, alone / budget, share),
+        np.where(on_processor, 0.0, part),
+    )
+
+
+def _speeds(table: Table, machine: Machine, part: Any) -> tuple[Any, Any]:
+    """Tokens a second with that share of the layers on GPUs: low and high."""
+    import numpy as np
 
     common = {
-        "active_bytes": active,
-        "is_mixture": mixtures[owner][:, None],
-        "cache_bytes": depths[owner],
-        "attended": attended[owner],
-        "block_count": layer_counts[owner][:, None],
-        "vocabulary": vocabulary[owner][:, None],
+        "active_bytes": table.active,
+        "is_mixture": table.mixtures[table.owner][:, None],
+        "cache_bytes": table.depths[table.owner],
+        "attended": table.attended[table.owner],
+        "block_count": table.blocks[table.owner][:, None],
+        "vocabulary": table.vocabulary[table.owner][:, None],
     }
-    thread = np.array([candidate.touched.thread_seconds() for candidate in candidates])
-    base = np.array([candidate.touched.active_bytes() for candidate in candidates])
     cores = machine.processor.physical_cores or machine.processor.usable_threads or 1
-    host_low, host_high = _fleet(
-        machine, None, common, cores=cores, thread_seconds=(thread / base)[owner][:, None] * active
+    seconds = table.thread_seconds[table.owner][:, None] * table.active
+    host_low, host_high = _fleet(machine, None, common, cores=cores, thread_seconds=seconds)
+    if not machine.devices:
+        return host_low, host_high
+    slowest = min(machine.devices, key=lambda device: device.bandwidth.value if device.bandwidth else 0.0)
+    low, high = _fleet(machine, slowest, common)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mixed_low = 1 / (part / low + (1 - part) / host_low)
+        mixed_high = 1 / (part / high + (1 - part) / host_high)
+    return (
+        np.where(part >= 1, low, np.where(part <= 0, host_low, mixed_low)),
+        np.where(part >= 1, high, np.where(part <= 0, host_high, mixed_high)),
     )
-    low, high = host_low, host_high
-    if gpus:
-        slowest = min(gpus, key=lambda device: device.bandwidth.value if device.bandwidth else 0.0)
-        device_low, device_high = _fleet(machine, slowest, common)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            low = np.where(part >= 1, device_low, 1 / (part / device_low + (1 - part) / host_low))
-            high = np.where(part >= 1, device_high, 1 / (part / device_high + (1 - part) / host_high))
-            low, high = np.where(part <= 0, host_low, low), np.where(part <= 0, host_high, high)
-    return Ranking(rows, tuple(contexts), need, share, part, low, high)
 
 
 def _fleet(machine: Machine, device: Device | None, common: Mapping[str, Any], **more: Any) -> tuple[Any, Any]:
-    if device is None:
-        figure = machine.memory.bandwidth if machine.memory else None
-    else:
-        figure = device.bandwidth
+    memory = machine.memory
+    figure = device.bandwidth if device else memory.bandwidth if memory else None
     kind = list(speed.EFFICIENCIES).index(speed.efficiency_of(device))
     return speed.fleet(**common, bandwidth=figure.value if figure else float("nan"), kind=kind, **more)
 

@@ -377,7 +377,7 @@ EFFICIENCIES: dict[str, Efficiency] = {
     ),
     "other": Efficiency(0.65, 100e-6, 2.0, 0.25, 0.6, (0.4, 1.5), (0.3, 2.5), "assumed: no measured rows were found"),
     "processor": Efficiency(
-        0.6, 25e-6, 1.5, 0.6, 0.8, (0.55, 1.45), (0.5, 1.6),
+        0.6, 25e-6, 1.5, 1.0, 0.8, (0.55, 1.45), (0.5, 2.0),
         "measured on two cores of an EPYC of Zen 4 by xllamacpp 2026.10 with 19 types, and held to be alike elsewhere",
     ),
 }  # fmt: skip

@@ -1,0 +1,122 @@
+"""`weigh fit` as a user sees it: plans, grids and rankings, on machines that are here and elsewhere."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import run_weigh
+
+
+@pytest.fixture
+def model(tiny_gguf):
+    return tiny_gguf(context=32768, width=256, heads=16, kv_heads=8, layers=4)
+
+
+def test_the_json_has_what_it_promises(model):
+    done = run_weigh(
+        "fit", str(model), "--context", "4096", "--parallel", "3", "--ubatch", "256", "--cache-type-k", "q8_0",
+        "--cache-type-v", "q8_0", "--machine", "rtx 4090,ram=64GiB@60GB/s", "--json",
+    )  # fmt: skip
+    data = json.loads(done.stdout)
+
+    assert done.returncode == 0
+    assert data["verdict"] == "fits"
+    assert data["engine"] == "llama_cpp"
+    parts = ("weights", "repack", "kv_cache", "recurrent_state", "compute", "output", "overhead")
+    assert data["memory"]["total"] == sum(data["memory"][part] for part in parts)
+    assert sum(device["memory"]["total"] for device in data["devices"]) == data["memory"]["total"]
+    assert data["memory"]["kv_cache"] == 3 * 4 * 4096 * 2 * 8 * 16 * 34 // 32
+    for kind in ("decode", "prefill"):
+        assert 0 < data["speed"][kind]["low"] <= data["speed"][kind]["high"]
+        assert data["speed"][kind]["basis"] in ("read", "measured", "computed", "stated", "assumed")
+    assert data["largest_context"] == 32768
+    assert data["context_tokens"] == 4096
+
+
+def test_a_page_reads_well_in_80_columns(model):
+    done = run_weigh("fit", str(model), "--machine", "rtx 4090,ram=64GiB@60GB/s")
+
+    assert done.returncode == 0
+    assert "fits" in done.stdout.splitlines()[0]
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    assert "largest context" in done.stdout
+
+
+def test_what_does_not_fit_says_what_would(model):
+    done = run_weigh("fit", str(model), "--machine", "ram=700MiB@10GB/s,cores=2", "--parallel", "4", "--context", "32768", "--json")
+    data = json.loads(done.stdout)
+
+    assert done.returncode == 1
+    assert data["verdict"] == "no"
+    assert data["remedies"]
+
+
+@pytest.mark.parametrize("machine", ["rtx 4090", "macbook 16gb", "2x a100-80gb", "gpu=48GiB@960GB/s,ram=64GiB"])
+def test_the_catalogue_is_ranked_for_any_machine(machine):
+    done = run_weigh("fit", "--machine", machine, "--json")
+    data = json.loads(done.stdout)
+
+    assert done.returncode == 0
+    assert len(data["models"]) > 50
+    for entry in data["models"]:
+        assert entry["verdict"] == "fits"
+        assert entry["share"] <= 0.9
+        assert entry["parameters"]["source"]
+
+
+def test_a_ranking_heeds_its_filters():
+    done = run_weigh(
+        "fit", "--machine", "rtx 3090,ram=32GiB@50GB/s", "--task", "code", "--licence", "apache", "--max-size", "5GiB",
+        "--context", "16384", "--json",
+    )  # fmt: skip
+    models = json.loads(done.stdout)["models"]
+
+    assert models
+    assert all("apache" in entry["licence"]["value"].lower() for entry in models)
+    assert all(entry["weights_bytes"] <= 5 << 30 for entry in models)
+    assert all(entry["context_tokens"] == 16384 for entry in models)
+
+
+def test_one_name_gives_a_grid_of_quantizations_and_contexts():
+    done = run_weigh("fit", "qwen3 8b", "--machine", "macbook 16gb")
+    shown = run_weigh("fit", "qwen3 8b", "--machine", "macbook 16gb", "--json")
+    grid = json.loads(shown.stdout)["grid"]
+
+    assert done.returncode == 0
+    assert "Q4_K_M" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    by_size = sorted({(entry["weights_bytes"], entry["quantization"]) for entry in grid})
+    assert len(by_size) >= 10
+    # More bits never need less, and a longer context never needs less.
+    for entry in grid:
+        for other in grid:
+            if other["weights_bytes"] <= entry["weights_bytes"] and other["context_tokens"] <= entry["context_tokens"]:
+                assert other["share"] <= entry["share"] + 0.45
+
+
+def test_a_name_that_nothing_has_is_told_with_its_neighbours():
+    done = run_weigh("fit", "qwne3 8b")
+
+    assert done.returncode == 1
+    assert "qwen3" in done.stderr.lower()
+
+
+def test_several_models_share_a_machine(model, tiny_gguf):
+    other = tiny_gguf(context=8192, width=128, heads=8, kv_heads=8, layers=2)
+    done = run_weigh("fit", str(model), str(other), "--machine", "ram=8GiB@40GB/s,cores=4", "--json")
+    plans = json.loads(done.stdout)
+
+    assert done.returncode == 0
+    assert len(plans) == 2
+    total = plans[0]["memory"]["total"] + plans[1]["memory"]["total"]
+    assert all(plan["devices"][0]["available_bytes"] >= 0 for plan in plans)
+    assert min(plan["devices"][0]["available_bytes"] for plan in plans) <= 8 * 2**30 - total / 2
+
+
+def test_a_machine_that_nobody_knows_is_an_error(model):
+    done = run_weigh("fit", str(model), "--machine", "rtx 9999")
+
+    assert done.returncode == 1
+    assert "rtx" in done.stderr.lower()
