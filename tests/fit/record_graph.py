@@ -14,7 +14,7 @@ from weighbridge.fit.spreading import (
     AT_INPUT, AT_OUTPUT, CACHE, FLASH, FORCED, INPUT, NOWHERE, OUTPUT, REPLACES, SHY, VIEW, WEIGHT, Graph, Tensor,
 )  # fmt: skip
 
-_MOST_LAYERS = 32
+_LEAST_LAYERS, _MOST_LAYERS = 12, 32
 _VIEWS = ("NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE")
 _SHY = ("ROPE", "FLASH_ATTN_EXT")
 _LAYER = re.compile(r"blk\.(\d+)\.|_l(\d+)(?: |$)")
@@ -30,17 +30,21 @@ _FIRST_NORM = "token_embd_norm."
 
 def lengthened(family: Family, labels: Sequence[str]) -> Family:
     """This case with so many layers that each kind comes up four times: then each of two neighbours has two of it, and
-    what lives from one such layer to the next is seen. `labels` are the kinds of its layers; one that is only at the
-    beginning stays as it is."""
+    what lives from one such layer to the next is seen; and so many that each of them has some, as it takes a few until
+    blocks lie where they lie in all later layers. `labels` are the kinds of its layers; one that is only at the beginning
+    stays as it is."""
     keys = dict(family.keys)
     count = keys["block_count"]
     predicting = keys.get("nextn_predict_layers", 0)
     main = count - predicting
     first = next(iter(run := list(next(groupby(labels))[1])), "")
     rest = [label for label in labels[:main] if label != first or label in labels[len(run) : main]]
-    if len(set(rest)) < 2:
+    times = -(-_LEAST_LAYERS // main)
+    if len(set(rest)) > 1:
+        times = max(times, -(-4 // min(map(rest.count, rest))))
+    times = min(times, max(1, _MOST_LAYERS // main))
+    if times == 1:
         return family
-    times = min(-(-4 // min(map(rest.count, rest))), max(1, _MOST_LAYERS // main))
 
     def repeated(listed: Sequence[Any]) -> list[Any]:
         return [*listed[:main], *list(listed[:main]) * (times - 1), *listed[main:]]

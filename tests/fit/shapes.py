@@ -66,6 +66,11 @@ def vary(family: Family, chance: random.Random, *, used_experts: int | None = No
     keys |= {key: chance.choice(numbers) for key, numbers in _ALONE.items() if keys.get(key)}
     _vary_choosing(keys, chance)
     _vary_state_space(keys, chance, family)
+    if "dense_2_feat_out" in keys:
+        # Two further layers: the embedding becomes longer, and as long as before.
+        embedding, inner = keys["embedding_length"], 4 * keys["embedding_length"]
+        keys |= {"dense_2_feat_in": embedding, "dense_2_feat_out": inner}
+        keys |= {"dense_3_feat_in": inner, "dense_3_feat_out": embedding}
     keys["context_length"] = _CONTEXT
     return Family(family.architecture, keys, _told(family, keys))
 
@@ -177,8 +182,9 @@ def _vary_experts(keys: Keys, chance: random.Random, used: int | None) -> None:
         return
     numbers = (1,) if keys["expert_used_count"] == 1 else (2, 4, 6, 8, 10, 12)
     used = used or chance.choice(numbers)
-    # Where only some groups of experts are asked, all of the chosen ones are in those.
+    # Where only some groups of experts are asked, all of the chosen ones are in those; groups may be chosen too.
     share = keys.get("expert_group_used_count", 1) / keys.get("expert_group_count", 1)
+    share /= keys.get("experts_per_group", 1)
     counts = (8, 16, 32, 64, 128, 256, 512)
     keys["expert_count"] = chance.choice([count for count in counts if share * count >= used])
     keys["expert_used_count"] = used

@@ -123,6 +123,14 @@ def test_the_engine_allocates_what_was_predicted(engine, tmp_path, name):
 def test_what_is_not_used_is_mapped_only_where_it_lies_between_others(engine, tmp_path, name):
     family, path = FAMILIES[name], tmp_path / "model.gguf"
     engine.make(path, family.architecture, family.keys, family.also)
+    count, also = family.keys["block_count"], dict(family.also)
+    predicting = count - family.keys.get("nextn_predict_layers", 0)
+    for tensor in facts.read(path).tensors:
+        # What the last of the other layers has, those that predict further have as well.
+        before, layer = f"blk.{predicting - 1}.", f"blk.{predicting}."
+        if tensor.name.startswith(before) and predicting < count:
+            also.setdefault(tensor.name.replace(before, layer), list(tensor.shape))
+    engine.make(path, family.architecture, family.keys, also)
     ours = LlamaCpp(facts.read(path)).mapped_bytes(())
 
     (truth,) = engine.ask(open=str(path), settings=[], allocate=True)

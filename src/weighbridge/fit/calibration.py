@@ -62,7 +62,7 @@ def trials(*, quick: bool = False) -> tuple[Trial, ...]:
         shape = Shape(max(2, layers // less), 768, 2048, heads, kv_heads, length, type="Q8_0")
         return Trial(name, shape, ((64, 9), (640 // (2 if quick else 1), 9)))
 
-    mixture = Shape(max(2, 8 // less), 1024, 768, 16, 4, type="Q8_0", experts=32, used=4)
+    mixture = Shape(3 if not quick else 2, 1024, 768, 16, 4, type="Q8_0", experts=32, used=4)
     return (
         Trial("layers", Shape(32, 256, 256, 4, 2, type="Q8_0"), ((8, 33), (128, 2))),
         Trial("vocabulary", Shape(2, 64, 64, 1, 1, vocabulary=65536 // less, type="Q8_0"), ((8, 33),)),

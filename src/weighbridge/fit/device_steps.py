@@ -173,14 +173,20 @@ class DeviceSteps:
             for on_host in range(self.recorded + 1) if with_experts else (0,):
                 score, start, shares = 0.0, 0, [0, 0, 0, 0]
                 for (role, wanted), end in zip(kinds, ends, strict=True):
+                    # Of what comes before and after one of a kind is enough, unless it is sent to this device.
+                    enough = 1 if role in (_BEFORE, _AFTER) else 2
                     own = _counted(self._kind(labels[number], number < on_host) for number in range(start, end))
-                    missed = sum(abs(own.get(kind, 0) - wanted.get(kind, 0)) for kind in own.keys() | wanted.keys())
+                    missed = sum(
+                        abs(min(enough, own.get(kind, 0)) - min(enough, wanted.get(kind, 0)))
+                        for kind in own.keys() | wanted.keys()
+                    )
                     # Whether a kind is there at all matters more than whether there are several.
                     missed += 3 * len(own.keys() ^ wanted.keys())
                     score += (3 if role == _MINE else 1) * missed
                     shares[role] += end - start
                     start = end
-                score -= shares[_MINE] / 100
+                # It takes some layers until blocks lie where they lie in all later ones.
+                score -= min(shares[role] for role, _ in kinds if role in (_HOST, _MINE)) / 100 if kinds else 0
                 if best is None or score < best[0]:
                     best = score, (tuple(shares), on_host)
         if best is None:

@@ -7,6 +7,7 @@ engine itself was recorded to do (`steps.py`). Read and recorded 2026-11; the te
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,10 @@ _OTHER_OVERHEAD = 256 << 20
 # With all layers on several devices, inputs are kept for so many steps at once (ggml-backend.cpp,
 # GGML_SCHED_MAX_COPIES).
 _COPIES = 4
+# Of these architectures' layers that predict further tokens, llama.cpp always loads the feed-forward network, all but its
+# norm (models/hy-v3.cpp and step35.cpp leave TENSOR_SKIP away there).
+_FEED_FORWARD_OF_PREDICTING = ("hy_v3", "step35")
+_FEED_FORWARD = re.compile(r"\.ffn_(?!norm)")
 _VISION = ("v.", "mm.", "a.", "resampler.")
 # Beside the embedding (llama-arch.cpp, LLM_TENSOR_LAYER_INPUT); and what is loaded with the first layer though it has no
 # number.
@@ -78,6 +83,7 @@ class LlamaCpp:
         self.input_bytes = self.output_bytes = self.vision_bytes = 0
         predicting = self.facts.dimensions.get("nextn_predict_layers", 0)
         first_predicting = count - (predicting if isinstance(predicting, int) and predicting < count else 0)
+        in_part = self.facts.architecture in _FEED_FORWARD_OF_PREDICTING
         self._types = {tensor.type for tensor in self.facts.tensors}
         embedding, has_output = 0, False
         self._loaded: list[Tensor] = []
@@ -85,8 +91,8 @@ class LlamaCpp:
             name, size = tensor.name, tensor.bytes
             if name.startswith("blk."):
                 number = int(name[4 : name.index(".", 4)])
-                # Layers that predict further tokens are not loaded unless drafting is asked for.
-                if number >= min(count, first_predicting):
+                # Layers that predict further tokens are not loaded unless drafting is asked for, or only in part.
+                if number >= count or (number >= first_predicting and not (in_part and _FEED_FORWARD.search(name))):
                     continue
                 if "_exps" in name:
                     self.expert_bytes[number] += size
