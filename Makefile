@@ -55,6 +55,9 @@ format: $(VENV)/.dev  ## put the code into its format
 bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/facts_exact.py --write docs/exactness.md
 	@$(BIN)/python benchmarks/facts_speed.py
+	@$(BIN)/python benchmarks/fit_memory.py --write docs/fit-exactness.md
+	@$(BIN)/python benchmarks/fit_fleet.py
+	@$(BIN)/python benchmarks/fit_speed.py
 	@$(BIN)/python benchmarks/first_answer.py
 
 soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak

@@ -330,6 +330,8 @@ def percent(value: float | None) -> str:
     """An error with its sign; a dash where there is none."""
     if value is None:
         return "-"
+    if abs(value) < 0.0005:
+        return "0.000"
     return f"{value:+.3f}" if abs(value) < 1 else f"{value:+.1f}" if abs(value) < 100 else f"{value:+.0f}"
 
 

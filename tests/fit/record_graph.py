@@ -14,6 +14,8 @@ from weighbridge.fit.spreading import (
     AT_INPUT, AT_OUTPUT, CACHE, FLASH, FORCED, INPUT, NOWHERE, OUTPUT, REPLACES, SHY, VIEW, WEIGHT, Graph, Tensor,
 )  # fmt: skip
 
+# ggml.h, enum ggml_type.
+_F32, _Q8_0 = 0, 8
 _LEAST_LAYERS, _MOST_LAYERS = 12, 32
 _VIEWS = ("NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE")
 _SHY = ("ROPE", "FLASH_ATTN_EXT")
@@ -137,6 +139,20 @@ def kind_of(node: Node) -> str | None:
         return f"weight {name[name.find('.', 4) + 1 :] if name.startswith('blk.') else name}"
     cached = _CACHED.match(root.name)
     return cached[1] if cached else None
+
+
+def laid_out(node: Node) -> tuple[int, ...]:
+    """Axes of what a copy of a cache's part takes: it keeps the strides, so the rest of each row is in it too."""
+    value_bytes, values = (34, 32) if node.type == _Q8_0 else (4, 1) if node.type == _F32 else (2, 1)
+    axes = sorted((stride, length) for stride, length in zip(node.strides, node.shape, strict=True) if length > 1)
+    found, before = [], value_bytes
+    for number, (stride, _) in enumerate(axes):
+        if stride % before:
+            return (*node.shape, 1)
+        found.append(stride // before * (values if number == 1 else 1))
+        before = stride
+    found.append(axes[-1][1] if axes else 1)
+    return (*found, *(1,) * (5 - len(found)))
 
 
 def row_count(node: Node) -> tuple[int, ...]:

@@ -30,11 +30,11 @@ from tests.facts.gguf_families import FAMILIES, Family, _mend, _metadata, _write
 from tests.fit import engine
 from tests.fit.engine import Node, Refused, Settings
 
-from tests.fit.record_graph import graph_of, kind_of, lengthened, row_count
+from tests.fit.record_graph import graph_of, kind_of, laid_out, lengthened, row_count
 from tests.fit.shapes import vary
 from weighbridge import facts
 from weighbridge.fit.spreading import Graph, packed
-from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, rotation_of, symbols
+from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, member_of, rotation_of, symbols
 
 SHAPES = 7
 JOBS = int(os.environ.get("JOBS", "1"))
@@ -45,6 +45,14 @@ _GRAINS = (64, 96, 160, 224, 320)
 WAYS = ("one", "several", "shared")
 # Numbers that the engine takes to be these, whatever a file says.
 _FIXED = {("smallthinker", "attention.sliding_window")}
+# They are the same in all shapes, and no length follows from them but by chance.
+_NO_LENGTHS = {
+    "block_count",
+    "expert_gating_func",
+    "ssm.conv_kernel",
+    "nextn_predict_layers",
+    "leading_dense_block_count",
+}
 Values = tuple[int, ...]
 
 
@@ -296,7 +304,7 @@ class Formulas:
 
     def _product(self, wanted: Values) -> str | None:
         """A product of up to three, perhaps divided by one, with a small factor."""
-        for factor in (1, 2, 3, 4, 6, 8, 16, 32):
+        for factor in (1, 2, 3, 4, 6, 8, 12, 16, 32):
             found = self._products.get(_over(wanted, (factor,) * len(wanted)))
             if found:
                 return found if factor == 1 else f"{factor}*{found}"
@@ -392,11 +400,15 @@ def record(name: str, way: Way, made: Sequence[tuple[Path, dict[str, Any]]]) -> 
     tables: dict[str, Formulas | None] = {}
     layers = [_layers(shape.nodes, keys["block_count"]) for shape in seen[:1]][0]
     problems: list[str] = []
+    unlike = _NO_LENGTHS - ({"block_count"} if "embedding_length_per_layer_input" in keys else set())
 
     def axes_of(tensors: Sequence[Node], every: Sequence[Sequence[int]], problems: list[str]) -> list[str]:
         """Expressions for these axes of a tensor, whose lengths are given for each shape."""
         layer = layers.get(id(tensors[0]))
-        samples = [shape.symbols[-1 if layer is None else layer] for shape in seen]
+        samples = [
+            {name: value for name, value in shape.symbols[-1 if layer is None else layer].items() if name not in unlike}
+            for shape in seen
+        ]
         # Most layers are alike, and share what was found for one.
         formulas = tables.setdefault(repr(samples), None) or Formulas(samples)
         tables[repr(samples)] = formulas
@@ -440,7 +452,7 @@ def _spread_graph(seen: Sequence[Shape], axes_of: Callable[..., list[str]]) -> d
         kind = kind_of(tensors[0])
         # A view of another result is never larger than that.
         sized = tensors if kind else [tensor.view_of or tensor for tensor in tensors]
-        shaped = [tensor.shape for tensor in sized]
+        shaped = [laid_out(tensor) if kind in ("k", "v") else tensor.shape for tensor in sized]
         problems: list[str] = []
         if kind and kind.startswith("weight"):
             texts.append(kind)
@@ -458,9 +470,7 @@ def _spread_graph(seen: Sequence[Shape], axes_of: Callable[..., list[str]]) -> d
     graph = replace(
         graphs[0],
         tensors=tuple(
-            replace(
-                tensor, size=number[texts[tensor.size]], rows=-1 if tensor.rows < 0 else number[rows[tensor.rows]]
-            )
+            replace(tensor, size=number[texts[tensor.size]], rows=-1 if tensor.rows < 0 else number[rows[tensor.rows]])
             for tensor in graphs[0].tensors
         ),
     )
@@ -560,11 +570,7 @@ def main(arguments: list[str]) -> None:
         record_family(name, [Way(*way) for way in json.loads(ways)], explicit=explicit == "1")
         os._exit(0)
     names = arguments or list(FAMILIES)
-    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
-    if arguments and RECORDINGS.exists():
-        with zipfile.ZipFile(RECORDINGS) as archive:
-            for member in set(archive.namelist()) - {ENGINE}:
-                kept |= {_title(entry): entry for entry in json.loads(archive.read(member))}
+    kept = {_title(entry): entry for entry in (written() if arguments else ())}
     for number, (title, answer) in enumerate(record_all(names)):
         if isinstance(answer, str):
             print(f"{title}: {answer[:300]}", flush=True)
@@ -580,15 +586,36 @@ def _title(entry: dict[str, Any]) -> tuple[Any, ...]:
     return entry["name"], entry["way"], entry["flash"], entry["cache"]
 
 
+def written() -> list[dict[str, Any]]:
+    """All recordings that lie in the archive."""
+    if not RECORDINGS.exists():
+        return []
+    found = []
+    with zipfile.ZipFile(RECORDINGS) as archive:
+        for member in sorted(set(archive.namelist()) - {ENGINE}):
+            if not member.endswith("-graphs.json"):
+                graphs = json.loads(archive.read(member.replace(".json", "-graphs.json")))
+                entries = json.loads(archive.read(member))
+                found += [
+                    entry | ({"graph": graph} if graph else {}) for entry, graph in zip(entries, graphs, strict=True)
+                ]
+    return found
+
+
 def write(entries: Iterable[dict[str, Any]]) -> None:
-    """The archive: a member for each architecture, and one that names the engine."""
-    by_architecture: dict[str, list[dict[str, Any]]] = {}
+    """The archive: for each architecture and way a member, another with the graphs, which few plans need, and one that
+    names the engine."""
+    members: dict[str, list[Any]] = {}
     for entry in sorted(entries, key=_title):
-        by_architecture.setdefault(entry["form"]["architecture"], []).append(entry)
+        architecture, way, flash = entry["form"]["architecture"], entry["way"], entry["flash"]
+        members.setdefault(member_of(architecture, way, flash=flash), []).append(
+            {key: value for key, value in entry.items() if key != "graph"}
+        )
+        members.setdefault(member_of(architecture, way, flash=flash, graphs=True), []).append(entry.get("graph"))
     with zipfile.ZipFile(RECORDINGS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr(zipfile.ZipInfo(ENGINE), engine.VERSION)
-        for architecture, listed in sorted(by_architecture.items()):
-            member = zipfile.ZipInfo(f"{architecture}.json")
+        for name, listed in sorted(members.items()):
+            member = zipfile.ZipInfo(name)
             archive.writestr(member, json.dumps(listed, separators=(",", ":")), zipfile.ZIP_DEFLATED, 9)
 
 

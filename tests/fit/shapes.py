@@ -195,7 +195,11 @@ def _vary_choosing(keys: Keys, chance: random.Random) -> None:
     if keys.get("attention.indexer.key_length"):
         # A rotation in powers of two, and a rotary part that leaves something over.
         rotary = keys.get("rope.dimension_count", 0)
-        keys["attention.indexer.key_length"] = chance.choice([length for length in (64, 128) if length > rotary])
+        lengths = [length for length in (64, 128, 256) if length > rotary]
+        if "attention.compress_ratios" in keys and keys["attention.key_length"] in lengths:
+            # DeepSeek-V4 goes down where both are as long.
+            lengths.remove(keys["attention.key_length"])
+        keys["attention.indexer.key_length"] = chance.choice(lengths)
     if "attention.indexer.block_size" in keys:
         keys["attention.indexer.head_count"] = keys["attention.head_count_kv"]
         keys["attention.indexer.top_k"] = chance.choice((8, 16, 32))

@@ -186,7 +186,7 @@ class DeviceSteps:
                     shares[role] += end - start
                     start = end
                 # It takes some layers until blocks lie where they lie in all later ones.
-                score -= min(shares[role] for role, _ in kinds if role in (_HOST, _MINE)) / 100 if kinds else 0
+                score -= min((shares[role] for role, _ in kinds if role in (_HOST, _MINE)), default=0) / 100
                 if best is None or score < best[0]:
                     best = score, (tuple(shares), on_host)
         if best is None:

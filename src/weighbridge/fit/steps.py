@@ -181,11 +181,20 @@ class Recording:
     steps: tuple[int, ...]
     sizes: tuple[tuple[int, tuple[Axis, ...]], ...]
     """Bytes of a value, and the axes whose product is how many there are."""
-    graph: Graph | None = None
-    """What is computed from what, for devices; None where that was not recorded."""
-    graph_sizes: tuple[tuple[str, tuple[Axis, ...]], ...] = ()
-    """For each size that the graph names: bytes of a value, `k` or `v` where it is as the cache's keys or values are, or
-    the name of a weight; and the axes."""
+    member: str = ""
+    number: int = 0
+    """Where in the archive it lies."""
+
+    @property
+    def graph(self) -> Graph | None:
+        """What is computed from what, for devices; None where that was not recorded."""
+        return _graph(self.member, self.number)[0]
+
+    @property
+    def graph_sizes(self) -> tuple[tuple[str, tuple[Axis, ...]], ...]:
+        """For each size that the graph names: bytes of a value, `k` or `v` where it is as the cache's keys or values
+        are, or the name of a weight; and the axes."""
+        return _graph(self.member, self.number)[1]
 
     def peak(self, facts: Sized, form: Form, step: Step) -> int:
         """Bytes of the compute buffer for this model; KeyError where it lacks a dimension that the formulas name."""
@@ -259,51 +268,66 @@ def engine_version() -> str:
     return _archive().read(ENGINE).decode()
 
 
-def read_recordings(architecture: str) -> list[dict[str, Any]]:
-    """The recordings of one architecture as they lie in the archive; none where it was never recorded."""
+def member_of(architecture: str, way: str, *, flash: bool, graphs: bool = False) -> str:
+    """The name in the archive of these recordings, or of their graphs, one for each recording in its order."""
+    return f"{architecture}/{way}-{'flash' if flash else 'plain'}{'-graphs' if graphs else ''}.json"
+
+
+@cache
+def _entries(member: str) -> list[Any]:
+    """What a member of the archive lists; nothing where there is no such member."""
     try:
-        found: list[dict[str, Any]] = json.loads(_archive().read(f"{architecture}.json"))
+        found: list[Any] = json.loads(_archive().read(member))
     except KeyError:
         return []
     return found
 
 
+def is_recorded(architecture: str) -> bool:
+    """Whether the engine was asked about this architecture at all."""
+    return any(name.startswith(f"{architecture}/") for name in _archive().namelist())
+
+
 @cache
-def _recordings(architecture: str) -> tuple[Recording, ...]:
-    return tuple(
-        Recording(
-            Form(
-                architecture, tuple(entry["form"]["layers"]), frozenset(entry["form"]["tensors"]),
-                entry["form"]["used_experts"], entry["form"]["grouped_experts"],
-            ),
-            entry["flash"],
-            entry["way"],
-            entry["cache"],
-            tuple(entry["steps"]),
-            tuple((int(size.split()[0]), tuple(_axis(axis) for axis in size.split()[1:])) for size in entry["sizes"]),
-            unpacked(entry["graph"]) if "graph" in entry else None,
-            tuple(_graph_size(size) for size in entry["graph"]["sizes"]) if "graph" in entry else (),
-        )
-        for entry in read_recordings(architecture)
+def _form(member: str, number: int) -> Form:
+    form = _entries(member)[number]["form"]
+    return Form(
+        form["architecture"], tuple(form["layers"]), frozenset(form["tensors"]), form["used_experts"],
+        form["grouped_experts"],
     )  # fmt: skip
+
+
+@cache
+def _recording(member: str, number: int) -> Recording:
+    entry = _entries(member)[number]
+    return Recording(
+        _form(member, number), entry["flash"], entry["way"], entry["cache"], tuple(entry["steps"]),
+        tuple((int(size.split()[0]), tuple(_axis(axis) for axis in size.split()[1:])) for size in entry["sizes"]),
+        member, number,
+    )  # fmt: skip
+
+
+@cache
+def _graph(member: str, number: int) -> tuple[Graph | None, tuple[tuple[str, tuple[Axis, ...]], ...]]:
+    graphs = _entries(member.replace(".json", "-graphs.json"))
+    found = graphs[number] if number < len(graphs) else None
+    return (unpacked(found), tuple(_graph_size(size) for size in found["sizes"])) if found else (None, ())
 
 
 def find(form: Form, step: Step) -> Recording | None:
     """The recording whose graph is this model's: of the same architecture, with the same kinds of layers and as many
     experts at work, and the most like it in its tensors. None where there is none: then nothing is known."""
-    kinds = set(form.layers)
-    fitting = [
-        recording
-        for recording in _recordings(form.architecture)
-        if (recording.flash_attention, recording.way) == (step.flash_attention, step.way)
-        and set(recording.form.layers) == kinds
-        and recording.form.used_experts == form.used_experts
-        and recording.form.grouped_experts == form.grouped_experts
-    ]
+    member, kinds = member_of(form.architecture, step.way, flash=step.flash_attention), set(form.layers)
     # Where a family was not recorded with rotations, it makes none.
     caches = (step.cache, "plain")
-    return min(
-        (recording for recording in fitting if recording.cache in caches),
-        key=lambda recording: (caches.index(recording.cache), len(recording.form.tensors ^ form.tensors)),
-        default=None,
-    )
+    best: tuple[tuple[int, int], int] | None = None
+    for number, entry in enumerate(_entries(member)):
+        if entry["cache"] not in caches:
+            continue
+        recorded = _form(member, number)
+        if (recorded.used_experts, recorded.grouped_experts) != (form.used_experts, form.grouped_experts):
+            continue
+        if set(recorded.layers) == kinds:
+            rank = caches.index(entry["cache"]), len(recorded.tensors ^ form.tensors)
+            best = min(best or (rank, number), (rank, number))
+    return _recording(member, best[1]) if best else None
