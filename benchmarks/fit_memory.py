@@ -337,7 +337,7 @@ def percent(value: float | None) -> str:
 
 def case_table(cases: Iterable[Case]) -> list[str]:
     """One line a case."""
-    widths = [8, 11, 8, 12, 8, 9]
+    widths = [8, 11, 8, 12, 8, 8]
     lines = [
         f"{'model':<19}{'file':<7}{'context':<10}{'engine':>9}"
         + "".join(f"{SHORT[tool]:>{width}}" for tool, width in zip(TOOLS, widths, strict=True)),

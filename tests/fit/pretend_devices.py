@@ -254,10 +254,11 @@ def start(memory: Sequence[int]) -> list[int]:
         _allocations.append((host, size))
         return made
 
+    host_name, registry_name = _text("Pretend_Host"), _text("Pretend")
     host_functions = _table(
         _BUFFER_TYPE,
         {
-            "get_name": lambda _, name=_text("Pretend_Host"): name, "alloc_buffer": allocate_on_host, "get_alignment": plain_functions[3],
+            "get_name": lambda _: host_name, "alloc_buffer": allocate_on_host, "get_alignment": plain_functions[3],
             "get_alloc_size": plain_functions[5], "is_host": plain_functions[7],
         },
     )  # fmt: skip
@@ -315,7 +316,7 @@ def start(memory: Sequence[int]) -> list[int]:
         *_table(
             _REGISTRY,
             {
-                "get_name": lambda _, name=_text("Pretend"): name, "get_device_count": lambda _: len(devices),
+                "get_name": lambda _: registry_name, "get_device_count": lambda _: len(devices),
                 "get_device": lambda _, index: devices[index],
             },
         ),

@@ -11,7 +11,20 @@ from typing import Any
 from tests.facts.gguf_families import Family
 from tests.fit.engine import Node
 from weighbridge.fit.spreading import (
-    AT_INPUT, AT_OUTPUT, CACHE, FLASH, FORCED, INPUT, NOWHERE, OUTPUT, REPLACES, SHY, VIEW, WEIGHT, Graph, Tensor,
+    AT_INPUT,
+    AT_OUTPUT,
+    CACHE,
+    FLASH,
+    FORCED,
+    INPUT,
+    NOWHERE,
+    OUTPUT,
+    REPLACES,
+    SHY,
+    VIEW,
+    WEIGHT,
+    Graph,
+    Tensor,
 )  # fmt: skip
 
 # ggml.h, enum ggml_type.
@@ -19,7 +32,8 @@ _F32, _Q8_0 = 0, 8
 _LEAST_LAYERS, _MOST_LAYERS = 12, 32
 _VIEWS = ("NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE")
 _SHY = ("ROPE", "FLASH_ATTN_EXT")
-_LAYER = re.compile(r"blk\.(\d+)\.|_l(\d+)(?: |$)")
+# Some caches are named anew where they are used: `mamba_cache_ssm_states-3`.
+_LAYER = re.compile(r"blk\.(\d+)\.|_l(\d+)(?: |$)|-(\d+)(?: |$)")
 _CACHED = re.compile(r"cache_\w*?([kv])_l\d+")
 _FORCED = re.compile(r"(?:norm|l_last)-(\d+)$")
 # llama-arch.cpp, LLM_TENSOR_LAYER_INPUT: they are looked up where the tokens are.
@@ -33,8 +47,8 @@ _FIRST_NORM = "token_embd_norm."
 def lengthened(family: Family, labels: Sequence[str]) -> Family:
     """This case with so many layers that each kind comes up four times: then each of two neighbours has two of it, and
     what lives from one such layer to the next is seen; and so many that each of them has some, as it takes a few until
-    blocks lie where they lie in all later layers. `labels` are the kinds of its layers; one that is only at the beginning
-    stays as it is."""
+    blocks lie where they lie in all later layers. `labels` are the kinds of its layers; one that is only at the
+    beginning stays as it is."""
     keys = dict(family.keys)
     count = keys["block_count"]
     predicting = keys.get("nextn_predict_layers", 0)
@@ -144,15 +158,14 @@ def kind_of(node: Node) -> str | None:
 def laid_out(node: Node) -> tuple[int, ...]:
     """Axes of what a copy of a cache's part takes: it keeps the strides, so the rest of each row is in it too."""
     value_bytes, values = (34, 32) if node.type == _Q8_0 else (4, 1) if node.type == _F32 else (2, 1)
-    axes = sorted((stride, length) for stride, length in zip(node.strides, node.shape, strict=True) if length > 1)
+    axes = sorted(zip(node.strides, node.shape, strict=True))
     found, before = [], value_bytes
     for number, (stride, _) in enumerate(axes):
         if stride % before:
             return (*node.shape, 1)
         found.append(stride // before * (values if number == 1 else 1))
         before = stride
-    found.append(axes[-1][1] if axes else 1)
-    return (*found, *(1,) * (5 - len(found)))
+    return (*found, axes[-1][1])
 
 
 def row_count(node: Node) -> tuple[int, ...]:
@@ -173,7 +186,7 @@ def _tensor(node: Node, view: int, size: int) -> Tensor:
         kind |= WEIGHT if node.is_weight else CACHE
         named = _LAYER.search(node.name)
         if named:
-            place = int(named[1] or named[2])
+            place = int(named[1] or named[2] or named[3])
         elif _AT_FIRST.match(node.name):
             place = 0
         else:

@@ -38,13 +38,13 @@ from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, mem
 
 SHAPES = 7
 JOBS = int(os.environ.get("JOBS", "1"))
+# With graphs, devices' buffers are exact too; it takes ten times as long, as it needs many layers.
+GRAPHS = os.environ.get("GRAPHS") == "1"
 USED_EXPERTS = 5
 _VOCABULARY = 257
 _GRAINS = (64, 96, 160, 224, 320)
 # How sequences share the cache: a single one; several with a part each; several in one.
 WAYS = ("one", "several", "shared")
-# Numbers that the engine takes to be these, whatever a file says.
-_FIXED = {("smallthinker", "attention.sliding_window")}
 # They are the same in all shapes, and no length follows from them but by chance.
 _NO_LENGTHS = {
     "block_count",
@@ -143,7 +143,8 @@ def longer(name: str, folder: Path) -> Family:
 
 def files(name: str, folder: Path, *, explicit: bool, rotated: bool, count: int) -> list[tuple[Path, dict[str, Any]]]:
     """Files of several shapes of this family, with their keys."""
-    family, rng = longer(name, folder), random.Random(f"{name} {rotated}")
+    family = longer(name, folder) if GRAPHS else FAMILIES[name]
+    rng = random.Random(f"{name} {rotated}")
     found: list[tuple[Path, dict[str, Any]]] = []
     reason: object = None
     # Where a family leaves the heads' length to be computed, it is given, so that it can be told from what it equals.
@@ -159,7 +160,6 @@ def files(name: str, folder: Path, *, explicit: bool, rotated: bool, count: int)
             keys |= {"attention.key_length": length, "attention.value_length": length}
         if rotated and not _rounded(keys):
             continue
-        keys |= {key: value for key, value in family.keys.items() if (family.architecture, key) in _FIXED}
         path = folder / f"{rotated}-{len(found)}.gguf"
         try:
             make(path, shaped._replace(keys=keys))
@@ -181,6 +181,9 @@ def shapes(made: Sequence[tuple[Path, dict[str, Any]]], way: Way) -> list[Shape]
         if "attention.key_length_mla" in keys:
             # A latent vector is key and value: both have one type.
             at = replace(at, type_v=at.type_k)
+        if keys.get("attention.causal") is False:
+            # Such models are asked for embeddings, and give one for each token.
+            at = replace(at, embeddings=True, outputs=at.tokens)
         with engine.opened(path) as model, model.context(at) as context:
             nodes, leaves = context.graph()
         read = facts.read(str(path))
@@ -432,7 +435,7 @@ def record(name: str, way: Way, made: Sequence[tuple[Path, dict[str, Any]]]) -> 
     steps = _renumbered(programs[0][0], [number[size] for size in sizes])
     return {
         "name": name, **way._asdict(), "form": seen[0].form, "sizes": distinct, "steps": steps,
-        **_spread_graph(seen, axes_of),
+        **(_spread_graph(seen, axes_of) if GRAPHS else {}),
     }  # fmt: skip
 
 
@@ -576,7 +579,7 @@ def main(arguments: list[str]) -> None:
             print(f"{title}: {answer[:300]}", flush=True)
         else:
             kept[_title(answer)] = answer
-        if number % len(EVERY_WAY) == 0:
+        if number % (50 * len(EVERY_WAY)) == 0:
             write(kept.values())
     write(kept.values())
     print(f"{len(kept)} recordings, {RECORDINGS.stat().st_size:,} bytes")
@@ -612,11 +615,14 @@ def write(entries: Iterable[dict[str, Any]]) -> None:
             {key: value for key, value in entry.items() if key != "graph"}
         )
         members.setdefault(member_of(architecture, way, flash=flash, graphs=True), []).append(entry.get("graph"))
-    with zipfile.ZipFile(RECORDINGS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    # Written beside and renamed: others may read it.
+    beside = RECORDINGS.with_suffix(f".{os.getpid()}")
+    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr(zipfile.ZipInfo(ENGINE), engine.VERSION)
         for name, listed in sorted(members.items()):
             member = zipfile.ZipInfo(name)
             archive.writestr(member, json.dumps(listed, separators=(",", ":")), zipfile.ZIP_DEFLATED, 9)
+    beside.replace(RECORDINGS)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,9 @@ def vary(family: Family, chance: random.Random, *, used_experts: int | None = No
         embedding, inner = keys["embedding_length"], 4 * keys["embedding_length"]
         keys |= {"dense_2_feat_in": embedding, "dense_2_feat_out": inner}
         keys |= {"dense_3_feat_in": inner, "dense_3_feat_out": embedding}
+    if family.architecture == "smallthinker":
+        # The engine takes its window to be this, whatever a file says.
+        keys["attention.sliding_window"] = 4096
     keys["context_length"] = _CONTEXT
     return Family(family.architecture, keys, _told(family, keys))
 

@@ -61,6 +61,7 @@ WORKLOADS = (
     Workload(8192, 1, cache_type_k="q8_0", cache_type_v="q8_0"),
 )
 # How far above what the engine reserves a device's compute buffer is said to be, at most, in MiB.
+# It depends on how many layers went before where blocks lie, and a recording has few.
 ABOVE = {"deepseek2, latent": 16.5, "mamba2": 8.0}
 
 

@@ -499,7 +499,7 @@ class Observation:
     seconds: float
     """From the first token to the last."""
     expected_seconds: float
-    """What `expected_seconds` foretells for it."""
+    """What an estimate made without anything learned says that it takes."""
 
 
 # An answer of fewer tokens, or quicker than this, tells more of clocks and buffers than of speed.

@@ -153,40 +153,44 @@ class DeviceSteps:
     def _cut(self, roles: Sequence[int], experts_on_host: int) -> _Cut:
         """The share of the recording's layers that is most like the model's."""
         runs = [(role, [number for number, _ in run]) for role, run in groupby(enumerate(roles), lambda each: each[1])]
-        kinds = [
-            (role, _counted(self._kind(self.form.layers[number], number < experts_on_host) for number in run))
+        runs_of_kinds = [
+            (role, [self._kind(self.form.layers[number], number < experts_on_host) for number in run])
             for role, run in runs
         ]
-        key = tuple((role, frozenset(found.items())) for role, found in kinds)
+        key = tuple((role, frozenset(_counted(run).items()), run[0], run[-1]) for role, run in runs_of_kinds)
         if key not in self._cuts:
-            self._cuts[key] = self._most_like(kinds, experts_on_host > 0)
+            self._cuts[key] = self._most_like(runs_of_kinds, experts_on_host > 0)
         return self._cuts[key]
 
     @staticmethod
     def _kind(label: str, on_host: bool) -> str:
         return f"{label} on host" if on_host and label.endswith("experts") else label
 
-    def _most_like(self, kinds: Sequence[tuple[int, dict[str, int]]], with_experts: bool) -> _Cut:
+    def _most_like(self, runs: Sequence[tuple[int, list[str]]], with_experts: bool) -> _Cut:
         labels = self.recording.form.layers[: self.recorded]
+        wanted = [(role, _counted(run), run[0], run[-1]) for role, run in runs]
         best: tuple[float, _Cut] | None = None
-        for ends in _cuts(self.recorded, len(kinds), labels):
-            for on_host in range(self.recorded + 1) if with_experts else (0,):
+        for on_host in range(self.recorded + 1) if with_experts else (0,):
+            kinds = [self._kind(label, number < on_host) for number, label in enumerate(labels)]
+            for ends in _cuts(self.recorded, len(wanted), kinds):
                 score, start, shares = 0.0, 0, [0, 0, 0, 0]
-                for (role, wanted), end in zip(kinds, ends, strict=True):
+                for (role, counted, first, last), end in zip(wanted, ends, strict=True):
                     # Of what comes before and after one of a kind is enough, unless it is sent to this device.
                     enough = 1 if role in (_BEFORE, _AFTER) else 2
-                    own = _counted(self._kind(labels[number], number < on_host) for number in range(start, end))
-                    missed = sum(
-                        abs(min(enough, own.get(kind, 0)) - min(enough, wanted.get(kind, 0)))
-                        for kind in own.keys() | wanted.keys()
+                    own = _counted(kinds[start:end])
+                    missed: float = sum(
+                        abs(min(enough, own.get(kind, 0)) - min(enough, counted.get(kind, 0)))
+                        for kind in own.keys() | counted.keys()
                     )
-                    # Whether a kind is there at all matters more than whether there are several.
-                    missed += 3 * len(own.keys() ^ wanted.keys())
+                    # Whether a kind is there at all matters more than whether there are several, and that more than
+                    # which ones meet where devices change.
+                    missed += 3 * len(own.keys() ^ counted.keys())
+                    missed += ((kinds[start] != first) + (kinds[end - 1] != last)) / 4
                     score += (3 if role == _MINE else 1) * missed
                     shares[role] += end - start
                     start = end
                 # It takes some layers until blocks lie where they lie in all later ones.
-                score -= min((shares[role] for role, _ in kinds if role in (_HOST, _MINE)), default=0) / 100
+                score -= min((shares[role] for role, _ in runs if role in (_HOST, _MINE)), default=0) / 100
                 if best is None or score < best[0]:
                     best = score, (tuple(shares), on_host)
         if best is None:

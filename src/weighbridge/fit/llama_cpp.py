@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from weighbridge.errors import BadModelFile, BadSetting
@@ -50,8 +50,8 @@ _COPIES = 4
 _FEED_FORWARD_OF_PREDICTING = ("hy_v3", "step35")
 _FEED_FORWARD = re.compile(r"\.ffn_(?!norm)")
 _VISION = ("v.", "mm.", "a.", "resampler.")
-# Beside the embedding (llama-arch.cpp, LLM_TENSOR_LAYER_INPUT); and what is loaded with the first layer though it has no
-# number.
+# Beside the embedding (llama-arch.cpp, LLM_TENSOR_LAYER_INPUT); and what is loaded with the first layer without having
+# its number.
 _LOOKED_UP = ("position_embd.", "token_types.", "per_layer_token_embd.")
 _WITH_FIRST_LAYER = ("token_embd_norm.", "per_layer_model_proj.", "per_layer_proj_norm.", "conv1d.", "hrm.")
 _CHEAP_SCORES = 4 << 20
@@ -255,11 +255,14 @@ class LlamaCpp:
 
         Weights, caches, states and the buffers that are computed with, on devices and for them in main memory, are what
         the engine asks pretend devices for, which hold and compute nothing but follow the rules of CUDA's buffers
-        (tests/fit/pretend_devices.py); each number is its own. A real device may differ in what its back-end does beside
-        these buffers: its own workspace (cuBLAS, pools for quantized matrices and split attention, graphs), counted as
-        assumed overhead; operations that it does not support, which go to the processor and cut the step in more parts;
-        and operations that it fuses or runs side by side, which may keep blocks longer. Metal and Vulkan have other
-        alignments and keep no 16-bit copies of a quantized cache beside a step.
+        (tests/fit/pretend_devices.py). In main memory weights are counted as they are used; the log may tell a longer
+        mapped buffer, from the first of them in the file to the last.
+
+        A real device may differ in what its back-end does beside these buffers: its own workspace (cuBLAS, pools for
+        quantized matrices and split attention, graphs), counted as assumed overhead; operations that it does not
+        support, which go to the processor and cut the step in more parts; and operations that it fuses or runs side by
+        side, which may keep blocks longer. Metal and Vulkan have other alignments and keep no 16-bit copies of a
+        quantized cache beside a step.
         """
         if not placement.devices:
             return {None: self.on_processor(machine, workload, context_tokens)}
@@ -286,7 +289,7 @@ class LlamaCpp:
         Embeddings are looked up in main memory. A tied one is loaded again where the output is computed, and factors of
         rotations wherever there are layers (llama-model.cpp, load_tensors).
         """
-        found: dict[int | None, int] = {index: 0 for index in (None, *placement.devices)}
+        found: dict[int | None, int] = dict.fromkeys((None, *placement.devices), 0)
         first = placement.layers[0]
         for tensor in self._loaded:
             name, size = tensor.name, tensor.bytes

@@ -1,10 +1,10 @@
 """How a step's graph is spread over devices, and what each then allocates: ggml's scheduler, retold.
 
-The rules (ggml-backend.cpp, ggml_backend_sched_split_graph): an operation goes where its weights or its cache lie; large
-matrices in main memory are sent to the first device; what is left goes with its neighbours, a device's before the
-processor's. The graph is cut where the place changes, and what a part reads from elsewhere is copied to it. Blocks are then
-given out part by part as by `allocation.py`, for each device from a buffer of its own. tests/fit/test_devices.py asks the
-engine, with devices that hold nothing.
+The rules (ggml-backend.cpp, ggml_backend_sched_split_graph): an operation goes where its weights or its cache lie;
+large matrices in main memory are sent to the first device; what is left goes with its neighbours, a device's before
+the processor's. The graph is cut where the place changes, and what a part reads from elsewhere is copied to it. Blocks
+are then given out part by part as by `allocation.py`, for each device from a buffer of its own. test_devices.py asks
+the engine, with devices that hold nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Graph:
 
 
 def packed(graph: Graph) -> dict[str, Any]:
-    """As it lies in the archive. Others are named by how far before it they stand, so that alike layers read alike."""
+    """As it lies in the archive. Others are named by how far before they stand, so that alike layers read alike."""
     return {
         "tensors": [
             [
@@ -101,9 +101,9 @@ def spread(
 ) -> tuple[Part, ...]:
     """What each of so many devices allocates, and the processor as the last.
 
-    `place` tells where a weight, a cache or a forced operation lies, `offloads` whether an operation with weights in main
-    memory has so many rows that it is sent to the first device. `forces`: all layers are on devices. `pipelined`: copies
-    of inputs are kept for several steps.
+    `place` tells where a weight, a cache or a forced operation lies, `offloads` whether an operation with weights in
+    main memory has so many rows that it is sent to the first device. `forces`: all layers are on devices. `pipelined`:
+    copies of inputs are kept for several steps.
     """
     return _Spread(graph, devices, place, offloads, forces, _COPIES if pipelined else 1).parts()
 

@@ -24,6 +24,13 @@ from .spreading import Graph, unpacked
 
 RECORDINGS = Path(__file__).with_name("llama_cpp_steps.zip")
 ENGINE = "engine"
+# What may be there or not without changing how much is computed with: results are made in place, or outside of a step.
+_HARMLESS = frozenset({
+    "output.weight", "rope_freqs.weight", ".rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
+    ".attn_q_norm.weight", ".attn_k_norm.weight", ".exp_probs_b.weight", ".attn_rot_embd.weight", ".attn_sinks.weight",
+    ".layer_out_scale.weight", ".attn_output.scale", ".ffn_down.scale", ".ffn_gate.scale", ".ffn_up.scale",
+})  # fmt: skip
+_PREDICTING = ".nextn."
 # Nothing is rotated; keys are; keys and values are.
 CACHES = ("plain", "keys", "both")
 _ROTATION = 64
@@ -320,14 +327,30 @@ def find(form: Form, step: Step) -> Recording | None:
     member, kinds = member_of(form.architecture, step.way, flash=step.flash_attention), set(form.layers)
     # Where a family was not recorded with rotations, it makes none.
     caches = (step.cache, "plain")
-    best: tuple[tuple[int, int], int] | None = None
+    best: tuple[tuple[int, int, float], int] | None = None
     for number, entry in enumerate(_entries(member)):
         if entry["cache"] not in caches:
             continue
         recorded = _form(member, number)
         if (recorded.used_experts, recorded.grouped_experts) != (form.used_experts, form.grouped_experts):
             continue
-        if set(recorded.layers) == kinds:
-            rank = caches.index(entry["cache"]), len(recorded.tensors ^ form.tensors)
-            best = min(best or (rank, number), (rank, number))
+        if set(recorded.layers) != kinds:
+            continue
+        differing = recorded.tensors ^ form.tensors if form.tensors else frozenset()
+        if not all(map(_is_harmless, differing)):
+            continue
+        rank = caches.index(entry["cache"]), len(differing), _unlike(recorded.layers, form.layers)
+        best = min(best or (rank, number), (rank, number))
     return _recording(member, best[1]) if best else None
+
+
+def _is_harmless(tensor: str) -> bool:
+    """Whether a tensor that one has and the other lacks leaves all sizes as they are: each was tried in the engine."""
+    return tensor.endswith(".bias") or tensor.startswith(_PREDICTING) or tensor in _HARMLESS
+
+
+def _unlike(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """By how much the shares of kinds of layers differ, and whether they begin alike."""
+    kinds = {*one, *other}
+    apart = sum(abs(one.count(kind) / len(one) - other.count(kind) / len(other)) for kind in kinds)
+    return apart + (one[0] != other[0])
