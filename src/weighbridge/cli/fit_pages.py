@@ -16,6 +16,8 @@ from weighbridge.sizes import show_bytes
 
 CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
 LEGEND = "tokens/s of one request by context, {} at once; ~ tight, - does not fit"
+# More devices than these get a row each.
+_MOST_COLUMNS = 5
 _CACHES = ((None, "f16"), ("q8_0", "q8_0"), ("q4_0", "q4_0"))
 
 
@@ -83,10 +85,9 @@ def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration 
 def _headline(plan: Plan) -> str:
     lines = [f"{output.printable(plan.facts.name)}: {_VERDICTS[plan.verdict]}"]
     where = _where(plan)
-    lines.append(
-        f"  {plan.context_tokens:,} tokens x {plan.workload.parallel} at once, by {plan.engine}"
-        f"{', ' + where if where else ''}"
-    )
+    lines.append(f"  {plan.context_tokens:,} tokens x {plan.workload.parallel} at once, by {plan.engine}")
+    if where:
+        lines.append(f"  {where}")
     return "\n".join(lines)
 
 
@@ -113,13 +114,29 @@ def _memory(plan: Plan) -> str:
     if len(plan.devices) == 1:
         return _by_part(plan.devices[0])
     shown = [(name, title) for name, title in _PARTS if any(getattr(need.memory, name) for need in plan.devices)]
-    rows = []
-    for need in plan.devices:
-        cells = [show_bytes(size) if (size := getattr(need.memory, name)) else "" for name, _ in shown]
-        free = show_bytes(need.available_bytes) if need.available_bytes is not None else "unknown"
-        rows.append((need.name[:20], *cells, show_bytes(need.memory.total), free))
-    head = ("", *(title for _, title in shown), "sum", "free")
+    if len(plan.devices) > _MOST_COLUMNS:
+        listed = [(need.name, show_bytes(need.memory.total), _free(need), str(need.layers)) for need in plan.devices]
+        return output.table(("", "sum", "free", "layers"), listed, right=(1, 2, 3))
+    rows: list[tuple[str, ...]] = [
+        (title, *(show_bytes(size) if (size := getattr(need.memory, name)) else "" for need in plan.devices))
+        for name, title in shown
+    ]
+    rows.append(("sum", *(show_bytes(need.memory.total) for need in plan.devices)))
+    rows.append(("free", *map(_free, plan.devices)))
+    head = ("", *(_short_name(need.name, 66 // len(plan.devices) - 2) for need in plan.devices))
     return output.table(head, rows, right=range(1, len(head)))
+
+
+def _short_name(name: str, room: int) -> str:
+    """As many of a name's last words as there is room for: its first ones are the maker's."""
+    words = name.split()
+    while len(" ".join(words)) > room and len(words) > 1:
+        words = words[1:]
+    return " ".join(words)[:room]
+
+
+def _free(need: DeviceNeed) -> str:
+    return "unknown" if need.available_bytes is None else show_bytes(need.available_bytes)
 
 
 _MEANINGS = {
