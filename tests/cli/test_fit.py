@@ -45,7 +45,9 @@ def test_a_page_reads_well_in_80_columns(model):
 
 
 def test_what_does_not_fit_says_what_would(model):
-    done = run_weigh("fit", str(model), "--machine", "ram=700MiB@10GB/s,cores=2", "--parallel", "4", "--context", "32768", "--json")
+    done = run_weigh(
+        "fit", str(model), "--machine", "ram=700MiB@10GB/s,cores=2", "--parallel", "4", "--context", "32768", "--json"
+    )
     data = json.loads(done.stdout)
 
     assert done.returncode == 1

@@ -1,8 +1,8 @@
 """llama.cpp's own C interface, out of the wheel that is installed: what it would allocate, without allocating.
 
-A model is opened with `no_alloc`, so files of any size can be asked about; each context's log says how large its buffers
-are, and the graph of its largest step can be looked at. An assertion of the engine ends the process, so whoever asks
-about doubtful files does so in a process of its own.
+A model is opened with `no_alloc`, so files of any size can be asked about; each context's log says how large its
+buffers are, and the graph of its largest step can be looked at. An assertion of the engine ends the process, so whoever
+asks about doubtful files does so in a process of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _KINDS = {"p": _POINTER, "b": _FLAG, "i": _INT, "u": _COUNT, "f": _REAL, "z": ct
 ModelParams = _structure(
     "ModelParams",
     "devices overrides n_gpu_layers:i split_mode:i load_mode:i lazy_mode:i main_gpu:i tensor_split progress "
-    "progress_data kv_overrides vocab_only:b check_tensors:b use_extra_bufts:b no_host:b no_alloc:b load_mtp:b spare spare2",
+    "progress_data kv_overrides vocab_only:b check_tensors:b use_extra_bufts:b no_host:b no_alloc:b load_mtp:b "
+    "spare spare2",
     _KINDS,
 )
 ContextParams = _structure(
@@ -92,7 +93,7 @@ _LINES: list[str] = []
 
 
 def check() -> None:
-    """AssertionError if the structures above are not those of the wheel: then nothing that is asked here means anything."""
+    """AssertionError if the structures above are not those of the wheel: then nothing asked here means anything."""
     params, context = _ENGINE.llama_model_default_params(), _ENGINE.llama_context_default_params()
     assert (params.n_gpu_layers, params.split_mode, params.use_extra_bufts, params.no_alloc) == (-1, 1, True, False)
     assert (context.n_ctx, context.n_batch, context.n_ubatch, context.n_seq_max) == (512, 2048, 512, 1)

@@ -293,8 +293,10 @@ def start(memory: Sequence[int]) -> list[int]:
 
         functions = _table(_BACKEND, {"get_name": lambda _, name=name: name})
 
-        def begin(_device: int, _params: bytes, device: int = device, functions: Sequence[int] = functions) -> int:
-            return _words(_words(number + 1, 2), *functions, device, 0)
+        def begin(
+            _device: int, _params: bytes, device: int = device, functions: Sequence[int] = functions, own: int = number
+        ) -> int:
+            return _words(_words(own + 1, 2), *functions, device, 0)
 
         place[:] = [
             *_table(
@@ -302,7 +304,7 @@ def start(memory: Sequence[int]) -> list[int]:
                 {
                     "get_name": lambda _, name=name: name, "get_description": lambda _, name=name: name,
                     "get_memory": tell_memory, "get_type": lambda _: 1, "get_props": describe, "init_backend": begin,
-                    "get_buffer_type": lambda _, kind=kind: kind, "get_host_buffer_type": lambda _: host,
+                    "get_buffer_type": lambda _, kind=kind: kind, "get_host_buffer_type": lambda _: host,  # noqa: B023 - one for all
                     "supports_op": lambda *_: True, "supports_buft": lambda _, asked, kind=kind: asked == kind,
                     "offload_op": offloads, "event_new": lambda _, device=device: _words(device, 0),
                 },

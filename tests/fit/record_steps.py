@@ -1,7 +1,7 @@
 """Records, for every architecture, in which order llama.cpp allocates and releases what one step computes.
 
-Run it again when the engine's version moves: `python -m tests.fit.record_steps [NAME...]` asks the installed engine about
-each family of `tests/facts/gguf_families.py` and writes `src/weighbridge/fit/llama_cpp_steps.zip`.
+Run it again when the engine's version moves: `python -m tests.fit.record_steps [NAME...]` asks the installed engine
+about each family of `tests/facts/gguf_families.py` and writes `src/weighbridge/fit/llama_cpp_steps.zip`.
 
 The engine plans the memory of a step from its graph. Which result takes whose place, and when a block is given back,
 follows from the graph's form alone, so it is recorded once; how large each block is follows from the model's
@@ -20,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,6 @@ from typing import Any, NamedTuple
 from tests.facts.gguf_families import FAMILIES, Family, _mend, _metadata, _write
 from tests.fit import engine
 from tests.fit.engine import Node, Refused, Settings
-
 from tests.fit.record_graph import graph_of, kind_of, laid_out, lengthened, row_count
 from tests.fit.shapes import vary
 from weighbridge import facts
@@ -117,7 +116,7 @@ def settings(rng: random.Random, way: Way) -> Settings:
     """Settings whose numbers are alike in no two places."""
     parallel = 1 if way.way == "one" else rng.choice((2, 3, 4))
     return Settings(
-        # Without flash attention every head's scores are kept, and the engine does allocate them when asked for its graph.
+        # Without flash attention every head's scores are kept, and the engine allocates them when asked for its graph.
         context=256 * rng.randint(9, 150 if way.flash else 40) * (1 if way.way != "shared" else 3),
         parallel=parallel,
         ubatch=parallel * rng.choice(_GRAINS if way.flash else _GRAINS[:3]),
@@ -340,9 +339,10 @@ class Formulas:
             found = self._terms.get(rest) or (self._product(rest) if min(rest) > 0 else None)
             if found:
                 return f"{found}{number:+d}"
-        found = self._two(wanted)
-        if found:
-            return found
+        for number in (0, -1, 1):
+            found = self._two(tuple(value - number for value in wanted))
+            if found:
+                return f"{found}{number:+d}" if number else found
         for values, name in self._single.items():
             found = self._two(tuple(x - y for x, y in zip(wanted, values, strict=True)))
             if found:
@@ -401,7 +401,7 @@ def record(name: str, way: Way, made: Sequence[tuple[Path, dict[str, Any]]]) -> 
     keys = seen[0].keys
     lists = {key for key, value in keys.items() if isinstance(value, list)} | {"window_cells"}
     tables: dict[str, Formulas | None] = {}
-    layers = [_layers(shape.nodes, keys["block_count"]) for shape in seen[:1]][0]
+    layers = _layers(seen[0].nodes, keys["block_count"])
     problems: list[str] = []
     unlike = _NO_LENGTHS - ({"block_count"} if "embedding_length_per_layer_input" in keys else set())
 

@@ -24,7 +24,9 @@ _ATTENTION = {"attention.head_count": 32, "attention.head_count_kv": 8, "attenti
 SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, list[int]]]] = {
     "llama": ("llama", {**_ATTENTION, "embedding_length": 4096, "block_count": 32, "feed_forward_length": 14336},
               {"output.weight": [1]}),
-    "qwen3, tied": ("qwen3", {**_ATTENTION, "embedding_length": 2560, "block_count": 36, "feed_forward_length": 9728}, {}),
+    "qwen3, tied": (
+        "qwen3", {**_ATTENTION, "embedding_length": 2560, "block_count": 36, "feed_forward_length": 9728}, {},
+    ),
     "gemma3, windows": (
         "gemma3",
         {"embedding_length": 2560, "block_count": 34, "feed_forward_length": 10240, "attention.head_count": 8,
@@ -41,7 +43,8 @@ SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, list[int]]]] = {
     "deepseek2, latent": (
         "deepseek2",
         {"embedding_length": 2048, "block_count": 30, "feed_forward_length": 10944, "expert_count": 16,
-         "expert_used_count": 6, "expert_feed_forward_length": 1408, "expert_shared_count": 2, "attention.head_count": 16,
+         "expert_used_count": 6, "expert_feed_forward_length": 1408, "expert_shared_count": 2,
+          "attention.head_count": 16,
          "attention.head_count_kv": 1, "attention.q_lora_rank": 1536, "attention.kv_lora_rank": 512,
          "attention.key_length": 576, "attention.value_length": 512, "attention.key_length_mla": 192,
          "attention.value_length_mla": 128, "rope.dimension_count": 64},

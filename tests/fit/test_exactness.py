@@ -19,6 +19,7 @@ from tests.fit.engine import Settings
 from tests.fit.shapes import vary
 from tests.published_shapes import MODELS, Published, parameters, write
 from weighbridge import facts, machine
+from weighbridge.errors import BadModelFile
 from weighbridge.fit.llama_cpp import LlamaCpp
 from weighbridge.fit.steps import is_recorded
 from weighbridge.fit.workload import Workload
@@ -31,8 +32,32 @@ PLAIN = Machine(Processor("", 1, 1, ()), Memory(1 << 40, 1 << 40, None), ())
 SETTINGS = 4
 TRIES = 6
 
-NOT_RECORDED: dict[str, str] = {}
-"""Families of which no recording could be made, and why: nothing is estimated for them."""
+# Families of which some forms could not be recorded: nothing may be estimated for those, and what is must be right.
+_FORMULAS = "no formula was found for some sizes"
+_FORMS = "the graph's form depends on sizes"
+NOT_RECORDED: dict[str, str] = {
+    "deepseek4": "the engine ends when its graph is asked for",
+    "deepseek4, predicting": "the engine ends when its graph is asked for",
+    "gemma4": _FORMS, "gemma4, experts": _FORMS, "minimax-m3": _FORMS, "minimax-m3, predicting": _FORMS,
+    "kimi-k3": _FORMULAS, "glm5-next": _FORMULAS, "plamo2": _FORMULAS, "openelm": _FORMULAS,
+    "qwen4exp": _FORMULAS, "qwen4exp, nothing pooled": _FORMULAS, "rwkv6qwen2": _FORMULAS,
+    "jamba, experts": "experts are in other layers than in the recording",
+}  # fmt: skip
+# Families told apart by shapes alone, or whose graph depends on the context: more may be estimated, never less.
+AT_MOST: dict[str, str] = {
+    "cohere2moe, predicting": "with and without dense layers at the beginning",
+    "step35, predicting": "with and without further layers",
+    "glm-dsa": "contexts below the number of chosen tokens",
+    "glm-dsa, 5.2": "contexts below the number of chosen tokens",
+    "dots3note": "contexts below the number of chosen tokens",
+    "nemotron_h": "with few layers",
+    "nemotron_h_moe, predicting": "with few layers",
+    "chameleon": "norms before and after have tensors of the same names",
+    "chameleon, norms after": "norms before and after have tensors of the same names",
+    "jina-bert-v2": "gated or not by the shape of one tensor",
+    "jina-bert-v2, gated": "gated or not by the shape of one tensor",
+    "lfm2": "few layers of one kind", "lfm2, a window": "few layers of one kind", "lfm2moe": "few layers of one kind",
+}  # fmt: skip
 
 MAPPED_OTHERWISE = [
     # Where a file is not mapped, as when nothing is allocated, layers that predict further tokens take no room, and the
@@ -93,9 +118,7 @@ def predicted(model: LlamaCpp, asked: Settings) -> tuple[Settings, dict[str, flo
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_engine_allocates_what_was_predicted(engine, tmp_path, name):
     family, rng = FAMILIES[name], random.Random(f"exactness of {name}")
-    if name in NOT_RECORDED:
-        pytest.skip(NOT_RECORDED[name])
-    if not is_recorded(family.architecture):
+    if name not in NOT_RECORDED and not is_recorded(family.architecture):
         pytest.fail(f"{name}: {family.architecture} was never recorded; run python -m tests.fit.record_steps", False)
     path = tmp_path / "model.gguf"
     refused: object = None
@@ -116,7 +139,11 @@ def test_the_engine_allocates_what_was_predicted(engine, tmp_path, name):
         # flash attention the other way.
         plain = dataclasses.replace(asked, type_k="f16", type_v="f16")
         other = dataclasses.replace(plain, flash=not plain.flash)
-        foretold.append([predicted(model, each) for each in (asked, plain, other)])
+        try:
+            foretold.append([predicted(model, each) for each in (asked, plain, other)])
+        except BadModelFile:
+            # No estimate is better than a wrong one; but it may only be missing where it is known to.
+            assert name in NOT_RECORDED
 
     for choices in foretold:
         for asked, ours in choices:  # noqa: B007
@@ -132,11 +159,11 @@ def test_the_engine_allocates_what_was_predicted(engine, tmp_path, name):
         wrong = {
             part: f"{ours[part]:.3f}, not {truth[part]:.3f}"
             for part, allowed in ALLOWED.items()
-            if abs(ours[part] - truth[part]) > allowed
+            if not -allowed <= ours[part] - truth[part] <= (truth[part] if name in AT_MOST else allowed)
         }
         assert not wrong, f"{wrong} MiB with {asked} of {shape.keys}"
         total = sum(truth[part] for part in ALLOWED)
-        assert sum(ours.values()) == pytest.approx(total, rel=0.005)
+        assert name in AT_MOST or sum(ours.values()) == pytest.approx(total, rel=0.005)
 
 
 @pytest.mark.parametrize("name", MAPPED_OTHERWISE)

@@ -1,4 +1,4 @@
-"""What `weigh fit` says is what `weigh up` does: it loads what was said to fit, within the sum, and refuses the rest."""
+"""What `weigh fit` says is what `weigh up` does: it loads what was said to fit, and refuses the rest."""
 
 from __future__ import annotations
 

@@ -208,9 +208,10 @@ def _row(variant: Variant, entry: dict[str, Any], longest: int, *, is_best: bool
     if variant.evidence:
         first = variant.evidence[0]
         quality = f"{first.value:g}{'%' if first.unit == 'percent' else ''} {first.benchmark} ({first.by})"
+    licence = variant.licence.value if variant.licence else "unknown"
     return (
-        "*" if is_best else "", _cut(variant.name, 29), count, entry["quantization"], show_bytes(entry["memory_bytes"]), speed,
-        show_context(longest), _cut(variant.licence.value if variant.licence else "unknown", 14), quality,
+        "*" if is_best else "", _cut(variant.name, 29), count, entry["quantization"],
+        show_bytes(entry["memory_bytes"]), speed, show_context(longest), _cut(licence, 14), quality,
     )  # fmt: skip
 
 

@@ -41,7 +41,8 @@ class DeviceSteps:
         self.facts, self.form, self.recording, self.graph = facts, form, recording, graph
         # Layers that predict further tokens are in no graph.
         predicting = facts.dimensions.get("nextn_predict_layers", 0)
-        self.count = len(form.layers) - (predicting if isinstance(predicting, int) else 0)
+        answering = len(facts.layers) - (predicting if isinstance(predicting, int) else 0)
+        self.count = min(answering, len(form.layers))
         self.recorded = 1 + max((tensor.place for tensor in graph.tensors), default=0)
         self._cuts: dict[tuple[object, ...], _Cut] = {}
         self._parts: dict[tuple[object, ...], Part] = {}

@@ -45,8 +45,8 @@ _OTHER_OVERHEAD = 256 << 20
 # With all layers on several devices, inputs are kept for so many steps at once (ggml-backend.cpp,
 # GGML_SCHED_MAX_COPIES).
 _COPIES = 4
-# Of these architectures' layers that predict further tokens, llama.cpp always loads the feed-forward network, all but its
-# norm (models/hy-v3.cpp and step35.cpp leave TENSOR_SKIP away there).
+# Of these architectures' layers that predict further tokens, llama.cpp always loads the feed-forward network, all but
+# its norm (models/hy-v3.cpp and step35.cpp leave TENSOR_SKIP away there).
 _FEED_FORWARD_OF_PREDICTING = ("hy_v3", "step35")
 _FEED_FORWARD = re.compile(r"\.ffn_(?!norm)")
 # Without a graph a device held up to 48 MiB more than the processor alone (tests/fit/test_devices.py).
@@ -75,7 +75,7 @@ class LlamaCpp:
         # Layers without heads get values as long as the longest too, unless a hybrid's cache leaves them out.
         leaves_out = any(layer.state_bytes for layer in self._cached) or facts.dimensions.get("nextn_predict_layers")
         self._pads_all = not leaves_out and any(layer.values for layer in self._cached)
-        self._recordings: dict[tuple[bool, str, str], Recording | None] = {}
+        self._recordings: dict[tuple[bool, str, str], tuple[Recording, ...]] = {}
         self._peaks: dict[Step, int] = {}
         self._device_steps: dict[int, DeviceSteps] = {}
         self.gives_embeddings_always = "embedding" in facts.modalities.output
@@ -190,7 +190,8 @@ class LlamaCpp:
             state += count * workload.parallel * layer.state_bytes
         return cache, state
 
-    def _recording(self, step: Step) -> Recording | None:
+    def _recordings_of(self, step: Step) -> tuple[Recording, ...]:
+        """What was recorded of this form of graph: several where they can't be told apart."""
         key = (step.flash_attention, step.way, step.cache)
         if key not in self._recordings:
             self._recordings[key] = find(self.form, step)
@@ -200,11 +201,11 @@ class LlamaCpp:
         """Bytes of the compute buffer, replayed; BadModelFile where this form of graph was never recorded."""
         known = self._peaks.get(step)
         if known is None:
-            recording = self._recording(step)
+            recordings = self._recordings_of(step)
             try:
-                if recording is None:
+                if not recordings:
                     raise KeyError(self.facts.architecture)
-                known = recording.peak(self.facts, self.form, step)
+                known = max(recording.peak(self.facts, self.form, step) for recording in recordings)
             except KeyError as error:
                 raise BadModelFile(
                     f"{self.facts.name}: how much llama.cpp computes with is not known for this form of "
@@ -244,7 +245,7 @@ class LlamaCpp:
         return process_overhead(self.facts.vocabulary_size)
 
     def mapped_bytes(self, repacked: Sequence[Tensor]) -> int:
-        """Bytes of the files between the first and the last tensor that is used as it lies there (get_mapping_range)."""
+        """Bytes of the files from the first to the last tensor that is used as it lies there (get_mapping_range)."""
         elsewhere = {tensor.name for tensor in repacked if tensor.name != "token_embd.weight"}
         ends: dict[int, tuple[int, int]] = {}
         for name, _, _, offset, size, file in self._loaded:
@@ -324,7 +325,8 @@ class LlamaCpp:
 
     def _computes_on(self, workload: Workload, step: Step, placement: Placement) -> dict[int | None, int]:
         """Bytes of the compute buffers by device."""
-        recording = self._recording(step)
+        recordings = self._recordings_of(step)
+        recording = recordings[0] if len(recordings) == 1 else None
         if recording is not None and recording.graph is not None:
             known = self._device_steps.get(id(recording))
             if known is None:
@@ -338,7 +340,7 @@ class LlamaCpp:
             except KeyError:
                 # A size that is only missed on devices: bounded below, as without the graph.
                 pass
-        # Each is taken to hold what the processor would alone, and a good deal more: no graph says how much it really is.
+        # Each is taken to hold what the processor would alone, and a good deal more: no graph says how much it is.
         # Main memory holds the inputs where nothing is computed there.
         copies = _COPIES if placement.pipelined else 1
         inputs = self._input_bytes(step) + 12 * step.tokens * (self.facts.embedding_length or 0)

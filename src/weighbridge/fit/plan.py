@@ -1,4 +1,4 @@
-"""`make_plan(facts, machine, workload)`: where each part of a model goes, what that takes, and whether the machine has it."""
+"""`make_plan(facts, machine, workload)`: where each part of a model goes, what it takes, and whether that is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import reduce
+from math import inf
 from operator import add
+from typing import NamedTuple
 
 from weighbridge.errors import DoesNotFit
 from weighbridge.facts import ModelFacts
@@ -62,7 +64,7 @@ class Plan:
     placement: Placement | None
     verdict: Verdict
     largest_context: int | None
-    """The longest context of each sequence that fits so placed, at most the model's own; None: not even the shortest."""
+    """The longest context of each sequence that fits so placed, at most the model's own; None: none does."""
     speed: Speed | None
     remedies: tuple[str, ...] = ()
     """What would make it fit, or fit with room to spare."""
@@ -70,11 +72,14 @@ class Plan:
     notes: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     """Of the engine's command line, where it is another program."""
+    unified: frozenset[int] = frozenset()
+    """Devices whose memory is main memory."""
 
     @property
     def available_bytes(self) -> int:
-        """What the devices that take part have, together."""
-        return sum(need.available_bytes or 0 for need in self.devices)
+        """What the devices that take part have, together; memory that two of them share is counted once."""
+        own = [need for need in self.devices if need.index not in self.unified]
+        return sum(need.available_bytes or 0 for need in own or self.devices)
 
     def ensure_fits(self) -> None:
         """DoesNotFit with the sum, unless the verdict is `fits` or `tight`."""
@@ -109,6 +114,14 @@ class _Budget:
         return self.host if index is None else self.devices[index]
 
 
+class _Tried(NamedTuple):
+    """One placement, what it takes, and the largest share of a budget that this is."""
+
+    placement: Placement
+    needs: tuple[DeviceNeed, ...]
+    share: float
+
+
 @dataclass(slots=True)
 class _Search:
     """The search for the best placement of one model on one machine."""
@@ -133,9 +146,13 @@ class _Search:
             for index, need in found.items()
         )
 
-    def share(self, needs: Sequence[DeviceNeed]) -> float:
-        """The largest share of a budget that is taken; over 1 it does not fit."""
+    def share(self, placement: Placement, needs: Sequence[DeviceNeed]) -> float:
+        """The largest share of a budget that is taken; over 1 it does not fit. Infinite where layers or experts would
+        lie in main memory of which nobody knows how much there is."""
         worst, together = 0.0, 0
+        on_host = any(need.index is None for need in needs)
+        if on_host and self.budget.host is None and (None in placement.layers or placement.experts_on_host):
+            return inf
         for need in needs:
             total = need.memory.total
             if need.index is None or need.index in self.budget.unified:
@@ -147,41 +164,28 @@ class _Search:
             worst = max(worst, together / max(1, self.budget.host))
         return worst
 
-    def candidates(self, workload: Workload, context: int) -> list[Placement]:
-        """Placements worth trying, the fastest first: everything on as few devices as hold it; with experts in main
-        memory; with the first layers on the processor; all on the processor."""
-        count = len(self.model.facts.layers)
-        alone = Placement((None,) * count)
-        if not self.use_devices or not self.machine.devices:
-            return [alone]
+    def _device_sets(self) -> list[list[int]]:
+        """The fastest device, the two fastest, and so on."""
+        if not self.use_devices:
+            return []
         by_speed = sorted(
             range(len(self.machine.devices)),
             key=lambda index: -(figure.value if (figure := self.machine.devices[index].bandwidth) else 0.0),
         )
-        found: list[Placement] = []
-        for taken in range(1, len(by_speed) + 1):
-            chosen = sorted(by_speed[:taken])
-            found += self._on(chosen, workload, context)
-            if any(_all_on_devices(placement) and not placement.experts_on_host for placement in found):
-                break
-        found.sort(key=self._seconds)
-        return [*found, alone]
+        return [sorted(by_speed[:taken]) for taken in range(1, len(by_speed) + 1)]
 
-    def _on(self, devices: Sequence[int], workload: Workload, context: int) -> list[Placement]:
-        """For each number of layers left to the processor the fewest experts that must stay with it."""
-        model, count = self.model, len(self.model.facts.layers)
-        routed = any(model.expert_bytes)
-        found: list[Placement] = []
+    def _in_parts(self, devices: Sequence[int], workload: Workload, context: int, most: float) -> list[Placement]:
+        """The fewest experts that must stay in main memory, and the fewest layers that must stay with the processor, so
+        that at most such a share of the devices is taken."""
+        count = len(self.model.facts.layers)
 
         def fits(placement: Placement) -> bool:
             needs = self.needs(placement, workload, context)
-            return self.share([need for need in needs if need.index is not None]) <= 1
+            return self.share(placement, [need for need in needs if need.index is not None]) <= most
 
-        whole = self._spread(devices, 0, 0, workload, context)
-        if fits(whole):
-            return [whole]
-        if routed:
-            # The fewest layers whose experts stay: more of them need less of the devices.
+        found: list[Placement] = []
+        if any(self.model.expert_bytes):
+            # More of them need less of the devices.
             fewest = _first(lambda stay: fits(self._spread(devices, 0, stay, workload, context)), count)
             if fewest is not None:
                 found.append(self._spread(devices, 0, fewest, workload, context))
@@ -238,18 +242,36 @@ class _Search:
         figure = self.machine.devices[index].bandwidth if index is not None else memory.bandwidth if memory else None
         return figure.value if figure and figure.value > 0 else _SLOW
 
-    def best(self, workload: Workload, context: int) -> tuple[Placement, tuple[DeviceNeed, ...], float]:
-        """The fastest placement that fits, or the one that comes nearest to fitting."""
-        nearest: tuple[Placement, tuple[DeviceNeed, ...], float] | None = None
-        for placement in self.candidates(workload, context):
-            needs = self.needs(placement, workload, context)
-            share = self.share(needs)
-            if share <= 1:
-                return placement, needs, share
-            if nearest is None or share < nearest[2]:
-                nearest = placement, needs, share
-        assert nearest is not None
-        return nearest
+    def best(self, workload: Workload, context: int) -> _Tried:
+        """The fastest placement that fits, or the one that comes nearest to fitting.
+
+        First everything on as few devices as hold it with room to spare, else as hold it at all; then with experts or
+        the first layers left to the processor, or all, again with room to spare or else without.
+        """
+        tried: list[_Tried] = []
+        for devices in self._device_sets():
+            tried.append(self._try(self._spread(devices, 0, 0, workload, context), workload, context))
+            if tried[-1].share <= COMFORTABLE:
+                return tried[-1]
+        for each in tried:
+            if each.share <= 1:
+                return each
+        alone = Placement((None,) * len(self.model.facts.layers))
+        for most in (COMFORTABLE, 1.0):
+            found = [
+                placement
+                for devices in self._device_sets()
+                for placement in self._in_parts(devices, workload, context, most)
+            ]
+            for placement in [*sorted(found, key=self._seconds), alone]:
+                tried.append(self._try(placement, workload, context))
+                if tried[-1].share <= most:
+                    return tried[-1]
+        return min(tried, key=lambda each: each.share)
+
+    def _try(self, placement: Placement, workload: Workload, context: int) -> _Tried:
+        needs = self.needs(placement, workload, context)
+        return _Tried(placement, needs, self.share(placement, needs))
 
     def largest_context(self, placement: Placement, workload: Workload) -> int | None:
         """The longest context that fits so placed. The need grows with it, nearly in a straight line, so the line
@@ -257,7 +279,7 @@ class _Search:
         most = self.model.facts.context_length or 8192
 
         def over(context: int) -> float:
-            return self.share(self.needs(placement, workload, context)) - 1
+            return self._try(placement, workload, context).share - 1
 
         at_most = over(most)
         if at_most <= 0:
@@ -279,10 +301,6 @@ class _Search:
             else:
                 high, above = guess, found
         return low * _CELLS_STEP
-
-
-def _all_on_devices(placement: Placement) -> bool:
-    return None not in placement.layers and placement.output is not None
 
 
 def _first(is_enough: Callable[[int], bool], most: int) -> int | None:
@@ -362,7 +380,8 @@ def make_plan(
         largest_context=largest,
         speed=_speed(model, machine, placement, chosen, calibration, threads_of(facts, machine)),
         remedies=() if verdict is Verdict.FITS else tuple(_remedies(search, chosen, context, largest)),
-        notes=tuple(_notes(model, machine, placement)),
+        notes=tuple(_notes(model, machine, placement, context)),
+        unified=budget.unified,
     )
 
 
@@ -395,26 +414,31 @@ def _speed(
 
 
 def _remedies(search: _Search, workload: Workload, context: int, largest: int | None) -> list[str]:
-    """What would make it fit, the least change first."""
+    """What would make it fit, the least change first; or, where it does, fit with room to spare."""
     found = []
-    if largest and largest < context:
+    _, needs, share = search.best(workload, context)
+    most, fits = (1.0, "fits") if share > 1 else (COMFORTABLE, "fits with room to spare")
+    if share > 1 and largest and largest < context:
         found.append(f"it fits at {largest:,} tokens: --context {largest}")
+    if search.budget.host is None and share > 1:
+        found.append("main memory is not described: add it to --machine, as in ram=32GiB")
     if workload.parallel > 1:
         fewer = replace(workload, parallel=1)
-        if search.best(fewer, context)[2] <= 1:
-            found.append(f"one request at once fits at {context:,} tokens: --parallel 1")
+        if search.best(fewer, context).share <= most:
+            found.append(f"one request at once {fits} at {context:,} tokens: --parallel 1")
     for keys, values in _SMALLER_CACHES:
         if not workload.flash_attention or (workload.cache_type_k, workload.cache_type_v) != (None, None):
             break
         smaller = replace(workload, cache_type_k=keys, cache_type_v=values)
-        if search.best(smaller, context)[2] <= 1:
+        if search.best(smaller, context).share <= most:
             found.append(
-                f"a cache of {keys} keys and {values} values fits at {context:,} tokens: --cache-type-k {keys} "
+                f"a cache of {keys} keys and {values} values {fits} at {context:,} tokens: --cache-type-k {keys} "
                 f"--cache-type-v {values}"
             )
             break
-    need = search.best(workload, context)
-    missing = sum(max(0, each.memory.total - (each.available_bytes or each.memory.total)) for each in need[1])
+    missing = sum(
+        max(0, need.memory.total - need.available_bytes) for need in needs if need.available_bytes is not None
+    )
     weights = search.model.facts.weights_bytes or 0
     if missing and weights > missing:
         found.append(
@@ -423,8 +447,11 @@ def _remedies(search: _Search, workload: Workload, context: int, largest: int | 
     return found
 
 
-def _notes(model: LlamaCpp, machine: Machine, placement: Placement) -> list[str]:
+def _notes(model: LlamaCpp, machine: Machine, placement: Placement, context: int) -> list[str]:
     notes = []
+    made_for = model.facts.context_length
+    if made_for and context > made_for:
+        notes.append(f"the model was made for {made_for:,} tokens: past them its answers are not to be relied on")
     if placement.devices:
         notes.append(
             "memory on GPUs is computed by the rules that the processor's buffers were checked against; "
@@ -433,7 +460,7 @@ def _notes(model: LlamaCpp, machine: Machine, placement: Placement) -> list[str]
     if model.vision_bytes:
         notes.append("the vision part's weights are counted; what it computes with is not known and is not in the sum")
     if machine.memory is None:
-        notes.append("main memory is not described: what lies there is not held against anything")
+        notes.append("main memory is not described: inputs and scores there are not held against anything")
     return notes
 
 

@@ -93,26 +93,29 @@ class Ranking:
 
 
 def _caches(runs: Sequence[tuple[int, Layer]], workload: Workload, step: Step) -> int:
-    """Bytes of 16-bit caches and 32-bit states for all sequences."""
+    """Bytes of 16-bit caches and 32-bit states for all sequences, as `LlamaCpp.cache_bytes` has them."""
     total = 0
+    streams = 1 if workload.unified_cache else workload.parallel
+    # Without flash attention all values are as long as the longest; which layers get none only a file tells.
+    widest = 0 if workload.flash_attention else max((layer.values for _, layer in runs), default=0)
     for count, layer in runs:
-        entry = 2 * (layer.keys + layer.values)
+        entry = 2 * (layer.keys + (widest or layer.values))
         cells = step.window_cells(layer.window_tokens)
         whole = cells_of(step.context_tokens)
         if layer.tokens_per_entry > 1:
             kept = cells * entry + cells_of(-(-whole // layer.tokens_per_entry)) * (entry + 2 * layer.index_keys)
         else:
             kept = cells * entry + whole * 2 * layer.index_keys
-        total += count * workload.parallel * (kept + layer.state_bytes)
+        total += count * (streams * kept + workload.parallel * layer.state_bytes)
     return total
 
 
 def _compute(candidate: Candidate, form: Form, step: Step) -> int:
     """The compute buffer as recorded; where it was not, more than any recorded family of that width takes."""
-    recording = find(form, step)
-    if recording is not None:
+    recordings = find(form, step)
+    if recordings:
         try:
-            return recording.peak(candidate, form, step)
+            return max(recording.peak(candidate, form, step) for recording in recordings)
         except KeyError:
             pass
     width, inner = candidate.embedding_length, candidate.dimensions.get("feed_forward_length", 0)
@@ -168,8 +171,8 @@ def tabulate(candidates: Sequence[Candidate], contexts: Sequence[int], workload:
     caches = np.empty((len(candidates), len(contexts)))
     computes, depths, attended = np.empty_like(caches), np.empty_like(caches), np.empty_like(caches)
     allowed = np.empty(caches.shape, dtype=bool)
-    ends = min(contexts), max(contexts)
     steps = [_step(workload, context) for context in contexts]
+    known = _replayed(contexts, steps)
     seen: dict[Any, int] = {}
     for i, candidate in enumerate(candidates):
         allowed[i] = [context <= candidate.context_length for context in contexts]
@@ -182,8 +185,8 @@ def tabulate(candidates: Sequence[Candidate], contexts: Sequence[int], workload:
             continue
         form = candidate.form
         # Masks make it grow in a straight line with the context, so two are replayed and the rest lie between.
-        both = [_compute(candidate, form, _step(workload, context)) for context in dict.fromkeys(ends)]
-        computes[i] = np.interp(contexts, ends, both) if len(both) > 1 else both[0]
+        replayed = [_compute(candidate, form, steps[k]) for k in known]
+        computes[i] = np.interp(contexts, [contexts[k] for k in known], replayed)
         for k, context in enumerate(contexts):
             caches[i, k] = _caches(candidate.runs, workload, steps[k])
             depths[i, k] = candidate.touched.cache_bytes(context // 2)
@@ -250,27 +253,29 @@ def _places(table: Table, machine: Machine) -> tuple[Any, Any, Any]:
     is_tied = table.embedding == table.output
     copies = copied * (table.weights - np.where(is_tied, 0, table.embedding))
     alone = table.weights + copies + cache + compute + host
-    budget = float(machine.memory.available_bytes) if machine.memory else np.inf
+    # Layers are not put where nobody knows how much room there is.
+    budget = float(max(1, machine.memory.available_bytes)) if machine.memory else None
+    alone_share = alone / budget if budget else np.full_like(alone, np.inf)
     if not machine.devices:
-        return alone, alone / budget, np.zeros_like(cache)
-    room = float(sum(device.memory_free_bytes for device in machine.devices))
+        return alone, alone_share, np.zeros_like(cache)
+    room = float(max(1, sum(device.memory_free_bytes for device in machine.devices)))
     fixed = compute * len(machine.devices) + sum(device_overhead(device) for device in machine.devices)
     moved = table.weights - table.embedding + np.where(is_tied, table.output, 0.0) + cache
     blocks = table.blocks[table.owner][:, None]
-    part = np.clip((room - fixed) / moved, 0.0, 1.0)
-    # Whole layers move.
-    part = np.where(part < 1, np.floor(part * blocks) / blocks, part)
+    # Whole layers move; where not all do, so many that there is room to spare, as in plans.
+    some = np.floor(np.clip((COMFORTABLE * room - fixed) / moved, 0.0, 1.0) * blocks) / blocks
+    part = np.where(moved + fixed <= room, 1.0, np.minimum(some, (blocks - 1) / blocks))
     inputs = 4.0 * table.workload.ubatch_tokens * table.widths[table.owner][:, None]
     on_devices = moved * part + np.where(part > 0, fixed, 0.0)
     rest = table.embedding + host + np.where(part >= 1, inputs, moved * (1 - part) + compute)
     need = on_devices + rest
-    share = np.maximum(on_devices / room, rest / budget)
-    if any(device.unified for device in machine.devices):
+    share = np.maximum(on_devices / room, rest / budget if budget else np.where(part < 1, np.inf, 0.0))
+    if budget and any(device.unified for device in machine.devices):
         share = np.maximum(share, need / budget)
-    on_processor = (part <= 0) | ((share > 1) & (alone <= budget))
+    on_processor = (part <= 0) | ((share > 1) & (alone_share <= 1))
     return (
         np.where(on_processor, alone, need),
-        np.where(on_processor, alone / budget, share),
+        np.where(on_processor, alone_share, share),
         np.where(on_processor, 0.0, part),
     )
 
@@ -310,8 +315,18 @@ def _fleet(machine: Machine, device: Device | None, common: Mapping[str, Any], *
     return speed.fleet(**common, bandwidth=figure.value if figure else float("nan"), kind=kind, **more)
 
 
+def _replayed(contexts: Sequence[int], steps: Sequence[Step]) -> list[int]:
+    """Places of the contexts, in rising order, whose steps are replayed: those too short for a whole step, and the
+    first and the last of the others."""
+    order = sorted(range(len(contexts)), key=lambda k: contexts[k])
+    most = max(step.tokens for step in steps)
+    whole = [k for k in order if steps[k].tokens == most]
+    return [k for k in order if k not in whole[1:-1]]
+
+
 def _step(workload: Workload, context: int) -> Step:
+    everything = context * (1 if workload.unified_cache else workload.parallel)
     return Step(
-        context, workload.parallel, min(workload.ubatch_tokens, cells_of(context)), workload.parallel,
+        context, workload.parallel, min(workload.ubatch_tokens, cells_of(everything)), workload.parallel,
         workload.flash_attention, workload.unified_cache, workload.full_windows,
     )  # fmt: skip

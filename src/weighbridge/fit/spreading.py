@@ -56,7 +56,8 @@ def packed(graph: Graph) -> dict[str, Any]:
     return {
         "tensors": [
             [
-                each.size, each.kind, each.place, each.view_of if each.view_of < 0 else number - each.view_of, each.alike,
+                each.size, each.kind, each.place, each.view_of if each.view_of < 0 else number - each.view_of,
+                each.alike,
                 each.rows, int(each.experts), *(number - source for source in each.sources),
             ]
             for number, each in enumerate(graph.tensors)
@@ -266,7 +267,7 @@ class _Blocks:
         self.numbers: list[dict[Block, int]] = [{} for _ in range(places)]
         self.count = [0] * places
 
-    def given_out(
+    def given_out(  # noqa: C901 - one walk, as the allocator walks
         self, leaves: Sequence[tuple[int, int]], order: Sequence[tuple[int, int, list[int]]]
     ) -> tuple[Part, ...]:
         """The steps of each place."""

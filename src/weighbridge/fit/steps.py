@@ -24,6 +24,7 @@ from .spreading import Graph, unpacked
 
 RECORDINGS = Path(__file__).with_name("llama_cpp_steps.zip")
 ENGINE = "engine"
+DEEPSTACK = "+deepstack"
 # What may be there or not without changing how much is computed with: results are made in place, or outside of a step.
 _HARMLESS = frozenset({
     "output.weight", "rope_freqs.weight", ".rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
@@ -37,7 +38,7 @@ _ROTATION = 64
 # Kinds of layers whose graph is the same but for its sizes.
 _ALIKE = {"full": "attention", "grouped_query": "attention", "sliding_window": "attention", "chunked": "attention"}
 _CELLS_STEP = 256
-# The processor back-end's buffers begin at multiples of this, and so do the blocks in them (ggml-cpu, TENSOR_ALIGNMENT).
+# The processor back-end's buffers begin at multiples of this, and so do blocks in them (ggml-cpu, TENSOR_ALIGNMENT).
 _ALIGNMENT = 32
 _TERM = re.compile(r"([+-]?)([^+-]+)")
 _FACTOR = re.compile(r"([*/]?)([^*/]+)")
@@ -159,6 +160,14 @@ class Sized(Protocol):
         ...
 
 
+def answering(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the last layers that keep nothing: those that predict further tokens are not in the graph."""
+    count = len(labels)
+    while count > 1 and labels[count - 1].startswith("none"):
+        count -= 1
+    return labels[:count]
+
+
 def form_of(facts: ModelFacts) -> Form:
     """The form of a model's graph."""
     named = {tensor.name for tensor in facts.tensors}
@@ -167,8 +176,11 @@ def form_of(facts: ModelFacts) -> Form:
     with_experts = {name.split(".", 2)[1] for name in named if "_exps" in name and name.startswith("blk.")}
     labels = tuple(label_of(layer, str(number) in with_experts) for number, layer in enumerate(facts.layers))
     groups = facts.dimensions.get("expert_group_count", 0)
+    if facts.dimensions.get("n_deepstack_layers"):
+        # Pictures come in at several layers, whatever tensors there are.
+        tensors |= {DEEPSTACK}
     return Form(
-        facts.architecture, labels, tensors, min(facts.experts.used, 2) if facts.experts else 0,
+        facts.architecture, answering(labels), tensors, min(facts.experts.used, 2) if facts.experts else 0,
         isinstance(groups, int) and groups > 1,
     )  # fmt: skip
 
@@ -299,7 +311,7 @@ def is_recorded(architecture: str) -> bool:
 def _form(member: str, number: int) -> Form:
     form = _entries(member)[number]["form"]
     return Form(
-        form["architecture"], tuple(form["layers"]), frozenset(form["tensors"]), form["used_experts"],
+        form["architecture"], answering(tuple(form["layers"])), frozenset(form["tensors"]), form["used_experts"],
         form["grouped_experts"],
     )  # fmt: skip
 
@@ -321,13 +333,14 @@ def _graph(member: str, number: int) -> tuple[Graph | None, tuple[tuple[str, tup
     return (unpacked(found), tuple(_graph_size(size) for size in found["sizes"])) if found else (None, ())
 
 
-def find(form: Form, step: Step) -> Recording | None:
-    """The recording whose graph is this model's: of the same architecture, with the same kinds of layers and as many
-    experts at work, and the most like it in its tensors. None where there is none: then nothing is known."""
+def find(form: Form, step: Step) -> tuple[Recording, ...]:
+    """The recordings whose graph is this model's: of the same architecture, with the same kinds of layers, as many
+    experts at work and the same tensors, but for some that change nothing. Several where they can't be told apart: then
+    the one that takes most counts. None where there is none: then nothing is known."""
     member, kinds = member_of(form.architecture, step.way, flash=step.flash_attention), set(form.layers)
     # Where a family was not recorded with rotations, it makes none.
     caches = (step.cache, "plain")
-    best: tuple[tuple[int, int, float], int] | None = None
+    ranked: dict[tuple[int, int, float], list[int]] = {}
     for number, entry in enumerate(_entries(member)):
         if entry["cache"] not in caches:
             continue
@@ -339,9 +352,9 @@ def find(form: Form, step: Step) -> Recording | None:
         differing = recorded.tensors ^ form.tensors if form.tensors else frozenset()
         if not all(map(_is_harmless, differing)):
             continue
-        rank = caches.index(entry["cache"]), len(differing), _unlike(recorded.layers, form.layers)
-        best = min(best or (rank, number), (rank, number))
-    return _recording(member, best[1]) if best else None
+        rank = caches.index(entry["cache"]), len(differing), round(_unlike(recorded.layers, form.layers), 6)
+        ranked.setdefault(rank, []).append(number)
+    return tuple(_recording(member, number) for number in ranked[min(ranked)]) if ranked else ()
 
 
 def _is_harmless(tensor: str) -> bool:

@@ -53,5 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(output.to_json(done))
     else:
         changed = len(done.changed)
-        print(f"{done.read} read, {changed} of them changed, {len(done.refused)} refused, {done.left} left: {done.path}")
+        refused = len(done.refused)
+        print(f"{done.read} read, {changed} of them changed, {refused} refused, {done.left} left: {done.path}")
     return 0 if done.read else 1
