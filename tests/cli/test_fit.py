@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.conftest import run_weigh
+from tests.safetensors_files import write_folder
 
 
 @pytest.fixture
@@ -122,3 +124,85 @@ def test_a_machine_that_nobody_knows_is_an_error(model):
 
     assert done.returncode == 1
     assert "rtx" in done.stderr.lower()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--cache-type-k", "q8_0"), "16-bit caches"),
+        (("--wanted", "nan"), "no rate"),
+        (("--modality", "smell"), "--modality is one of"),
+        (("--licence", "none such"), "--licence is part of a name"),
+    ],
+)
+def test_flags_that_would_be_dropped_or_pass_nothing_are_errors(flags, said):
+    done = run_weigh("fit", "--machine", "rtx 4090", *flags)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_a_filter_beside_a_model_is_an_error(model):
+    done = run_weigh("fit", str(model), "--task", "code")
+
+    assert done.returncode == 1
+    assert "--task" in done.stderr
+
+
+def test_a_gpu_without_main_memory_holds_what_lies_on_it_alone():
+    models = json.loads(run_weigh("fit", "--machine", "rtx 4090", "--json").stdout)["models"]
+
+    assert all(entry["on_gpu"] == 1 for entry in models)
+
+
+def test_layers_may_be_left_to_the_processor():
+    done = run_weigh("fit", "--machine", "rtx 3060 12gb,ram=32GiB@45GB/s", "--json")
+
+    assert any(0 < entry["on_gpu"] < 1 for entry in json.loads(done.stdout)["models"])
+
+
+def test_a_ranking_reads_well_in_80_columns():
+    done = run_weigh("fit", "--machine", "rtx 3060 12gb,ram=32GiB@45GB/s", "--task", "code")
+
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    assert "Apache-2.0" in done.stdout
+
+
+def test_a_grid_is_judged_at_the_context_and_the_speed_that_are_asked_for():
+    here = ("--machine", "rtx 3090,ram=32GiB@50GB/s")
+
+    assert run_weigh("fit", "qwen3 8b", *here, "--context", "500000").returncode == 1
+    assert run_weigh("fit", "qwen3 8b", *here, "--wanted", "9999").returncode == 1
+    assert run_weigh("fit", "qwen3 8b", *here, "--wanted", "10").returncode == 0
+
+
+def test_a_plan_that_is_too_slow_says_so(model):
+    done = run_weigh("fit", str(model), "--machine", "rtx 3090,ram=32GiB@50GB/s", "--wanted", "9999999")
+
+    assert done.returncode == 1
+    assert "are wanted" in done.stderr
+
+
+def test_a_checkpoint_by_transformers_names_its_largest_context(tmp_path):
+    width, inner, vocabulary = 256, 512, 1000
+    shapes = {"model.embed_tokens.weight": ("BF16", (vocabulary, width)), "model.norm.weight": ("BF16", (width,))}
+    for layer in range(2):
+        name = f"model.layers.{layer}"
+        shapes |= {f"{name}.self_attn.{part}_proj.weight": ("BF16", (width, width)) for part in "qkvo"}
+        shapes |= {f"{name}.mlp.{part}_proj.weight": ("BF16", (inner, width)) for part in ("gate", "up")}
+        shapes |= {f"{name}.mlp.down_proj.weight": ("BF16", (width, inner))}
+        shapes |= {f"{name}.{norm}_layernorm.weight": ("BF16", (width,)) for norm in ("input", "post_attention")}
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": width, "intermediate_size": inner,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": vocabulary,
+        "max_position_embeddings": 131072, "torch_dtype": "bfloat16", "tie_word_embeddings": True,
+    }  # fmt: skip
+    folder = str(write_folder(tmp_path / "checkpoint", config, shapes))
+
+    def plan(*flags: str) -> dict[str, Any]:
+        return json.loads(run_weigh("fit", folder, "--machine", "ram=2GiB@10GB/s,cores=2", *flags, "--json").stdout)
+
+    largest = plan("--context", "512")["largest_context"]
+    assert 512 < largest < 131072
+    assert plan("--context", str(largest))["verdict"] == "tight"
+    assert plan("--context", str(largest + 256))["verdict"] == "no"

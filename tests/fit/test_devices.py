@@ -118,7 +118,7 @@ def cases(request, processes, tmp_path_factory):
     path = tmp_path_factory.mktemp("devices") / "model.gguf"
     engine.make(path, family.architecture, {**family.keys, **keys}, {**family.also, **also})
     model = LlamaCpp(facts.read(str(path)))
-    recording = find(model.form, Step(4096, 1, 512, 1))
+    (recording,) = find(model.form, Step(4096, 1, 512, 1))
     if recording is None or recording.graph is None:
         pytest.skip("what is computed from what was not recorded")
     machine = a_machine()

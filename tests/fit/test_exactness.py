@@ -38,9 +38,11 @@ _FORMS = "the graph's form depends on sizes"
 NOT_RECORDED: dict[str, str] = {
     "deepseek4": "the engine ends when its graph is asked for",
     "deepseek4, predicting": "the engine ends when its graph is asked for",
+    "cohere2moe": _FORMS, "cohere2moe, a period": _FORMS, "cohere2moe, predicting": _FORMS,
     "gemma4": _FORMS, "gemma4, experts": _FORMS, "minimax-m3": _FORMS, "minimax-m3, predicting": _FORMS,
     "kimi-k3": _FORMULAS, "glm5-next": _FORMULAS, "plamo2": _FORMULAS, "openelm": _FORMULAS,
     "qwen4exp": _FORMULAS, "qwen4exp, nothing pooled": _FORMULAS, "rwkv6qwen2": _FORMULAS,
+    "talkie": _FORMS,
     "jamba, experts": "experts are in other layers than in the recording",
 }  # fmt: skip
 # Families told apart by shapes alone, or whose graph depends on the context: more may be estimated, never less.
@@ -57,7 +59,11 @@ AT_MOST: dict[str, str] = {
     "jina-bert-v2": "gated or not by the shape of one tensor",
     "jina-bert-v2, gated": "gated or not by the shape of one tensor",
     "lfm2": "few layers of one kind", "lfm2, a window": "few layers of one kind", "lfm2moe": "few layers of one kind",
+    "qwen35": "few layers of one kind", "qwen35moe": "few layers of one kind",
+    "granitehybrid": "few layers of one kind", "granitehybrid, experts": "few layers of one kind",
 }  # fmt: skip
+# With fewer layers than these, blocks do not lie yet where they lie in all later layers, as in any real model.
+FEW_LAYERS = 6
 
 MAPPED_OTHERWISE = [
     # Where a file is not mapped, as when nothing is allocated, layers that predict further tokens take no room, and the
@@ -120,6 +126,7 @@ def test_the_engine_allocates_what_was_predicted(engine, tmp_path, name):
     family, rng = FAMILIES[name], random.Random(f"exactness of {name}")
     if name not in NOT_RECORDED and not is_recorded(family.architecture):
         pytest.fail(f"{name}: {family.architecture} was never recorded; run python -m tests.fit.record_steps", False)
+    at_most = name in AT_MOST or family.keys["block_count"] < FEW_LAYERS
     path = tmp_path / "model.gguf"
     refused: object = None
     for _ in range(TRIES):
@@ -159,11 +166,11 @@ def test_the_engine_allocates_what_was_predicted(engine, tmp_path, name):
         wrong = {
             part: f"{ours[part]:.3f}, not {truth[part]:.3f}"
             for part, allowed in ALLOWED.items()
-            if not -allowed <= ours[part] - truth[part] <= (truth[part] if name in AT_MOST else allowed)
+            if not -allowed <= ours[part] - truth[part] <= (max(truth[part], allowed) if at_most else allowed)
         }
         assert not wrong, f"{wrong} MiB with {asked} of {shape.keys}"
         total = sum(truth[part] for part in ALLOWED)
-        assert name in AT_MOST or sum(ours.values()) == pytest.approx(total, rel=0.005)
+        assert at_most or sum(ours.values()) == pytest.approx(total, rel=0.005)
 
 
 @pytest.mark.parametrize("name", MAPPED_OTHERWISE)

@@ -10,8 +10,10 @@ import pytest
 from tests.conftest import run_weigh
 from weighbridge import facts, fit, machine
 from weighbridge.errors import DoesNotFit
-from weighbridge.fit import Verdict, Workload
-from weighbridge.machine import Machine, Memory, Processor
+from weighbridge.figures import Basis, Figure
+from weighbridge.fit import Verdict, Workload, speed
+from weighbridge.fit.ranking import Candidate, Quantized, rank
+from weighbridge.machine import Device, Machine, Memory, Processor
 
 
 def a_machine(available: int, sets: tuple[str, ...] = ("AVX2",)) -> Machine:
@@ -98,3 +100,111 @@ def test_the_engine_takes_what_was_planned(gateway, tiny_gguf):
     assert planned > 300 << 20
     # What is allocated and never touched is not resident: most of the mask of a context that is nearly empty.
     assert 0.8 < measured / planned <= 1.0
+
+
+def a_gpu(free: int, *, unified: bool = False) -> Device:
+    bandwidth = Figure(300e9, Basis.STATED, "test")
+    return Device("test GPU", "apple" if unified else "nvidia", free, free, bandwidth=bandwidth, unified=unified)
+
+
+def with_gpus(host: int | None, *free: int) -> Machine:
+    memory = None if host is None else Memory(host, host, Figure(40e9, Basis.STATED, "test"))
+    return Machine(Processor("test", 4, 4, ("AVX2",)), memory, tuple(a_gpu(each) for each in free))
+
+
+def test_what_lies_in_memory_that_nobody_described_never_fits(model):
+    needed = fit.make_plan(model, with_gpus(1 << 34, 1 << 34), Workload(8192)).devices[1].memory.total
+    whole = fit.make_plan(model, with_gpus(None, 2 * needed), Workload(8192))
+    in_parts = fit.make_plan(model, with_gpus(None, needed - 1), Workload(8192))
+
+    assert whole.verdict is Verdict.FITS
+    assert in_parts.verdict is Verdict.NO
+    assert any("ram=" in remedy for remedy in in_parts.remedies)
+
+
+def test_what_is_left_to_the_processor_leaves_room_to_spare_on_the_gpu(model):
+    needed = fit.make_plan(model, with_gpus(1 << 34, 1 << 34), Workload(32768)).devices[1].memory.total
+    plan = fit.make_plan(model, with_gpus(1 << 34, needed - 1), Workload(32768))
+
+    assert None in plan.placement.layers
+    assert plan.placement.devices
+    assert plan.verdict is Verdict.FITS
+
+
+def test_a_second_gpu_is_taken_where_one_has_no_room_to_spare(model):
+    needed = fit.make_plan(model, with_gpus(1 << 34, 1 << 34), Workload(65536, 8)).devices[1].memory.total
+    alone = fit.make_plan(model, with_gpus(1 << 34, needed), Workload(65536, 8))
+    both = fit.make_plan(model, with_gpus(1 << 34, needed, needed), Workload(65536, 8))
+
+    assert (alone.verdict, alone.placement.devices) == (Verdict.TIGHT, (0,))
+    assert (both.verdict, both.placement.devices) == (Verdict.FITS, (0, 1))
+
+
+def test_memory_that_a_gpu_shares_with_the_processor_is_counted_once(model):
+    processor = Processor("test", 4, 4, ())
+    here = Machine(processor, Memory(1 << 34, 1 << 34, None), (a_gpu(1 << 33, unified=True),))
+
+    assert fit.make_plan(model, here, Workload(4096)).available_bytes == 1 << 34
+
+
+def test_a_set_on_shared_memory_takes_no_more_than_there_is(model):
+    need = fit.make_plan(model, with_gpus(1 << 34, 1 << 34), Workload(65536, 8)).memory.total
+    memory = Memory(2 * need, int(1.7 * need), None)
+    device = a_gpu(int(1.6 * need), unified=True)
+    plans = fit.plan_set([(model, Workload(65536, 8))] * 2, Machine(Processor("test", 4, 4, ()), memory, (device,)))
+
+    held = sum(plan.memory.total for plan in plans if plan.verdict is not Verdict.NO)
+    assert 0 < held <= memory.available_bytes
+
+
+def test_a_context_past_the_models_own_is_noted(model):
+    assert any(
+        "made for 65,536 tokens" in note for note in fit.make_plan(model, a_machine(1 << 35), Workload(100000)).notes
+    )
+
+
+def test_a_tight_plan_is_told_what_would_leave_room(model):
+    total = fit.make_plan(model, a_machine(1 << 34), Workload(32768)).memory.total
+    plan = fit.make_plan(model, a_machine(total), Workload(32768))
+
+    assert plan.verdict is Verdict.TIGHT
+    assert plan.remedies
+    assert all("room to spare" in remedy for remedy in plan.remedies)
+
+
+@pytest.mark.parametrize("flash_attention", [True, False])
+@pytest.mark.parametrize(
+    ("parallel", "unified_cache", "ubatch"), [(1, False, 512), (4, False, 512), (4, True, 512), (2, False, 2048)]
+)
+def test_a_ranking_never_needs_less_than_the_plan_of_a_file(model, parallel, unified_cache, ubatch, flash_attention):
+    workload = Workload(None, parallel, ubatch, flash_attention=flash_attention, unified_cache=unified_cache)
+    contexts = (256, 512, 1024, 4096, 32768, 65536)
+    here = a_machine(1 << 36)
+    # With as few words as a tiny model has, the engine gives scores for every token.
+    model = dataclasses.replace(model, vocabulary_size=20000)
+    ranked = rank([candidate_of(model)], here, contexts, workload)
+
+    for column, context in enumerate(contexts):
+        need = fit.make_plan(model, here, dataclasses.replace(workload, context_tokens=context)).memory
+        assert ranked.need_bytes[0, column] >= need.total
+
+
+def candidate_of(model: facts.ModelFacts) -> Candidate:
+    """The model as a catalogue would have it."""
+    weights = model.weights_bytes
+    sizes = {
+        name: sum(tensor.bytes for tensor in model.tensors if tensor.name == f"{name}.weight")
+        for name in ("token_embd", "output")
+    }
+    return Candidate(
+        model.name, model.architecture, tuple((1, layer) for layer in model.layers), model.dimensions,
+        model.embedding_length, model.vocabulary_size, model.context_length, model.experts, speed.touched(model),
+        (Quantized("F32", weights, weights, sizes["token_embd"], sizes["output"]),),
+    )  # fmt: skip
+
+
+def test_no_catalogue_model_fits_in_memory_that_nobody_described(model):
+    ranked = rank([candidate_of(model)], with_gpus(None, 64 << 20), (4096,))
+
+    assert ranked.verdict(0, 0) == "no"
+    assert rank([candidate_of(model)], with_gpus(None, 1 << 34), (4096,)).verdict(0, 0) == "fits"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from weighbridge.sizes import parse_bytes, show_bytes, show_count
 _CONTEXT = 8192
 # Without a word on speed, about as fast as people read.
 _READABLE = 8.0
+_SHORTEST_NAME = 18
 # 16-bit files are for making others from.
 _CHOSEN_FROM = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "IQ4_XS"})
 
@@ -52,10 +54,19 @@ def grid(name: str, here: Machine, workload: Workload, folder: Path) -> tuple[ob
         rows.append((quantized.recipe, show_bytes(quantized.weights_bytes), *cells))
     head = ("", "size", *map(show_context, contexts))
     table = output.table(head, rows, right=range(1, len(head)))
-    page = [_headline(variant), table, LEGEND.format(workload.parallel), _sources(variant)]
-    fits = any(entry["verdict"] != "no" for entry in data)
+    legend = LEGEND.format(workload.parallel)
+    if contexts[-1] > candidate.context_length:
+        legend += f"\nit was made for {candidate.context_length:,} tokens: longer contexts are not counted"
+    page = [_headline(variant), table, legend, _sources(variant)]
+    asked = [entry for entry in data if entry["context_tokens"] == (workload.context_tokens or entry["context_tokens"])]
+    fits = any(entry["verdict"] != "no" and _is_fast(entry, workload.wanted_tokens_per_second) for entry in asked)
     machine = machine_lines(here)
     return {"name": variant.name, "grid": data, "machine": here}, "\n\n".join(page) + "\n" + machine, fits
+
+
+def _is_fast(entry: dict[str, Any], wanted: float | None) -> bool:
+    """Whether it may be as fast as wanted; an unknown speed is held against nothing."""
+    return wanted is None or entry["decode"] is None or entry["decode"]["high"] >= wanted
 
 
 def _headline(variant: Variant) -> str:
@@ -131,9 +142,22 @@ def _wanted(arguments: argparse.Namespace, variants: Sequence[Variant]) -> list[
             continue
         kept.append(variant)
     if not kept:
-        tags = sorted({tag.name for variant in variants for tag in variant.tags})
-        raise BadSetting("no model of the catalogue passes these filters", hint=f"--task is one of: {', '.join(tags)}")
+        raise BadSetting("no model of the catalogue passes these filters", hint=_filters(arguments, variants))
     return kept
+
+
+def _filters(arguments: argparse.Namespace, variants: Sequence[Variant]) -> str:
+    """What the first filter that nothing passes alone may be; or that they are too many."""
+    tags = sorted({tag.name for variant in variants for tag in variant.tags})
+    if arguments.task and arguments.task not in tags:
+        return f"--task is one of: {', '.join(tags)}"
+    inputs = sorted({kind for variant in variants if variant.modalities for kind in variant.modalities.value.input})
+    if arguments.modality and arguments.modality not in inputs:
+        return f"--modality is one of: {', '.join(inputs)}"
+    licences = Counter(variant.licence.value for variant in variants if variant.licence)
+    if arguments.licence and not any(arguments.licence.lower() in name.lower() for name in licences):
+        return f"--licence is part of a name, as in: {', '.join(name for name, _ in licences.most_common(6))}"
+    return "leave one of them away"
 
 
 def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, folder: Path) -> tuple[object, str, bool]:
@@ -142,7 +166,7 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     try:
         most = parse_bytes(arguments.max_size) if arguments.max_size else None
     except ValueError as error:
-        raise BadSetting(f"--max-size: {error}", hint="write it like 20GiB") from error
+        raise BadSetting(f"--max-size: {error}", hint="it is of a model's file: --max-size 20GiB") from error
     listed = candidates(_wanted(arguments, found.variants))
     context = workload.context_tokens or _CONTEXT
     contexts = sorted({context, *CONTEXTS})
@@ -178,12 +202,17 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     shown = rows[: arguments.limit]
     if all(row[-1] == "-" for row in shown):
         head, shown = head[:-1], [row[:-1] for row in shown]
-    room = f"{context:,} tokens of context, {workload.parallel} at once, at least {wanted:g} tokens/s"
+    cut = _narrowed([head, *shown])[1:]
+    legend = "? : how fast is not known.\n" if any(entry["decode"] is None for entry in data) else ""
     page = [
-        f"{len(best)} of {len(listed)} models fit with room to spare: {room}",
-        output.table(head, shown, right=(4, 5, 6)) if shown else "none",
-        "* nothing else that fits has more parameters and is faster and smaller. Most downloaded first.\n"
-        "quality: answers right, by whom; - : no measurement is known, and none is made up.\n"
+        f"{len(best)} of {len(listed)} models fit with room to spare:\n"
+        f"  {context:,} token{'s' * (context > 1)} of context, {workload.parallel} at once, "
+        f"at least {wanted:g} tokens/s",
+        output.table(head, cut, right=(4, 5, 6)) if cut else "none",
+        f"{legend}"
+        "* nothing else that fits beats it in parameters, speed and memory at once;\n"
+        "these first, then by downloads.\n"
+        "quality: answers right, by whom; - : nobody's measurement is known.\n"
         f"catalogue of {found.date}: weigh fit NAME shows one model's grid.",
     ]
     return (
@@ -210,9 +239,16 @@ def _row(variant: Variant, entry: dict[str, Any], longest: int, *, is_best: bool
         quality = f"{first.value:g}{'%' if first.unit == 'percent' else ''} {first.benchmark} ({first.by})"
     licence = variant.licence.value if variant.licence else "unknown"
     return (
-        "*" if is_best else "", _cut(variant.name, 29), count, entry["quantization"],
-        show_bytes(entry["memory_bytes"]), speed, show_context(longest), _cut(licence, 14), quality,
+        "*" if is_best else "", variant.name, count, entry["quantization"],
+        show_bytes(entry["memory_bytes"]), speed, show_context(longest), _cut(licence, 10), quality,
     )  # fmt: skip
+
+
+def _narrowed(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows with names cut so that a line has room for the rest."""
+    others = sum(max(len(row[column]) for row in rows) + 2 for column in range(len(rows[0])) if column != 1)
+    room = max(_SHORTEST_NAME, output.width() - others)
+    return [[_cut(cell, room) if column == 1 else cell for column, cell in enumerate(row)] for row in rows]
 
 
 def _cut(text: str, room: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from weighbridge import fit
 from weighbridge.cli import output
@@ -73,8 +73,8 @@ def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration 
         sections.append(_grid(plan, here, workload, known))
     longest = f"{plan.largest_context:,} tokens" if plan.largest_context else "none"
     ends = [f"largest context that fits so: {longest}"]
-    ends += [f"would fit: {remedy}" for remedy in plan.remedies]
-    if plan.arguments:
+    ends += [f"instead: {remedy}" for remedy in plan.remedies]
+    if plan.arguments and plan.verdict is not Verdict.NO:
         ends.append(f"start it with: vllm serve {plan.facts.name} {' '.join(plan.arguments)}")
     sections.append("\n".join(output.fields([tuple(end.split(": ", 1))]) for end in ends))  # type: ignore[list-item]
     notes = [*plan.facts.notes, *plan.notes, *(plan.speed.notes if plan.speed else ())]
@@ -83,7 +83,10 @@ def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration 
 
 
 def _headline(plan: Plan) -> str:
-    lines = [f"{output.printable(plan.facts.name)}: {_VERDICTS[plan.verdict]}"]
+    verdict = _VERDICTS[plan.verdict]
+    if plan.verdict is Verdict.NO and any(need.available_bytes is None for need in plan.devices):
+        verdict = "no: main memory is not described, so it is not known to fit"
+    lines = [f"{output.printable(plan.facts.name)}: {verdict}"]
     where = _where(plan)
     lines.append(f"  {plan.context_tokens:,} tokens x {plan.workload.parallel} at once, by {plan.engine}")
     if where:
@@ -112,7 +115,7 @@ _PARTS = (
 def _memory(plan: Plan) -> str:
     """One device: a row for each part. Several: a row for each device."""
     if len(plan.devices) == 1:
-        return _by_part(plan.devices[0])
+        return _by_part(plan.devices[0], _MEANINGS if plan.engine == "llama_cpp" else {})
     shown = [(name, title) for name, title in _PARTS if any(getattr(need.memory, name) for need in plan.devices)]
     if len(plan.devices) > _MOST_COLUMNS:
         listed = [(need.name, show_bytes(need.memory.total), _free(need), str(need.layers)) for need in plan.devices]
@@ -150,10 +153,10 @@ _MEANINGS = {
 }
 
 
-def _by_part(need: DeviceNeed) -> str:
+def _by_part(need: DeviceNeed, meanings: Mapping[str, str]) -> str:
     total = need.memory.total or 1
     rows = [
-        (title, show_bytes(size), f"{size / total:.0%}", _MEANINGS[name] if need.index is None else "")
+        (title, show_bytes(size), f"{size / total:.0%}", meanings.get(name, "") if need.index is None else "")
         for name, title in _PARTS
         if (size := getattr(need.memory, name))
     ]
@@ -171,6 +174,9 @@ def show_range(found: Range | None, unit: str) -> str:
 
 
 def _short(value: float) -> str:
+    """Three figures of it: more are not known."""
+    if value >= 1000:
+        value = float(f"{value:.3g}")
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
@@ -179,9 +185,11 @@ def _speed(plan: Plan) -> str:
     if speed is None:
         return ""
     depth = plan.workload.depth_tokens or plan.context_tokens // 2
-    rows = [("answer", f"{show_range(speed.decode, 'tokens/s')} with {depth:,} tokens in the context")]
+    filled = f" with {depth:,} tokens in the context" if speed.decode else ""
+    rows = [("answer", show_range(speed.decode, "tokens/s") + filled)]
     if plan.workload.parallel > 1:
-        rows.append((f"{plan.workload.parallel} at once", f"{show_range(speed.batch_decode, 'tokens/s')} together"))
+        together = " together" if speed.batch_decode else ""
+        rows.append((f"{plan.workload.parallel} at once", show_range(speed.batch_decode, "tokens/s") + together))
     rows.append(("prompt", show_range(speed.prefill, "tokens/s")))
     if speed.first_token_seconds:
         rows.append(

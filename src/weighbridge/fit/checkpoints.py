@@ -8,7 +8,7 @@ from operator import add
 
 from weighbridge.errors import BadModelFile, BadSetting
 from weighbridge.facts import ModelFacts
-from weighbridge.machine import Machine
+from weighbridge.machine import Device, Machine
 
 from . import transformers, vllm
 from .calibration import Calibration
@@ -19,6 +19,7 @@ from .workload import Workload
 
 # vLLM's own logs left up to so much less for the cache than was predicted, as a share of the GPU.
 _UNSURE = 0.02
+_STEP = 256
 _FOR_VLLM = frozenset({"nvidia", "amd"})
 
 
@@ -95,8 +96,12 @@ def _by_transformers(facts: ModelFacts, machine: Machine, workload: Workload, ca
     need, notes = transformers.plan_memory(facts, device, workload)
     if device is None and machine.memory is not None:
         need = replace(need, available_bytes=machine.memory.available_bytes)
-    share = need.memory.total / need.available_bytes if need.available_bytes else 0.0
-    unknown = need.available_bytes is None
+    available = need.available_bytes
+    # What nobody knows the size of is not said to hold it.
+    verdict = Verdict.NO if available is None else verdict_of(need.memory.total / max(1, available))
+    largest = None if available is None else _largest_context(facts, device, workload, available)
+    asked = workload.context_tokens or 0
+    remedies = (f"it fits at {largest:,} tokens: --context {largest}",) if largest and largest < asked else ()
     return Plan(
         facts=facts,
         engine="transformers",
@@ -108,8 +113,26 @@ def _by_transformers(facts: ModelFacts, machine: Machine, workload: Workload, ca
         memory=need.memory,
         devices=(need,),
         placement=None,
-        verdict=Verdict.NO if unknown else verdict_of(share),
-        largest_context=None,
+        verdict=verdict,
+        largest_context=largest,
         speed=estimate(facts, machine, (Share(None if device is None else 0),), workload, calibration),
+        remedies=remedies if verdict is Verdict.NO else (),
         notes=tuple(notes),
     )
+
+
+def _largest_context(facts: ModelFacts, device: Device | None, workload: Workload, available: int) -> int | None:
+    """The longest context, in steps of 256 and at most the model's own, that transformers has room for."""
+    most = facts.context_length or 8192
+
+    def fits(context: int) -> bool:
+        need, _ = transformers.plan_memory(facts, device, replace(workload, context_tokens=context))
+        return need.memory.total <= available
+
+    if fits(most):
+        return most
+    low, high = 0, -(-most // _STEP)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle * _STEP) else (low, middle)
+    return low * _STEP or None

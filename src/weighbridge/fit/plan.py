@@ -330,11 +330,13 @@ def verdict_of(share: float) -> Verdict:
 
 
 def _budget(machine: Machine, reserved: Mapping[int | None, int]) -> _Budget:
-    host = None if machine.memory is None else max(0, machine.memory.available_bytes - reserved.get(None, 0))
+    unified = frozenset(index for index, device in enumerate(machine.devices) if device.unified)
+    # What others hold on a device without memory of its own is gone from main memory too.
+    gone = sum(reserved.get(index, 0) for index in (None, *unified))
+    host = None if machine.memory is None else max(0, machine.memory.available_bytes - gone)
     free = tuple(
         max(0, device.memory_free_bytes - reserved.get(index, 0)) for index, device in enumerate(machine.devices)
     )
-    unified = frozenset(index for index, device in enumerate(machine.devices) if device.unified)
     return _Budget(host, free, unified)
 
 
@@ -421,7 +423,7 @@ def _remedies(search: _Search, workload: Workload, context: int, largest: int | 
     if share > 1 and largest and largest < context:
         found.append(f"it fits at {largest:,} tokens: --context {largest}")
     if search.budget.host is None and share > 1:
-        found.append("main memory is not described: add it to --machine, as in ram=32GiB")
+        found.append('tell how much main memory there is: --machine "...,ram=32GiB"')
     if workload.parallel > 1:
         fewer = replace(workload, parallel=1)
         if search.best(fewer, context).share <= most:

@@ -259,13 +259,19 @@ def _places(table: Table, machine: Machine) -> tuple[Any, Any, Any]:
     if not machine.devices:
         return alone, alone_share, np.zeros_like(cache)
     room = float(max(1, sum(device.memory_free_bytes for device in machine.devices)))
+    inputs = 4.0 * table.workload.ubatch_tokens * table.widths[table.owner][:, None]
+    if len(machine.devices) > 1:
+        # Several steps' inputs are kept, with the masks of both kinds of attention (`Placement.pipelined`).
+        steps = [_step(table.workload, context) for context in table.contexts]
+        masks = np.array([4.0 * step.tokens * cells_of(step.context_tokens) for step in steps])
+        inputs = 3 * (inputs + masks)
+        compute = compute + inputs
     fixed = compute * len(machine.devices) + sum(device_overhead(device) for device in machine.devices)
     moved = table.weights - table.embedding + np.where(is_tied, table.output, 0.0) + cache
     blocks = table.blocks[table.owner][:, None]
     # Whole layers move; where not all do, so many that there is room to spare, as in plans.
     some = np.floor(np.clip((COMFORTABLE * room - fixed) / moved, 0.0, 1.0) * blocks) / blocks
     part = np.where(moved + fixed <= room, 1.0, np.minimum(some, (blocks - 1) / blocks))
-    inputs = 4.0 * table.workload.ubatch_tokens * table.widths[table.owner][:, None]
     on_devices = moved * part + np.where(part > 0, fixed, 0.0)
     rest = table.embedding + host + np.where(part >= 1, inputs, moved * (1 - part) + compute)
     need = on_devices + rest

@@ -110,6 +110,7 @@ def symbols(facts: Sized, step: Step, layer: int | None = None) -> dict[str, int
         "cells": cells_of(step.context_tokens),
         "window_cells": step.window_cells(window),
         "sequences": step.parallel,
+        "sequence_tokens": step.tokens // step.parallel,
         "rotation": rotation_of(found.get("attention.key_length", 0)),
         "outputs": step.outputs,
         "vocabulary": facts.vocabulary_size or 0,

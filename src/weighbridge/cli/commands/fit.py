@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unified", action="store_true", help="one cache for all requests; --context is theirs together"
     )
-    parser.add_argument("--wanted", type=float, metavar="TPS", help="least tokens a second of one request")
+    parser.add_argument("--wanted", type=_rate, metavar="TPS", help="least tokens a second of one request")
     catalogue = parser.add_argument_group("without a MODEL")
     catalogue.add_argument("--task", metavar="TAG", help="chat, code, reasoning, tools, vision, embedding ...")
     catalogue.add_argument("--licence", metavar="NAME", help="part of a licence's name: apache, mit ...")
@@ -58,8 +58,21 @@ def _positive(text: str) -> int:
     return value
 
 
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is no rate above 0")
+    return value
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan, the grid or the ranking."""
+    chosen_by = [name for name in ("task", "licence", "modality", "max_size") if getattr(arguments, name)]
+    if arguments.sources and chosen_by:
+        raise BadSetting(
+            f"--{chosen_by[0].replace('_', '-')} chooses among the catalogue's models, and a MODEL is named",
+            hint="leave one of them away",
+        )
     settings = load()
     here = _machine(arguments.machine, settings)
     if not arguments.sources:
@@ -145,16 +158,23 @@ def _show_plans(
         print("\n\n".join(fit_pages.plan_page(plan, here, workload, known) for plan in plans))
         print(fit_pages.machine_lines(here))
     slow = [
-        plan
+        (plan, decode)
         for plan in plans
-        if arguments.wanted and plan.speed and plan.speed.decode and plan.speed.decode.high < arguments.wanted
+        if arguments.wanted and plan.speed and (decode := plan.speed.decode) and decode.high < arguments.wanted
     ]
+    for plan, decode in slow:
+        output.tell(f"{plan.facts.name}: at most {decode.high:.1f} tokens/s, {arguments.wanted:g} are wanted")
     return 1 if slow or any(plan.verdict is Verdict.NO for plan in plans) else 0
 
 
 def _show_catalogue(arguments: argparse.Namespace, here: Machine, name: str | None) -> int:
     from weighbridge.cli import choice
 
+    if arguments.cache_type_k or arguments.cache_type_v:
+        raise BadSetting(
+            "the catalogue is counted with 16-bit caches: other cache types need a model's own files",
+            hint="weigh fit model.gguf --cache-type-k q8_0, or leave the cache types away",
+        )
     workload = workload_of(arguments, 1)
     folder = load().state_path
     if name is not None:
