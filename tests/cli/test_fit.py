@@ -161,6 +161,14 @@ def test_layers_may_be_left_to_the_processor():
     assert any(0 < entry["on_gpu"] < 1 for entry in json.loads(done.stdout)["models"])
 
 
+def test_a_known_speed_goes_before_more_bits():
+    models = json.loads(run_weigh("fit", "--machine", "rtx 4090,ram=64GiB", "--json").stdout)["models"]
+    (chosen,) = [entry for entry in models if entry["model"] == "Qwen3-30B-A3B"]
+
+    assert chosen["decode"]
+    assert chosen["on_gpu"] == 1
+
+
 def test_a_ranking_reads_well_in_80_columns():
     done = run_weigh("fit", "--machine", "rtx 3060 12gb,ram=32GiB@45GB/s", "--task", "code")
 

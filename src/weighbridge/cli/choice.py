@@ -174,6 +174,7 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     ranked = rank([candidate for _, candidate in listed], here, contexts, workload)
     wanted = arguments.wanted or _READABLE
     best: dict[int, int] = {}
+    unsure: dict[int, int] = {}
     for row, (owner, number) in enumerate(ranked.rows):
         quantized = listed[owner][1].quantizations[number]
         speed = _middle(ranked, row, column)
@@ -185,7 +186,9 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
         ):
             continue
         # Quantizations come from the most bits to the fewest.
-        best.setdefault(owner, row)
+        (unsure if speed is None else best).setdefault(owner, row)
+    # Fewer bits whose speed is known go before more whose speed is not.
+    best = unsure | best
     front = _front(ranked, listed, best, column)
     order = sorted(best, key=lambda owner: (owner not in front, -_known(listed[owner][0].downloads)))
     rows, data = [], []

@@ -255,7 +255,7 @@ class Recording:
         name, _, layer = factor.partition("@")
         if not layer:
             raise KeyError(name)
-        label = self.form.layers[int(layer)]
+        label = self.form.layers[min(int(layer), len(self.form.layers) - 1)]
         alike = [number for number, kind in enumerate(form.layers) if kind == label]
         return max((symbols(facts, step, number)[name] for number in alike), default=0)
 
