@@ -10,7 +10,7 @@ from weighbridge.fit.speed import touched_by_sums
 
 # What people choose among, from the most bytes to the fewest.
 RECIPES = (
-    "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS",
+    "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS",
 )  # fmt: skip
 
 
@@ -48,7 +48,11 @@ def _dimensions(shape: Shape) -> dict[str, int | tuple[int, ...]]:
 
 def _candidate(variant: Variant, shape: Shape, recipes: Sequence[str]) -> Candidate | None:
     network = shape.network
-    listed = [shape.quantizations[recipe] for recipe in recipes if recipe in shape.quantizations]
+    # Only mixtures are published in MXFP4.
+    left_out = () if shape.experts else ("MXFP4_MOE",)
+    listed = [
+        shape.quantizations[recipe] for recipe in recipes if recipe in shape.quantizations and recipe not in left_out
+    ]
     if network is None or not listed or not shape.embedding_length or not shape.vocabulary_size:
         return None
     middle = listed[len(listed) // 2]

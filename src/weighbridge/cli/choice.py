@@ -25,7 +25,7 @@ _CONTEXT = 8192
 _READABLE = 8.0
 _SHORTEST_NAME = 18
 # 16-bit files are for making others from.
-_CHOSEN_FROM = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "IQ4_XS"})
+_CHOSEN_FROM = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS"})
 
 
 def grid(name: str, here: Machine, workload: Workload, folder: Path) -> tuple[object, str, bool]:

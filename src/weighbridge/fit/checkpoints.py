@@ -13,7 +13,7 @@ from weighbridge.machine import Device, Machine
 from . import transformers, vllm
 from .calibration import Calibration
 from .memory import DeviceNeed, MemoryNeed
-from .plan import Plan, Verdict, threads_of, verdict_of
+from .plan import COMFORTABLE, Plan, Verdict, threads_of, verdict_of
 from .speed import Share, estimate
 from .workload import Workload
 
@@ -50,7 +50,7 @@ def _by_vllm(facts: ModelFacts, machine: Machine, workload: Workload, calibratio
         share = max(_share(device) for device in need.devices) + _UNSURE
         if best is None or share < best[0]:
             best = share, need
-        if share <= 1:
+        if share <= COMFORTABLE:
             break
     if best is None:
         raise problem or BadModelFile(f"{facts.name}: cannot be cut for these GPUs", hint="use fewer of them")

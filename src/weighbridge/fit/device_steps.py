@@ -28,6 +28,9 @@ _F16_BLOCK_BYTES = 64
 # More ways than these to cut a recording's layers are not looked through.
 _MOST_CUTS = 12
 _HOST, _BEFORE, _MINE, _AFTER = range(4)
+# Parts that were spread, by graph and cut: graphs are kept for as long as the process lives.
+_SPREAD: dict[tuple[object, ...], Part] = {}
+_MOST_SPREAD = 4096
 
 
 # For each role in turn: how many of the recording's layers it has; and how many leave their experts to the processor.
@@ -199,6 +202,18 @@ class DeviceSteps:
         return best[1]
 
     def _spread_alike(
+        self, cut: _Cut, output: int, whole: Placement, offloaded: frozenset[int], on_processor: bool
+    ) -> Part:
+        # What is spread alike is alike for every model of this graph.
+        key = id(self.graph), cut, output, whole.on_devices_alone, whole.pipelined, offloaded, on_processor
+        known = _SPREAD.get(key)
+        if known is None:
+            if len(_SPREAD) >= _MOST_SPREAD:
+                _SPREAD.clear()
+            known = _SPREAD[key] = self._spread_anew(cut, output, whole, offloaded, on_processor)
+        return known
+
+    def _spread_anew(
         self, cut: _Cut, output: int, whole: Placement, offloaded: frozenset[int], on_processor: bool
     ) -> Part:
         shares, experts_on_host = cut

@@ -78,6 +78,7 @@ class LlamaCpp:
         self._recordings: dict[tuple[bool, str, str], tuple[Recording, ...]] = {}
         self._peaks: dict[Step, int] = {}
         self._device_steps: dict[int, DeviceSteps] = {}
+        self._weights: dict[Placement, dict[int | None, int]] = {}
         self.gives_embeddings_always = "embedding" in facts.modalities.output
         self._sort_weights()
 
@@ -296,7 +297,11 @@ class LlamaCpp:
         Embeddings are looked up in main memory. A tied one is loaded again where the output is computed, and factors of
         rotations wherever there are layers (llama-model.cpp, load_tensors).
         """
+        known = self._weights.get(placement)
+        if known is not None:
+            return known
         found: dict[int | None, int] = dict.fromkeys((None, *placement.devices), 0)
+        self._weights[placement] = found
         first = placement.layers[0]
         for tensor in self._loaded:
             name, size = tensor.name, tensor.bytes

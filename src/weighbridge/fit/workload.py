@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Workload:
     """What a model shall do: the context of each sequence in tokens, how many sequences at once, and how.
 
-    None leaves a choice to the plan: the context is then all that the model was made for, at most 8192; cache types
-    are 16-bit unless only smaller ones fit and `may_shrink_cache` allows it.
+    None leaves a choice to the plan: the context is then all that the model was made for, at most 8192, and cache types
+    are of 16 bits; where only smaller ones fit, the plan says so.
     """
 
     context_tokens: int | None = None
@@ -18,7 +18,7 @@ class Workload:
     ubatch_tokens: int = 512
     """Tokens that are computed in one step."""
     cache_type_k: str | None = None
-    """Of keys, by llama.cpp's names: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl."""
+    """Of keys, by llama.cpp's names: f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl."""
     cache_type_v: str | None = None
     flash_attention: bool = True
     unified_cache: bool = False

@@ -74,13 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
             hint="leave one of them away",
         )
     settings = load()
+    # Read first: a wrong name shall not wait until this machine is measured.
+    found = [_read(source) for source in arguments.sources]
     here = _machine(arguments.machine, settings)
-    if not arguments.sources:
+    if not found:
         return _show_catalogue(arguments, here, None)
     known, note = (None, None) if arguments.machine else calibration.load(settings.state_path, here)
     if note:
         output.tell(note)
-    found = [_read(source) for source in arguments.sources]
     if len(found) == 1 and isinstance(found[0], str):
         return _show_catalogue(arguments, here, found[0])
     models = [each for each in found if isinstance(each, ModelFacts)]
