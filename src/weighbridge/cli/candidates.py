@@ -10,7 +10,8 @@ from weighbridge.fit.speed import touched_by_sums
 
 # What people choose among, from the most bytes to the fewest.
 RECIPES = (
-    "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS",
+    "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS",
+    "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS",
 )  # fmt: skip
 
 

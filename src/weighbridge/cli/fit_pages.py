@@ -15,6 +15,7 @@ from weighbridge.machine import Machine
 from weighbridge.sizes import show_bytes
 
 CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
+_LOCAL = frozenset({"file", "folder", "hf_cache"})
 LEGEND = "tokens/s of one request by context, {} at once; ~ tight, - does not fit"
 # More devices than these get a row each.
 _MOST_COLUMNS = 5
@@ -75,7 +76,10 @@ def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration 
     ends = [f"largest context that fits so: {longest}"]
     ends += [f"instead: {remedy}" for remedy in plan.remedies]
     if plan.arguments and plan.verdict is not Verdict.NO:
-        ends.append(f"start it with: vllm serve {plan.facts.name} {' '.join(plan.arguments)}")
+        source = plan.facts.source
+        # What lies here is served from where it lies; a repository by its name.
+        served = str(Path(source.files[0]).parent) if source.place in _LOCAL else plan.facts.name
+        ends.append(f"start it with: vllm serve {served} {' '.join(plan.arguments)}")
     sections.append("\n".join(output.fields([tuple(end.split(": ", 1))]) for end in ends))  # type: ignore[list-item]
     notes = [*plan.facts.notes, *plan.notes, *(plan.speed.notes if plan.speed else ())]
     sections += [output.fields([("note", note)]) for note in notes]

@@ -501,4 +501,20 @@ def plan_set(
         key = fitting, -seconds
         if best is None or key > best[0]:
             best = key, tuple(plans[index] for index in indices)
-    return best[1] if best else ()
+    if best is None:
+        return ()
+    plans_in_order = best[1]
+    found = []
+    for index, plan in enumerate(plans_in_order):
+        beside: dict[int | None, int] = {}
+        for other, loaded in enumerate(plans_in_order):
+            if other != index and loaded.verdict is not Verdict.NO:
+                for need in loaded.devices:
+                    beside[need.index] = beside.get(need.index, 0) + need.memory.total
+        again = make_plan(
+            prepared[index], machine, models[index][1], reserved=beside, use_devices=use_devices,
+            calibration=calibration,
+        )  # fmt: skip
+        # The verdict is that of the whole set; a place is not changed any more.
+        found.append(again if again.placement == plan.placement else plan)
+    return tuple(found)
