@@ -43,6 +43,7 @@ NOT_RECORDED: dict[str, str] = {
     "kimi-k3": _FORMULAS, "glm5-next": _FORMULAS, "plamo2": _FORMULAS, "openelm": _FORMULAS,
     "qwen4exp": _FORMULAS, "qwen4exp, nothing pooled": _FORMULAS, "rwkv6qwen2": _FORMULAS,
     "talkie": _FORMS,
+    "deepseek2-ocr": _FORMS,
     "jamba, experts": "experts are in other layers than in the recording",
 }  # fmt: skip
 # Families told apart by shapes alone, or whose graph depends on the context: more may be estimated, never less.
@@ -63,7 +64,7 @@ AT_MOST: dict[str, str] = {
     "granitehybrid": "few layers of one kind", "granitehybrid, experts": "few layers of one kind",
 }  # fmt: skip
 # MiB that a compute buffer may be short of, where few layers of a kind make it larger than many do.
-SHORT = {"nemotron_h": 2.0, "deepseek2-ocr": 2.0}
+SHORT = {"nemotron_h": 2.0}
 # With fewer layers than these, blocks do not lie yet where they lie in all later layers, as in any real model.
 FEW_LAYERS = 6
 
