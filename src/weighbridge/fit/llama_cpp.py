@@ -131,7 +131,8 @@ class LlamaCpp:
             tensor
             for tensor in self._loaded
             if tensor.type in rows
-            and len(tensor.shape) in (2, 3)
+            # Of three axes only experts: a latent's matrices, one a head, are multiplied by as they lie there.
+            and (len(tensor.shape) == 2 or (len(tensor.shape) == 3 and "_exps" in tensor.name))
             and tensor.shape[1] % rows[tensor.type] == 0
             # A tied embedding is the output matrix too, and repacked as that; otherwise it is only looked up.
             and (tensor.name != "token_embd.weight" or self.tied_output_bytes)
