@@ -24,6 +24,10 @@ from tests.gguf_files import write_model
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+# A shell that starts us in the background has us ignore Ctrl-C, and what we start would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def tiny_gguf(tmp_path: Path) -> Callable[..., Path]:
     """Writes a small model; keyword arguments as for `write_model`."""
