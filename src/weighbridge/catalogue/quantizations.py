@@ -13,14 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-# Values a block and bytes a block of each type (ggml-common.h).
-BLOCKS: dict[str, tuple[int, int]] = {
-    "F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22),
-    "Q5_1": (32, 24), "Q8_0": (32, 34), "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176),
-    "Q6_K": (256, 210), "IQ1_S": (256, 50), "IQ1_M": (256, 56), "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74),
-    "IQ2_S": (256, 82), "IQ3_XXS": (256, 98), "IQ3_S": (256, 110), "IQ4_NL": (32, 18), "IQ4_XS": (256, 136),
-    "MXFP4": (32, 17),
-}  # fmt: skip
+from weighbridge.facts import TENSOR_TYPES
 
 # Each recipe with the type that its tensors have unless a rule says otherwise; from the most bytes to the fewest.
 RECIPES: dict[str, str] = {
@@ -30,6 +23,9 @@ RECIPES: dict[str, str] = {
     "IQ3_S": "IQ3_S", "IQ3_XS": "IQ3_S", "IQ3_XXS": "IQ3_XXS", "Q2_K": "Q2_K", "Q2_K_S": "Q2_K", "IQ2_M": "IQ2_S",
     "IQ2_S": "IQ2_XS", "IQ2_XS": "IQ2_XS", "IQ2_XXS": "IQ2_XXS", "IQ1_M": "IQ1_M", "IQ1_S": "IQ1_S",
 }  # fmt: skip
+# Values a block and bytes a block of each type that a recipe may choose.
+_CHOSEN = {"F32", *RECIPES.values()}
+BLOCKS = {name: (values, size) for name, values, size in TENSOR_TYPES.values() if name in _CHOSEN}
 # These cannot be made without an importance matrix: their rules are asked for with one.
 NEEDS_MATRIX = frozenset({"IQ3_XXS", "Q2_K_S", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S"})
 

@@ -1,5 +1,6 @@
 """What a model is, read from its own files; the weights are never read."""
 
+from .gguf import TENSOR_TYPES
 from .model_facts import (
     Card,
     Chat,
@@ -19,6 +20,7 @@ from .reading import read
 from .shelves import HubAccess
 
 __all__ = [
+    "TENSOR_TYPES",
     "Card",
     "Chat",
     "Context",

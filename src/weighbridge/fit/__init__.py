@@ -1,11 +1,11 @@
 """Whether a model runs on a machine, what it takes and how fast it goes, with the sum shown."""
 
-from .llama_cpp import CACHE_TYPES, LlamaCpp
+from .llama_cpp import LlamaCpp
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
 from .plan import Plan, Verdict, make_plan, plan_set
 from .speed import Speed
-from .workload import Workload
+from .workload import CACHE_TYPES, Workload
 
 __all__ = [
     "CACHE_TYPES",

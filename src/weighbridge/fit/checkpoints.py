@@ -13,7 +13,7 @@ from weighbridge.machine import Device, Machine
 from . import transformers, vllm
 from .calibration import Calibration
 from .memory import DeviceNeed, MemoryNeed
-from .plan import COMFORTABLE, Plan, Verdict, threads_of, verdict_of
+from .plan import COMFORTABLE, Plan, Verdict, first_enough, threads_of, verdict_of
 from .speed import Share, estimate
 from .workload import Workload
 
@@ -30,7 +30,7 @@ def plan_checkpoint(
 
     Raises BadModelFile where neither engine has a rule for it.
     """
-    context = workload.context_tokens or min(facts.context_length or 4096, 8192)
+    context = workload.context_of(facts)
     chosen = replace(workload, context_tokens=context)
     if machine.devices and all(device.vendor in _FOR_VLLM for device in machine.devices):
         return _by_vllm(facts, machine, chosen, calibration)
@@ -131,8 +131,5 @@ def _largest_context(facts: ModelFacts, device: Device | None, workload: Workloa
 
     if fits(most):
         return most
-    low, high = 0, -(-most // _STEP)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle * _STEP) else (low, middle)
-    return low * _STEP or None
+    too_many = first_enough(lambda steps: not fits(steps * _STEP), -(-most // _STEP))
+    return (too_many - 1) * _STEP or None if too_many else None

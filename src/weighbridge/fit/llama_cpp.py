@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from weighbridge.errors import BadModelFile, BadSetting
 from weighbridge.facts import Layer, ModelFacts, Tensor
@@ -20,15 +19,9 @@ from weighbridge.machine import Device, Machine
 from .device_steps import ALIGNMENT, DeviceSteps, padding_bytes
 from .memory import MemoryNeed
 from .placement import Placement
-from .steps import Form, Recording, Step, cells_of, find, form_of, rotation_of
-from .workload import Workload
+from .steps import Form, Step, cells_of, find, form_of, rotation_of
+from .workload import CACHE_BLOCK, CACHE_TYPES, Workload
 
-# Bytes of a block of 32 values (ggml-common.h).
-_BLOCK_BYTES = {
-    "f32": 128, "f16": 64, "bf16": 64, "q8_0": 34, "q5_1": 24, "q5_0": 22, "q4_1": 20, "q4_0": 18, "iq4_nl": 18,
-}  # fmt: skip
-CACHE_TYPES = tuple(name for name in _BLOCK_BYTES if name != "f32")
-_BLOCK = 32
 # Types that the processor back-end repacks into a second copy, with what their rows must be a multiple of
 # (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type, read 2026-11; the wheel is built for AVX2, not AVX-512).
 _REPACKED_ON_AVX2 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
@@ -75,7 +68,6 @@ class LlamaCpp:
         # Layers without heads get values as long as the longest too, unless a hybrid's cache leaves them out.
         leaves_out = any(layer.state_bytes for layer in self._cached) or facts.dimensions.get("nextn_predict_layers")
         self._pads_all = not leaves_out and any(layer.values for layer in self._cached)
-        self._recordings: dict[tuple[bool, str, str], tuple[Recording, ...]] = {}
         self._peaks: dict[Step, int] = {}
         self._device_steps: dict[int, DeviceSteps] = {}
         self._weights: dict[Placement, dict[int | None, int]] = {}
@@ -86,7 +78,7 @@ class LlamaCpp:
         """Bytes by layer, with routed experts apart; what comes before the layers, and after them."""
         count = len(self.facts.layers)
         self.layer_bytes, self.expert_bytes = [0] * count, [0] * count
-        self.input_bytes = self.output_bytes = self.vision_bytes = 0
+        self.output_bytes = self.vision_bytes = 0
         predicting = self.facts.dimensions.get("nextn_predict_layers", 0)
         first_predicting = count - (predicting if isinstance(predicting, int) and predicting < count else 0)
         in_part = self.facts.architecture in _FEED_FORWARD_OF_PREDICTING
@@ -106,25 +98,19 @@ class LlamaCpp:
                     self.layer_bytes[number] += size
             elif name.startswith(_VISION):
                 self.vision_bytes += size
+                continue
             elif name.startswith("output"):
                 self.output_bytes += size
                 has_output = has_output or name == "output.weight"
-            else:
-                self.input_bytes += size
-                embedding += size if name == "token_embd.weight" else 0
-            if not name.startswith(_VISION):
-                self._loaded.append(tensor)
+            elif name == "token_embd.weight":
+                embedding = size
+            self._loaded.append(tensor)
         # A tied embedding is loaded once more where the output is computed elsewhere (TENSOR_DUPLICATED).
         self.tied_output_bytes = 0 if has_output else embedding
 
     def repacked(self, machine: Machine) -> tuple[Tensor, ...]:
         """The matrices that this processor's back-end keeps a second, interleaved copy of."""
-        sets = set(machine.processor.instruction_sets)
-        rows: dict[str, int] = {}
-        if "AVX2" in sets:
-            rows = _REPACKED_ON_AVX2
-        elif sets & {"DOTPROD", "MATMUL_INT8"}:
-            rows = _REPACKED_ON_ARM
+        rows = _repacked_types(machine)
         if not self._types & rows.keys():
             return ()
         return tuple(
@@ -140,13 +126,9 @@ class LlamaCpp:
 
     def step(self, workload: Workload, context_tokens: int) -> Step:
         """The largest step of a context of this length."""
-        everything = context_tokens * (1 if workload.unified_cache else workload.parallel)
-        tokens = min(workload.ubatch_tokens, cells_of(everything))
-        outputs = tokens if self.gives_embeddings(workload) else workload.parallel
-        return Step(
-            context_tokens, workload.parallel, tokens, outputs, workload.flash_attention, workload.unified_cache,
-            workload.full_windows, self._rotates(workload),
-        )  # fmt: skip
+        step = largest_step(workload, context_tokens)
+        outputs = step.tokens if self.gives_embeddings(workload) else workload.parallel
+        return replace(step, outputs=outputs, cache=self._rotates(workload))
 
     def _rotates(self, workload: Workload) -> str:
         """Quantized keys are rotated where all heads have one length, a multiple of 64; values too."""
@@ -170,9 +152,7 @@ class LlamaCpp:
         cells x (keys + values) x bytes a value, for each stream; e.g. 4,096 cells of 8 heads of 128 keys and 128 values
         at 16 bits: 16 MiB a layer.
         """
-        key_block, value_block = (
-            _BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v)
-        )
+        key_block, value_block = workload.cache_block_bytes
         counted = self._cached if layers is None else Counter(layers)
         streams = 1 if workload.unified_cache else workload.parallel
         # Values are kept transposed without flash attention, and all layers as long as the longest (v_trans).
@@ -181,29 +161,15 @@ class LlamaCpp:
         for layer, count in counted.items():
             kept = layer.values or (self._pads_all and layer.kind == "none")
             values = (widest or layer.values) if kept else 0
-            entry = (layer.keys * key_block + values * value_block) // _BLOCK
-            index = layer.index_keys * key_block // _BLOCK
-            cells = step.window_cells(layer.window_tokens)
-            if layer.tokens_per_entry > 1:
-                entries = cells_of(-(-cells_of(step.context_tokens) // layer.tokens_per_entry))
-                cache += count * streams * (cells * entry + entries * (entry + index))
-            else:
-                cache += count * streams * (cells * entry + cells_of(step.context_tokens) * index)
+            cache += count * streams * layer_cache_bytes(layer, values, step, key_block, value_block)
             state += count * workload.parallel * layer.state_bytes
         return cache, state
-
-    def _recordings_of(self, step: Step) -> tuple[Recording, ...]:
-        """What was recorded of this form of graph: several where they can't be told apart."""
-        key = (step.flash_attention, step.way, step.cache)
-        if key not in self._recordings:
-            self._recordings[key] = find(self.form, step)
-        return self._recordings[key]
 
     def compute_bytes(self, step: Step) -> int:
         """Bytes of the compute buffer, replayed; BadModelFile where this form of graph was never recorded."""
         known = self._peaks.get(step)
         if known is None:
-            recordings = self._recordings_of(step)
+            recordings = find(self.form, step)
             try:
                 if not recordings:
                     raise KeyError(self.facts.architecture)
@@ -238,13 +204,8 @@ class LlamaCpp:
             recurrent_state=state,
             compute=self.compute_bytes(step),
             output=self.output_bytes_of(workload, step),
-            overhead=self.overhead,
+            overhead=process_overhead(self.facts.vocabulary_size),
         )
-
-    @property
-    def overhead(self) -> int:
-        """The engine's process and its vocabulary."""
-        return process_overhead(self.facts.vocabulary_size)
 
     def mapped_bytes(self, repacked: Sequence[Tensor]) -> int:
         """Bytes of the files from the first to the last tensor that is used as it lies there (get_mapping_range)."""
@@ -286,7 +247,8 @@ class LlamaCpp:
                 weights=weights.get(index, 0), kv_cache=cache, recurrent_state=state, compute=compute[index]
             )
             if index is None:
-                need = replace(need, output=self.output_bytes_of(workload, step), overhead=self.overhead)
+                overhead = process_overhead(self.facts.vocabulary_size)
+                need = replace(need, output=self.output_bytes_of(workload, step), overhead=overhead)
             else:
                 need = replace(need, overhead=device_overhead(machine.devices[index]))
             needs[index] = need
@@ -331,18 +293,15 @@ class LlamaCpp:
 
     def _computes_on(self, workload: Workload, step: Step, placement: Placement) -> dict[int | None, int]:
         """Bytes of the compute buffers by device."""
-        recordings = self._recordings_of(step)
+        recordings = find(self.form, step)
         recording = recordings[0] if len(recordings) == 1 else None
         if recording is not None and recording.graph is not None:
             known = self._device_steps.get(id(recording))
             if known is None:
                 known = DeviceSteps(self.facts, self.form, recording, recording.graph)
                 self._device_steps[id(recording)] = known
-            key_block, value_block = (
-                _BLOCK_BYTES[kind or "f16"] for kind in (workload.cache_type_k, workload.cache_type_v)
-            )
             try:
-                return known.compute_bytes(step, placement, key_block, value_block)
+                return known.compute_bytes(step, placement, *workload.cache_block_bytes)
             except KeyError:
                 # A size that is only missed on devices: bounded below, as without the graph.
                 pass
@@ -371,10 +330,41 @@ _COPIED_ON_AVX2 = {
 
 def most_copied(machine: Machine, recipe: str) -> float:
     """Which share of a recipe's bytes this processor keeps a second copy of, at most."""
+    types = _repacked_types(machine)
+    if types is _REPACKED_ON_AVX2:
+        return _COPIED_ON_AVX2.get(recipe.partition("+")[0], 0.0)
+    return 1.0 if types else 0.0
+
+
+def _repacked_types(machine: Machine) -> dict[str, int]:
+    """The types that this processor's back-end repacks, with what their rows must be a multiple of."""
     sets = set(machine.processor.instruction_sets)
     if "AVX2" in sets:
-        return _COPIED_ON_AVX2.get(recipe.partition("+")[0], 0.0)
-    return 1.0 if sets & {"DOTPROD", "MATMUL_INT8"} else 0.0
+        return _REPACKED_ON_AVX2
+    return _REPACKED_ON_ARM if sets & {"DOTPROD", "MATMUL_INT8"} else {}
+
+
+def largest_step(workload: Workload, context_tokens: int) -> Step:
+    """The largest step of a context of this length that gives one row of scores a sequence."""
+    everything = context_tokens * (1 if workload.unified_cache else workload.parallel)
+    return Step(
+        context_tokens, workload.parallel, min(workload.ubatch_tokens, cells_of(everything)), workload.parallel,
+        workload.flash_attention, workload.unified_cache, workload.full_windows,
+    )  # fmt: skip
+
+
+def layer_cache_bytes(layer: Layer, values: int, step: Step, key_block: int, value_block: int) -> int:
+    """Bytes of one layer's cache for one stream, with so many values a token; blocks are bytes of 32 values.
+
+    All tokens, or those of a window, have an entry; compressed layers have one more for several tokens, and a sparse
+    indexer keeps keys of its own beside each.
+    """
+    entry = (layer.keys * key_block + values * value_block) // CACHE_BLOCK
+    index = layer.index_keys * key_block // CACHE_BLOCK
+    cells, whole = step.window_cells(layer.window_tokens), cells_of(step.context_tokens)
+    if layer.tokens_per_entry > 1:
+        return cells * entry + cells_of(-(-whole // layer.tokens_per_entry)) * (entry + index)
+    return cells * entry + whole * index
 
 
 def process_overhead(vocabulary_size: int | None) -> int:
@@ -396,17 +386,3 @@ def check_cache_types(workload: Workload) -> None:
         raise BadSetting(
             f"values as {workload.cache_type_v} need flash attention", hint="leave --no-flash-attention away"
         )
-
-
-def places(count: int, devices: Sequence[int], on_device: Sequence[int], *, output: int | None) -> Placement:
-    """The last layers on devices, `on_device` of them each, in order; the first ones on the processor."""
-    layers: list[int | None] = [None] * (count - sum(on_device))
-    for index, number in zip(devices, on_device, strict=True):
-        layers += [index] * number
-    assert all(after is not None or before is None for before, after in pairwise(layers))
-    return Placement(tuple(layers), output)
-
-
-def usable_bytes(device: Device) -> int:
-    """Bytes of a device that models may take."""
-    return device.memory_free_bytes

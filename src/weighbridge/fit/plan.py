@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import reduce
@@ -186,10 +186,10 @@ class _Search:
         found: list[Placement] = []
         if any(self.model.expert_bytes):
             # More of them need less of the devices.
-            fewest = _first(lambda stay: fits(self._spread(devices, 0, stay, workload, context)), count)
+            fewest = first_enough(lambda stay: fits(self._spread(devices, 0, stay, workload, context)), count)
             if fewest is not None:
                 found.append(self._spread(devices, 0, fewest, workload, context))
-        left = _first(lambda first: fits(self._spread(devices, first, 0, workload, context)), count)
+        left = first_enough(lambda first: fits(self._spread(devices, first, 0, workload, context)), count)
         if left is not None and left < count:
             found.append(self._spread(devices, left, 0, workload, context))
         return found
@@ -303,7 +303,7 @@ class _Search:
         return low * _CELLS_STEP
 
 
-def _first(is_enough: Callable[[int], bool], most: int) -> int | None:
+def first_enough(is_enough: Callable[[int], bool], most: int) -> int | None:
     """The smallest number from 1 to `most` that is enough, where every larger one is too."""
     if not is_enough(most):
         return None
@@ -362,26 +362,28 @@ def make_plan(
     facts = model.facts
     budget = _budget(machine, {None: reserved_bytes, **(reserved or {})})
     search = _Search(model, machine, budget, use_devices)
-    context = workload.context_tokens or min(facts.context_length or 4096, 8192)
+    context = workload.context_of(facts)
     chosen = replace(workload, context_tokens=context)
-    placement, needs, share = search.best(chosen, context)
+    tried = search.best(chosen, context)
+    placement, needs, share = tried
     verdict = verdict_of(share)
     largest = search.largest_context(placement, chosen)
+    threads = threads_of(facts, machine)
     return Plan(
         facts=facts,
         engine="llama_cpp",
         engine_version=engine_version(),
         workload=chosen,
         context_tokens=context,
-        threads=threads_of(facts, machine),
+        threads=threads,
         embeddings=model.gives_embeddings(chosen),
         memory=reduce(add, (need.memory for need in needs), MemoryNeed()),
         devices=needs,
         placement=placement,
         verdict=verdict,
         largest_context=largest,
-        speed=_speed(model, machine, placement, chosen, calibration, threads_of(facts, machine)),
-        remedies=() if verdict is Verdict.FITS else tuple(_remedies(search, chosen, context, largest)),
+        speed=_speed(model, machine, placement, chosen, calibration, threads),
+        remedies=() if verdict is Verdict.FITS else tuple(_remedies(search, tried, chosen, context, largest)),
         notes=tuple(_notes(model, machine, placement, context)),
         unified=budget.unified,
     )
@@ -415,10 +417,10 @@ def _speed(
     return estimate(found, machine, shares, workload, calibration, threads=threads)
 
 
-def _remedies(search: _Search, workload: Workload, context: int, largest: int | None) -> list[str]:
+def _remedies(search: _Search, tried: _Tried, workload: Workload, context: int, largest: int | None) -> list[str]:
     """What would make it fit, the least change first; or, where it does, fit with room to spare."""
     found = []
-    _, needs, share = search.best(workload, context)
+    _, needs, share = tried
     most, fits = (1.0, "fits") if share > 1 else (COMFORTABLE, "fits with room to spare")
     if share > 1 and largest and largest < context:
         found.append(f"it fits at {largest:,} tokens: --context {largest}")
@@ -481,20 +483,24 @@ def plan_set(
     prepared = [LlamaCpp(facts) for facts, _ in models]
     best: tuple[tuple[int, float], tuple[Plan, ...]] | None = None
     indices = range(len(models))
+
+    def planned(index: int, others: Iterable[Plan]) -> Plan:
+        """The plan of one with these others loaded."""
+        held: dict[int | None, int] = {}
+        for other in others:
+            if other.verdict is not Verdict.NO:
+                for need in other.devices:
+                    held[need.index] = held.get(need.index, 0) + need.memory.total
+        return make_plan(
+            prepared[index], machine, models[index][1], reserved=held, use_devices=use_devices, calibration=calibration
+        )
+
     by_size = sorted(indices, key=lambda index: -(models[index][0].weights_bytes or 0))
     for first in indices:
         order = [first, *(index for index in by_size if index != first)]
-        taken: dict[int | None, int] = {}
         plans: dict[int, Plan] = {}
         for index in order:
-            plan = make_plan(
-                prepared[index], machine, models[index][1], reserved=taken, use_devices=use_devices,
-                calibration=calibration,
-            )  # fmt: skip
-            plans[index] = plan
-            if plan.verdict is not Verdict.NO:
-                for need in plan.devices:
-                    taken[need.index] = taken.get(need.index, 0) + need.memory.total
+            plans[index] = planned(index, plans.values())
         fitting = sum(plan.verdict is not Verdict.NO for plan in plans.values())
         speeds = [plan.speed.decode.low for plan in plans.values() if plan.speed and plan.speed.decode]
         seconds = sum(1 / speed for speed in speeds if speed)
@@ -503,18 +509,10 @@ def plan_set(
             best = key, tuple(plans[index] for index in indices)
     if best is None:
         return ()
-    plans_in_order = best[1]
+    together = best[1]
     found = []
-    for index, plan in enumerate(plans_in_order):
-        beside: dict[int | None, int] = {}
-        for other, loaded in enumerate(plans_in_order):
-            if other != index and loaded.verdict is not Verdict.NO:
-                for need in loaded.devices:
-                    beside[need.index] = beside.get(need.index, 0) + need.memory.total
-        again = make_plan(
-            prepared[index], machine, models[index][1], reserved=beside, use_devices=use_devices,
-            calibration=calibration,
-        )  # fmt: skip
+    for index, plan in enumerate(together):
+        again = planned(index, (*together[:index], *together[index + 1 :]))
         # The verdict is that of the whole set; a place is not changed any more.
         found.append(again if again.placement == plan.placement else plan)
     return tuple(found)

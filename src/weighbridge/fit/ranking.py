@@ -15,7 +15,7 @@ from weighbridge.facts import Experts, Layer
 from weighbridge.machine import Device, Machine
 
 from . import speed
-from .llama_cpp import device_overhead, most_copied, process_overhead
+from .llama_cpp import device_overhead, largest_step, layer_cache_bytes, most_copied, process_overhead
 from .plan import COMFORTABLE
 from .steps import Form, Step, cells_of, find, label_of
 from .workload import Workload
@@ -99,13 +99,7 @@ def _caches(runs: Sequence[tuple[int, Layer]], workload: Workload, step: Step) -
     # Without flash attention all values are as long as the longest; which layers get none only a file tells.
     widest = 0 if workload.flash_attention else max((layer.values for _, layer in runs), default=0)
     for count, layer in runs:
-        entry = 2 * (layer.keys + (widest or layer.values))
-        cells = step.window_cells(layer.window_tokens)
-        whole = cells_of(step.context_tokens)
-        if layer.tokens_per_entry > 1:
-            kept = cells * entry + cells_of(-(-whole // layer.tokens_per_entry)) * (entry + 2 * layer.index_keys)
-        else:
-            kept = cells * entry + whole * 2 * layer.index_keys
+        kept = layer_cache_bytes(layer, widest or layer.values, step, *workload.cache_block_bytes)
         total += count * (streams * kept + workload.parallel * layer.state_bytes)
     return total
 
@@ -171,7 +165,7 @@ def tabulate(candidates: Sequence[Candidate], contexts: Sequence[int], workload:
     caches = np.empty((len(candidates), len(contexts)))
     computes, depths, attended = np.empty_like(caches), np.empty_like(caches), np.empty_like(caches)
     allowed = np.empty(caches.shape, dtype=bool)
-    steps = [_step(workload, context) for context in contexts]
+    steps = [largest_step(workload, context) for context in contexts]
     known = _replayed(contexts, steps)
     seen: dict[Any, int] = {}
     for i, candidate in enumerate(candidates):
@@ -262,7 +256,7 @@ def _places(table: Table, machine: Machine) -> tuple[Any, Any, Any]:
     inputs = 4.0 * table.workload.ubatch_tokens * table.widths[table.owner][:, None]
     if len(machine.devices) > 1:
         # Several steps' inputs are kept, with the masks of both kinds of attention (`Placement.pipelined`).
-        steps = [_step(table.workload, context) for context in table.contexts]
+        steps = [largest_step(table.workload, context) for context in table.contexts]
         masks = np.array([4.0 * step.tokens * cells_of(step.context_tokens) for step in steps])
         inputs = 3 * (inputs + masks)
         compute = compute + inputs
@@ -328,11 +322,3 @@ def _replayed(contexts: Sequence[int], steps: Sequence[Step]) -> list[int]:
     most = max(step.tokens for step in steps)
     whole = [k for k in order if steps[k].tokens == most]
     return [k for k in order if k not in whole[1:-1]]
-
-
-def _step(workload: Workload, context: int) -> Step:
-    everything = context * (1 if workload.unified_cache else workload.parallel)
-    return Step(
-        context, workload.parallel, min(workload.ubatch_tokens, cells_of(everything)), workload.parallel,
-        workload.flash_attention, workload.unified_cache, workload.full_windows,
-    )  # fmt: skip

@@ -28,16 +28,11 @@ from weighbridge.figures import Basis, Figure, Range
 from weighbridge.machine import Device, Machine
 
 from .synthetic import TYPES
-from .workload import Workload
+from .workload import CACHE_BLOCK, Workload
 
 if TYPE_CHECKING:
     from .calibration import Calibration
 
-# Bytes a value of the cache's types: blocks of 32 values (ggml-common.h).
-CACHE_BYTES = {
-    "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32,
-    "q4_0": 18 / 32, "iq4_nl": 18 / 32,
-}  # fmt: skip
 # Roles that a text token does not read: parts for pictures and sound, what lies beside the network, and embeddings, of
 # which one row is looked up.
 _NOT_READ = frozenset({"vision", "audio", "mtp", "copy", "buffer", "embedding", "per_layer_embedding"})
@@ -667,7 +662,8 @@ def estimate(
 def _estimate(model: Touched, machine: Machine, parts: list[_Part], workload: Workload, load: Range | None) -> Speed:
     context = workload.context_tokens or 8192
     depth = workload.depth_tokens if workload.depth_tokens is not None else context // 2
-    kept = (CACHE_BYTES[workload.cache_type_k or "f16"], CACHE_BYTES[workload.cache_type_v or "f16"])
+    key_block, value_block = workload.cache_block_bytes
+    kept = key_block / CACHE_BLOCK, value_block / CACHE_BLOCK
     cache = model.cache_bytes(depth, *kept)
     basis, source = _least_sure(parts), "; ".join(dict.fromkeys(part.source for part in parts))
     shares = [part.share for part in parts]

@@ -13,7 +13,7 @@ import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -338,9 +338,14 @@ def find(form: Form, step: Step) -> tuple[Recording, ...]:
     """The recordings whose graph is this model's: of the same architecture, with the same kinds of layers, as many
     experts at work and the same tensors, but for some that change nothing. Several where they can't be told apart: then
     the one that takes most counts. None where there is none: then nothing is known."""
-    member, kinds = member_of(form.architecture, step.way, flash=step.flash_attention), set(form.layers)
+    return _find(form, member_of(form.architecture, step.way, flash=step.flash_attention), step.cache)
+
+
+@lru_cache(maxsize=4096)
+def _find(form: Form, member: str, rotates: str) -> tuple[Recording, ...]:
+    kinds = set(form.layers)
     # Where a family was not recorded with rotations, it makes none.
-    caches = (step.cache, "plain")
+    caches = (rotates, "plain")
     ranked: dict[tuple[int, int, float], list[int]] = {}
     for number, entry in enumerate(_entries(member)):
         if entry["cache"] not in caches:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from weighbridge.facts import TENSOR_TYPES
+
 _ALIGNMENT = 32
 # The random bytes that a tensor repeats; no processor notices, as addresses differ.
 _PATTERN_BYTES = 1 << 20
@@ -36,28 +38,33 @@ class BlockType:
 
 # Scales are such that weights of random bits have a mean near 0 and deviate by about 0.02, as trained ones do. With
 # larger ones attention would look at one token alone, which took it up to twice as long here.
-TYPES: dict[str, BlockType] = {
-    "F32": BlockType(0, 1, 4),
-    "F16": BlockType(1, 1, 2),
-    "BF16": BlockType(30, 1, 2),
-    "Q4_0": BlockType(2, 32, 18, ((0, _half(4e-3)),)),
-    "Q4_1": BlockType(3, 32, 20, ((0, _half(4e-3, -3e-2)),)),
-    "Q5_0": BlockType(6, 32, 22, ((0, _half(2e-3)),)),
-    "Q5_1": BlockType(7, 32, 24, ((0, _half(2e-3, -3.1e-2)),)),
-    "Q8_0": BlockType(8, 32, 34, ((0, _half(2.5e-4)),)),
-    "Q2_K": BlockType(10, 256, 84, ((80, _half(1.5e-3, 2.2e-3)),)),
-    "Q3_K": BlockType(11, 256, 110, ((108, _half(5e-4)),)),
-    "Q4_K": BlockType(12, 256, 144, ((0, _half(1e-4, 7.5e-4)),)),
-    "Q5_K": BlockType(13, 256, 176, ((0, _half(5e-5, 7.75e-4)),)),
-    "Q6_K": BlockType(14, 256, 210, ((208, _half(1.5e-5)),)),
-    "IQ2_XXS": BlockType(16, 256, 66, ((0, _half(5e-4)),)),
-    "IQ2_XS": BlockType(17, 256, 74, ((0, _half(5e-4)),)),
-    "IQ3_XXS": BlockType(18, 256, 98, ((0, _half(5e-4)),)),
-    "IQ4_NL": BlockType(20, 32, 18, ((0, _half(3e-4)),)),
-    "IQ3_S": BlockType(21, 256, 110, ((0, _half(1.5e-4)),)),
-    "IQ2_S": BlockType(22, 256, 82, ((0, _half(5e-4)),)),
-    "IQ4_XS": BlockType(23, 256, 136, ((0, _half(2e-5)),)),
-    "MXFP4": BlockType(39, 32, 17, ((0, b"\x78"),)),
+_SCALES: dict[str, tuple[tuple[int, bytes], ...]] = {
+    "F32": (),
+    "F16": (),
+    "BF16": (),
+    "Q4_0": ((0, _half(4e-3)),),
+    "Q4_1": ((0, _half(4e-3, -3e-2)),),
+    "Q5_0": ((0, _half(2e-3)),),
+    "Q5_1": ((0, _half(2e-3, -3.1e-2)),),
+    "Q8_0": ((0, _half(2.5e-4)),),
+    "Q2_K": ((80, _half(1.5e-3, 2.2e-3)),),
+    "Q3_K": ((108, _half(5e-4)),),
+    "Q4_K": ((0, _half(1e-4, 7.5e-4)),),
+    "Q5_K": ((0, _half(5e-5, 7.75e-4)),),
+    "Q6_K": ((208, _half(1.5e-5)),),
+    "IQ2_XXS": ((0, _half(5e-4)),),
+    "IQ2_XS": ((0, _half(5e-4)),),
+    "IQ3_XXS": ((0, _half(5e-4)),),
+    "IQ4_NL": ((0, _half(3e-4)),),
+    "IQ3_S": ((0, _half(1.5e-4)),),
+    "IQ2_S": ((0, _half(5e-4)),),
+    "IQ4_XS": ((0, _half(2e-5)),),
+    "MXFP4": ((0, b"\x78"),),
+}
+TYPES = {
+    name: BlockType(number, weights, size, _SCALES[name])
+    for number, (name, weights, size) in TENSOR_TYPES.items()
+    if name in _SCALES
 }
 """The types that can be written, by ggml's names."""
 

@@ -53,7 +53,7 @@ def plan_memory(
     tokens: 16.06 GB weights, 32 x 4096 x 4096 B = 0.54 GB cache, 4096 x 119,304 B = 0.49 GB activations.
     """
     _refuse_unknown(facts, dtype, attention)
-    context = workload.context_tokens or min(facts.context_length or 4096, 8192)
+    context = workload.context_of(facts)
     parallel = max(1, workload.parallel)
     value = 4 if dtype == "float32" or (dtype is None and _is_stored_whole(facts)) else 2
     memory = MemoryNeed(

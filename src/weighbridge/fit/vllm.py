@@ -204,7 +204,7 @@ def plan_memory(facts: ModelFacts, devices: Sequence[Device], workload: Workload
     split = _cut(facts, settings, notes)
     if (devices[0].compute_capability or "").startswith("10."):
         split = split._replace(largest_graph=1024)
-    context = workload.context_tokens or min(facts.context_length or 4096, 8192)
+    context = workload.context_of(facts)
     if facts.context_length and context > facts.context_length:
         notes.append(f"{context:,} tokens are more than the model was made for: VLLM_ALLOW_LONG_MAX_MODEL_LEN=1")
     used = devices[: settings.tensor_parallel * settings.pipeline_parallel]
@@ -360,7 +360,7 @@ def _resolve(
     total = min(device.memory_total_bytes for device in used)
     small = total < 70 * _GIB or "a100" in used[0].name.lower() or used[0].compute_capability == "12.1"
     tokens, sequences = (2048, 256) if small else (16384 if total >= 160 * _GIB else 8192, 1024)
-    context = workload.context_tokens or min(facts.context_length or 4096, 8192)
+    context = workload.context_of(facts)
     sequences = settings.max_num_seqs or max(sequences, workload.parallel)
     tokens = settings.max_num_batched_tokens or min(tokens, sequences * context)
     if sequences < workload.parallel:

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weighbridge.facts import TENSOR_TYPES, ModelFacts
+
+# Values of a block of the cache's quantized types.
+CACHE_BLOCK = 32
+# Of keys and values, by llama.cpp's names.
+CACHE_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+_BLOCK_BYTES = {
+    name.lower(): CACHE_BLOCK // values * size for name, values, size in TENSOR_TYPES.values() if values <= 32
+}
+_LONGEST = 8192
+_UNSTATED = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -31,3 +43,12 @@ class Workload:
     """Length of the prompt for the time to the first token."""
     wanted_tokens_per_second: float | None = None
     """Least decode speed of one sequence."""
+
+    @property
+    def cache_block_bytes(self) -> tuple[int, int]:
+        """Bytes of 32 keys, and of 32 values, in the cache."""
+        return _BLOCK_BYTES[self.cache_type_k or "f16"], _BLOCK_BYTES[self.cache_type_v or "f16"]
+
+    def context_of(self, facts: ModelFacts) -> int:
+        """The context of each sequence: as asked for, or all that the model was made for, at most 8,192 tokens."""
+        return self.context_tokens or min(facts.context_length or _UNSTATED, _LONGEST)
