@@ -22,8 +22,11 @@ class Died(Exception):
     """The engine's process ended; the message is its last words."""
 
 
-class Engine:
-    """A process that answers requests, started again where one has ended it."""
+class Answering:
+    """A process that answers requests, a line each, started again where one has ended it."""
+
+    module = __name__
+    """What the process runs."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -32,7 +35,7 @@ class Engine:
         """What the process answers; Died where that was its end, ValueError where the engine refuses."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, "-m", self.module], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"GGML_NO_BACKTRACE": "1"},
             )  # fmt: skip
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -47,14 +50,6 @@ class Engine:
             raise ValueError(answer["refused"])
         return answer
 
-    def make(self, path: Path, architecture: str, keys: dict[str, Any], also: dict[str, Any]) -> None:
-        """A file of this family."""
-        self.ask(make=str(path), architecture=architecture, keys=keys, also=also)
-
-    def buffers(self, path: Path, settings: list[Any], **how: bool) -> list[dict[str, float]]:
-        """MiB by kind for each of these settings, without allocating."""
-        return self.ask(open=str(path), settings=[asdict(each) for each in settings], **how)
-
     def close(self) -> None:
         """End the process."""
         if self._process:
@@ -63,6 +58,18 @@ class Engine:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class Engine(Answering):
+    """The engine: it makes files, and tells the buffers of contexts."""
+
+    def make(self, path: Path, architecture: str, keys: dict[str, Any], also: dict[str, Any]) -> None:
+        """A file of this family."""
+        self.ask(make=str(path), architecture=architecture, keys=keys, also=also)
+
+    def buffers(self, path: Path, settings: list[Any], **how: bool) -> list[dict[str, float]]:
+        """MiB by kind for each of these settings, without allocating."""
+        return self.ask(open=str(path), settings=[asdict(each) for each in settings], **how)
 
 
 def _answer(request: dict[str, Any]) -> Any:

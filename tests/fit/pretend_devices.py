@@ -18,14 +18,14 @@ import json
 import os
 import re
 import struct
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.fit.asking import Answering
+
 API_VERSION = 3
 ALIGNMENT = 128
 ROW_PADDING = 512
@@ -48,47 +48,19 @@ class Offload:
     op_offload: bool = True
 
 
-class Pretended:
-    """A process with pretend devices, started again where an assertion of the engine has ended it."""
+class Pretended(Answering):
+    """A process with pretend devices."""
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+    module = "tests.fit.pretend_devices"
 
-    def ask(self, path: Path, offload: Offload, settings: Sequence[Any]) -> list[dict[str, Any]]:
+    def buffers(self, path: Path, offload: Offload, settings: Sequence[Any]) -> list[dict[str, Any]]:
         """For each of these settings bytes by buffer type, as `{"Pretend0": {"model": 1, "context": 2, "compute": 3}}`,
         and to which device each layer went.
 
         What is computed with is what the engine reserves as for a real device: what it says of itself with `no_alloc`
         leaves out that some operations are told where to go (ggml_backend_sched_reserve_size forgets that).
         """
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"GGML_NO_BACKTRACE": "1"},
-            )  # fmt: skip
-        request = {
-            "path": str(path), "offload": asdict(offload), "settings": [asdict(each) for each in settings]
-        }  # fmt: skip
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            words = self._process.stderr.read().strip().splitlines()
-            self.close()
-            raise RuntimeError(words[-1] if words else "the engine ended without a word")
-        answer = json.loads(line)
-        if isinstance(answer, dict):
-            raise ValueError(answer["refused"])
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process:
-            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                stream.close()
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        return self.ask(path=str(path), offload=asdict(offload), settings=[asdict(each) for each in settings])
 
 
 _P, _Z, _B, _I = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_bool, ctypes.c_int

@@ -133,7 +133,7 @@ def cases(request, processes, tmp_path_factory):
             placement.gpu_layers, tuple(map(float, placement.tensor_split)),
             rf"blk\.({stay})\.ffn_(up|down|gate|gate_up)_(ch|)exps" if stay else "",
         )  # fmt: skip
-        answers = pretended.ask(path, offload, [settings(model, each) for each in WORKLOADS])
+        answers = pretended.buffers(path, offload, [settings(model, each) for each in WORKLOADS])
         for workload, need, answer in zip(WORKLOADS, needs, answers, strict=True):
             layers = tuple(None if layer == "CPU" else int(layer.removeprefix("Pretend")) for layer in answer["layers"])
             found.append(Case(f"{title}, {workload}", need, by_device(answer["buffers"]), layers, placement))

@@ -16,6 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import life
+import server_settings
 import xllamacpp
 
 
@@ -75,18 +76,7 @@ def _decode(server: Any, prompts: list[list[int]], generate: int) -> dict[str, f
 def main() -> None:
     """Load, measure, report, end."""
     arguments = life.begin()
-    settings = xllamacpp.CommonParams()
-    settings.model.path = arguments["path"]
-    settings.hostnames = [arguments["socket"]]
-    settings.ui = False
-    settings.fit_params = False
-    settings.cache_ram_mib = 0
-    settings.n_ctx = arguments["context_tokens"] * arguments["parallel"]
-    settings.n_parallel = arguments["parallel"]
-    settings.kv_unified = False
-    settings.ctx_shift = False
-    settings.cpuparams.n_threads = arguments["threads"]
-    settings.cpuparams_batch.n_threads = arguments["threads"]
+    settings = server_settings.of(arguments)
     begun = time.perf_counter()
     try:
         server = xllamacpp.Server(settings)
