@@ -13,6 +13,7 @@ import collections
 import hashlib
 import json
 import math
+import os
 import re
 import statistics
 import tempfile
@@ -119,6 +120,10 @@ def _print_summaries(title: str, rows: Sequence[Judged]) -> None:
         chosen = [row for row in rows if row.what.startswith(what)]
         inside = sum(row.low <= row.measured <= row.high for row in chosen) / max(1, len(chosen))
         print(summary(f"{title}, {what}", [row.error for row in chosen], inside))
+        ratios = sorted(row.measured / row.middle for row in chosen)
+        if len(ratios) > 10:
+            cut = len(ratios) // 20
+            print(f"  measured/foretold {ratios[cut]:.2f} to {ratios[-1 - cut]:.2f} for nine in ten")
 
 
 def real_engine(state: Path | None, threads: Sequence[int], *, quick: bool) -> None:
@@ -129,12 +134,20 @@ def real_engine(state: Path | None, threads: Sequence[int], *, quick: bool) -> N
         of = calibration.trials(quick=quick)
         known = calibrate.calibrate(machine.detect(), sorted({1, *threads}), of, lambda line: None)
     models = UNSEEN[:2] if quick else UNSEEN
+    print(f"{_load()} after calibrating, whose repeats lay within", end=" ")
+    print(", ".join(f"{each.spread:.0%} ({each.threads} threads)" for each in known.measured))
     for count in threads:
-        print(f"\ncalibrated, {count} threads")
+        print(f"\ncalibrated, {count} threads, {_load()}")
         rows = judge(known, here, count, models)
+        print(f"{_load()} at the end")
         before = [_uncalibrated(row, here, dict(models)[row.name]) for row in rows]
         _print_summaries(f"data sheet alone, {count} threads", [row for row in before if row])
         _print_summaries(f"calibrated, {count} threads", rows)
+
+
+def _load() -> str:
+    """How many programs wanted a processor in the last minute: what figures must be read beside."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
 
 
 def _uncalibrated(row: Judged, here: Machine, shape: Shape) -> Judged | None:

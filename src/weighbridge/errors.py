@@ -5,11 +5,15 @@ WeighbridgeError
 ├── UnknownMachine      a machine or device whose name no table holds
 ├── BadModelFile        a model file that is damaged, foreign or not there
 ├── SourceUnreachable   a place on the network that does not hand over a model's files
+│   ├── ModelGated      a model whose licence must be accepted first
+│   └── RateLimited     a hub that was asked too often
+├── NotEnoughDisk       a disk or a quota that a model's files do not fit
 ├── DoesNotFit          a model that this machine cannot hold
 ├── UnknownModel        a name that nothing served here bears, or no model that is known
 ├── AmbiguousModel      a name that several models bear
 ├── EngineFailed        an engine that did not start, or ended
 ├── GatewayUnreachable  nothing answers where the gateway should be
+├── StateDamaged        the file of state cannot be read or written
 ├── AddressInUse        another program listens where the gateway should
 └── TrainingFailed      a specialist that could not be trained
 """
@@ -41,6 +45,22 @@ class SourceUnreachable(WeighbridgeError):
     """A hub or server elsewhere does not answer, refuses, or answers what cannot be used."""
 
 
+class ModelGated(SourceUnreachable):
+    """A hub hands a model over only to those who accepted its licence."""
+
+
+class RateLimited(SourceUnreachable):
+    """A hub was asked too often; `wait_seconds` is how long it asks to wait, where it says so."""
+
+    def __init__(self, message: str, *, hint: str = "", wait_seconds: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.wait_seconds = wait_seconds
+
+
+class NotEnoughDisk(WeighbridgeError):
+    """A model's files do not fit the disk, the user's quota or a limit on a file's size; what came is kept."""
+
+
 class DoesNotFit(WeighbridgeError):
     """A model needs more memory than the machine can give."""
 
@@ -63,6 +83,10 @@ class EngineFailed(WeighbridgeError):
 
 class GatewayUnreachable(WeighbridgeError):
     """Nothing answers at the gateway's address."""
+
+
+class StateDamaged(WeighbridgeError):
+    """The file of state is damaged, of a newer version, or cannot be read or written."""
 
 
 class AddressInUse(WeighbridgeError):

@@ -100,6 +100,11 @@ _MINIMAX_M3: Keys = {
     **_HEADS, **_EXPERTS, **_INDEXER, "leading_dense_block_count": 2, "attention.indexer.head_count": 2,
     "attention.indexer.block_size": 4, "attention.indexer.local_blocks": 1,
 }  # fmt: skip
+_GEMMA4: Keys = {
+    **_WINDOW, **_HEADS, "attention.key_length_swa": 24, "attention.value_length_swa": 24,
+    "attention.sliding_window_pattern": [True, True, False] * 2, "attention.head_count_kv": [2, 2, 1] * 2,
+    "embedding_length_per_layer_input": 0,
+}  # fmt: skip
 _STEP35: Keys = {
     **_ALL_EXPERTS, **_WINDOW, **_HEADS, "attention.sliding_window_pattern": [False, True, True] * 2,
     "attention.head_count": [4, 6, 6] * 2, "rope.dimension_count": 16, "rope.dimension_count_swa": 16,
@@ -156,15 +161,29 @@ FAMILIES: dict[str, Family] = dict([
     _family("gemma2", _HEADS),
     _family("gemma2, a window", _HEADS, _WINDOW),
     _family("gemma3n", _HEADS, _WINDOW, block_count=23),
+    # As published: the small ones have longer heads where there is no window, and further embeddings; the others have
+    # longer values in windows, and elsewhere keys that are values too.
     _family(
-        "gemma4", _WINDOW, _HEADS, block_count=8, attention__shared_kv_layers=2, attention__key_length_swa=24,
-        attention__value_length_swa=24, attention__sliding_window_pattern=[True, True, False] * 2 + [True, False],
-        attention__head_count_kv=[2, 2, 1] * 2 + [2, 1], embedding_length_per_layer_input=16,
+        "gemma4", _WINDOW, block_count=8, attention__shared_kv_layers=2, attention__key_length=40,
+        attention__value_length=40, attention__key_length_swa=24, attention__value_length_swa=24,
+        attention__sliding_window_pattern=[True, True, False] * 2 + [True, False],
+        attention__head_count_kv=[2] * 8, embedding_length_per_layer_input=16, feed_forward_length=[80] * 6 + [160] * 2,
+        also=_each(range(6), "attn_v.weight") | _each(range(8), "layer_output_scale.weight"),
     ),
     _family(
-        "gemma4, experts", _WINDOW, _HEADS, _ALL_EXPERTS, attention__key_length_swa=24, attention__value_length_swa=24,
-        attention__sliding_window_pattern=[True, True, False] * 2, attention__head_count_kv=[2, 2, 1] * 2,
-        embedding_length_per_layer_input=0, also=_each(range(6), "ffn_gate_inp.weight"),
+        "gemma4, dense", _GEMMA4,
+        also=_each((0, 1, 3, 4), "attn_v.weight") | _each(range(6), "layer_output_scale.weight"),
+    ),
+    _family(
+        "gemma4, experts", _GEMMA4, _ALL_EXPERTS,
+        also=_each((0, 1, 3, 4), "attn_v.weight")
+        | _each(range(6), "layer_output_scale.weight", "ffn_gate_inp.weight", "ffn_gate_up_exps.weight",
+                "ffn_down_exps.scale"),
+    ),
+    _family(
+        "gemma4, experts apart", _GEMMA4, _ALL_EXPERTS,
+        also=_each((0, 1, 3, 4), "attn_v.weight")
+        | _each(range(6), "layer_output_scale.weight", "ffn_gate_inp.weight", "ffn_down_exps.scale"),
     ),
     _family("cohere2", _WINDOW, logit_scale=1.0, block_count=7),
     _family("cohere2moe", _WINDOW, _EXPERTS, logit_scale=1.0, block_count=9),
@@ -247,6 +266,8 @@ FAMILIES: dict[str, Family] = dict([
     _family("deepseek4", _DEEPSEEK4),
     _family("deepseek4, predicting", _DEEPSEEK4, nextn_predict_layers=1,
             attention__compress_ratios=[0, 4, 128, 128, 4, 0]),
+    _family("deepseek4, hashed", _DEEPSEEK4, hash_layer_count=3, block_count=8,
+            attention__compress_ratios=[0, 0, 4, 128, 4, 128, 4, 128]),
     # Layers that predict further tokens.
     _family("glm4moe", _EXPERTS, _PREDICTS),
     _family("glm4moe, normed", _EXPERTS, also=_each(range(6), "attn_q_norm.weight", "attn_k_norm.weight")),
@@ -631,7 +652,8 @@ def _write(path: Path, metadata: bytes, tensors: Shapes) -> None:
     (entries,) = struct.unpack_from("<Q", metadata, 16)
     table, size = b"", 0
     for name, shape in tensors.items():
-        table += tensor_entry(name, tuple(shape), 0, size)
+        # All are 32-bit floats, but for numbers of experts.
+        table += tensor_entry(name, tuple(shape), 26 if name.endswith("tid2eid.weight") else 0, size)
         size += _aligned(4 * math.prod(shape))
     head = header(len(tensors), entries, metadata[24:] + table)
     path.write_bytes(head)

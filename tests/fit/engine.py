@@ -15,43 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 os.environ["GGML_NO_BACKTRACE"] = "1"
 
 import xllamacpp
 
+from weighbridge.fit.asking_child import TYPES, ContextParams, ModelParams, wrong_defaults
+
 _POINTER, _FLAG, _INT, _COUNT, _REAL = ctypes.c_void_p, ctypes.c_bool, ctypes.c_int32, ctypes.c_uint32, ctypes.c_float
-# ggml.h, enum ggml_type.
-TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "bf16": 30}
 VERSION = f"xllamacpp {xllamacpp.__version__}"
-
-
-def _structure(name: str, fields: str, kinds: dict[str, Any]) -> type[ctypes.Structure]:
-    """A structure of the C interface; each field is written `name` or `name:kind`."""
-    listed = [field.partition(":") for field in fields.split()]
-    return type(name, (ctypes.Structure,), {"_fields_": [(field, kinds[kind or "p"]) for field, _, kind in listed]})
-
-
-_KINDS = {"p": _POINTER, "b": _FLAG, "i": _INT, "u": _COUNT, "f": _REAL, "z": ctypes.c_size_t}
-# llama.h, struct llama_model_params and struct llama_context_params, with room for more at their ends; `check` compares
-# their defaults with what the engine is known to take.
-ModelParams = _structure(
-    "ModelParams",
-    "devices overrides n_gpu_layers:i split_mode:i load_mode:i lazy_mode:i main_gpu:i tensor_split progress "
-    "progress_data kv_overrides vocab_only:b check_tensors:b use_extra_bufts:b no_host:b no_alloc:b load_mtp:b "
-    "spare spare2",
-    _KINDS,
-)
-ContextParams = _structure(
-    "ContextParams",
-    "n_ctx:u n_batch:u n_ubatch:u n_seq_max:u n_rs_seq:u n_outputs_max:u n_outputs_max_per_seq:u n_threads:i "
-    "n_threads_batch:i ctx_type:i rope_scaling_type:i pooling_type:i attention_type:i flash_attn_type:i "
-    "rope_freq_base:f rope_freq_scale:f yarn_ext_factor:f yarn_attn_factor:f yarn_beta_fast:f yarn_beta_slow:f "
-    "yarn_orig_ctx:u defrag_thold:f cb_eval cb_eval_data type_k:i type_v:i abort abort_data unnamed embeddings:b "
-    "offload_kqv:b no_perf:b op_offload:b swa_full:b kv_unified:b samplers n_samplers:z ctx_other spare spare2",
-    _KINDS,
-)
 
 
 class _Tensor(ctypes.Structure):
@@ -94,14 +66,8 @@ _LINES: list[str] = []
 
 def check() -> None:
     """AssertionError if the structures above are not those of the wheel: then nothing asked here means anything."""
-    params, context = _ENGINE.llama_model_default_params(), _ENGINE.llama_context_default_params()
-    assert (params.n_gpu_layers, params.split_mode, params.use_extra_bufts, params.no_alloc) == (-1, 1, True, False)
-    assert (context.n_ctx, context.n_batch, context.n_ubatch, context.n_seq_max) == (512, 2048, 512, 1)
-    assert (context.type_k, context.type_v, context.defrag_thold) == (1, 1, -1)
-    flags = ("embeddings", "offload_kqv", "no_perf", "op_offload", "swa_full", "kv_unified")
-    assert [getattr(context, flag) for flag in flags] == [False, True, True, True, True, False]
-    assert not context.samplers
-    assert context.n_samplers == 0
+    assert not wrong_defaults(_ENGINE)
+    assert not _ENGINE.llama_context_default_params().samplers
 
 
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, _POINTER)

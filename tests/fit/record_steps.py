@@ -30,7 +30,7 @@ from tests.facts.gguf_families import FAMILIES, Family, _mend, _metadata, _write
 from tests.fit import engine
 from tests.fit.engine import Node, Refused, Settings
 from tests.fit.record_graph import graph_of, kind_of, laid_out, lengthened, row_count
-from tests.fit.shapes import vary
+from tests.fit.shapes import shorter, told, vary
 from weighbridge import facts
 from weighbridge.fit.spreading import Graph, packed
 from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, member_of, rotation_of, symbols
@@ -42,6 +42,8 @@ GRAPHS = os.environ.get("GRAPHS") == "1"
 USED_EXPERTS = 5
 _VOCABULARY = 257
 _FEW_LAYERS = 6
+# How many shapes are drawn at most for each that is looked for.
+_TRIES = 30
 _GRAINS = (64, 96, 160, 224, 320)
 # How sequences share the cache: a single one; several with a part each; several in one.
 WAYS = ("one", "several", "shared")
@@ -52,6 +54,25 @@ _NO_LENGTHS = {
     "ssm.conv_kernel",
     "nextn_predict_layers",
     "leading_dense_block_count",
+    "attention.compress_ratios",
+    "attention.shared_kv_layers",
+    "attention.indexer.types",
+    "attention.indexer.leading_dense",
+    "attention.indexer.local_blocks",
+    "hyper_connection.sinkhorn_iterations",
+    "hash_layer_count",
+    "full_attention_interval",
+    "interleave_moe_layer_step",
+    "moe_every_n_layers",
+    "context_length",
+    "expert_shared_count",
+}
+_CHOSEN_AMONG = (256, 256 * 140)
+_HEAD_LENGTHS = {
+    "attention.key_length",
+    "attention.value_length",
+    "attention.key_length_swa",
+    "attention.value_length_swa",
 }
 Values = tuple[int, ...]
 
@@ -89,6 +110,7 @@ class Shape(NamedTuple):
 
 
 _written: dict[str, dict[str, list[int]]] = {}
+"""The tensors of the last file of each kind of family: the next one needs the same, with other lengths."""
 _seen: dict[str, list[int]] = {}
 
 
@@ -98,19 +120,27 @@ def make(path: Path, family: Family) -> None:
     tensors = {"token_embd.weight": [1], "blk.0.attn_norm.weight": [1]}
     for layer in range(keys["block_count"] - keys.get("nextn_predict_layers", 0), keys["block_count"]):
         tensors[f"blk.{layer}.nextn.eh_proj.weight"] = [1]
-    tensors = dict(_written.get(family.architecture, tensors)) | family.also
+    kind = _kind(family)
+    tensors = dict(_written.get(kind, tensors)) | family.also
     metadata = _metadata(path, family)
     for _ in range(1500):
         _write(path, metadata, tensors)
         pointer, log = engine.open_log(path)
         if pointer:
             engine._ENGINE.llama_model_free(pointer)
-            _written[family.architecture] = tensors
+            _written[kind] = tensors
             _seen.update(tensors)
             return
         if not _mend(tensors, log, _seen):
             raise Refused(log[-500:])
     raise Refused("still refused")
+
+
+def _kind(family: Family) -> str:
+    """What tells families of one architecture apart whose files have other tensors."""
+    lists = {key: value for key, value in family.keys.items() if isinstance(value, list)}
+    layers = {key: family.keys.get(key) for key in _NO_LENGTHS}
+    return repr((family.architecture, sorted(family.keys), sorted(family.also), sorted(lists), sorted(layers.items())))
 
 
 def settings(rng: random.Random, way: Way) -> Settings:
@@ -134,11 +164,7 @@ def longer(name: str, folder: Path) -> Family:
     family = FAMILIES[name]
     path = folder / "short.gguf"
     make(path, family)
-    lengthened_one = lengthened(family, form_of(facts.read(str(path))).layers)
-    if lengthened_one != family:
-        # Tensors that were learnt are those of the short one.
-        _written.pop(family.architecture, None)
-    return lengthened_one
+    return lengthened(family, form_of(facts.read(str(path))).layers)
 
 
 def files(name: str, folder: Path, *, explicit: bool, rotated: bool, count: int) -> list[tuple[Path, dict[str, Any]]]:
@@ -152,18 +178,18 @@ def files(name: str, folder: Path, *, explicit: bool, rotated: bool, count: int)
     gives_length = (
         explicit and "attention.key_length" not in family.keys and "attention.kv_lora_rank" not in family.keys
     )
-    for _ in range(8 * count):
+    for _ in range(_TRIES * count):
         used = USED_EXPERTS if family.keys.get("expert_used_count", 1) > 1 else None
         shaped = vary(family, rng, used_experts=used)
         keys = dict(shaped.keys)
         if gives_length and family.keys.get("attention.head_count"):
             length = 8 * rng.randint(6, 30)
             keys |= {"attention.key_length": length, "attention.value_length": length}
-        if rotated and not _rounded(keys):
+        if rotated and not (_rounded(keys) and shorter(keys) == shorter(family.keys)):
             continue
         path = folder / f"{rotated}-{len(found)}.gguf"
         try:
-            make(path, shaped._replace(keys=keys))
+            make(path, shaped._replace(keys=keys, also=told(family, keys)))
             with engine.opened(path) as model, model.context(Settings(512)):
                 found.append((path, keys))
         except Refused as error:
@@ -177,8 +203,11 @@ def shapes(made: Sequence[tuple[Path, dict[str, Any]]], way: Way) -> list[Shape]
     """What the engine says of these files."""
     rng = random.Random(repr(way))
     found: list[Shape] = []
-    for path, keys in made:
+    for number, (path, keys) in enumerate(made):
         at = settings(rng, way)
+        if number < len(_CHOSEN_AMONG) and "attention.indexer.top_k" in keys:
+            # With fewer tokens than are chosen, and with so many that one entry for many takes several steps.
+            at = replace(at, context=_CHOSEN_AMONG[number] * (1 if way.way != "shared" else 3))
         if "attention.key_length_mla" in keys:
             # A latent vector is key and value: both have one type.
             at = replace(at, type_v=at.type_k)
@@ -202,11 +231,12 @@ def _rounded(keys: dict[str, Any]) -> bool:
     if length is None:
         heads = keys.get("attention.head_count")
         return isinstance(heads, int) and heads > 0 and rotation_of(keys["embedding_length"] // heads) > 0
-    if "attention.kv_lora_rank" in keys or length % 64 == 0:
+    if "attention.kv_lora_rank" in keys:
         return rotation_of(length) > 0
-    for key in ("attention.key_length", "attention.value_length"):
+    for key in _HEAD_LENGTHS & keys.keys():
         keys[key] = -(-keys[key] // 64) * 64
-    return True
+    # DeepSeek-V4 goes down where both are as long.
+    return keys["attention.key_length"] != keys.get("attention.indexer.key_length")
 
 
 def program(nodes: Sequence[Node], leaves: Sequence[Node]) -> tuple[list[int], list[Node]]:
@@ -336,7 +366,7 @@ class Formulas:
 
     def _sum(self, wanted: Values) -> str | None:
         """A number and a product, two products, or a single dimension and these."""
-        for number in (-1, 1, 2, 3, 4, -2, 8, 16, 32):
+        for number in (-1, 1, 2, 3, 4, -2, 5, 7, 9, 8, 16, 32, 64):
             rest = tuple(value - number for value in wanted)
             found = self._terms.get(rest) or (self._product(rest) if min(rest) > 0 else None)
             if found:
@@ -345,18 +375,23 @@ class Formulas:
             found = self._two(tuple(value - number for value in wanted))
             if found:
                 return f"{found}{number:+d}" if number else found
-        for values, name in self._single.items():
+        for values, name in self._varying(self._single):
             found = self._two(tuple(x - y for x, y in zip(wanted, values, strict=True)))
             if found:
                 return f"{found}+{name}"
         return None
 
+    @staticmethod
+    def _varying(terms: dict[Values, str]) -> Iterator[tuple[Values, str]]:
+        """Terms of a sum: what is the same in all shapes is one by chance."""
+        return ((values, name) for values, name in terms.items() if len(set(values)) > 1)
+
     def _two(self, wanted: Values) -> str | None:
-        for values, expression in self._terms.items():
+        for values, expression in self._varying(self._terms):
             found = self._terms.get(tuple(x - y for x, y in zip(wanted, values, strict=True)))
             if found:
                 return f"{found}+{expression}"
-        for values, expression in self._products.items():
+        for values, expression in self._varying(self._products):
             found = self._terms.get(tuple(x + y for x, y in zip(wanted, values, strict=True)))
             if found:
                 return f"{found}-{expression}"

@@ -15,6 +15,7 @@ from tests.facts.gguf_families import Family, Keys, Shapes
 
 _CONTEXT = 1 << 18
 _LARGEST_EMBEDDING = 8192
+_TRIES = 200
 _EMBEDDINGS = (512, 768, 1024, 1536, 2048, 2560, 2880, 3072, 3584, 4096, 5120, 6144, 7168, _LARGEST_EMBEDDING)
 _HEAD_COUNTS = (8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128)
 _HEAD_LENGTHS = (64, 80, 96, 112, 128, 160, 192, 256)
@@ -30,6 +31,7 @@ _ALONE = {
     "attention.sliding_window": (128, 512, 1024, 2048, 4096),
     "attention.indexer.head_count": (4, 8, 16, 32, 64),
     "attention.indexer.top_k": (512, 1024, 2048),
+    "attention.indexer.kpool": (2, 4, 8),
     "expert_feed_forward_length": (256, 512, 768, 1024, 1408, 1536, 2048, 2880, 4096, 8192),
     "expert_shared_feed_forward_length": (512, 1024, 2048, 4096, 8192),
     "expert_chunk_feed_forward_length": (128, 256),
@@ -50,8 +52,31 @@ _ALONE = {
 def vary(family: Family, chance: random.Random, *, used_experts: int | None = None) -> Family:
     """This case in a random shape; `used_experts` is how many experts a token gets, otherwise random too.
 
-    One used expert stays one, and several stay several: the graph differs.
+    One used expert stays one, and several stay several: the graph differs. So it does by which layers have shorter
+    values than others.
     """
+    for _ in range(_TRIES):
+        shaped = _varied(family, chance, used_experts)
+        if shorter(shaped.keys) == shorter(family.keys):
+            return shaped
+    raise AssertionError(f"no shape of {family.architecture} has values like these")
+
+
+def shorter(keys: Keys) -> list[bool]:
+    """For each layer whether its values are shorter than the longest ones."""
+    count, heads = keys["block_count"], keys.get("attention.head_count_kv")
+    windows = keys.get("attention.sliding_window_pattern")
+    length = keys.get("attention.value_length", 1)
+    in_window = keys.get("attention.value_length_swa", length)
+    kv_heads = heads if isinstance(heads, list) else [heads or 1] * count
+    pattern = windows if isinstance(windows, list) else [False] * count
+    values = [
+        number * (in_window if has_window else length) for number, has_window in zip(kv_heads, pattern, strict=False)
+    ]
+    return [0 < each < max(values) for each in values]
+
+
+def _varied(family: Family, chance: random.Random, used_experts: int | None) -> Family:
     keys = dict(family.keys)
     head_length = _vary_heads(keys, chance)
     keys["embedding_length"] = chance.choice(_EMBEDDINGS)
@@ -75,7 +100,7 @@ def vary(family: Family, chance: random.Random, *, used_experts: int | None = No
         # The engine takes its window to be this, whatever a file says.
         keys["attention.sliding_window"] = 4096
     keys["context_length"] = _CONTEXT
-    return Family(family.architecture, keys, _told(family, keys))
+    return Family(family.architecture, keys, told(family, keys))
 
 
 def _vary_heads(keys: Keys, chance: random.Random) -> int:
@@ -97,6 +122,9 @@ def _vary_heads(keys: Keys, chance: random.Random) -> int:
     elif before and "attention.key_length_mla" in keys:
         # One latent vector serves all heads.
         keys["attention.head_count"] = heads
+    elif before == 0 and kv_before:
+        # RWKV's heads have their own length; keys are repeated for several of them.
+        keys["attention.head_count_kv"] = chance.choice((2, 4))
     elif before:
         keys["attention.head_count"] = heads
         kv_heads = heads // chance.choice(_divisors(heads, _SHARINGS))
@@ -202,6 +230,8 @@ def _vary_choosing(keys: Keys, chance: random.Random) -> None:
         if "attention.compress_ratios" in keys and keys["attention.key_length"] in lengths:
             # DeepSeek-V4 goes down where both are as long.
             lengths.remove(keys["attention.key_length"])
+        if not lengths:
+            keys["rope.dimension_count"], lengths = 64, [128]
         keys["attention.indexer.key_length"] = chance.choice(lengths)
     if "attention.indexer.block_size" in keys:
         keys["attention.indexer.head_count"] = keys["attention.head_count_kv"]
@@ -233,7 +263,7 @@ def _vary_state_space(keys: Keys, chance: random.Random, family: Family) -> None
         keys["ssm.group_count"] = chance.choice(_divisors(heads, (1, 2, 4, 8, 16)))
 
 
-def _told(family: Family, keys: Keys) -> Shapes:
+def told(family: Family, keys: Keys) -> Shapes:
     """The further tensors in the new shape, where the engine takes a width from them."""
     told = {}
     for name, shape in family.also.items():

@@ -6,12 +6,17 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import run_weigh
-from weighbridge import facts, fit, machine
+from tests.published_shapes import chosen, write
+from weighbridge import catalogue, facts, fit, machine
+from weighbridge.cli.candidates import candidates
 from weighbridge.errors import DoesNotFit
 from weighbridge.figures import Basis, Figure
 from weighbridge.fit import Verdict, Workload, speed
+from weighbridge.fit.plan import first_enough
 from weighbridge.fit.ranking import Candidate, Quantized, rank
 from weighbridge.machine import Device, Machine, Memory, Processor
 
@@ -198,7 +203,8 @@ def candidate_of(model: facts.ModelFacts) -> Candidate:
     }
     return Candidate(
         model.name, model.architecture, tuple((1, layer) for layer in model.layers), model.dimensions,
-        model.embedding_length, model.vocabulary_size, model.context_length, model.experts, speed.touched(model),
+        model.embedding_length, model.vocabulary_size, model.context_length, model.experts,
+        not model.parameters.output, speed.touched(model),
         (Quantized("F32", weights, weights, sizes["token_embd"], sizes["output"]),),
     )  # fmt: skip
 
@@ -208,3 +214,91 @@ def test_no_catalogue_model_fits_in_memory_that_nobody_described(model):
 
     assert ranked.verdict(0, 0) == "no"
     assert rank([candidate_of(model)], with_gpus(None, 1 << 34), (4096,)).verdict(0, 0) == "fits"
+
+
+# A mixture, one with windows in most layers, and one with latents and a first layer without experts.
+PUBLISHED = ("Qwen3-30B-A3B", "Gemma-3-12B", "DeepSeek-V2-Lite")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Published models: the facts of a file beside the catalogue's entry."""
+    folder, found = tmp_path_factory.mktemp("published"), []
+    for name in PUBLISHED:
+        (shape,) = chosen([name])
+        model = facts.read(str(write(folder / f"{name}.gguf", shape, "Q4_K_M")))
+        ((_, candidate),) = candidates([catalogue.load().resolve(name)], ("Q4_K_M",))
+        assert candidate.quantizations[0].weights_bytes == model.weights_bytes
+        found.append((fit.LlamaCpp(model), candidate))
+    return found
+
+
+def gibibytes(least: int, most: int) -> st.SearchStrategy[int]:
+    return st.integers(least << 10, most << 10).map(lambda size: size << 20)
+
+
+# Plans take too long to look for the smallest example.
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+MACHINES = st.builds(
+    lambda host, gpus: with_gpus(host, *gpus),
+    st.none() | gibibytes(8, 64),
+    st.lists(gibibytes(2, 40), max_size=3),
+)
+WORKLOADS = st.builds(
+    lambda context, parallel, kind: Workload(context, parallel, cache_type_k=kind, cache_type_v=kind),
+    st.sampled_from((4096, 16384, 32768, 131072)),
+    st.sampled_from((1, 2, 4)),
+    st.sampled_from((None, "q8_0")),
+)
+
+
+@settings(max_examples=30, deadline=None, phases=UNSHRUNK)
+@given(st.integers(0, len(PUBLISHED) - 1), MACHINES, WORKLOADS)
+def test_a_ranking_never_says_that_fits_which_a_files_plan_refuses(published, number, here, workload):
+    model, candidate = published[number]
+    plan = fit.make_plan(model, here, workload, brief=True)
+    ranked = rank([candidate], here, (workload.context_tokens,), workload)
+
+    if plan.verdict is Verdict.NO:
+        assert ranked.verdict(0, 0) == "no"
+
+
+@settings(max_examples=30, deadline=None, phases=UNSHRUNK)
+@given(st.integers(0, len(PUBLISHED) - 1), MACHINES, WORKLOADS)
+def test_the_largest_context_is_the_longest_that_fits_in_any_place(published, number, here, workload):
+    model, _ = published[number]
+    plan = fit.make_plan(model, here, workload)
+    largest, asked = plan.largest_context, workload.context_tokens
+
+    def verdict(context: int) -> Verdict:
+        return fit.make_plan(model, here, dataclasses.replace(workload, context_tokens=context), brief=True).verdict
+
+    assert (largest or 0) >= (plan.largest_context_as_placed or 0)
+    assert (plan.verdict is not Verdict.NO) == (largest is not None and largest >= asked)
+    assert largest is None or verdict(largest) is not Verdict.NO
+    # Which of several GPUs a layer goes to changes with the context, so that by a hair a longer one may fit too.
+    if largest != model.facts.context_length and len(here.devices) < 2:
+        assert verdict((largest or 0) + 256) is Verdict.NO
+
+
+def test_what_fits_on_the_processor_alone_counts_as_the_largest_context(model):
+    on_gpu = fit.make_plan(model, with_gpus(1 << 36, 1 << 34), Workload(8192, 8)).devices[1].memory.total
+    plan = fit.make_plan(model, with_gpus(1 << 36, int(1.2 * on_gpu)), Workload(8192, 8))
+
+    assert plan.placement.on_devices_alone
+    assert plan.largest_context == model.context_length
+    assert 8192 <= plan.largest_context_as_placed < model.context_length
+
+
+@pytest.mark.parametrize("near", [None, 1, 7, 12, 20])
+@pytest.mark.parametrize("answer", [1, 2, 7, 12, 19, 20, 21])
+def test_the_first_that_is_enough_is_found_from_anywhere(answer, near):
+    asked = []
+
+    def is_enough(number: int) -> bool:
+        asked.append(number)
+        return number >= answer
+
+    assert first_enough(is_enough, 20, near) == (answer if answer <= 20 else None)
+    assert all(1 <= number <= 20 for number in asked)
+    assert len(asked) == len(set(asked)) <= 10

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import SHARED
 from tests.facts.test_families import TRUTH, named
 from tests.safetensors_files import write_folder
 from weighbridge import facts
-from weighbridge.errors import BadModelFile, BadSetting
+from weighbridge.errors import BadModelFile, BadSetting, WeighbridgeError
 from weighbridge.facts import ModelFacts
 from weighbridge.figures import Basis
 from weighbridge.fit import vllm
@@ -20,6 +22,7 @@ from weighbridge.fit.workload import Workload
 from weighbridge.machine import Device
 
 GIB = 1 << 30
+REAL_CONFIGS = SHARED / "data/configs"
 # Configs of models that logs speak of and that `tests/facts/truth` has no shapes of.
 CONFIGS: dict[str, dict[str, Any]] = {
     "qwen3-14b": {
@@ -266,6 +269,74 @@ def test_the_need_grows_with_context_and_sequences(tmp_path, family):
         totals = [need.kv_cache + need.recurrent_state for need in row]
         assert totals == sorted(totals)
         assert family == "mamba2" or totals[0] < totals[-1]
+
+
+# Configs whose heads are not width over heads, each as its maker nests it: (config, kept heads, lengths of keys).
+HEADS = {
+    "mistral3": ({"model_type": "mistral3", "text_config": {
+        "model_type": "mistral", "hidden_size": 5120, "num_hidden_layers": 2, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 32768, "vocab_size": 131072}}, 8, 128),
+    "gemma4": ({"model_type": "gemma4", "text_config": {
+        "model_type": "gemma4_text", "hidden_size": 2816, "num_hidden_layers": 2, "num_attention_heads": 16,
+        "num_key_value_heads": 8, "head_dim": 256, "global_head_dim": 512, "num_global_key_value_heads": 2,
+        "attention_k_eq_v": True, "intermediate_size": 2112, "vocab_size": 262144, "sliding_window": 1024,
+        "layer_types": ["sliding_attention", "full_attention"]}}, (8, 2), (256, 512)),
+    "qwen3_omni": ({"model_type": "qwen3_omni_moe", "thinker_config": {"text_config": {
+        "model_type": "qwen3_omni_moe_text", "hidden_size": 2048, "num_hidden_layers": 2, "num_attention_heads": 32,
+        "num_key_value_heads": 4, "head_dim": 128, "intermediate_size": 768, "vocab_size": 152064}}}, 4, 128),
+    "kimi_k2": ({"model_type": "kimi_k25", "text_config": {
+        "model_type": "kimi_k2", "hidden_size": 7168, "num_hidden_layers": 2, "num_attention_heads": 64,
+        "num_key_value_heads": 64, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+        "v_head_dim": 128, "q_lora_rank": 1536, "intermediate_size": 18432, "vocab_size": 163840}}, 0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_are_read_where_a_config_nests_them(tmp_path, name):
+    config, kept, length = HEADS[name]
+    (tmp_path / "config.json").write_text(json.dumps({"torch_dtype": "bfloat16", **config}))
+    model = facts.read(tmp_path)
+    told = model.dimensions
+
+    assert (told["attention.head_count_kv"], told["attention.key_length"]) == (kept, length)
+    assert vllm.kv_heads(model) == (kept if isinstance(kept, tuple) else (kept, kept))
+    if name == "kimi_k2":
+        assert vllm.latent_lengths(model) == (192, 128, 64)
+
+
+def test_without_told_heads_each_gpu_is_taken_to_keep_all_keys(tmp_path):
+    model = read_model(tmp_path, "qwen3-8b")
+    silent = dataclasses.replace(model, dimensions={})
+    told, all_kept = (
+        vllm.cache_capacity(each, GIB, 4096, Settings(tensor_parallel=2)).block_bytes[0] for each in (model, silent)
+    )
+
+    assert vllm.kv_heads(silent) == (None,) * len(model.layers)
+    assert all_kept == 2 * told
+
+
+@pytest.mark.skipif(not REAL_CONFIGS.is_dir(), reason="the collection of real configs is not part of the project")
+def test_every_real_config_tells_its_heads(tmp_path):
+    """What the layers keep is heads times length, by what facts carry, for each model that vLLM's rules know."""
+    looked_at = 0
+    for path in sorted(REAL_CONFIGS.rglob("*.json")):
+        (tmp_path / "config.json").write_bytes(path.read_bytes())
+        try:
+            model = facts.read(tmp_path)
+        except WeighbridgeError:
+            continue  # what lies beside configs there
+        if not model.layers or any(layer.kind == "compressed" for layer in model.layers):
+            continue
+        looked_at += 1
+        found = vllm.kv_heads(model)
+        lengths = model.dimensions.get("attention.key_length", 0)
+        for index, (layer, kept) in enumerate(zip(model.layers, found, strict=True)):
+            assert kept is not None, path
+            length = lengths[index] if isinstance(lengths, tuple) else lengths
+            assert kept * length == (0 if vllm.is_latent(layer) else layer.keys), path
+        if any(map(vllm.is_latent, model.layers)):
+            assert min(vllm.latent_lengths(model)) >= 0
+    assert looked_at > 50
 
 
 @pytest.mark.parametrize("parallel", [1, 5])

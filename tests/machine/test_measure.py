@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -47,6 +51,77 @@ def test_a_kept_figure_tells_its_day(cache):
 
     (entry,) = kept.values()
     assert entry["day"] in machine.detect(cache).memory.bandwidth.source
+
+
+def kept_as(folder, cache, **changes):
+    """A folder with what the fixture measured, so changed."""
+    kept = json.loads((cache / "machine.json").read_text())
+    (name,) = kept["machines"]
+    kept["machines"][name] |= changes
+    folder.mkdir(exist_ok=True)
+    (folder / "machine.json").write_text(json.dumps(kept))
+    return folder
+
+
+def entry_of(folder):
+    (entry,) = json.loads((folder / "machine.json").read_text())["machines"].values()
+    return entry
+
+
+def ago(**time):
+    return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(**time)).isoformat(timespec="seconds")
+
+
+def test_a_measurement_says_what_other_programs_did_meanwhile(cache):
+    others = entry_of(cache)["others"]
+
+    assert 0 <= others <= 1
+    assert f"other programs on {others:.0%}" in machine.detect(cache).memory.bandwidth.source
+
+
+def test_a_program_beside_is_seen(tmp_path):
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        time.sleep(0.3)
+        found = machine.measure(tmp_path)
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+    assert entry_of(tmp_path)["others"] > 0.15
+    assert any("other programs had" in note for note in found.notes)
+
+
+def test_a_disturbed_measurement_is_due_after_an_hour_and_a_good_one_after_ninety_days(tmp_path, cache):
+    here = machine.detect()
+
+    def due(**changes):
+        return machine.is_due(kept_as(tmp_path, cache, **changes), here)
+
+    assert not due(others=0.0, tried=ago(days=89), day=ago(days=89)[:10])
+    assert due(others=0.0, tried=ago(days=91), day=ago(days=91)[:10])
+    assert not due(others=0.6, tried=ago(minutes=59))
+    assert due(others=0.6, tried=ago(minutes=61))
+    assert due(others=None, tried="")  # as files of earlier releases
+    assert not machine.is_due(tmp_path / "nothing", here)
+
+
+def test_the_better_of_two_measurements_is_kept(tmp_path, cache):
+    """A slower one that was disturbed is not believed, and not tried again at once; a faster one always is."""
+    folder = kept_as(tmp_path, cache, read=1e17, thread_read=1e17, others=0.9, tried=ago(days=2))
+    machine.measure(folder, again=True)
+    entry = entry_of(folder)
+    if entry["others"] == 0.9:
+        assert entry["read"] == 1e17
+        assert not machine.is_due(folder, machine.detect())
+    else:
+        assert entry["others"] <= 0.15  # a quiet machine: what it says now counts
+        assert entry["read"] < 1e17
+
+    folder = kept_as(tmp_path, cache, read=1e3, others=0.9, tried=ago(days=2))
+    machine.measure(folder, again=True)
+    assert entry_of(folder)["read"] > 1e8
 
 
 @pytest.mark.parametrize(

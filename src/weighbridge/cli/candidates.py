@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from weighbridge.catalogue import Shape, Variant
+from weighbridge.facts import Layer
 from weighbridge.fit.ranking import Candidate, Quantized
 from weighbridge.fit.speed import touched_by_sums
 
@@ -13,6 +15,12 @@ RECIPES = (
     "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS",
     "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS",
 )  # fmt: skip
+
+# Whose windows llama.cpp heeds (llama-model.cpp, swa_type, read 2026-11); of others every layer keeps all tokens.
+_WINDOWED = frozenset({
+    "afmoe", "cohere2", "exaone4", "exaone-moe", "gemma2", "gemma3", "gemma3n", "gemma4", "gpt-oss", "llama4", "mimo2",
+    "olmo2", "plamo3", "smallthinker", "step35",
+})  # fmt: skip
 
 
 def candidates(variants: Iterable[Variant], recipes: Sequence[str] = RECIPES) -> list[tuple[Variant, Candidate]]:
@@ -59,11 +67,14 @@ def _candidate(variant: Variant, shape: Shape, recipes: Sequence[str]) -> Candid
     middle = listed[len(listed) // 2]
     routed = sum(role.parameters for role in shape.weights if role.role == "routed_experts")
     stored = sum(role.parameters for role in shape.weights) or shape.parameters
+    layers = shape.layers
+    if network.architecture not in _WINDOWED:
+        layers = tuple((count, _without_window(layer)) for count, layer in layers)
     touched = touched_by_sums(
         active_bytes=middle.active_bytes,
         output_bytes=middle.output_bytes,
         expert_bytes=(middle.weights_bytes - middle.embedding_bytes) * routed / stored,
-        layers=shape.layers,
+        layers=layers,
         active_parameters=shape.active_parameters or shape.parameters,
         output_parameters=shape.vocabulary_size * shape.embedding_length,
         heads=shape.head_count,
@@ -77,15 +88,20 @@ def _candidate(variant: Variant, shape: Shape, recipes: Sequence[str]) -> Candid
     return Candidate(
         name=variant.name,
         architecture=network.architecture,
-        runs=shape.layers,
+        runs=layers,
         dimensions=_dimensions(shape),
         embedding_length=shape.embedding_length,
         vocabulary_size=shape.vocabulary_size,
         context_length=variant.context_length.value if variant.context_length else 4096,
         experts=shape.experts,
+        is_tied=shape.tied_embeddings and not shape.stores_output,
         touched=touched,
         quantizations=tuple(
             Quantized(each.recipe, each.weights_bytes, each.active_bytes, each.embedding_bytes, each.output_bytes)
             for each in listed
         ),
     )
+
+
+def _without_window(layer: Layer) -> Layer:
+    return replace(layer, kind="grouped_query", window_tokens=None) if layer.kind == "sliding_window" else layer

@@ -48,6 +48,7 @@ def as_data(plan: Plan, here: Machine) -> dict[str, object]:
         "available_bytes": plan.available_bytes,
         "speed": plan.speed,
         "largest_context": plan.largest_context,
+        "largest_context_as_placed": plan.largest_context_as_placed,
         "remedies": plan.remedies,
         "gpu_layers": plan.placement.gpu_layers if plan.placement else None,
         "experts_on_host": plan.placement.experts_on_host if plan.placement else None,
@@ -73,8 +74,7 @@ def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration 
     sections = [_headline(plan), _memory(plan), _speed(plan)]
     if plan.engine == "llama_cpp":
         sections.append(_grid(plan, here, workload, known))
-    longest = f"{plan.largest_context:,} tokens" if plan.largest_context else "none"
-    ends = [f"largest context that fits so: {longest}"]
+    ends = [f"largest context that fits: {_longest(plan)}"]
     ends += [f"instead: {remedy}" for remedy in plan.remedies]
     if plan.arguments and plan.verdict is not Verdict.NO:
         source = plan.facts.source
@@ -85,6 +85,16 @@ def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration 
     notes = [*plan.facts.notes, *plan.notes, *(plan.speed.notes if plan.speed else ())]
     sections += [output.fields([("note", note)]) for note in notes]
     return "\n\n".join(section for section in sections if section)
+
+
+def _longest(plan: Plan) -> str:
+    """The longest context, and that of this placement where it holds less."""
+    if not plan.largest_context:
+        return "none"
+    longest, so = f"{plan.largest_context:,} tokens", plan.largest_context_as_placed
+    if so is None or so == plan.largest_context or plan.verdict is Verdict.NO:
+        return longest
+    return f"{longest}; placed as above {so:,}"
 
 
 def _headline(plan: Plan) -> str:
@@ -121,18 +131,36 @@ def _memory(plan: Plan) -> str:
     """One device: a row for each part. Several: a row for each device."""
     if len(plan.devices) == 1:
         return _by_part(plan.devices[0], _MEANINGS if plan.engine == "llama_cpp" else {})
+    if len(plan.devices) == 2 and plan.devices[1].index in plan.unified:
+        return _shared(*plan.devices)
     shown = [(name, title) for name, title in _PARTS if any(getattr(need.memory, name) for need in plan.devices)]
     if len(plan.devices) > _MOST_COLUMNS:
         listed = [(need.name, show_bytes(need.memory.total), _free(need), str(need.layers)) for need in plan.devices]
         return output.table(("", "sum", "free", "layers"), listed, right=(1, 2, 3))
     rows: list[tuple[str, ...]] = [
-        (title, *(show_bytes(size) if (size := getattr(need.memory, name)) else "" for need in plan.devices))
-        for name, title in shown
+        (title, *(_size(need, name) for need in plan.devices)) for name, title in shown if name != "overhead"
     ]
+    # In main memory it is the engine's process, on a GPU what the driver keeps for it.
+    for title, is_host in (("process", True), ("driver", False)):
+        sizes = [_size(need, "overhead") if (need.index is None) is is_host else "" for need in plan.devices]
+        if any(sizes):
+            rows.append((title, *sizes))
     rows.append(("sum", *(show_bytes(need.memory.total) for need in plan.devices)))
     rows.append(("free", *map(_free, plan.devices)))
     head = ("", *(_short_name(need.name, 66 // len(plan.devices) - 2) for need in plan.devices))
     return output.table(head, rows, right=range(1, len(head)))
+
+
+def _size(need: DeviceNeed, part: str) -> str:
+    size: int = getattr(need.memory, part)
+    return show_bytes(size) if size else ""
+
+
+def _shared(host: DeviceNeed, device: DeviceNeed) -> str:
+    """A GPU without memory of its own: one column, and how much of it the GPU may have."""
+    together = dataclasses.replace(host, name=f"{device.name}, one memory", memory=host.memory + device.memory)
+    table = _by_part(together, _MEANINGS | {"repack": "", "overhead": "of the engine and the driver"})
+    return f"{table}\nthe GPU holds {show_bytes(device.memory.total)} of it, of at most {_free(device)}"
 
 
 def _short_name(name: str, room: int) -> str:
@@ -228,7 +256,7 @@ def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | No
                 workload, context_tokens=context, cache_type_k=keys, cache_type_v=values if keys else None
             )
             try:
-                found = fit.make_plan(model, here, asked, calibration=known)
+                found = fit.make_plan(model, here, asked, calibration=known, brief=True)
             except WeighbridgeError:
                 cells.append("?")
                 continue

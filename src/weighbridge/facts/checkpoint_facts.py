@@ -12,7 +12,7 @@ from weighbridge.errors import BadModelFile
 from . import architectures
 from .chat import read_template
 from .config import Config, Places
-from .config_layers import block_count, read_layers
+from .config_layers import block_count, read_dimensions, read_layers
 from .counting import Entry, Sums, add_up
 from .licences import chosen, of_front_matter
 from .model_facts import (
@@ -104,6 +104,7 @@ def facts_of(checkpoint: Checkpoint, source: Source) -> ModelFacts:
         licences=tuple(statements),
         card=card_of(checkpoint.front_matter),
         tensors=tensors,
+        dimensions=read_dimensions(text, layers),
         origins=_origins(checkpoint, config, text, tensors),
         notes=tuple(notes),
     )

@@ -6,6 +6,9 @@ Sources: transformers 5 (`cache_utils`, `configuration_*`), vLLM (`v1/kv_cache_i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from .config import Config
 from .model_facts import Layer
 
@@ -124,30 +127,82 @@ def _index_keys(config: Config, index: int) -> int:
     return length
 
 
-def _grouped(config: Config, index: int, kind: str, heads: int, width: int, conv: int, state: int) -> Layer:
-    """Keys and values for each of the layer's own KV heads; layers with a window, or without, may have other numbers
-    (Gemma 4, MiMo-V2)."""
-    kv_heads = _per_layer(config, index, "num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")
-    kv_heads = heads if kv_heads is None else kv_heads
+class Heads(NamedTuple):
+    """How many heads of a layer keep keys and values, and the lengths of both."""
+
+    kept: int
+    key_length: int
+    value_length: int
+
+
+def heads_of(config: Config, index: int, kind: str, heads: int, width: int) -> Heads:
+    """The heads that keep something; layers with a window, or without, may have other numbers (Gemma 4, MiMo-V2)."""
+    kept = _per_layer(config, index, "num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")
+    kept = heads if kept is None else kept
     key_length = config.number("head_dim", "attention_head_dim", "kv_channels") or width // max(1, heads)
     value_length = config.number("v_head_dim") or key_length
     if kind == "window":
-        kv_heads = config.number("swa_num_key_value_heads") or kv_heads
         key_length = config.number("swa_head_dim") or key_length
         value_length = config.number("swa_v_head_dim") or config.number("swa_head_dim") or value_length
-        return _windowed("sliding_window", config.number("sliding_window", "window_size"), kv_heads, key_length,
-                         value_length)  # fmt: skip
+        return Heads(config.number("swa_num_key_value_heads") or kept, key_length, value_length)
     if kind == "chunk":
-        return _windowed("chunked", config.number("attention_chunk_size"), kv_heads, key_length, value_length)
+        return Heads(kept, key_length, value_length)
     if global_length := config.number("global_head_dim"):
         key_length = value_length = global_length
     if config.flag("attention_k_eq_v") or config.has("num_global_key_value_heads"):
-        kv_heads = config.number("num_global_key_value_heads") or kv_heads
-    if kv_heads == 0:
+        kept = config.number("num_global_key_value_heads") or kept
+    return Heads(kept, key_length, value_length)
+
+
+def read_dimensions(config: Config, layers: Sequence[Layer]) -> dict[str, int | tuple[int, ...]]:
+    """Counts and lengths of heads by GGUF's names, one number or one a layer; 0 where a layer keeps nothing by heads.
+
+    Qwen3-30B-A3B: 4 heads of 128, where width over heads would be 64.
+    """
+    heads = config.number("num_attention_heads", "n_head", "n_heads", "num_heads")
+    width = config.number("hidden_size", "d_model", "n_embd", "dim")
+    if not layers or not heads or not width:
+        return {}
+    words = _words(config, len(layers))
+    none = Heads(0, 0, 0)
+    # What is kept for all heads together (a latent, a compressed entry) is kept by no head.
+    found = [
+        heads_of(config, index, _KINDS[word], heads, width) if layer.keys and layer.values else none
+        for index, (word, layer) in enumerate(zip(words, layers, strict=True))
+    ]
+    told = {"attention.head_count": heads} | {
+        name: values[0] if len(set(values)) == 1 else values
+        for name, values in (
+            ("attention.head_count_kv", tuple(each.kept for each in found)),
+            ("attention.key_length", tuple(each.key_length for each in found)),
+            ("attention.value_length", tuple(each.value_length for each in found)),
+        )
+    }
+    if config.number("kv_lora_rank"):
+        # Lengths of the heads that are made of a latent.
+        rotated = config.number("qk_rope_head_dim") or 0
+        lengths = {"rope.dimension_count": rotated}
+        if plain := config.number("qk_nope_head_dim"):
+            lengths["attention.key_length_mla"] = plain + rotated
+        if values := config.number("v_head_dim"):
+            lengths["attention.value_length_mla"] = values
+        told |= lengths
+    return told
+
+
+def _grouped(config: Config, index: int, kind: str, heads: int, width: int, conv: int, state: int) -> Layer:
+    """Keys and values for each of the layer's own KV heads."""
+    kept, key_length, value_length = heads_of(config, index, kind, heads, width)
+    if kind == "window":
+        window = config.number("sliding_window", "window_size")
+        return _windowed("sliding_window", window, kept, key_length, value_length)
+    if kind == "chunk":
+        return _windowed("chunked", config.number("attention_chunk_size"), kept, key_length, value_length)
+    if kept == 0:
         return Layer("none")
     index_keys = _index_keys(config, index)
-    name = "sparse_index" if index_keys else "grouped_query" if kv_heads < heads else "full"
-    return Layer(name, kv_heads * key_length, kv_heads * value_length, index_keys, None, conv, state)
+    name = "sparse_index" if index_keys else "grouped_query" if kept < heads else "full"
+    return Layer(name, kept * key_length, kept * value_length, index_keys, None, conv, state)
 
 
 def _windowed(kind: str, window: int | None, kv_heads: int, key_length: int, value_length: int) -> Layer:

@@ -1,5 +1,6 @@
 """Whether a model runs on a machine, what it takes and how fast it goes, with the sum shown."""
 
+from .learner import Learner
 from .llama_cpp import LlamaCpp
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
@@ -10,6 +11,7 @@ from .workload import CACHE_TYPES, Workload
 __all__ = [
     "CACHE_TYPES",
     "DeviceNeed",
+    "Learner",
     "LlamaCpp",
     "MemoryNeed",
     "Placement",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import itertools
 import json
 import math
@@ -22,15 +23,20 @@ from typing import Any
 from weighbridge.facts import Layer
 from weighbridge.machine import Machine
 
+from .learning import Learned, recall
 from .speed import THREAD_NANOSECONDS, Rates, Touched, TypeRate, distinct_share
 from .synthetic import TYPES, Shape, tensors_of
 
 FILE = "calibration.json"
-_FORMAT = 1
+# 2: attention by what is fetched apart, not by bytes of cache.
+_FORMAT = 2
 _MOST_ENTRIES = 32
-# How far apart middle and bounds of a calibrated speed are, at least: three in four models that calibration did not see
-# lay so near (docs/speed.md).
-_LEAST_SPREAD = 0.12
+# What speeds of models that calibration did not see came to, as multiples of those foretold, in nine of ten rows
+# (decode, prefill). With one thread two runs of `benchmarks/fit_speed.py` lie inside, 22 rows of eleven shapes, 5th
+# to 95th percentile: 0.85 to 1.35 and 0.93 to 1.63 by the first, 0.74 to 1.13 and 0.68 to 1.32 by the second, on two
+# cores of an EPYC of Zen 4 at other loads (2026-11; docs/speed.md). With several threads there was one run.
+_RESIDUALS = {1: ((0.74, 1.35), (0.68, 1.63)), 2: ((0.69, 1.35), (0.64, 1.74))}
+_MOST_SPREAD = 0.5
 # What a type that was not measured may be off by: it is judged by its nearest relative.
 _THREAD_NANOSECONDS_SPREAD = 0.3
 
@@ -86,25 +92,22 @@ class Run:
     answer_tokens: int
     decode_seconds: float
     decode_spread: float
-    """Second quickest over quickest repeat, less 1."""
+    """Second quickest over quickest repeat, or slower over quicker visit, less 1."""
     prefill_seconds: float
+    prefill_spread: float = 0.0
+    """Slower over quicker visit, less 1."""
 
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What served answers taught of one place that models run on."""
-
-    ratio: float
-    """Seconds that answers took, over those foretold without this; a running estimate."""
-    scatter: float
-    """How far single answers lie from it, as a share: a running mean of absolute differences."""
-    count: int
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Bounds of speed as multiples of the middle: three mean differences, which seven in eight answers keep."""
-        off = max(_LEAST_SPREAD, 2 * self.scatter)
-        return 1 / (1 + off), 1 + off
+    def better(self, other: Run) -> Run:
+        """The best of two visits to a model, apart in time: other programs only ever slow one down. How far they lie
+        apart says how much they did."""
+        decode, prefill = (self.decode_seconds, other.decode_seconds), (self.prefill_seconds, other.prefill_seconds)
+        return replace(
+            self,
+            decode_seconds=min(decode),
+            decode_spread=max(decode) / min(decode) - 1,
+            prefill_seconds=min(prefill),
+            prefill_spread=max(prefill) / min(prefill) - 1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ class Measured:
     threads: int
     rates: Rates
     spread: float
+    """How far repeats of decode lay apart here, as a share: a range is at least so wide."""
+    prefill_spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,31 +135,43 @@ class Calibration:
     read_bandwidth: float = 0.0
     """Most bytes a second that weights were seen to be read at."""
     learned: Mapping[str, Learned] = field(default_factory=dict)
-    """By `speed.place_of`."""
+    """By `speed.place_of`, of all models there and of each one; kept in a file of its own (`learning.py`)."""
     notes: tuple[str, ...] = ()
 
-    def rates_for(self, model: Touched, threads: int | None) -> tuple[Rates, tuple[float, float]] | None:
-        """Rates with so many threads (None: the most that were measured), for all types of a model; and the spread.
+    def rates_for(self, model: Touched, threads: int | None) -> tuple[Rates, Bounds, Bounds] | None:
+        """Rates with so many threads (None: the most that were measured), for all types of a model; and the bounds of
+        decode and prefill, as multiples of the middle.
 
         Between thread counts seconds are taken to lie on a straight line over 1 / threads, as work that is divided
-        does; outside of them the nearest counts. None where nothing was measured.
+        does; outside of them the nearest counts. Bounds are what nine in ten models that no calibration saw came to
+        (`_RESIDUALS`), or how far repeats lay apart here, if that is more. None where nothing was measured.
         """
         if not self.measured:
             return None
-        rates, spread = _between(self.measured, threads)
-        rates = _with_relatives(rates, model)
+        nearest = _between(self.measured, threads)
+        rates = _with_relatives(nearest.rates, model)
         known = {name for each in self.measured for name in each.rates.types}
         sizes = (*model.weights.items(), *model.output.items())
         total = sum(size for _, size in sizes) + model.active_bytes() * bool(model.experts)
         guessed = sum(size for name, size in sizes if name not in known)
         if any(name not in known for name in model.experts):
             guessed = total
-        off = spread + (_THREAD_NANOSECONDS_SPREAD * min(1.0, guessed / total) if total else 0.0)
-        learned = self.learned.get("processor")
-        if learned:
-            low, high = learned.spread
-            return _scaled(rates, learned.ratio), (low, high)
-        return rates, (1 / (1 + off), 1 + off)
+        unsure = _THREAD_NANOSECONDS_SPREAD * min(1.0, guessed / total) if total else 0.0
+        decode, prefill = _RESIDUALS[min(2, nearest.threads)]
+        return (
+            rates,
+            _widened(decode, min(nearest.spread, _MOST_SPREAD), unsure),
+            _widened(prefill, min(nearest.prefill_spread, _MOST_SPREAD), unsure),
+        )
+
+
+Bounds = tuple[float, float]
+
+
+def _widened(bounds: Bounds, spread: float, unsure: float) -> Bounds:
+    """The bounds, or those of the spread where it is more, and what is not known of the types beside."""
+    low, high = min(bounds[0], 1 / (1 + spread)), max(bounds[1], 1 + spread)
+    return low / (1 + unsure), high * (1 + unsure)
 
 
 def identity(machine: Machine) -> str:
@@ -173,27 +190,11 @@ _NUMBERS = (
     "vocabulary",
     "mixture",
     "look",
+    "piece",
     "activation",
     "row",
     "row_many",
 )
-
-
-def _scaled(rates: Rates, factor: float) -> Rates:
-    return Rates(
-        types={name: rate.scaled(factor) for name, rate in rates.types.items()},
-        cache=factor * rates.cache,
-        attention=factor * rates.attention,
-        attention_many=factor * rates.attention_many,
-        layer=factor * rates.layer,
-        vocabulary=factor * rates.vocabulary,
-        mixture=rates.mixture,
-        look=factor * rates.look,
-        activation=factor * rates.activation,
-        row=factor * rates.row,
-        row_many=factor * rates.row_many,
-        experts=rates.experts,
-    )
 
 
 def _blend(one: Rates, other: Rates, part: float) -> Rates:
@@ -212,16 +213,22 @@ def _blend(one: Rates, other: Rates, part: float) -> Rates:
     return Rates(types, experts=experts, **mixed)
 
 
-def _between(measured: Sequence[Measured], threads: int | None) -> tuple[Rates, float]:
+def _between(measured: Sequence[Measured], threads: int | None) -> Measured:
+    """What was measured with so many threads, or what follows for them from fewer and more."""
     ordered = sorted(measured, key=lambda each: each.threads)
     if threads is None or threads >= ordered[-1].threads:
-        return ordered[-1].rates, ordered[-1].spread
+        return ordered[-1]
     if threads <= ordered[0].threads:
-        return ordered[0].rates, ordered[0].spread
+        return ordered[0]
     above = next(place for place, each in enumerate(ordered) if each.threads >= threads)
     low, high = ordered[above - 1], ordered[above]
     part = (1 / low.threads - 1 / threads) / (1 / low.threads - 1 / high.threads)
-    return _blend(low.rates, high.rates, part), max(low.spread, high.spread)
+    return Measured(
+        threads,
+        _blend(low.rates, high.rates, part),
+        max(low.spread, high.spread),
+        max(low.prefill_spread, high.prefill_spread),
+    )
 
 
 def _bytes_a_weight(name: str) -> float | None:
@@ -288,8 +295,9 @@ def touched_by(shape: Shape) -> Touched:
     )  # fmt: skip
 
 
-def derive(results: Mapping[str, Sequence[Run]], of: Sequence[Trial]) -> tuple[Rates, float, float]:
-    """The rates that explain what the trials took; how far repeats lay apart; and the fastest read, bytes a second.
+def derive(results: Mapping[str, Sequence[Run]], of: Sequence[Trial], threads: int = 1) -> tuple[Measured, float]:
+    """The rates that explain what the trials took with so many threads, with how far repeats lay apart (the middle of
+    all trials); and the fastest read, bytes a second.
 
     Each trial is made so that one rate makes most of its time. The other terms are taken off with what is known of them
     by then, and the round is made five times, after which nothing moves any more.
@@ -298,13 +306,16 @@ def derive(results: Mapping[str, Sequence[Run]], of: Sequence[Trial]) -> tuple[R
     rates = Rates({}, 0.0, 0.0, 0.0, 0.0, 0.0)
     for _ in range(5):
         rates = _round(rates, results, shapes)
-    apart = [run.decode_spread for runs in results.values() for run in runs]
-    spread = max(_LEAST_SPREAD, sorted(apart)[len(apart) // 2] if apart else 0.0)
+    runs = [run for each in results.values() for run in each]
+    decode, prefill = (
+        statistics.median(apart) if apart else 0.0
+        for apart in ([run.decode_spread for run in runs], [run.prefill_spread for run in runs])
+    )
     fastest = max(
         (sum(shapes[name].weights.values()) / runs[0].decode_seconds for name, runs in results.items() if name in _BIG),
         default=0.0,
     )
-    return rates, min(spread, 0.5), fastest
+    return Measured(threads, rates, decode, prefill), fastest
 
 
 _BIG = frozenset({"Q4_0", "Q4_K", "Q6_K", "Q8_0", "F16"})
@@ -328,7 +339,9 @@ def _rest(rates: Rates, model: Touched, run: Run, *, without: str) -> float:
         "layer": model.block_count * rates.layer,
         "vocabulary": model.vocabulary * rates.vocabulary,
         "cache": model.cache_bytes(round(depth)) * rates.cache,
-        "attention": model.attended(depth) * rates.attention + model.looks(depth) * rates.look,
+        "attention": model.attended(depth) * rates.attention
+        + model.looks(depth) * rates.look
+        + model.pieces(depth) * rates.piece,
         "activation": model.block_count * model.width * rates.activation,
         "row": model.rows * rates.row,
     }
@@ -424,7 +437,8 @@ _ATTENDING = ("full", "grouped", "long")
 
 
 def _attention(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mapping[str, Touched]) -> Rates:
-    """Cache, looks and values from three models that keep and compute unlike, by what deeper prompts add."""
+    """Pieces, looks and values from three models that keep and compute unlike, by what deeper prompts add. Bytes of
+    cache are no term: they cannot explain that heads of 64 cost as much to fetch as heads of 128 (`Rates.piece`)."""
     rows: list[tuple[float, float, float]] = []
     added: list[float] = []
     prompts: list[tuple[float, float]] = []
@@ -432,9 +446,9 @@ def _attention(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mappi
         if name not in results or len(results[name]) < 2:
             continue
         model, (near, far) = shapes[name], results[name][:2]
-        kept = model.cache_bytes(round(_depth(far))) - model.cache_bytes(round(_depth(near)))
+        fetched = model.pieces(_depth(far)) - model.pieces(_depth(near))
         looks = model.looks(_depth(far)) - model.looks(_depth(near))
-        rows.append((kept, looks, model.attended(_depth(far)) - model.attended(_depth(near))))
+        rows.append((fetched, looks, model.attended(_depth(far)) - model.attended(_depth(near))))
         added.append(max(0.0, far.decode_seconds - near.decode_seconds))
         # A prompt's own products grow with its length; what grows with its square is attention.
         times = far.prompt_tokens / near.prompt_tokens
@@ -442,9 +456,9 @@ def _attention(rates: Rates, results: Mapping[str, Sequence[Run]], shapes: Mappi
         prompts.append((values, max(0.0, far.prefill_seconds - times * near.prefill_seconds)))
     if len(rows) < len(_ATTENDING):
         return rates
-    cache, look, attention = _not_negative(rows, added)
+    piece, look, attention = _not_negative(rows, added)
     many = sum(seconds for _, seconds in prompts) / sum(values for values, _ in prompts)
-    return replace(rates, cache=cache, look=look, attention=attention, attention_many=many)
+    return replace(rates, piece=piece, look=look, attention=attention, attention_many=many)
 
 
 def _not_negative(rows: Sequence[Sequence[float]], wanted: Sequence[float]) -> list[float]:
@@ -488,56 +502,17 @@ def _least_squares(rows: Sequence[Sequence[float]]) -> list[float] | None:
     return [table[place][-1] / scales[place] for place in range(count)]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One answer that was served."""
-
-    place: str
-    """Where the model ran, by `speed.place_of`."""
-    tokens: int
-    """Of the answer, the first one left out."""
-    seconds: float
-    """From the first token to the last."""
-    expected_seconds: float
-    """What an estimate made without anything learned says that it takes."""
-
-
-# An answer of fewer tokens, or quicker than this, tells more of clocks and buffers than of speed.
-_LEAST_TOKENS, _LEAST_SECONDS = 8, 0.05
-# The first answers count fully, later ones at this rate: a change of the machine is followed within some fifty answers.
-_GAIN = 0.04
-# An answer is moved towards by at most so many scatters, so that a machine that was busy for a while teaches little.
-_CLIP = 3.0
-_FIRST_SCATTER = 0.2
-
-
-def learn(learned: Mapping[str, Learned], seen: Observation) -> dict[str, Learned]:
-    """What is known after one more answer: a running median-like estimate of seconds over those foretold.
-
-    In logarithms, x = log(seconds / expected): the estimate moves by gain x clip(x - estimate, 3 scatters), and the
-    scatter by gain x (|x - estimate| - scatter), clipped alike. E.g. after 100 answers that took 1.25 times as long as
-    foretold, of which 10 took ten times as long, the ratio is 1.26.
-    """
-    if seen.tokens < _LEAST_TOKENS or seen.seconds < _LEAST_SECONDS or seen.expected_seconds <= 0:
-        return dict(learned)
-    place = math.log(seen.seconds / seen.expected_seconds)
-    before = learned.get(seen.place)
-    if before is None:
-        # One answer may be off by anything, so it is not believed beyond a factor of ten.
-        ratio = math.exp(min(max(place, -2.3), 2.3))
-        return {**learned, seen.place: Learned(ratio, _FIRST_SCATTER, 1)}
-    count = before.count + 1
-    gain = max(_GAIN, 1 / count)
-    limit = _CLIP * before.scatter
-    off = min(max(place - math.log(before.ratio), -limit), limit)
-    # One estimate for both halves would let a far outlier move it as a near one does; its sign is what counts.
-    ratio = before.ratio * math.exp(gain * off)
-    scatter = before.scatter + gain * (abs(off) - before.scatter)
-    return {**learned, seen.place: Learned(ratio, max(scatter, 0.005), count)}
-
-
 def _as_data(calibration: Calibration) -> dict[str, Any]:
-    return asdict(calibration)
+    # What answers teach has a file of its own.
+    return {name: value for name, value in asdict(calibration).items() if name != "learned"}
+
+
+def digest(calibration: Calibration | None) -> str:
+    """A short name of what was measured; empty where nothing was."""
+    if calibration is None or not calibration.measured:
+        return ""
+    told = json.dumps([asdict(each) for each in calibration.measured], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _rates_from(data: Mapping[str, Any]) -> Rates:
@@ -560,14 +535,15 @@ def _from_data(data: Mapping[str, Any]) -> Calibration:
         engine=str(data["engine"]),
         day=str(data["day"])[:10],
         measured=tuple(
-            Measured(int(each["threads"]), _rates_from(each["rates"]), float(each["spread"]))
+            Measured(
+                int(each["threads"]),
+                _rates_from(each["rates"]),
+                float(each["spread"]),
+                float(each.get("prefill_spread", 0.0)),
+            )
             for each in data["measured"]
         ),
         read_bandwidth=float(data["read_bandwidth"]),
-        learned={
-            str(place): Learned(float(each["ratio"]), float(each["scatter"]), int(each["count"]))
-            for place, each in data["learned"].items()
-        },
         notes=tuple(map(str, data["notes"])),
     )
 
@@ -589,8 +565,17 @@ def _entries(folder: Path) -> tuple[dict[str, Any], str | None]:
 
 
 def load(folder: Path, machine: Machine, engine: str | None = None) -> tuple[Calibration | None, str | None]:
-    """The calibration of this machine, and a note where there is one that is not used, or that another version of the
-    engine was measured. Both are None where nothing was measured yet."""
+    """The calibration of this machine with what answers taught since, and a note where there is one that is not used,
+    or that another version of the engine was measured. Both are None where nothing was measured or learnt yet."""
+    found, note = _measured(folder, machine, engine)
+    name = identity(machine)
+    learned = recall(folder, name, digest(found))
+    if found is None:
+        return (Calibration(name, "", "", learned=learned) if learned else None), note
+    return replace(found, learned=learned), note
+
+
+def _measured(folder: Path, machine: Machine, engine: str | None) -> tuple[Calibration | None, str | None]:
     entries, trouble = _entries(folder)
     entry = entries.get(identity(machine))
     if entry is None:

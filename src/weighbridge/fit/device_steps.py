@@ -7,7 +7,7 @@ many are: what comes before on the processor, what on other devices, the device'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, groupby
 
 from weighbridge.facts import ModelFacts
@@ -31,6 +31,7 @@ _HOST, _BEFORE, _MINE, _AFTER = range(4)
 # Parts that were spread, by graph and cut: graphs are kept for as long as the process lives.
 _SPREAD: dict[tuple[object, ...], Part] = {}
 _MOST_SPREAD = 4096
+_SUMMED_UP: dict[int, tuple[int, frozenset[int]]] = {}
 
 
 # For each role in turn: how many of the recording's layers it has; and how many leave their experts to the processor.
@@ -46,23 +47,27 @@ class DeviceSteps:
         predicting = facts.dimensions.get("nextn_predict_layers", 0)
         answering = len(facts.layers) - (predicting if isinstance(predicting, int) else 0)
         self.count = min(answering, len(form.layers))
-        self.recorded = 1 + max((tensor.place for tensor in graph.tensors), default=0)
+        self.recorded, self._rows = _summed_up(graph)
+        self._labels_on_host = tuple(self._kind(label, on_host=True) for label in form.layers)
         self._cuts: dict[tuple[object, ...], _Cut] = {}
         self._parts: dict[tuple[object, ...], Part] = {}
-        self._counted: tuple[Step, list[int]] | None = None
-        self._rows = {tensor.rows for tensor in graph.tensors if tensor.rows >= 0}
-        self._weights = self._by_name()
+        self._parts_at: dict[tuple[Placement, int | None, frozenset[int]], Part] = {}
+        self._peaks: dict[tuple[int, ...], int] = {}
+        self._sizes: dict[tuple[int, Step, int, int], list[int] | None] = {}
+        self._graph_sizes = recording.graph_sizes
+        self._counted: dict[Step, list[int]] = {}
+        self._weights: dict[str, list[tuple[int, int]]] | None = None
 
-    def _by_name(self) -> dict[str, dict[int, tuple[int, int]]]:
-        """Bytes of each weight by its name without the layer: those of each layer, and what a device pads it by."""
-        found: dict[str, dict[int, tuple[int, int]]] = {}
+    def _by_name(self) -> dict[str, list[tuple[int, int]]]:
+        """Bytes of each weight on a device and its layer, by its name without the layer, the largest first."""
+        found: dict[str, list[tuple[int, int]]] = {}
         for tensor in self.facts.tensors:
             layer, name = -1, tensor.name
             if name.startswith("blk."):
                 number, _, name = name[4:].partition(".")
                 layer = int(number)
-            found.setdefault(name, {})[layer] = tensor.bytes, padding_bytes(tensor.shape, tensor.bytes)
-        return found
+            found.setdefault(name, []).append((tensor.bytes + padding_bytes(tensor.shape, tensor.bytes), layer))
+        return {name: sorted(sizes, reverse=True) for name, sizes in found.items()}
 
     def compute_bytes(
         self, step: Step, placement: Placement, key_block: int, value_block: int
@@ -72,18 +77,34 @@ class DeviceSteps:
         `key_block` and `value_block` are bytes of 32 values in the cache. KeyError where the recording lacks a size.
         """
         counts = self._counts(step)
+        offloaded = frozenset(number for number in self._rows if counts[number] >= _OFFLOADED_FROM)
         found: dict[int | None, int] = {}
         for index in (None, *placement.devices):
-            part = self._part(counts, placement, index)
-            sizes = [self._bytes(block, counts, placement, index, key_block, value_block) for block in part.blocks]
-            found[index] = peak(part.steps, sizes)
+            part = self._part(offloaded, placement, index)
+            # Parts are kept, so that their ids are.
+            which = id(part), step, key_block, value_block
+            known_sizes = self._sizes.get(which)
+            if known_sizes is None:
+                sizes = [self._bytes(block, counts, placement, index, key_block, value_block) for block in part.blocks]
+                # Those of weights depend on where all layers are.
+                with_weights = any(self._graph_sizes[block[0]][0].startswith("weight") for block in part.blocks)
+                self._sizes[which] = None if with_weights else sizes
+            else:
+                sizes = known_sizes
+            # Many placements come to the same.
+            key = id(part), *sizes
+            known = self._peaks.get(key)
+            if known is None:
+                known = self._peaks[key] = peak(part.steps, sizes)
+            found[index] = known
         return found
 
     def _counts(self, step: Step) -> list[int]:
-        if self._counted is None or self._counted[0] != step:
-            axes = [axes for _, axes in self.recording.graph_sizes]
-            self._counted = step, self.recording.counts(self.facts, self.form, step, axes)
-        return self._counted[1]
+        known = self._counted.get(step)
+        if known is None:
+            axes = [axes for _, axes in self._graph_sizes]
+            known = self._counted[step] = self.recording.counts(self.facts, self.form, step, axes)
+        return known
 
     def _bytes(
         self,
@@ -96,7 +117,7 @@ class DeviceSteps:
     ) -> int:
         """Bytes that one block takes there."""
         size, *beside = block
-        kind = self.recording.graph_sizes[size][0]
+        kind = self._graph_sizes[size][0]
         alignment = _HOST_ALIGNMENT if index is None else ALIGNMENT
         cached = {"k": key_block, "v": value_block}
         if kind == "unknown":
@@ -114,68 +135,78 @@ class DeviceSteps:
             # The flash kernel keeps keys and values of another type as 16-bit ones beside its result (fattn.cu,
             # ggml_cuda_flash_attn_ext_get_alloc_size).
             if copied >= 0:
-                type_ = self.recording.graph_sizes[copied][0]
+                type_ = self._graph_sizes[copied][0]
                 is_short = cached[type_] == _F16_BLOCK_BYTES if type_ in cached else type_ == "2"
                 taken += 0 if is_short else -(-2 * counts[copied] // alignment) * alignment
         return taken
 
     def _weight_bytes(self, name: str, placement: Placement, index: int | None) -> int:
         """The largest of the weights of this name that are copied: those of layers that lie elsewhere."""
-        layers = self._weights.get(name, {})
-        on_host = "_exps" in name
-        copied = [
-            size + padding
-            for layer, (size, padding) in layers.items()
-            if layer < 0
-            or layer >= len(placement.layers)
-            or placement.layers[layer] != index
-            or (on_host and layer < placement.experts_on_host)
-        ]
-        return max(copied, default=0)
+        if self._weights is None:
+            self._weights = self._by_name()
+        on_host, layers = "_exps" in name, placement.layers
+        for size, layer in self._weights.get(name, ()):
+            if (
+                layer < 0
+                or layer >= len(layers)
+                or layers[layer] != index
+                or (on_host and layer < placement.experts_on_host)
+            ):
+                return size
+        return 0
 
-    def _part(self, counts: Sequence[int], placement: Placement, index: int | None) -> Part:
+    def _part(self, offloaded: frozenset[int], placement: Placement, index: int | None) -> Part:
         """What this device allocates, by a like spread of the recording."""
-        offloaded = frozenset(number for number in self._rows if counts[number] >= _OFFLOADED_FROM)
-        roles = [self._role(placement, index, place) for place in placement.layers[: self.count]]
-        output = self._role(placement, index, placement.output)
-        cut = self._cut(roles, placement.experts_on_host)
-        key = index is None, cut, output, placement.on_devices_alone, placement.pipelined, offloaded
-        part = self._parts.get(key)
-        if part is None:
-            part = self._parts[key] = self._spread_alike(cut, output, placement, offloaded, index is None)
-        return part
+        at = placement, index, offloaded
+        known = self._parts_at.get(at)
+        if known is None:
+            role_of = self._roles(placement, index)
+            output = role_of[placement.output]
+            cut = self._cut(placement, role_of)
+            key = index is None, cut, output, placement.on_devices_alone, placement.pipelined, offloaded
+            known = self._parts.get(key)
+            if known is None:
+                known = self._parts[key] = self._spread_alike(cut, output, placement, offloaded, index is None)
+            self._parts_at[at] = known
+        return known
 
     @staticmethod
-    def _role(placement: Placement, index: int | None, place: int | None) -> int:
-        if place == index:
-            return _MINE
-        if place is None:
-            return _HOST
-        devices = placement.devices
-        return _BEFORE if index is not None and devices.index(place) < devices.index(index) else _AFTER
+    def _roles(placement: Placement, index: int | None) -> dict[int | None, int]:
+        """What each place is to this device."""
+        found: dict[int | None, int] = {None: _HOST}
+        role = _AFTER if index is None else _BEFORE
+        for place in placement.devices:
+            found[place] = role
+            if place == index:
+                role = _AFTER
+        return found | {index: _MINE}
 
-    def _cut(self, roles: Sequence[int], experts_on_host: int) -> _Cut:
+    def _cut(self, placement: Placement, role_of: Mapping[int | None, int]) -> _Cut:
         """The share of the recording's layers that is most like the model's."""
-        runs = [(role, [number for number, _ in run]) for role, run in groupby(enumerate(roles), lambda each: each[1])]
-        runs_of_kinds = [
-            (role, [self._kind(self.form.layers[number], number < experts_on_host) for number in run])
-            for role, run in runs
-        ]
+        experts_on_host = placement.experts_on_host
+        labels = (*self._labels_on_host[:experts_on_host], *self.form.layers[experts_on_host:])
+        runs_of_kinds: list[tuple[int, tuple[str, ...]]] = []
+        begins = 0
+        for role, run in groupby(placement.runs, lambda run: role_of[run[0]]):
+            *_, (_, _, end) = run
+            if begins < min(end, self.count):
+                runs_of_kinds.append((role, labels[begins : min(end, self.count)]))
+            begins = end
         key = tuple((role, frozenset(_counted(run).items()), run[0], run[-1]) for role, run in runs_of_kinds)
         if key not in self._cuts:
             self._cuts[key] = self._most_like(runs_of_kinds, experts_on_host > 0)
         return self._cuts[key]
 
     @staticmethod
-    def _kind(label: str, on_host: bool) -> str:
+    def _kind(label: str, *, on_host: bool) -> str:
         return f"{label} on host" if on_host and label.endswith("experts") else label
 
-    def _most_like(self, runs: Sequence[tuple[int, list[str]]], with_experts: bool) -> _Cut:
+    def _most_like(self, runs: Sequence[tuple[int, Sequence[str]]], with_experts: bool) -> _Cut:
         labels = self.recording.form.layers[: self.recorded]
         wanted = [(role, _counted(run), run[0], run[-1]) for role, run in runs]
         best: tuple[float, _Cut] | None = None
         for on_host in range(self.recorded + 1) if with_experts else (0,):
-            kinds = [self._kind(label, number < on_host) for number, label in enumerate(labels)]
+            kinds = [self._kind(label, on_host=number < on_host) for number, label in enumerate(labels)]
             for ends in _cuts(self.recorded, len(wanted), kinds):
                 score, start, shares = 0.0, 0, [0, 0, 0, 0]
                 for (role, counted, first, last), end in zip(wanted, ends, strict=True):
@@ -241,12 +272,20 @@ class DeviceSteps:
         return parts[processor if on_processor else number_of[_MINE]]
 
 
-def _counted(kinds: Iterable[str]) -> dict[str, int]:
+def _summed_up(graph: Graph) -> tuple[int, frozenset[int]]:
+    """How many layers were recorded, and which sizes are rows that are computed with weights."""
+    # Graphs are kept for as long as the process lives, and compared by what is in them they take longer than this.
+    known = _SUMMED_UP.get(id(graph))
+    if known is None:
+        recorded = 1 + max((tensor.place for tensor in graph.tensors), default=0)
+        known = recorded, frozenset(tensor.rows for tensor in graph.tensors if tensor.rows >= 0)
+        _SUMMED_UP[id(graph)] = known
+    return known
+
+
+def _counted(kinds: Sequence[str]) -> dict[str, int]:
     """How often each comes up, once or oftener."""
-    found: dict[str, int] = {}
-    for kind in kinds:
-        found[kind] = min(2, found.get(kind, 0) + 1)
-    return found
+    return {kind: min(2, kinds.count(kind)) for kind in set(kinds)}
 
 
 def _cuts(layers: int, parts: int, labels: Sequence[str]) -> Iterator[tuple[int, ...]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from weighbridge.errors import BadModelFile, BadSetting
 from weighbridge.facts import Layer, ModelFacts, Tensor
@@ -19,7 +19,7 @@ from weighbridge.machine import Device, Machine
 from .device_steps import ALIGNMENT, DeviceSteps, padding_bytes
 from .memory import MemoryNeed
 from .placement import Placement
-from .steps import Form, Step, cells_of, find, form_of, rotation_of
+from .steps import Form, Step, cells_of, find, form_of, rotated_of
 from .workload import CACHE_BLOCK, CACHE_TYPES, Workload
 
 # Types that the processor back-end repacks into a second copy, with what their rows must be a multiple of
@@ -36,20 +36,39 @@ _TOKEN_BYTES = 256
 _DEVICE_OVERHEAD = {"nvidia": 512 << 20, "amd": 384 << 20, "apple": 128 << 20}
 _OTHER_OVERHEAD = 256 << 20
 # With all layers on several devices, inputs are kept for so many steps at once (ggml-backend.cpp,
-# GGML_SCHED_MAX_COPIES).
-_COPIES = 4
+# GGML_SCHED_MAXCOPIES).
+COPIES = 4
 # Of these architectures' layers that predict further tokens, llama.cpp always loads the feed-forward network, all but
 # its norm (models/hy-v3.cpp and step35.cpp leave TENSOR_SKIP away there).
 _FEED_FORWARD_OF_PREDICTING = ("hy_v3", "step35")
 _FEED_FORWARD = re.compile(r"\.ffn_(?!norm)")
 # Without a graph a device held up to 48 MiB more than the processor alone (tests/fit/test_devices.py).
-_UNSURE_BYTES = 64 << 20
+UNSURE_BYTES = 64 << 20
 _VISION = ("v.", "mm.", "a.", "resampler.")
 # Beside the embedding (llama-arch.cpp, LLM_TENSOR_LAYER_INPUT); and what is loaded with the first layer without having
 # its number.
 _LOOKED_UP = ("position_embd.", "token_types.", "per_layer_token_embd.")
 _WITH_FIRST_LAYER = ("token_embd_norm.", "per_layer_model_proj.", "per_layer_proj_norm.", "conv1d.", "hrm.")
 _CHEAP_SCORES = 4 << 20
+
+
+@dataclass(slots=True)
+class _DeviceWeights:
+    """Bytes of weights as a device has them, each tensor lengthened and aligned; in main memory they are as in the
+    file."""
+
+    layers: list[int]
+    """By layer, without routed experts."""
+    experts: list[int]
+    looked_up: int = 0
+    """Embeddings, which stay in main memory: as in the file."""
+    embedding: int = 0
+    """The tied embedding, loaded again where the output is computed."""
+    with_first: tuple[int, int] = (0, 0)
+    """What goes where the first layer goes: as in the file, and on a device."""
+    with_output: tuple[int, int] = (0, 0)
+    rotations: list[tuple[int, int]] = field(default_factory=list)
+    """Factors of rotations, wherever there are layers."""
 
 
 class LlamaCpp:
@@ -64,13 +83,26 @@ class LlamaCpp:
             )
         self.facts = facts
         self.form: Form = form_of(facts)
-        self._cached = Counter(facts.layers)
+        # Which of its few kinds each layer is, and how many are of each.
+        kinds: dict[Layer, int] = {}
+        same: dict[int, int] = {}
+        for layer in facts.layers:
+            # Most are one object many times, and quicker told apart as such.
+            if id(layer) not in same:
+                same[id(layer)] = kinds.setdefault(layer, len(kinds))
+        self._kind_of = [same[id(layer)] for layer in facts.layers]
+        counts = Counter(self._kind_of)
+        self._cached = {layer: counts[kind] for layer, kind in kinds.items()}
         # Layers without heads get values as long as the longest too, unless a hybrid's cache leaves them out.
         leaves_out = any(layer.state_bytes for layer in self._cached) or facts.dimensions.get("nextn_predict_layers")
         self._pads_all = not leaves_out and any(layer.values for layer in self._cached)
+        self._steps: dict[tuple[Workload, int], Step] = {}
         self._peaks: dict[Step, int] = {}
+        self._caches: dict[tuple[Step, int, int], list[tuple[int, int]]] = {}
+        self._layer_caches: dict[tuple[Step, int, int], tuple[list[int], list[int]]] = {}
         self._device_steps: dict[int, DeviceSteps] = {}
-        self._weights: dict[Placement, dict[int | None, int]] = {}
+        self._device_weights: _DeviceWeights | None = None
+        self._on_host: dict[frozenset[tuple[str, int]], tuple[int, int]] = {}
         self.gives_embeddings_always = "embedding" in facts.modalities.output
         self._sort_weights()
 
@@ -85,10 +117,13 @@ class LlamaCpp:
         self._types = {tensor.type for tensor in self.facts.tensors}
         embedding, has_output = 0, False
         self._loaded: list[Tensor] = []
+        # Of each loaded tensor: its layer, or None.
+        self._layer_of: list[int | None] = []
         for tensor in self.facts.tensors:
             name, size = tensor.name, tensor.bytes
+            number = None
             if name.startswith("blk."):
-                number = int(name[4 : name.index(".", 4)])
+                number = int(name.split(".", 2)[1])
                 # Layers that predict further tokens are not loaded unless drafting is asked for, or only in part.
                 if number >= count or (number >= first_predicting and not (in_part and _FEED_FORWARD.search(name))):
                     continue
@@ -105,6 +140,7 @@ class LlamaCpp:
             elif name == "token_embd.weight":
                 embedding = size
             self._loaded.append(tensor)
+            self._layer_of.append(number)
         # A tied embedding is loaded once more where the output is computed elsewhere (TENSOR_DUPLICATED).
         self.tied_output_bytes = 0 if has_output else embedding
 
@@ -126,20 +162,15 @@ class LlamaCpp:
 
     def step(self, workload: Workload, context_tokens: int) -> Step:
         """The largest step of a context of this length."""
-        step = largest_step(workload, context_tokens)
-        outputs = step.tokens if self.gives_embeddings(workload) else workload.parallel
-        return replace(step, outputs=outputs, cache=self._rotates(workload))
-
-    def _rotates(self, workload: Workload) -> str:
-        """Quantized keys are rotated where all heads have one length, a multiple of 64; values too."""
-        lengths = self.facts.dimensions
-        keys, values = lengths.get("attention.key_length", 0), lengths.get("attention.value_length", 0)
-        if isinstance(keys, tuple) or isinstance(values, tuple) or not rotation_of(keys):
-            return "plain"
-        if lengths.get("attention.key_length_swa", keys) != keys or workload.cache_type_k in (None, "f16", "bf16"):
-            return "plain"
-        both = workload.cache_type_v not in (None, "f16", "bf16") and rotation_of(values)
-        return "both" if both else "keys"
+        known = self._steps.get((workload, context_tokens))
+        if known is None:
+            step = largest_step(workload, context_tokens)
+            outputs = step.tokens if self.gives_embeddings(workload) else workload.parallel
+            known = replace(
+                step, outputs=outputs, cache=rotated_of(self.facts, workload.cache_type_k, workload.cache_type_v)
+            )
+            self._steps[workload, context_tokens] = known
+        return known
 
     def gives_embeddings(self, workload: Workload) -> bool:
         """Embedding models do, and models with so few tokens that scores for a whole step of a prompt cost little."""
@@ -152,18 +183,43 @@ class LlamaCpp:
         cells x (keys + values) x bytes a value, for each stream; e.g. 4,096 cells of 8 heads of 128 keys and 128 values
         at 16 bits: 16 MiB a layer.
         """
-        key_block, value_block = workload.cache_block_bytes
         counted = self._cached if layers is None else Counter(layers)
-        streams = 1 if workload.unified_cache else workload.parallel
-        # Values are kept transposed without flash attention, and all layers as long as the longest (v_trans).
-        widest = 0 if workload.flash_attention else max(layer.values for layer in self._cached)
-        cache = state = 0
-        for layer, count in counted.items():
-            kept = layer.values or (self._pads_all and layer.kind == "none")
-            values = (widest or layer.values) if kept else 0
-            cache += count * streams * layer_cache_bytes(layer, values, step, key_block, value_block)
-            state += count * workload.parallel * layer.state_bytes
-        return cache, state
+        each = dict(zip(self._cached, self._cache_of_kinds(workload, step), strict=True))
+        return (
+            sum(count * each[layer][0] for layer, count in counted.items()),
+            sum(count * each[layer][1] for layer, count in counted.items()),
+        )
+
+    def cache_by_layer(self, workload: Workload, step: Step) -> tuple[list[int], list[int]]:
+        """Bytes of keys and values, and of fixed states, layer by layer."""
+        key = step, *workload.cache_block_bytes
+        known = self._layer_caches.get(key)
+        if known is None:
+            each = self._cache_of_kinds(workload, step)
+            caches, states = ([of[part] for of in each] for part in (0, 1))
+            known = [caches[kind] for kind in self._kind_of], [states[kind] for kind in self._kind_of]
+            self._layer_caches[key] = known
+        return known
+
+    def _cache_of_kinds(self, workload: Workload, step: Step) -> list[tuple[int, int]]:
+        """The same for each kind of layer that the model has, in the order in which they first come."""
+        key_block, value_block = workload.cache_block_bytes
+        known = self._caches.get((step, key_block, value_block))
+        if known is None:
+            # DeepSeek-V4's caches are apart for each sequence, whatever is asked for.
+            is_apart = any(layer.tokens_per_entry > 1 for layer in self._cached)
+            kept_step = replace(step, unified_cache=False) if is_apart else step
+            streams = 1 if kept_step.unified_cache else step.parallel
+            # Values are kept transposed without flash attention, and all layers as long as the longest (v_trans).
+            widest = 0 if step.flash_attention else max(layer.values for layer in self._cached)
+            known = []
+            for layer in self._cached:
+                kept = layer.values or (self._pads_all and layer.kind == "none")
+                values = (widest or layer.values) if kept else 0
+                cache = streams * layer_cache_bytes(layer, values, kept_step, key_block, value_block)
+                known.append((cache, step.parallel * layer.state_bytes))
+            self._caches[step, key_block, value_block] = known
+        return known
 
     def compute_bytes(self, step: Step) -> int:
         """Bytes of the compute buffer, replayed; BadModelFile where this form of graph was never recorded."""
@@ -178,8 +234,8 @@ class LlamaCpp:
                 raise BadModelFile(
                     f"{self.facts.name}: how much llama.cpp computes with is not known for this form of "
                     f"{self.facts.architecture} ({error.args[0]}), and it is not guessed",
-                    hint="with flash attention and a 16-bit cache more forms are known; the notes name the engine's "
-                    "version that was recorded",
+                    hint="weigh fit FILE --ask-engine has the engine tell it, without loading the file; with flash "
+                    "attention and a 16-bit cache more forms are known",
                 ) from error
             self._peaks[step] = known
         return known
@@ -189,17 +245,22 @@ class LlamaCpp:
         a step, with its embedding, where embeddings are given."""
         row = self.facts.vocabulary_size or 0
         if self.gives_embeddings(workload):
-            row += self.facts.embedding_length or 0
+            wide = self.facts.dimensions.get("embedding_length_out", 0)
+            row += (wide if isinstance(wide, int) else 0) or self.facts.embedding_length or 0
         return 4 * row * max(step.outputs, workload.parallel)
 
     def on_processor(self, machine: Machine, workload: Workload, context_tokens: int) -> MemoryNeed:
         """What main memory must hold where the processor computes everything, with weights mapped from the file."""
         step = self.step(workload, context_tokens)
         cache, state = self.cache_bytes(workload, step)
-        repacked = self.repacked(machine)
+        kind = frozenset(_repacked_types(machine).items())
+        if kind not in self._on_host:
+            repacked = self.repacked(machine)
+            self._on_host[kind] = self.mapped_bytes(repacked), sum(tensor.bytes for tensor in repacked)
+        mapped, copied = self._on_host[kind]
         return MemoryNeed(
-            weights=self.mapped_bytes(repacked) + self.vision_bytes,
-            repack=sum(tensor.bytes for tensor in repacked),
+            weights=mapped + self.vision_bytes,
+            repack=copied,
             kv_cache=cache,
             recurrent_state=state,
             compute=self.compute_bytes(step),
@@ -210,13 +271,13 @@ class LlamaCpp:
     def mapped_bytes(self, repacked: Sequence[Tensor]) -> int:
         """Bytes of the files from the first to the last tensor that is used as it lies there (get_mapping_range)."""
         elsewhere = {tensor.name for tensor in repacked if tensor.name != "token_embd.weight"}
-        ends: dict[int, tuple[int, int]] = {}
-        for name, _, _, offset, size, file in self._loaded:
-            if name in elsewhere:
-                continue
-            first, last = ends.get(file, (offset, 0))
-            ends[file] = min(first, offset), max(last, offset + size)
-        return sum(last - first for first, last in ends.values())
+        used = [each for each in self._loaded if each.name not in elsewhere] if elsewhere else self._loaded
+        mapped = 0
+        for file in {each.file for each in used}:
+            of_file = [each for each in used if each.file == file]
+            first = min(each.offset for each in of_file)
+            mapped += max(each.offset + each.bytes for each in of_file) - first
+        return mapped
 
     def on_devices(
         self, machine: Machine, workload: Workload, context_tokens: int, placement: Placement
@@ -238,21 +299,37 @@ class LlamaCpp:
             return {None: self.on_processor(machine, workload, context_tokens)}
         step = self.step(workload, context_tokens)
         compute = self._computes_on(workload, step, placement)
+        held = self.held_on_devices(machine, workload, context_tokens, placement)
+        return {index: replace(need, compute=compute[index]) for index, need in held.items()}
+
+    def held_on_devices(
+        self, machine: Machine, workload: Workload, context_tokens: int, placement: Placement
+    ) -> dict[int | None, MemoryNeed]:
+        """The same without what is computed with, which takes longest to tell."""
+        step = self.step(workload, context_tokens)
         weights = self._weights_on(placement)
-        needs: dict[int | None, MemoryNeed] = {}
-        for index in (None, *placement.devices):
-            mine = [layer for layer, place in zip(self.facts.layers, placement.layers, strict=True) if place == index]
-            cache, state = self.cache_bytes(workload, step, mine)
-            need = MemoryNeed(
-                weights=weights.get(index, 0), kv_cache=cache, recurrent_state=state, compute=compute[index]
+        caches, states = dict.fromkeys(weights, 0), dict.fromkeys(weights, 0)
+        cache_of, state_of = self.cache_by_layer(workload, step)
+        for place, start, end in placement.runs:
+            caches[place] += sum(cache_of[start:end])
+            states[place] += sum(state_of[start:end])
+        return {
+            index: MemoryNeed(
+                weights=weights[index],
+                kv_cache=caches[index],
+                recurrent_state=states[index],
+                output=self.output_bytes_of(workload, step) if index is None else 0,
+                overhead=process_overhead(self.facts.vocabulary_size)
+                if index is None
+                else device_overhead(machine.devices[index]),
             )
-            if index is None:
-                overhead = process_overhead(self.facts.vocabulary_size)
-                need = replace(need, output=self.output_bytes_of(workload, step), overhead=overhead)
-            else:
-                need = replace(need, overhead=device_overhead(machine.devices[index]))
-            needs[index] = need
-        return needs
+            for index in weights
+        }
+
+    @property
+    def layers_bytes(self) -> int:
+        """Bytes of all layers and of the output, as they are in the file: less than these nothing takes."""
+        return sum(self.layer_bytes) + sum(self.expert_bytes) + self.output_bytes
 
     def _weights_on(self, placement: Placement) -> dict[int | None, int]:
         """Bytes of weights by device: as the file has them in main memory, lengthened as on a device there.
@@ -260,35 +337,49 @@ class LlamaCpp:
         Embeddings are looked up in main memory. A tied one is loaded again where the output is computed, and factors of
         rotations wherever there are layers (llama-model.cpp, load_tensors).
         """
-        known = self._weights.get(placement)
-        if known is not None:
-            return known
+        known = self._device_weights = self._device_weights or self._weighed_for_devices()
         found: dict[int | None, int] = dict.fromkeys((None, *placement.devices), 0)
-        self._weights[placement] = found
-        first = placement.layers[0]
-        for tensor in self._loaded:
-            name, size = tensor.name, tensor.bytes
-            places: tuple[int | None, ...] = (placement.output,)
-            if name.startswith("blk."):
-                number = int(name[4 : name.index(".", 4)])
-                on_host = "_exps" in name and number < placement.experts_on_host
-                places = (None if on_host else placement.layers[number],)
-            elif name.startswith("token_embd."):
-                tied = self.tied_output_bytes and placement.output is not None
-                places = (None, placement.output) if tied else (None,)
-            elif name.startswith(_LOOKED_UP):
-                places = (None,)
-            elif name.startswith(_WITH_FIRST_LAYER):
-                places = (first,)
-            elif name.startswith("rope_f"):
-                places = tuple(dict.fromkeys(placement.layers))
-            for place in places:
-                if place is None:
-                    found[place] += size
-                else:
-                    padded = size + padding_bytes(tensor.shape, size)
-                    found[place] += -(-padded // ALIGNMENT) * ALIGNMENT
+        for place, start, end in placement.runs:
+            on_host = max(start, min(placement.experts_on_host, end)) if place is not None else end
+            found[None] += sum(self.expert_bytes[start:on_host])
+            if place is None:
+                found[None] += sum(self.layer_bytes[start:end])
+            else:
+                found[place] += sum(known.layers[start:end]) + sum(known.experts[on_host:end])
+        first, output = placement.layers[0], placement.output
+        found[None] += known.looked_up
+        found[first] += known.with_first[first is not None]
+        found[output] += known.with_output[output is not None]
+        if self.tied_output_bytes and output is not None:
+            found[output] += known.embedding
+        for index in dict.fromkeys(place for place, _, _ in placement.runs):
+            found[index] += sum(sizes[index is not None] for sizes in known.rotations)
         found[placement.devices[0]] += self.vision_bytes
+        return found
+
+    def _weighed_for_devices(self) -> _DeviceWeights:
+        """All tensors, as a device has them."""
+        count = len(self.facts.layers)
+        found = _DeviceWeights([0] * count, [0] * count)
+        alike: dict[tuple[tuple[int, ...], int], int] = {}
+        for (name, _, shape, _, size, _), number in zip(self._loaded, self._layer_of, strict=True):
+            taken = alike.get((shape, size))
+            if taken is None:
+                taken = -(-(size + padding_bytes(shape, size)) // ALIGNMENT) * ALIGNMENT
+                alike[shape, size] = taken
+            if number is not None:
+                (found.experts if "_exps" in name else found.layers)[number] += taken
+            elif name.startswith("token_embd."):
+                found.looked_up += size
+                found.embedding += taken
+            elif name.startswith(_LOOKED_UP):
+                found.looked_up += size
+            elif name.startswith(_WITH_FIRST_LAYER):
+                found.with_first = found.with_first[0] + size, found.with_first[1] + taken
+            elif name.startswith("rope_f"):
+                found.rotations.append((size, taken))
+            else:
+                found.with_output = found.with_output[0] + size, found.with_output[1] + taken
         return found
 
     def _computes_on(self, workload: Workload, step: Step, placement: Placement) -> dict[int | None, int]:
@@ -307,10 +398,10 @@ class LlamaCpp:
                 pass
         # Each is taken to hold what the processor would alone, and a good deal more: no graph says how much it is.
         # Main memory holds the inputs where nothing is computed there.
-        copies = _COPIES if placement.pipelined else 1
+        copies = COPIES if placement.pipelined else 1
         inputs = self._input_bytes(step) + 12 * step.tokens * (self.facts.embedding_length or 0)
         alone = self.compute_bytes(step)
-        alone += alone // 8 + copies * inputs + _UNSURE_BYTES
+        alone += alone // 8 + copies * inputs + UNSURE_BYTES
         computes = not placement.on_devices_alone or placement.experts_on_host > 0
         return {None: alone if computes else copies * inputs, **dict.fromkeys(placement.devices, alone)}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +14,20 @@ class Placement:
     output: int | None = None
     experts_on_host: int = 0
     """So many of the first layers leave their routed experts in main memory (`--n-cpu-moe`)."""
+    devices: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The devices that take part, in the order in which they do."""
+    runs: tuple[tuple[int | None, int, int], ...] = field(init=False, repr=False, compare=False)
+    """The same layers as runs: where, from which layer on, and up to which."""
 
-    @property
-    def devices(self) -> tuple[int, ...]:
-        """The devices that take part, in the order in which they do."""
-        return tuple(dict.fromkeys(index for index in (*self.layers, self.output) if index is not None))
+    def __post_init__(self) -> None:
+        """Sum up."""
+        runs, end = [], 0
+        for place, run in groupby(self.layers):
+            start, end = end, end + len(list(run))
+            runs.append((place, start, end))
+        places = [*(place for place, _, _ in runs), self.output]
+        object.__setattr__(self, "runs", tuple(runs))
+        object.__setattr__(self, "devices", tuple(dict.fromkeys(index for index in places if index is not None)))
 
     @property
     def gpu_layers(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import reduce
 from math import inf
@@ -64,7 +64,7 @@ class Plan:
     placement: Placement | None
     verdict: Verdict
     largest_context: int | None
-    """The longest context of each sequence that fits so placed, at most the model's own; None: none does."""
+    """The longest context of each sequence that fits in any place, at most the model's own; None: none does."""
     speed: Speed | None
     remedies: tuple[str, ...] = ()
     """What would make it fit, or fit with room to spare."""
@@ -74,6 +74,8 @@ class Plan:
     """Of the engine's command line, where it is another program."""
     unified: frozenset[int] = frozenset()
     """Devices whose memory is main memory."""
+    largest_context_as_placed: int | None = None
+    """The longest that fits where the parts are now; a longer one may be slower. None: none does, or nobody asked."""
 
     @property
     def available_bytes(self) -> int:
@@ -130,11 +132,13 @@ class _Search:
     machine: Machine
     budget: _Budget
     use_devices: bool
+    _near: dict[int, list[int | None]] = field(default_factory=dict)
+    """For a device alone, how many experts and how many layers were left to the processor when it was last asked."""
 
     def needs(self, placement: Placement, workload: Workload, context: int) -> tuple[DeviceNeed, ...]:
         """What each device must hold."""
         found = self.model.on_devices(self.machine, workload, context, placement)
-        layers = [*placement.layers, placement.output]
+        layers = (*placement.layers, placement.output)
         return tuple(
             DeviceNeed(
                 "main memory" if index is None else self.machine.devices[index].name,
@@ -180,17 +184,30 @@ class _Search:
         count = len(self.model.facts.layers)
 
         def fits(placement: Placement) -> bool:
+            if not placement.devices:
+                return True
+            held = self.model.held_on_devices(self.machine, workload, context, placement)
+            if any(
+                index is not None and need.total > most * self.budget.devices[index] for index, need in held.items()
+            ):
+                return False
             needs = self.needs(placement, workload, context)
             return self.share(placement, [need for need in needs if need.index is not None]) <= most
 
         found: list[Placement] = []
+        # More of them need less of a device, and the last answer is mostly near. Of several devices it is nearly so:
+        # there the way to an answer must not depend on what was asked before.
+        near: list[int | None] = [None, None]
+        if len(devices) == 1:
+            near = self._near.setdefault(devices[0], near)
         if any(self.model.expert_bytes):
-            # More of them need less of the devices.
-            fewest = first_enough(lambda stay: fits(self._spread(devices, 0, stay, workload, context)), count)
+            fewest = first_enough(lambda stay: fits(self._spread(devices, 0, stay, workload, context)), count, near[0])
             if fewest is not None:
+                near[0] = fewest
                 found.append(self._spread(devices, 0, fewest, workload, context))
-        left = first_enough(lambda first: fits(self._spread(devices, first, 0, workload, context)), count)
+        left = first_enough(lambda first: fits(self._spread(devices, first, 0, workload, context)), count, near[1])
         if left is not None and left < count:
+            near[1] = left
             found.append(self._spread(devices, left, 0, workload, context))
         return found
 
@@ -199,13 +216,9 @@ class _Search:
     ) -> Placement:
         """The layers from `first` on, shared among the devices by what each can hold."""
         model, count = self.model, len(self.model.facts.layers)
-        step = model.step(workload, context)
-        weights = [
-            model.layer_bytes[number]
-            + (0 if number < experts_on_host else model.expert_bytes[number])
-            + sum(model.cache_bytes(workload, step, (model.facts.layers[number],)))
-            for number in range(first, count)
-        ]
+        cache_of, state_of = model.cache_by_layer(workload, model.step(workload, context))
+        experts = [0] * experts_on_host + model.expert_bytes[experts_on_host:]
+        weights = list(map(sum, zip(model.layer_bytes, experts, cache_of, state_of, strict=True)))[first:]
         output = model.output_bytes + model.tied_output_bytes
         room = [self.budget.devices[index] for index in devices]
         total, everything = sum(room), sum(weights) + output
@@ -221,13 +234,13 @@ class _Search:
 
     def _seconds(self, placement: Placement) -> float:
         """Seconds a token by bandwidth alone, for comparing placements; what is not known counts as slow."""
-        weights = [dense + routed for dense, routed in zip(self.model.layer_bytes, self.routed_active, strict=True)]
+        routed = self.routed_active
         total = 0.0
         for number, index in enumerate(placement.layers):
             on_host = number < placement.experts_on_host
-            dense = self.model.layer_bytes[number] if on_host else weights[number]
+            dense = self.model.layer_bytes[number] + (0.0 if on_host else routed[number])
             total += dense / self._bandwidth(index)
-            total += self.routed_active[number] / self._bandwidth(None) if on_host else 0.0
+            total += routed[number] / self._bandwidth(None) if on_host else 0.0
         return total + (self.model.output_bytes + self.model.tied_output_bytes) / self._bandwidth(placement.output)
 
     @property
@@ -250,13 +263,13 @@ class _Search:
         """
         tried: list[_Tried] = []
         for devices in self._device_sets():
-            tried.append(self._try(self._spread(devices, 0, 0, workload, context), workload, context))
+            tried.append(self._try_spread(devices, 0, 0, workload, context))
             if tried[-1].share <= COMFORTABLE:
                 return tried[-1]
         for each in tried:
             if each.share <= 1:
                 return each
-        alone = Placement((None,) * len(self.model.facts.layers))
+        alone = self._alone
         for most in (COMFORTABLE, 1.0):
             found = [
                 placement
@@ -269,26 +282,168 @@ class _Search:
                     return tried[-1]
         return min(tried, key=lambda each: each.share)
 
+    def holds(self, workload: Workload, context: int, most: float) -> bool:
+        """Whether a placement takes no more than such a share."""
+        return self.is_possible(workload, context, most) and self.best(workload, context).share <= most
+
+    def _try_spread(
+        self, devices: Sequence[int], first: int, experts_on_host: int, workload: Workload, context: int
+    ) -> _Tried:
+        """The layers shared among the devices by what each can hold; where whole layers make that too much for one of
+        them, some go to the next."""
+        tried = self._try(self._spread(devices, first, experts_on_host, workload, context), workload, context)
+        while tried.share > 1 and len(devices) > 1:
+            found = self._evened(tried, workload, context)
+            if found is None:
+                break
+            tried = found
+        return tried
+
+    def _evened(self, tried: _Tried, workload: Workload, context: int) -> _Tried | None:
+        """With one layer moved from the fullest device to one beside it, where that is better."""
+        on_devices = [need for need in tried.needs if need.index is not None]
+        if sum(need.memory.total for need in on_devices) > sum(need.available_bytes or 0 for need in on_devices):
+            return None
+        fullest = max(on_devices, key=lambda need: need.memory.total / max(1, need.available_bytes or 0)).index
+        layers = tried.placement.layers
+        places = [place for place, _, _ in tried.placement.runs]
+        if fullest not in places:
+            return None
+        _, start, end = tried.placement.runs[places.index(fullest)]
+        moved = []
+        if start and layers[start - 1] is not None:
+            moved.append((*layers[:start], layers[start - 1], *layers[start + 1 :]))
+        if end < len(layers):
+            moved.append((*layers[: end - 1], layers[end], *layers[end:]))
+        better = [self._try(replace(tried.placement, layers=each), workload, context) for each in moved]
+        return min((each for each in better if each.share < tried.share), key=lambda each: each.share, default=None)
+
     def _try(self, placement: Placement, workload: Workload, context: int) -> _Tried:
         needs = self.needs(placement, workload, context)
         return _Tried(placement, needs, self.share(placement, needs))
 
-    def largest_context(self, placement: Placement, workload: Workload) -> int | None:
-        """The longest context that fits so placed. The need grows with it, nearly in a straight line, so the line
-        through what fits and what does not tells where to look next."""
+    def is_possible(self, workload: Workload, context: int, most: float) -> bool:
+        """Whether all memory together holds weights and caches: without that no placement needs to be looked at."""
+        caches = sum(self.model.cache_bytes(workload, self.model.step(workload, context)))
+        return self.model.layers_bytes + caches <= most * self._everything
+
+    @property
+    def _everything(self) -> int:
+        """What may be taken of all places together."""
+        devices = enumerate(self.budget.devices if self.use_devices else ())
+        if self.budget.host is None:
+            return sum(room for _, room in devices)
+        return self.budget.host + sum(room for index, room in devices if index not in self.budget.unified)
+
+    @property
+    def _alone(self) -> Placement:
+        return Placement((None,) * len(self.model.facts.layers))
+
+    def _anywhere(self, workload: Workload, context: int) -> tuple[_Tried | None, int]:
+        """A placement that fits, of those that `best` looks at, the first one found; or by how many bytes the one that
+        comes nearest is too large."""
+        model, missing = self.model, []
+
+        def fits(tried: _Tried) -> _Tried | None:
+            missing.append(self._missing(tried))
+            return tried if tried.share <= 1 else None
+
+        if found := fits(self._try(self._alone, workload, context)):
+            return found, 0
+        if not self.is_possible(workload, context, 1.0):
+            caches = sum(model.cache_bytes(workload, model.step(workload, context)))
+            return None, model.layers_bytes + caches - self._everything
+        # Most devices hold most.
+        for devices in reversed(self._device_sets()):
+            if found := fits(self._try_spread(devices, 0, 0, workload, context)):
+                return found, 0
+            # Of several, more that stays in main memory may be shared out better.
+            for share in (1.0,) if len(devices) < 2 else (1.0, COMFORTABLE):
+                for placement in self._in_parts(devices, workload, context, share):
+                    if found := fits(self._try(placement, workload, context)):
+                        return found, 0
+        return None, min(missing)
+
+    def _missing(self, tried: _Tried) -> int:
+        """By how many bytes budgets are too small."""
+        over, shared = 0, 0
+        for need in tried.needs:
+            if need.index is None or need.index in self.budget.unified:
+                shared += need.memory.total
+            else:
+                over += max(0, need.memory.total - self.budget.devices[need.index])
+        return over + max(0, shared - (self.budget.host or 0))
+
+    def largest_context(self, tried: _Tried, as_placed: int | None, workload: Workload) -> int | None:
+        """The longest context for which any placement fits, where `as_placed` is the longest for this one.
+
+        Where another is found, its own longest context is found by `as_placed`; the next step tells whether yet another
+        holds more. What is free, or missing, over what a step takes tells where to look.
+        """
         most = self.model.facts.context_length or 8192
+        asked = workload.context_tokens or 0
+        known, highest = (asked, most) if tried.share <= 1 else (0, min(asked, most))
+        if highest == most and self._anywhere(workload, most)[0]:
+            return most
+        if as_placed and self._finds(tried.placement, workload, as_placed):
+            known = max(known, min(as_placed, highest - 1))
+        low, highest = min(known, most) // _CELLS_STEP, -(-highest // _CELLS_STEP)
+        high, placement = highest, tried.placement
+        a_step = (self._total(placement, workload, most) - self._total(placement, workload, _CELLS_STEP)) / highest
+        free = self._everything - self._total(placement, workload, max(1, low) * _CELLS_STEP)
+        guess, was_next = low + int(free / max(1.0, a_step)), False
+        while high - low > 1:
+            guess = min(max(guess, low + 1), high - 1)
+            is_next = guess == low + 1
+            found, missing = self._anywhere(workload, guess * _CELLS_STEP)
+            if found is None:
+                high = guess
+                guess = high - max(1, -int(-missing // max(1.0, a_step)))
+                continue
+            longest = self.as_placed(found.placement, workload, guess * _CELLS_STEP, found.share) or 0
+            low = guess
+            if self._finds(found.placement, workload, longest):
+                low = max(low, longest // _CELLS_STEP)
+            if high == highest:
+                free = self._everything - self._total(found.placement, workload, low * _CELLS_STEP)
+                guess = low + int(free / max(1.0, a_step))
+            else:
+                # Mostly nothing more fits.
+                guess = (low + high) // 2 if is_next and was_next else low + 1
+            was_next = is_next
+        return low * _CELLS_STEP or None
+
+    def _finds(self, placement: Placement, workload: Workload, context: int) -> bool:
+        """Whether the search finds what fits there, as it does where layers are not shared out by their caches too."""
+        return len(placement.devices) < 2 or self._anywhere(workload, context)[0] is not None
+
+    def _total(self, placement: Placement, workload: Workload, context: int) -> int:
+        """Bytes of all places together."""
+        return sum(need.memory.total for need in self.needs(placement, workload, context))
+
+    def as_placed(self, placement: Placement, workload: Workload, context: int, share: float) -> int | None:
+        """The longest context that fits so placed, of which is known what share is taken at one context. The need
+        grows with it, nearly in a straight line, so the line through what fits and what does not tells where to look
+        next."""
+        most = self.model.facts.context_length or 8192
+        highest = -(-most // _CELLS_STEP)
 
         def over(context: int) -> float:
             return self._try(placement, workload, context).share - 1
 
-        at_most = over(most)
+        at_most = share - 1 if context == most else over(most)
         if at_most <= 0:
             return most
-        least = min(_CELLS_STEP, most)
-        at_least = over(least)
-        if at_least > 0:
-            return None
-        low, high, below, above = least // _CELLS_STEP, -(-most // _CELLS_STEP), at_least, at_most
+        high, above = highest, at_most
+        if share <= 1 and _CELLS_STEP <= context < most:
+            low, below = context // _CELLS_STEP, share - 1
+        else:
+            least = min(_CELLS_STEP, most)
+            low, below = least // _CELLS_STEP, over(least)
+            if below > 0:
+                return None
+            if context < most and context % _CELLS_STEP == 0:
+                high, above = context // _CELLS_STEP, share - 1
         while high - low > 1:
             guess = low + int((high - low) * below / (below - above))
             guess = min(max(guess, low + 1), high - 1)
@@ -303,15 +458,23 @@ class _Search:
         return low * _CELLS_STEP
 
 
-def first_enough(is_enough: Callable[[int], bool], most: int) -> int | None:
-    """The smallest number from 1 to `most` that is enough, where every larger one is too."""
-    if not is_enough(most):
-        return None
-    low, high = 0, most
+def first_enough(is_enough: Callable[[int], bool], most: int, near: int | None = None) -> int | None:
+    """The smallest number from 1 to `most` that is enough, where every larger one is too. It is looked for from `near`
+    on, in steps that double."""
+    # `low` is not enough; `high` is, or is past all.
+    low, high = 0, most + 1
+    guess, step = (most, most) if near is None else (near, 1)
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
+        if is_enough(guess):
+            high = guess
+        else:
+            low = guess
+        if high <= most and not low:
+            guess = max(high - step, high // 2)
+        else:
+            guess = min(low + step, most) if high > most else (low + high) // 2
+        step *= 2
+    return high if high <= most else None
 
 
 def threads_of(facts: ModelFacts, machine: Machine) -> int:
@@ -349,11 +512,13 @@ def make_plan(
     reserved: Mapping[int | None, int] | None = None,
     use_devices: bool = True,
     calibration: Calibration | None = None,
+    brief: bool = False,
 ) -> Plan:
     """The plan for one model in GGUF by llama.cpp.
 
     `reserved_bytes` of main memory are promised to other models and count as gone; `reserved` says the same of each
-    device by its index. Without `use_devices` GPUs are left alone, as by the embedded engine, which has none.
+    device by its index. Without `use_devices` GPUs are left alone, as by the embedded engine, which has none. A `brief`
+    plan leaves out the largest contexts and the remedies, which take longest to find.
 
     Raises BadModelFile for what llama.cpp does not run, and for graphs whose memory is not known.
     """
@@ -367,7 +532,12 @@ def make_plan(
     tried = search.best(chosen, context)
     placement, needs, share = tried
     verdict = verdict_of(share)
-    largest = search.largest_context(placement, chosen)
+    as_placed = None if brief else search.as_placed(placement, chosen, context, share)
+    largest = None if brief else search.largest_context(tried, as_placed, chosen)
+    if as_placed is not None:
+        # On several GPUs layers are shared out anew for another context; what is named is what the search finds then.
+        as_placed = min(as_placed, largest or as_placed)
+    remedies = () if brief or verdict is Verdict.FITS else tuple(_remedies(search, tried, chosen, context, largest))
     threads = threads_of(facts, machine)
     return Plan(
         facts=facts,
@@ -383,9 +553,10 @@ def make_plan(
         verdict=verdict,
         largest_context=largest,
         speed=_speed(model, machine, placement, chosen, calibration, threads),
-        remedies=() if verdict is Verdict.FITS else tuple(_remedies(search, tried, chosen, context, largest)),
+        remedies=remedies,
         notes=tuple(_notes(model, machine, placement, context)),
         unified=budget.unified,
+        largest_context_as_placed=as_placed,
     )
 
 
@@ -428,13 +599,13 @@ def _remedies(search: _Search, tried: _Tried, workload: Workload, context: int, 
         found.append('tell how much main memory there is: --machine "...,ram=32GiB"')
     if workload.parallel > 1:
         fewer = replace(workload, parallel=1)
-        if search.best(fewer, context).share <= most:
+        if search.holds(fewer, context, most):
             found.append(f"one request at once {fits} at {context:,} tokens: --parallel 1")
     for keys, values in _SMALLER_CACHES:
         if not workload.flash_attention or (workload.cache_type_k, workload.cache_type_v) != (None, None):
             break
         smaller = replace(workload, cache_type_k=keys, cache_type_v=values)
-        if search.best(smaller, context).share <= most:
+        if search.holds(smaller, context, most):
             found.append(
                 f"a cache of {keys} keys and {values} values {fits} at {context:,} tokens: --cache-type-k {keys} "
                 f"--cache-type-v {values}"

@@ -5,7 +5,8 @@ while a prompt is read (prefill). Its seconds are a sum over devices of
 
     weights:    bytes x (first + (n - 1) x further)     each matrix is read once, and multiplied for n tokens
     cache:      n x bytes of cache at that depth x seconds a byte
-    attention:  n x heads' looks at earlier tokens x (seconds a look + values compared and mixed x seconds a value)
+    attention:  n x heads' looks at earlier tokens x (seconds a look + values compared and mixed x seconds a value), and
+                kept heads x earlier tokens x seconds to fetch what lies apart
     layers:     layers x (seconds a layer + n x width x seconds an activation)    norms, kernels' starts, threads' waits
     vocabulary: rows of scores x entries x seconds an entry
 
@@ -32,16 +33,27 @@ from .workload import CACHE_BLOCK, Workload
 
 if TYPE_CHECKING:
     from .calibration import Calibration
+    from .learning import Learned
 
 # Roles that a text token does not read: parts for pictures and sound, what lies beside the network, and embeddings, of
 # which one row is looked up.
 _NOT_READ = frozenset({"vision", "audio", "mtp", "copy", "buffer", "embedding", "per_layer_embedding"})
 # Up to so many tokens a product is computed column by column; from so many on in tiles that reuse what was read.
 _FEW, _MANY = 8, 64
-_PREFILL_WIDER = 1.15
+# What fewer answers taught is not relied on.
+_LEAST_ANSWERS = 3
+_PROMPTS = ", prompts"
 # What one handing-over of activations between devices costs beside its bytes, in seconds: assumed.
 _HANDOVER = (5e-6, 40e-6)
 _LINK_SHARE = 0.8
+# What adding up the slices of all devices costs beside its bytes, in seconds: assumed from what users measured, 4 to 10
+# us over NVLink (sglang#2904, nccl#1259), 43 and 54 us for eight cards over PCIe (nccl#1530, nccl#1439).
+_ALL_REDUCE = {True: (4e-6, 20e-6), False: (8e-6, 60e-6)}
+# The slowest way between two devices where none is described: PCIe 3.0 x8.
+_SLOWEST_LINK = 7.9e9
+# Rings over PCIe reach half of what its wires give, and less through main memory (nccl#1530).
+_LINK_SHARES = (0.35, 0.9)
+_ACTIVATION_BYTES = 2
 # A disk's files come between its own rate and two thirds of it: pages are faulted in by the engine's reads.
 _LOAD_SHARE = 2 / 3
 # A GPU that waits for memory draws less than its board's limit, and more than a third of it: assumed.
@@ -72,6 +84,8 @@ class Touched:
     experts_used: int = 1
     stored_bytes: float = 0.0
     """Of the whole file, which is what loading reads."""
+    name: str = ""
+    """What tells it from others, for what its own answers taught."""
 
     @property
     def block_count(self) -> int:
@@ -121,6 +135,18 @@ class Touched:
         """How often heads look at earlier tokens for one token at that depth: heads x tokens attended to, summed."""
         return sum(
             n * (self.heads or 1) * min(depth_tokens, layer.window_tokens or depth_tokens)
+            for n, layer in self.layers
+            if layer.keys
+        )
+
+    def pieces(self, depth_tokens: float) -> float:
+        """How many heads' keys and values are fetched for one token at that depth: kept heads x tokens attended to,
+        summed. A latent is one for all heads."""
+        length = self.head_length or (self.width / self.heads if self.heads else 0.0)
+        return sum(
+            n
+            * (layer.keys / length if layer.values and length else 1.0)
+            * min(depth_tokens, layer.window_tokens or depth_tokens)
             for n, layer in self.layers
             if layer.keys
         )
@@ -200,6 +226,7 @@ def touched(facts: ModelFacts) -> Touched | None:
         experts_total=total,
         experts_used=used,
         stored_bytes=facts.weights_bytes or 0,
+        name=f"{facts.name}, {facts.weights_bytes or 0} B",
     )
 
 
@@ -282,6 +309,10 @@ class Rates:
     """A layer with experts costs so many times `layer`."""
     look: float = 0.0
     """One head's look at one earlier token, beside its values."""
+    piece: float = 0.0
+    """Fetching the keys and values that one kept head has of one earlier token. They lie apart from those of the next
+    token by all other heads', so a processor waits for each: some 110 ns for lengths of 64 and of 128 alike, where
+    reading as many bytes in order takes a fifth (four shapes, 2 to 24 layers, an EPYC of Zen 4, 2026-11)."""
     activation: float = 0.0
     """One value of a token's width, in one layer: all that is no product of matrices."""
     row: float = 0.0
@@ -309,6 +340,11 @@ class Share:
     """Which share of the routed experts; None: that of its layers."""
     output: bool = True
     """Whether it makes the scores; where several say so, the last one does."""
+    ways: int = 1
+    """So many devices alike, `device` and those after it, hold a slice of each matrix and compute at once (tensor
+    parallelism); after attention and after the feed-forward network they add up what they have."""
+    cache_ways: int = 1
+    """By how much the cache is divided among them: keys beyond the number of heads, and latents, are on all."""
 
 
 WHOLE_ON_PROCESSOR = (Share(None),)
@@ -333,6 +369,8 @@ class Speed:
     roofline_decode: float | None
     """Tokens a second of one sequence that no engine can exceed: every byte once, at peak bandwidth."""
     notes: tuple[str, ...] = ()
+    shares: tuple[Share, ...] = ()
+    """How the model is spread over devices, as this was computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +438,32 @@ _ATTENTION_ON_A_THREAD = (0.13e-9, 0.045e-9)
 # A GPU computes a prompt's attention at this share of its 16-bit rate: 0.41 and 0.6 by public rows of two NVIDIA
 # devices at depths of 32,768 and 16,384 tokens. While it decodes, attention is as fast as its cache is read.
 _ATTENTION_FLOPS_SHARE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCost:
+    """How an engine differs from llama.cpp, whose speeds the figures above were fitted on."""
+
+    spread: tuple[float, float]
+    """What its speed may come to, as multiples of both bounds of llama.cpp's."""
+    layer_seconds: tuple[float, float]
+    """Least and most seconds that a layer of a step costs beside."""
+    source: str
+
+
+# Only llama.cpp's speeds are measured: what is told of other engines is carried over from them, and wide.
+ENGINES: dict[str, EngineCost] = {
+    "llama_cpp": EngineCost((1.0, 1.0), (0.0, 0.0), ""),
+    "vllm": EngineCost(
+        (0.75, 1.25), (0.0, 10e-6),
+        "carried over to vLLM, of which no speed was measured here: 0.75 to 1.25 times that (assumed)",
+    ),
+    "transformers": EngineCost(
+        (0.5, 1.1), (0.1e-3, 1.5e-3),
+        "carried over to transformers, of which no speed was measured here: 0.5 to 1.1 times that, and 0.1 to 1.5 ms a "
+        "layer for starting its kernels one by one (assumed: 8B on an H100 8.4 ms a step, 5.1 as a graph; 0.6B 42 ms)",
+    ),
+}  # fmt: skip
 
 
 def efficiency_of(device: Device | None) -> str:
@@ -486,11 +550,12 @@ class _Part:
 def _matrices(part: _Part, model: Touched, tokens: float, rows: float) -> float | None:
     """Seconds for the weights of one step of so many tokens, `rows` of which get scores; None for an unknown type."""
     total = 0.0
+    slice_of = 1 / part.share.ways
     for name, size in model.weights.items():
         rate = part.rates.of(name)
         if rate is None:
             return None
-        total += part.share.layers * size * rate.seconds(tokens)
+        total += slice_of * part.share.layers * size * rate.seconds(tokens)
     experts = part.share.layers if part.share.experts is None else part.share.experts
     if experts and model.experts:
         # All distinct experts together see `used` tokens' worth of work for each token of the step.
@@ -503,13 +568,13 @@ def _matrices(part: _Part, model: Touched, tokens: float, rows: float) -> float 
             if part.rates.experts is not None:
                 further = rate.first * part.rates.experts
                 rate = TypeRate(rate.first, further, further)
-            total += experts * size * distinct * rate.seconds(each)
+            total += slice_of * experts * size * distinct * rate.seconds(each)
     if part.share.output and rows:
         for name, size in model.output.items():
             rate = part.rates.of(name)
             if rate is None:
                 return None
-            total += size * rate.seconds(rows)
+            total += slice_of * size * rate.seconds(rows)
         total += rows * model.vocabulary * part.rates.vocabulary
     return total
 
@@ -517,7 +582,7 @@ def _matrices(part: _Part, model: Touched, tokens: float, rows: float) -> float 
 def _layers_of(part: _Part, model: Touched, tokens: float) -> float:
     rates = part.rates
     each = rates.layer * rates.mixture + tokens * model.width * rates.activation
-    rows = model.rows * (rates.row + (tokens - 1) * rates.row_many)
+    rows = model.rows / part.share.ways * (rates.row + (tokens - 1) * rates.row_many)
     return part.share.layers * (model.block_count * each + rows)
 
 
@@ -526,8 +591,10 @@ def _decode_seconds(part: _Part, model: Touched, parallel: int, depth: int, kept
     matrices = _matrices(part, model, parallel, parallel)
     if matrices is None:
         return None
-    cache = part.share.layers * model.cache_bytes(depth, *kept) * part.rates.cache
+    cache = part.share.layers / part.share.cache_ways * model.cache_bytes(depth, *kept) * part.rates.cache
     attention = model.attended(depth) * part.rates.attention + model.looks(depth) * part.rates.look
+    attention += model.pieces(depth) * part.rates.piece
+    attention /= part.share.ways
     return matrices + parallel * (cache + part.share.layers * attention) + _layers_of(part, model, parallel)
 
 
@@ -538,7 +605,7 @@ def _prefill_seconds(part: _Part, model: Touched, tokens: int, ubatch: int) -> f
     last = _matrices(part, model, tokens / steps, 1)
     if middle is None or last is None:
         return None
-    attention = part.share.layers * model.attended_by_prompt(tokens) * part.rates.attention_many
+    attention = part.share.layers / part.share.ways * model.attended_by_prompt(tokens) * part.rates.attention_many
     return (steps - 1) * middle + last + attention + steps * _layers_of(part, model, tokens / steps)
 
 
@@ -548,12 +615,32 @@ def _handovers(model: Touched, machine: Machine, shares: Sequence[Share], tokens
     apart = sum((share.experts or 0.0) for share in shares if not share.layers)
     # Experts elsewhere than their layer: there and back, layer by layer.
     times += round(2 * apart * model.block_count) if model.experts else 0
+    reduced = [_all_reduces(model, machine, share, tokens) for share in shares if share.ways > 1]
+    low, high = sum(each[0] for each in reduced), sum(each[1] for each in reduced)
     if not times:
-        return 0.0, 0.0
+        return low, high
     links = [machine.devices[share.device].link for share in shares if share.device is not None]
     rates = [link.bandwidth.value * _LINK_SHARE for link in links if link and link.bandwidth]
     moving = 4 * model.width * tokens / min(rates) if rates else 0.0
-    return times * (_HANDOVER[0] + moving), times * (_HANDOVER[1] + moving)
+    return low + times * (_HANDOVER[0] + moving), high + times * (_HANDOVER[1] + moving)
+
+
+def _all_reduces(model: Touched, machine: Machine, share: Share, tokens: float) -> tuple[float, float]:
+    """Fewest and most seconds of a step in which devices add up their slices: twice a layer, each 2 (n - 1) / n times
+    the activations over the link (a ring).
+
+    Qwen3-32B on two A100: 128 x (4 to 60 us + 10 KB over 11 to 270 GB/s) = 0.5 to 7.8 ms a token; a step of one token
+    is bound by delays, a prompt by the link. The slow bound takes the devices for joined by PCIe alone, as a data
+    sheet's NVLink wants a bridge that may not be there.
+    """
+    device = machine.devices[share.device or 0]
+    times = 2 * share.layers * model.block_count
+    moved = 2 * (share.ways - 1) / share.ways * tokens * model.width * _ACTIVATION_BYTES
+    rates = [link.bandwidth.value for link in (device.link, device.peer_link) if link and link.bandwidth]
+    slowest = min(rates, default=_SLOWEST_LINK) * _LINK_SHARES[0]
+    fastest = max(rates, default=math.inf) * _LINK_SHARES[1]
+    least = _ALL_REDUCE[device.peer_link is not None or not rates][0]
+    return times * (least + moved / fastest), times * (_ALL_REDUCE[False][1] + moved / slowest)
 
 
 def _roofline(parts: Sequence[_Part], model: Touched, parallel: int, cache: float) -> float | None:
@@ -567,7 +654,7 @@ def _roofline(parts: Sequence[_Part], model: Touched, parallel: int, cache: floa
         size = part.share.layers * (sum(model.weights.values()) + parallel * cache)
         size += experts * distinct * sum(model.experts.values())
         size += sum(model.output.values()) if part.share.output else 0.0
-        seconds += size / part.peak
+        seconds += size / (part.peak * part.share.ways)
     return parallel / seconds if seconds else None
 
 
@@ -597,33 +684,39 @@ def _part(
     if calibration and share.device is None:
         measured = calibration.rates_for(model, threads)
         if measured:
-            rates, spread = measured
+            rates, spread, prefill_spread = measured
             # What an engine was seen to read, memory gives, whatever was measured on a busier day.
             seen = max(calibration.read_bandwidth, peak_value or 0.0) or None
-            # Prompts are foretold less well: tiles fit some shapes better than others.
-            wider = spread[0] / _PREFILL_WIDER, spread[1] * _PREFILL_WIDER
             return _Part(
-                share, rates, seen, spread, wider, True, Basis.MEASURED,
+                share, rates, seen, spread, prefill_spread, True, Basis.MEASURED,
                 f"weigh calibrate, {calibration.engine}, {calibration.day}",
             )  # fmt: skip
     sheet = _sheet_rates(model, machine, share.device, threads)
     if sheet is None or peak is None:
         return None
-    spread, basis, source = kind.spread, Basis.COMPUTED, f"{peak.source or peak.basis}; {kind.source}"
-    learned = calibration.learned.get(place_of(machine, (share,))) if calibration else None
-    if learned:
-        # Seconds were so many times those foretold, in all that was served here.
-        slow, fast = learned.spread
-        spread = slow / learned.ratio, fast / learned.ratio
-        basis, source = Basis.MEASURED, f"learnt from {learned.count:,} answers on this device"
+    source = f"{peak.source or peak.basis}; {kind.source}"
     has_flops = _flops(machine, share.device) is not None
-    return _Part(share, sheet, peak_value, spread, kind.prefill_spread, has_flops, basis, source)
+    return _Part(share, sheet, peak_value, kind.spread, kind.prefill_spread, has_flops, Basis.COMPUTED, source)
 
 
-def place_of(machine: Machine, shares: Sequence[Share]) -> str:
-    """A name for where a model runs, to keep what was learnt under: `processor`, `GeForce RTX 3090 + processor`."""
-    names = ["processor" if share.device is None else machine.devices[share.device].name for share in shares]
-    return " + ".join(names)
+def place_of(machine: Machine, shares: Sequence[Share], engine: str = "llama_cpp") -> str:
+    """A name for where a model runs, to keep what was learnt under: `processor`, `GeForce RTX 3090 + processor`,
+    `2 x A100 SXM4 80GB by vllm`."""
+    names = []
+    for share in shares:
+        name = "processor" if share.device is None else machine.devices[share.device].name
+        names.append(name if share.ways == 1 else f"{share.ways} x {name}")
+    return " + ".join(names) + ("" if engine == "llama_cpp" else f" by {engine}")
+
+
+def of_model(place: str, model: Touched) -> str:
+    """The same for one model alone."""
+    return f"{place}: {model.name}"
+
+
+def of_prompts(place: str) -> str:
+    """The same for how fast prompts are read."""
+    return place + _PROMPTS
 
 
 def _least_sure(parts: Sequence[_Part]) -> Basis:
@@ -639,11 +732,13 @@ def estimate(
     calibration: Calibration | None = None,
     *,
     threads: int | None = None,
+    engine: str = "llama_cpp",
 ) -> Speed:
     """How fast a model runs on a machine, spread over devices as `shares` say.
 
     E.g. Qwen3-8B at Q4_K_M on an RTX 3090: 4.67 GB at 0.76 x 936 GB/s, 36 layers of 35 us and 151,936 scores are 8.3 ms
-    a token: 104 to 163 tokens a second, under a roofline of 200. `threads` are the engine's; None: one a core.
+    a token: 104 to 163 tokens a second, under a roofline of 200. `threads` are the engine's; None: one a core. `engine`
+    is a row of `ENGINES`: what was calibrated is llama.cpp's, and is not taken for another's.
     """
     found = touched(model) if isinstance(model, ModelFacts) else model
     workload = workload or Workload()
@@ -652,46 +747,142 @@ def estimate(
         return replace(none, notes=("the files do not tell how many bytes a token reads",))
     load = _load_seconds(found, machine)
     shares = _one_output(shares)
-    parts = [_part(found, machine, share, calibration, threads) for share in shares]
+    measured = calibration if engine == "llama_cpp" else None
+    parts = [_part(found, machine, share, measured, threads) for share in shares]
     if not all(parts):
         unknown = [place_of(machine, (share,)) for share, part in zip(shares, parts, strict=True) if part is None]
         return replace(none, load_seconds=load, notes=(f"bandwidth is not known of: {', '.join(unknown)}",))
-    return _estimate(found, machine, [part for part in parts if part], workload, load)
+    known = [part for part in parts if part]
+    lessons = calibration.learned if calibration else {}
+    return _Estimate(found, machine, known, workload, ENGINES[engine], _Lessons(lessons, engine)).speed(load)
 
 
-def _estimate(model: Touched, machine: Machine, parts: list[_Part], workload: Workload, load: Range | None) -> Speed:
-    context = workload.context_tokens or 8192
-    depth = workload.depth_tokens if workload.depth_tokens is not None else context // 2
-    key_block, value_block = workload.cache_block_bytes
-    kept = key_block / CACHE_BLOCK, value_block / CACHE_BLOCK
-    cache = model.cache_bytes(depth, *kept)
-    basis, source = _least_sure(parts), "; ".join(dict.fromkeys(part.source for part in parts))
-    shares = [part.share for part in parts]
+@dataclass(frozen=True, slots=True)
+class _Lessons:
+    """What answers taught, to be applied to an estimate made without it."""
 
-    def decode(parallel: int) -> Range | None:
-        seconds = [_decode_seconds(part, model, parallel, depth, kept) for part in parts]
-        known = [value for value in seconds if value is not None]
-        if len(known) < len(parts):
+    learned: Mapping[str, Learned]
+    engine: str
+
+    def apply(self, found: Range | None, place: str, model: Touched, roof: float | None, ending: str) -> Range | None:
+        """The range with what this model's own answers taught, or else all models' there."""
+        if found is None:
             return None
-        spread = _mixed([part.spread for part in parts], known)
-        roof = _roofline(parts, model, parallel, cache)
-        return _speed(sum(known), spread, _handovers(model, machine, shares, parallel), parallel, roof, basis, source)
+        for name, whose in ((of_model(place, model), "of this model "), (place, "")):
+            known = self.learned.get(name + ending)
+            if known and known.count >= _LEAST_ANSWERS:
+                middle = math.sqrt(found.low * found.high) / known.ratio
+                low, high = (middle * bound for bound in known.spread)
+                if roof is not None:
+                    low, high = min(low, roof), min(high, roof)
+                return Range(low, high, Basis.MEASURED, f"learnt from {known.count:,} answers {whose}here")
+        return found
 
-    one = decode(1)
-    prefill = _prefill(model, machine, parts, workload, basis, source) if all(p.has_flops for p in parts) else None
-    first = None
-    if one and prefill:
-        prompt = workload.prompt_tokens
-        first = Range(prompt / prefill.high + 1 / one.high, prompt / prefill.low + 1 / one.low, basis, source)
-    return Speed(
-        decode=one,
-        prefill=prefill,
-        batch_decode=decode(workload.parallel),
-        first_token_seconds=first,
-        load_seconds=load,
-        tokens_per_joule=_per_joule(one, machine, shares),
-        roofline_decode=_roofline(parts, model, 1, cache),
-    )
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """All that an estimate is made of."""
+
+    model: Touched
+    machine: Machine
+    parts: Sequence[_Part]
+    workload: Workload
+    engine: EngineCost
+    lessons: _Lessons
+
+    def speed(self, load: Range | None) -> Speed:
+        shares = tuple(part.share for part in self.parts)
+        one, prefill = self.decode(1), None
+        if all(part.has_flops for part in self.parts):
+            prefill = self.prefill()
+        first = None
+        if one and prefill:
+            prompt = self.workload.prompt_tokens
+            low, high = prompt / prefill.high + 1 / one.high, prompt / prefill.low + 1 / one.low
+            first = Range(low, high, max(one.basis, prefill.basis, key=list(Basis).index), one.source)
+        return Speed(
+            decode=one,
+            prefill=prefill,
+            batch_decode=self.decode(self.workload.parallel),
+            first_token_seconds=first,
+            load_seconds=load,
+            tokens_per_joule=_per_joule(one, self.machine, shares),
+            roofline_decode=_roofline(self.parts, self.model, 1, self.cache_bytes),
+            notes=tuple(_assumptions(self.machine, shares)),
+            shares=shares,
+        )
+
+    @property
+    def depth(self) -> int:
+        context = self.workload.context_tokens or 8192
+        return self.workload.depth_tokens if self.workload.depth_tokens is not None else context // 2
+
+    @property
+    def value_bytes(self) -> tuple[float, float]:
+        keys, values = self.workload.cache_block_bytes
+        return keys / CACHE_BLOCK, values / CACHE_BLOCK
+
+    @property
+    def cache_bytes(self) -> float:
+        return self.model.cache_bytes(self.depth, *self.value_bytes)
+
+    @property
+    def place(self) -> str:
+        return place_of(self.machine, [part.share for part in self.parts], self.lessons.engine)
+
+    def decode(self, parallel: int) -> Range | None:
+        found = [_decode_seconds(part, self.model, parallel, self.depth, self.value_bytes) for part in self.parts]
+        seconds = [value for value in found if value is not None]
+        if len(seconds) < len(self.parts):
+            return None
+        spread = _mixed([part.spread for part in self.parts], seconds)
+        roof = _roofline(self.parts, self.model, parallel, self.cache_bytes)
+        told = self._range(sum(seconds), spread, parallel, 1, parallel, roof)
+        return self.lessons.apply(told, self.place, self.model, roof, "")
+
+    def prefill(self) -> Range | None:
+        tokens, ubatch = max(1, self.workload.prompt_tokens), max(1, self.workload.ubatch_tokens)
+        found = [_prefill_seconds(part, self.model, tokens, ubatch) for part in self.parts]
+        seconds = [value for value in found if value is not None]
+        if len(seconds) < len(self.parts):
+            return None
+        steps = -(-tokens // ubatch)
+        spread = _mixed([part.prefill_spread for part in self.parts], seconds)
+        # Each step reads the weights at least once.
+        once = _roofline(self.parts, replace(self.model, output={}), 1, 0.0)
+        roof = once * tokens / steps if once else None
+        told = self._range(sum(seconds), spread, tokens / steps, steps, tokens, roof)
+        return self.lessons.apply(told, self.place, self.model, roof, _PROMPTS)
+
+    def _range(
+        self, seconds: float, spread: tuple[float, float], step_tokens: float, steps: int, tokens: float,
+        roof: float | None,
+    ) -> Range:  # fmt: skip
+        """Tokens over the seconds of so many steps, with what an engine and the ways between devices add to each."""
+        low, high = _handovers(self.model, self.machine, [part.share for part in self.parts], step_tokens)
+        least, most = (each * self.model.block_count for each in self.engine.layer_seconds)
+        slow, fast = (bound * own for bound, own in zip(spread, self.engine.spread, strict=True))
+        sources = [part.source for part in self.parts] + ([self.engine.source] if self.engine.source else [])
+        return _speed(
+            seconds, (slow, fast), (steps * (low + least), steps * (high + most)), tokens, roof,
+            _least_sure(self.parts), "; ".join(dict.fromkeys(sources)),
+        )  # fmt: skip
+
+
+def _assumptions(machine: Machine, shares: Sequence[Share]) -> Iterable[str]:
+    """What a speed of several devices rests on."""
+    for share in shares:
+        if share.ways > 1:
+            device = machine.devices[share.device or 0]
+            links = [link.name for link in (device.peer_link, device.link) if link]
+            way = " or ".join(links) or "a way between them that is not described"
+            yield (
+                f"speed: each of {share.ways} GPUs reads its slice; adding them up twice a layer takes 4 to 60 us and "
+                f"its bytes over {way} (assumed)"
+            )
+            break
+    if len(shares) > 1 and all(share.device is not None for share in shares):
+        yield "speed: stages are taken to work one after the other; with several requests at once they overlap"
 
 
 def _mixed(spreads: Sequence[tuple[float, float]], seconds: Sequence[float]) -> tuple[float, float]:
@@ -700,23 +891,6 @@ def _mixed(spreads: Sequence[tuple[float, float]], seconds: Sequence[float]) -> 
     slow = sum(value / spread[0] for spread, value in zip(spreads, seconds, strict=True)) / total
     fast = sum(value / spread[1] for spread, value in zip(spreads, seconds, strict=True)) / total
     return 1 / slow, 1 / fast
-
-
-def _prefill(
-    model: Touched, machine: Machine, parts: Sequence[_Part], workload: Workload, basis: Basis, source: str
-) -> Range | None:
-    tokens, ubatch = max(1, workload.prompt_tokens), max(1, workload.ubatch_tokens)
-    seconds = [_prefill_seconds(part, model, tokens, ubatch) for part in parts]
-    known = [value for value in seconds if value is not None]
-    if len(known) < len(parts):
-        return None
-    steps = -(-tokens // ubatch)
-    delay = _handovers(model, machine, [part.share for part in parts], tokens / steps)
-    spread = _mixed([part.prefill_spread for part in parts], known)
-    # Each step reads the weights at least once.
-    once = _roofline(parts, replace(model, output={}), 1, 0.0)
-    roof = once * tokens / steps if once else None
-    return _speed(sum(known), spread, (delay[0] * steps, delay[1] * steps), tokens, roof, basis, source)
 
 
 def _load_seconds(model: Touched, machine: Machine) -> Range | None:
@@ -730,8 +904,9 @@ def _load_seconds(model: Touched, machine: Machine) -> Range | None:
 def _per_joule(decode: Range | None, machine: Machine, shares: Sequence[Share]) -> Range | None:
     if decode is None or any(share.device is None for share in shares):
         return None
-    powers = [machine.devices[share.device].power_watts for share in shares if share.device is not None]
-    watts = sum(power.value for power in powers if power)
+    taking_part = [(machine.devices[share.device], share.ways) for share in shares if share.device is not None]
+    powers = [device.power_watts for device, _ in taking_part]
+    watts = sum(device.power_watts.value * ways for device, ways in taking_part if device.power_watts)
     if not watts or None in powers:
         return None
     source = f"board power, of which decode draws {_LEAST_POWER_SHARE:.0%} to all (assumed); {decode.source}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from .spreading import Graph, unpacked
 RECORDINGS = Path(__file__).with_name("llama_cpp_steps.zip")
 ENGINE = "engine"
 DEEPSTACK = "+deepstack"
+POOLED = "+pooled"
 # What may be there or not without changing how much is computed with: results are made in place, or outside of a step.
 _HARMLESS = frozenset({
     "output.weight", "rope_freqs.weight", ".rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
@@ -34,10 +35,19 @@ _HARMLESS = frozenset({
 _PREDICTING = ".nextn."
 # Nothing is rotated; keys are; keys and values are.
 CACHES = ("plain", "keys", "both")
+_UNKNOWN_CACHE = "unknown"
+# Types that are not quantized.
+_FLOATS = (None, "f32", "f16", "bf16")
 _ROTATION = 64
+# Beside a layer's kind: its values are shorter than the longest, so that they are lengthened where the cache keeps them
+# transposed, without flash attention (llama-kv-cache.cpp, TAG_V_CACHE_VARIABLE); its keys serve as values too.
+_PADDED, _KEYS_ONLY, _HASHED = " padded", " keys only", " hashed"
 # Kinds of layers whose graph is the same but for its sizes.
 _ALIKE = {"full": "attention", "grouped_query": "attention", "sliding_window": "attention", "chunked": "attention"}
 _CELLS_STEP = 256
+# Entries of pooled keys are reserved in these steps; DeepSeek-V4's stand for so many tokens.
+_POOLED_STEP = 64
+_FINE, _COARSE = 4, 128
 # The processor back-end's buffers begin at multiples of this, and so do blocks in them (ggml-cpu, TENSOR_ALIGNMENT).
 _ALIGNMENT = 32
 _TERM = re.compile(r"([+-]?)([^+-]+)")
@@ -58,6 +68,42 @@ def rotation_of(key_length: int) -> int:
     return width
 
 
+def rotated_of(facts: Sized, type_k: str | None, type_v: str | None) -> str:
+    """Which parts of the cache are rotated with these types, one of CACHES, or none of them where that is not known.
+
+    Quantized keys are where the first layer's heads are a multiple of 64 long; values likewise. Layers with a window
+    have a cache of their own (llama-kv-cache.cpp, attn_rot_k): where only one has such heads, nothing was recorded.
+    """
+    if not any(layer.keys for layer in facts.layers):
+        return "plain"
+    has_values = any(layer.values for layer in facts.layers)
+    lengths = facts.dimensions
+    if not has_values and lengths.get("attention.indexer.key_length") == lengths.get("attention.key_length"):
+        # Then latents are taken for an indexer's keys, which are always rotated.
+        return _UNKNOWN_CACHE
+    if type_k not in _FLOATS and any(layer.tokens_per_entry > 1 for layer in facts.layers):
+        # Quantized entries are put together while a step is computed, which was not recorded.
+        return _UNKNOWN_CACHE
+    keys = type_k not in _FLOATS and _is_rotated(facts, "key")
+    # A latent is kept as keys alone.
+    values = type_v not in _FLOATS and has_values and _is_rotated(facts, "value")
+    if keys is None or values is None or (values and not keys):
+        return _UNKNOWN_CACHE
+    return "both" if values else "keys" if keys else "plain"
+
+
+def _is_rotated(facts: Sized, part: str) -> bool | None:
+    """Whether heads' keys or values are as long as rotations ask for; None where some are."""
+    length = facts.dimensions.get(f"attention.{part}_length", 0)
+    in_window = facts.dimensions.get(f"attention.{part}_length_swa", length)
+    if isinstance(length, tuple) or isinstance(in_window, tuple):
+        return False
+    lengths = [in_window if layer.window_tokens else length for layer in facts.layers]
+    if not rotation_of(lengths[0]):
+        return False
+    return True if all(map(rotation_of, lengths)) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The largest step that a context is made for."""
@@ -74,6 +120,11 @@ class Step:
     full_windows: bool = False
     cache: str = "plain"
     """Whether the graph rotates what goes into the cache, as it does with quantized ones: one of CACHES."""
+
+    @property
+    def sequence_tokens(self) -> int:
+        """Computed at once of each sequence: as many of all (llama-context.cpp, graph_reserve)."""
+        return -(-self.tokens // self.parallel)
 
     @property
     def way(self) -> str:
@@ -105,13 +156,21 @@ def symbols(facts: Sized, step: Step, layer: int | None = None) -> dict[str, int
     window = (
         max(windows, default=None) if layer is None or layer >= len(facts.layers) else facts.layers[layer].window_tokens
     )
+    window_length = found.get("attention.key_length_swa", 0)
+    embedding = found.get("embedding_length", 0)
     found |= {
-        "tokens": step.tokens,
+        "tokens": step.sequence_tokens * step.parallel,
         "cells": cells_of(step.context_tokens),
         "window_cells": step.window_cells(window),
         "sequences": step.parallel,
-        "sequence_tokens": step.tokens // step.parallel,
+        "sequence_tokens": step.sequence_tokens,
         "rotation": rotation_of(found.get("attention.key_length", 0)),
+        # Layers with a window have a cache of their own, and it a rotation, where their heads have another length.
+        "window_rotation": 0 if window_length == found.get("attention.key_length", 0) else rotation_of(window_length),
+        "widest_values": max((each.values for each in facts.layers), default=0),
+        # Of RWKV, and of PLaMo 2 (models/plamo2.cpp, dt_dim).
+        "wkv_heads": embedding // (found.get("wkv.head_size") or embedding + 1),
+        "time_step_width": max(64, embedding // 16) if found.get("ssm.group_count", 1) == 0 else 0,
         "outputs": step.outputs,
         "vocabulary": facts.vocabulary_size or 0,
         "block_count": len(facts.layers),
@@ -119,7 +178,55 @@ def symbols(facts: Sized, step: Step, layer: int | None = None) -> dict[str, int
         "convolution_state": max((each.convolution_state for each in facts.layers), default=0),
         "recurrent_state": max((each.recurrent_state for each in facts.layers), default=0),
     }
-    return found
+    if any(layer.tokens_per_entry > 1 for layer in facts.layers):
+        return found | _compressed(found, step, window)
+    return found | _chosen(found, facts, step)
+
+
+def _ratios(facts: Sized) -> tuple[int, ...]:
+    """For how many tokens an entry stands, layer by layer."""
+    ratios = facts.dimensions.get("attention.compress_ratios", ())
+    return ratios if isinstance(ratios, tuple) else (ratios,)
+
+
+def _chosen(found: Mapping[str, int], facts: Sized, step: Step) -> dict[str, int]:
+    """How many tokens attention chooses, where it does, or entries that stand for several of them."""
+    cells, most = cells_of(step.context_tokens), found.get("attention.indexer.top_k", 0)
+    if not most:
+        return {}
+    pooled = found.get("attention.indexer.kpool") or max(_ratios(facts), default=0)
+    if not pooled:
+        return {"chosen_tokens": min(most, cells)}
+    # One entry more is for tokens that are too few yet.
+    entries = cells * step.parallel // pooled
+    rounded = (entries // _POOLED_STEP + 1) * _POOLED_STEP
+    chosen = min(most // pooled, rounded)
+    return {
+        "pooled": entries,
+        "pooled_entries": rounded,
+        "chosen_entries": chosen,
+        "chosen_tokens": pooled * chosen,
+        "unpooled": pooled - 1,
+    }
+
+
+def _compressed(found: Mapping[str, int], step: Step, window_tokens: int | None) -> dict[str, int]:
+    """What can become entries of DeepSeek-V4's caches at once, what is read for them, and what is kept of them
+    (llama-kv-cache-dsv4.cpp, dsv4_build_reserve_comp_plan). Each sequence has a window of its own."""
+    tokens, cells = found["tokens"], cells_of(step.context_tokens)
+    fine, coarse = (cells_of(-(-cells // ratio)) for ratio in (_FINE, _COARSE))
+    written = tokens // _COARSE + step.parallel
+    return {
+        "fine_entries": fine,
+        "coarse_entries": coarse,
+        "chosen_entries": min(found.get("attention.indexer.top_k", 0), fine),
+        "fine_written": tokens // _FINE + step.parallel,
+        "coarse_written": written,
+        "coarse_read": written * _COARSE,
+        "coarse_kept": min(tokens, step.parallel * _COARSE),
+        "coarse_beside": tokens + step.parallel * _COARSE,
+        "own_window_cells": min(cells, cells_of((window_tokens or 0) + step.tokens)),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +242,37 @@ class Form:
     """0, 1, or 2 for more than one."""
     grouped_experts: bool
 
+    def kinds(self, flash: bool, of: Form) -> tuple[str, ...]:
+        """The kinds of layers as far as they make a difference with or without flash attention, and as far as they can
+        be known of a model that has this form."""
+        return _kinds(self.layers, (_PADDED,) * flash if of.tensors else (_PADDED, _KEYS_ONLY, _HASHED))
 
-def label_of(layer: Layer, has_experts: bool) -> str:
-    """The kind of a layer, as far as the form of its graph goes."""
+
+@lru_cache(maxsize=4096)
+def _kinds(layers: tuple[str, ...], ignored: tuple[str, ...]) -> tuple[str, ...]:
+    for suffix in ignored:
+        layers = tuple(label.replace(suffix, "") for label in layers)
+    return layers
+
+
+def label_of(layer: Layer, has_experts: bool, special: str = "") -> str:
+    """The kind of a layer, as far as the form of its graph goes; `special` is what only a file tells."""
     kind = _ALIKE.get(layer.kind, layer.kind)
-    return f"{kind}{' window' if layer.window_tokens else ''}{' experts' if has_experts else ''}"
+    if layer.tokens_per_entry > 1:
+        kind += f" {layer.tokens_per_entry}"
+    return f"{kind}{' window' if layer.window_tokens else ''}{special}{' experts' if has_experts else ''}"
+
+
+def _labels(layers: Sequence[Layer], tensors: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    """The kinds of layers, whose tensors are given by the layer's number."""
+    widest = max((layer.values for layer in layers), default=0)
+    for number, layer in enumerate(layers):
+        names = tensors.get(str(number), frozenset())
+        # A token's experts are looked up.
+        special = _HASHED * ("ffn_gate_tid2eid.weight" in names)
+        has_keys_only = "attn_k.weight" in names and "attn_v.weight" not in names
+        special += _PADDED * (0 < layer.values < widest) + _KEYS_ONLY * has_keys_only
+        yield label_of(layer, any("_exps" in name for name in names), special)
 
 
 class Sized(Protocol):
@@ -174,12 +307,19 @@ def form_of(facts: ModelFacts) -> Form:
     named = {tensor.name for tensor in facts.tensors}
     # `blk.17.attn_q.weight` is `.attn_q.weight` of any layer.
     tensors = frozenset(name[name.find(".", 4) :] if name.startswith("blk.") else name for name in named)
-    with_experts = {name.split(".", 2)[1] for name in named if "_exps" in name and name.startswith("blk.")}
-    labels = tuple(label_of(layer, str(number) in with_experts) for number, layer in enumerate(facts.layers))
+    by_layer: dict[str, set[str]] = {}
+    for name in named:
+        if name.startswith("blk."):
+            _, number, rest = name.split(".", 2)
+            by_layer.setdefault(number, set()).add(rest)
+    labels = tuple(_labels(facts.layers, {number: frozenset(names) for number, names in by_layer.items()}))
     groups = facts.dimensions.get("expert_group_count", 0)
     if facts.dimensions.get("n_deepstack_layers"):
         # Pictures come in at several layers, whatever tensors there are.
         tensors |= {DEEPSTACK}
+    if any(_ratios(facts)) and any(layer.index_keys for layer in facts.layers):
+        # What attention chooses among stands for several tokens.
+        tensors |= {POOLED}
     return Form(
         facts.architecture, answering(labels), tensors, min(facts.experts.used, 2) if facts.experts else 0,
         isinstance(groups, int) and groups > 1,
@@ -228,6 +368,7 @@ class Recording:
     def counts(self, facts: Sized, form: Form, step: Step, every: Sequence[tuple[Axis, ...]]) -> list[int]:
         """How many values there are along each of these axes, multiplied."""
         values = dict(symbols(facts, step))
+        of_layers: dict[str, list[dict[str, int]]] = {}
         counts = []
         for axes in every:
             count = 1
@@ -237,27 +378,42 @@ class Recording:
                     term = sign
                     for factor in factors:
                         if factor not in values:
-                            values[factor] = self._at(facts, form, step, factor)
+                            values[factor] = self._at(facts, form, step, factor, of_layers)
                         term *= values[factor]
                     for divisor in divisors:
                         if divisor not in values:
-                            values[divisor] = self._at(facts, form, step, divisor)
+                            values[divisor] = self._at(facts, form, step, divisor, of_layers)
                         term //= values[divisor]
                     total += term
                 count *= max(0, total)
             counts.append(count)
         return counts
 
-    def _at(self, facts: Sized, form: Form, step: Step, factor: str) -> int:
-        """A number as it is written, or a dimension as the model's layers of this kind have it, the largest of them."""
+    def _at(self, facts: Sized, form: Form, step: Step, factor: str, of_layers: dict[str, list[dict[str, int]]]) -> int:
+        """A number as it is written, or a dimension as the model's layers of this kind have it, the largest of them.
+
+        `of_layers` keeps what each kind's layers have."""
         if factor.isdigit():
             return int(factor)
         name, _, layer = factor.partition("@")
         if not layer:
             raise KeyError(name)
-        label = self.form.layers[min(int(layer), len(self.form.layers) - 1)]
-        alike = [number for number, kind in enumerate(form.layers) if kind == label]
-        return max((symbols(facts, step, number)[name] for number in alike), default=0)
+        theirs, mine = self.form.kinds(self.flash_attention, form), form.kinds(self.flash_attention, form)
+        label = theirs[min(int(layer), len(theirs) - 1)]
+        if label not in of_layers:
+            # Layers of a kind differ in their windows and in what is listed layer by layer, if at all.
+            listed = [value for value in facts.dimensions.values() if isinstance(value, tuple)]
+            layers = facts.layers
+            differing = {
+                (
+                    layers[number].window_tokens if number < len(layers) else 0,
+                    *(value[number] if number < len(value) else None for value in listed),
+                ): number
+                for number, kind in enumerate(mine)
+                if kind == label
+            }
+            of_layers[label] = [symbols(facts, step, number) for number in differing.values()]
+        return max((values[name] for values in of_layers[label]), default=0)
 
 
 def _axis(text: str) -> Axis:
@@ -338,27 +494,28 @@ def find(form: Form, step: Step) -> tuple[Recording, ...]:
     """The recordings whose graph is this model's: of the same architecture, with the same kinds of layers, as many
     experts at work and the same tensors, but for some that change nothing. Several where they can't be told apart: then
     the one that takes most counts. None where there is none: then nothing is known."""
-    return _find(form, member_of(form.architecture, step.way, flash=step.flash_attention), step.cache)
+    flash = step.flash_attention
+    return _find(form, member_of(form.architecture, step.way, flash=flash), flash, step.cache)
 
 
 @lru_cache(maxsize=4096)
-def _find(form: Form, member: str, rotates: str) -> tuple[Recording, ...]:
-    kinds = set(form.layers)
-    # Where a family was not recorded with rotations, it makes none.
-    caches = (rotates, "plain")
-    ranked: dict[tuple[int, int, float], list[int]] = {}
+def _find(form: Form, member: str, flash: bool, cache: str) -> tuple[Recording, ...]:
+    layers = form.kinds(flash, form)
+    kinds = set(layers)
+    ranked: dict[tuple[int, float], list[int]] = {}
     for number, entry in enumerate(_entries(member)):
-        if entry["cache"] not in caches:
+        if entry["cache"] != cache:
             continue
         recorded = _form(member, number)
         if (recorded.used_experts, recorded.grouped_experts) != (form.used_experts, form.grouped_experts):
             continue
-        if set(recorded.layers) != kinds:
+        theirs = recorded.kinds(flash, form)
+        if set(theirs) != kinds:
             continue
         differing = recorded.tensors ^ form.tensors if form.tensors else frozenset()
         if not all(map(_is_harmless, differing)):
             continue
-        rank = caches.index(entry["cache"]), len(differing), round(_unlike(recorded.layers, form.layers), 6)
+        rank = len(differing), round(_unlike(theirs, layers), 6)
         ranked.setdefault(rank, []).append(number)
     return tuple(_recording(member, number) for number in ranked[min(ranked)]) if ranked else ()
 

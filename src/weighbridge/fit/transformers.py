@@ -15,7 +15,7 @@ from weighbridge.machine import Device
 from weighbridge.sizes import show_bytes
 
 from .memory import DeviceNeed, MemoryNeed
-from .vllm import kv_heads
+from .vllm import is_latent, kv_heads, latent_lengths
 from .workload import Workload
 
 VERSION = "5.23.0"
@@ -33,7 +33,6 @@ _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 # tensor of three dimensions, and stay whole, as the output does.
 _LINEAR = frozenset({"attention", "feed_forward", "shared_experts", "recurrent"})
 _NOT_LOADED = frozenset({"mtp", "copy"})
-_LATENT = frozenset({"latent", "sparse_index"})
 _ATTENTIONS = ("sdpa", "eager")
 
 
@@ -178,9 +177,9 @@ def _prompts(facts: ModelFacts, context: int, parallel: int, value: int, attenti
     elif any(window and window < context for window in windows):
         # A window needs a mask of one byte for each pair of tokens; a causal one is left to the kernel.
         masks = context
-    if any(layer.kind in _LATENT for layer in facts.layers):
+    if any(is_latent(layer) for layer in facts.layers):
         # Keys and values of one layer, made of the latents of all tokens.
-        attended += heads * 640 * value
+        attended += 2 * heads * sum(latent_lengths(facts)[:2]) * value
     a_token = max(fed, attended) + 4 * width * value + masks
     shared = context * (len(windows) * 2 * length * value + 8) + (8 * facts.experts.total if facts.experts else 0)
     scores = value * (vocabulary + width) * context if all_logits else value * vocabulary
@@ -188,10 +187,10 @@ def _prompts(facts: ModelFacts, context: int, parallel: int, value: int, attenti
 
 
 def _head_length(facts: ModelFacts) -> int:
-    """Length of a key's head, 64 for the rotated part of a latent; 128 where it is not known."""
+    """Length of a key's head, or of the rotated part of a latent; at most 256 where it is not told."""
     for layer, heads in zip(facts.layers, kv_heads(facts), strict=True):
-        if layer.kind in _LATENT:
-            return 64
+        if is_latent(layer):
+            return latent_lengths(facts)[2]
         if layer.keys:
             return layer.keys // heads if heads else min(layer.keys, 256)
     return 0
@@ -215,7 +214,7 @@ def _notes(facts: ModelFacts, dtype: str | None, attention: str, value: int, mem
         notes.append("layers with a window hold the whole prompt until the first token after it")
     if any(layer.recurrent_state for layer in facts.layers):
         notes.append("activations of recurrent layers depend on their kernels and are not in the sum")
-    if any(layer.kind in _LATENT for layer in facts.layers) and attention == "sdpa":
+    if any(is_latent(layer) for layer in facts.layers) and attention == "sdpa":
         notes.append("keys longer than values may make torch compute all scores: then as with eager attention")
     if dtype in _PACKED and facts.experts:
         notes.append("a mixture's experts are counted whole: bitsandbytes packs linear layers only")

@@ -64,10 +64,6 @@ _LINEAR = frozenset({"attention", "feed_forward", "routed_experts", "shared_expe
 # What only the first stage of a pipeline has.
 _FIRST = frozenset({"embedding", "per_layer_embedding", "vision", "audio"})
 _WHOLE = frozenset({"norm", "router", "buffer", "other", "vision", "audio"})
-# The matrix after attention, by the names that checkpoints give it; several weights in one number are not its columns.
-_OUTPUTS = ("o_proj.weight", "out_proj.weight", "dense.weight", "wo.weight", "c_proj.weight")
-_LENGTHS = (32, 48, 64, 72, 80, 96, 100, 112, 120, 128, 160, 192, 256)
-_UNPACKED = _FLOATS | {"F8_E4M3", "F8_E5M2"}
 _LATENT = frozenset({"latent", "sparse_index"})
 
 
@@ -396,61 +392,45 @@ def _some_kv_heads(facts: ModelFacts) -> int | None:
 
 def kv_heads(facts: ModelFacts) -> tuple[int | None, ...]:
     """Heads that keep keys and values, by layer; 0 where none are kept by heads, None where it is not known."""
-    lengths = _head_lengths(facts)
     return tuple(
-        0 if layer.kind in _LATENT or not layer.keys else _kv_heads_of(facts, lengths, index)
+        0 if is_latent(layer) or not layer.keys else _of_layer(facts, "attention.head_count_kv", index) or None
         for index, layer in enumerate(facts.layers)
     )
 
 
+def is_latent(layer: Layer) -> bool:
+    """Whether a layer keeps one vector for all its heads."""
+    return layer.kind in _LATENT and not layer.values
+
+
 def _cut(facts: ModelFacts, settings: Settings, notes: list[str]) -> _Split:
-    """How the model is cut. Heads that cannot be known are assumed as few as they can be, so that the cache is
-    rather too large than too small."""
+    """How the model is cut. Where heads are not told, every GPU is taken to keep all keys: never too little."""
     heads = kv_heads(facts)
     if None in heads and settings.tensor_parallel > 1:
-        notes.append("the length of a head is not known here: keys are assumed to divide as if heads were of 256")
-    counts = tuple(
-        max(1, layer.keys // 256 if known is None else known) for layer, known in zip(facts.layers, heads, strict=True)
-    )
+        notes.append("how many heads keep keys is not told by its files: each GPU is taken to keep all of them")
+    counts = tuple(max(1, known or 1) for known in heads)
     return _Split(settings, counts, _stages(len(facts.layers), settings.pipeline_parallel))
 
 
-def _kv_heads_of(facts: ModelFacts, lengths: dict[int, int], index: int) -> int | None:
-    """Heads of keys of one layer: as the files say, or by the length of a head."""
-    stated = facts.dimensions.get("attention.head_count_kv")
-    if isinstance(stated, tuple):
-        stated = stated[index] if index < len(stated) else None
-    if stated:
-        return stated
-    layer, length = facts.layers[index], lengths.get(index)
-    heads = layer.values // length if length and layer.values % length == 0 else 0
-    return heads if heads and layer.keys % heads == 0 else None
+def _of_layer(facts: ModelFacts, name: str, index: int) -> int | None:
+    """A dimension as this layer has it; None where the files do not tell it."""
+    value = facts.dimensions.get(name)
+    if isinstance(value, tuple):
+        return value[index] if index < len(value) else None
+    return value
 
 
-def _head_lengths(facts: ModelFacts) -> dict[int, int]:
-    """Length of a value's head, by layer: columns of the attention's output matrix over the number of heads; from a
-    config alone, the length at which its matrices have as many weights as they have, where all layers are alike.
-
-    Qwen3-30B-A3B: (18.9 M a layer - 2048 x 1024) / (2 x 2048 x 32) = 128, where width over heads would be 64.
-    """
-    found: dict[int, int] = {}
-    for tensor in facts.tensors if facts.head_count else ():
-        if tensor.name.endswith(_OUTPUTS) and tensor.type in _UNPACKED and role_of(tensor.name) == "attention":
-            layer = _LAYER.search(tensor.name)
-            if layer and len(tensor.shape) == 2 and facts.head_count:
-                found.setdefault(int(layer[1]), tensor.shape[1] // facts.head_count)
-    lengths = set(found.values())
-    if not facts.tensors and facts.head_count and facts.embedding_length:
-        alike = [layer for layer in facts.layers if layer.keys and layer.kind not in _LATENT]
-        weights = sum(row.parameters for row in facts.weights if row.role == "attention")
-        if weights and len({(layer.keys, layer.values) for layer in alike}) == 1:
-            width = facts.embedding_length
-            rest = weights / len(alike) - width * (alike[0].keys + alike[0].values)
-            length = rest / (2 * width * facts.head_count)
-            # Biases add little; a gate or another form of attention gives a length that no model has.
-            lengths = {usual for usual in _LENGTHS if usual <= length * 1.001 and length <= usual * 1.02}
-    # Where all are alike, so are those whose matrix has another name.
-    return dict.fromkeys(range(len(facts.layers)), lengths.pop()) if len(lengths) == 1 else found
+def latent_lengths(facts: ModelFacts) -> tuple[int, int, int]:
+    """Lengths of a query's and a value's head that latents are made into, and of the rotated part: 192, 128 and 64 of
+    DeepSeek-V3, 256, 256 and 64 of GLM-5. BadModelFile where the files do not tell them."""
+    names = ("attention.key_length_mla", "attention.value_length_mla", "rope.dimension_count")
+    query, value, rotated = (_of_layer(facts, name, 0) for name in names)
+    if query is None or value is None or rotated is None:
+        raise BadModelFile(
+            f"{facts.name}: how long the heads are that its latents are made into is not told by its config",
+            hint="fetch the config again: qk_nope_head_dim, qk_rope_head_dim and v_head_dim tell it",
+        )
+    return query, value, rotated
 
 
 def _stages(layers: int, count: int) -> tuple[range, ...]:
@@ -528,7 +508,7 @@ def _parts_of_roles(
 ) -> Iterator[_Part]:
     """Each layer has its part of a sum; of attention's, keys and values apart, as they divide otherwise."""
     count = len(facts.layers)
-    keys = sum(layer.keys + layer.values for layer in facts.layers if layer.kind not in _LATENT)
+    keys = sum(layer.keys + layer.values for layer in facts.layers if not is_latent(layer))
     for role, size, kind in rows:
         if padding and kind == "MXFP4" and role == "routed_experts":
             size = round(size * padding)
@@ -612,7 +592,7 @@ def _rotations(facts: ModelFacts, split: _Split) -> int:
     if not rotated:
         return 0
     layer = facts.layers[rotated[0]]
-    length = 64 if layer.kind in _LATENT else layer.keys // split.kv_heads[rotated[0]]
+    length = latent_lengths(facts)[2] if is_latent(layer) else layer.keys // split.kv_heads[rotated[0]]
     tables = len({bool(facts.layers[index].window_tokens) for index in rotated})
     return tables * (facts.context_length or 0) * length * 2
 
@@ -634,7 +614,7 @@ def _specs(facts: ModelFacts, split: _Split) -> list[tuple[int, _Spec]]:
     bare = [(index, layer) for index, layer in enumerate(facts.layers)]
     states = {index: _state_bytes(layer, split.ways) for index, layer in bare}
     a_token = {index: _token_bytes(layer, index, split, value) for index, layer in bare}
-    latent = any(layer.kind in _LATENT for layer in facts.layers)
+    latent = any(is_latent(layer) for layer in facts.layers)
     tokens = max(settings.block_size, 64) if latent else settings.block_size
     largest = max(states.values(), default=0)
     wide = [a_token[index] for index, layer in bare if a_token[index] and not layer.window_tokens]
@@ -665,7 +645,7 @@ def _token_bytes(layer: Layer, index: int, split: _Split, value: int) -> int:
     """Bytes that a token adds to a layer on one GPU; a latent is kept whole on each."""
     if not layer.keys or layer.kind == "shared_kv":
         return 0
-    if layer.kind in _LATENT:
+    if is_latent(layer):
         sparse = layer.kind == "sparse_index" and value == 1
         return _SPARSE_LATENT_FP8_BYTES if sparse else (layer.keys + layer.values) * value
     return -(-(layer.keys + layer.values) // split.kv_ways(index)) * value
@@ -829,9 +809,9 @@ def _activations(facts: ModelFacts, split: _Split, tokens: int) -> int:
         heads = facts.head_count or 1
         length = max(1, layer.values // split.kv_heads[index]) if layer.values else 0
         queries = heads * length
-        if layer.kind in _LATENT:
-            # mla_attention.py: queries and keys of 192, values of 128 a head, while a prompt is read.
-            queries = heads * 320
+        if is_latent(layer):
+            # mla_attention.py: queries and keys of 192, values of 128 a head (DeepSeek-V3), while a prompt is read.
+            queries = heads * sum(latent_lengths(facts)[:2])
         attention = max(attention, 2 * queries // ways + (layer.keys + layer.values) // split.kv_ways(index))
     return _DTYPES[split.settings.dtype] * tokens * (3 * width + max(-(-3 * inner // ways), attention))
 

@@ -1,8 +1,9 @@
 """What a machine is: processor, memory within the limits set on us, GPUs and disk; here, or as it is described."""
 
 from .description import describe
-from .detection import detect, measure
+from .detection import detect, is_due, measure
 from .machine import Cache, Device, Disk, Link, Machine, Memory, Processor
+from .memory import detect_memory
 from .table import KnownDevice, known
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Processor",
     "describe",
     "detect",
+    "detect_memory",
+    "is_due",
     "known",
     "measure",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import pkgutil
 from dataclasses import replace
@@ -58,11 +59,19 @@ def detect(cache: Path | None = None, *, models: Path | None = None) -> Machine:
     return replace(here, disk=_with_rate(here.disk, *rate)) if here.disk and rate else here
 
 
+def is_due(cache: Path, machine: Machine) -> bool:
+    """Whether what was measured of this machine is worth measuring again: other programs disturbed it, and an hour has
+    gone by, or it is 90 days old. Nothing is measured here."""
+    remembered = recall(cache, machine)
+    return remembered is not None and remembered.is_due(datetime.datetime.now(datetime.UTC))
+
+
 def measure(cache: Path | None = None, *, models: Path | None = None, again: bool = False) -> Machine:
     """This machine, with the rates of its memory and processor measured here: about a second.
 
-    What was measured on this machine before is taken from the folder `cache`, unless `again`; what is measured now is
-    kept there. With `models`, the disk of that folder is read too, for at most another second.
+    What was measured on this machine before is taken from the folder `cache`, unless `again`. What is measured now is
+    kept there, unless other programs disturbed it and it is slower than what was kept. With `models`, the disk of that
+    folder is read too, for at most another second.
     """
     here = detect(None if again else cache, models=models)
     if here.memory and here.memory.bandwidth is None:
@@ -79,9 +88,10 @@ def measure(cache: Path | None = None, *, models: Path | None = None, again: boo
 def _with_speeds(machine: Machine, remembered: Remembered) -> Machine:
     speeds, day = remembered.speeds, remembered.day
     threads = machine.processor.usable_threads
+    beside = f", other programs on {speeds.others:.0%} of the processors" if speeds.others is not None else ""
 
     def measured(value: float, how: str) -> Figure:
-        return Figure(value, Basis.MEASURED, f"{how}, {day}")
+        return Figure(value, Basis.MEASURED, f"{how}, {day}{beside}")
 
     memory = machine.memory
     if memory:
@@ -92,7 +102,14 @@ def _with_speeds(machine: Machine, remembered: Remembered) -> Machine:
             triad_bandwidth=measured(speeds.triad, f"c = a + b by {threads} threads, three streams"),
         )
     flops = measured(speeds.flops, "product of 32-bit matrices by NumPy's BLAS")
-    return replace(machine, memory=memory, processor=replace(machine.processor, flops=flops))
+    notes = machine.notes
+    if speeds.others is not None and remembered.is_disturbed:
+        notes = (
+            *notes,
+            f"memory was measured while other programs had {speeds.others:.0%} of the processors, so it may be faster "
+            "than said: it is measured again when the machine is quieter",
+        )
+    return replace(machine, memory=memory, processor=replace(machine.processor, flops=flops), notes=notes)
 
 
 def _with_rate(disk: Disk, rate: float, day: str) -> Disk:

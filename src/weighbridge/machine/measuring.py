@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import psutil
+
 from .machine import Machine
 
 # Eight times all caches together, so that at most an eighth of a pass could be found there.
@@ -42,6 +44,33 @@ class Speeds:
     flops: float
     """Multiplications and additions of 32-bit floats in a product of two matrices of 1024 x 1024, by the BLAS in NumPy,
     which starts as many threads as it sees cores."""
+    others: float | None = None
+    """Which share of the processors other programs had meanwhile, 0 to 1; None where the system does not tell."""
+
+
+class _Watch:
+    """Tells which share of all processors other programs have from its making on."""
+
+    def __init__(self) -> None:
+        self._begun, self._all, self._own = time.perf_counter(), _worked(), time.process_time()
+
+    def others(self) -> float | None:
+        """0 to 1: what was worked on all processors less what this process worked; None where it is not told."""
+        seconds, now = time.perf_counter() - self._begun, _worked()
+        if self._all is None or now is None or seconds <= 0:
+            return None
+        worked = now - self._all - (time.process_time() - self._own)
+        return min(1.0, max(0.0, worked / seconds / (os.cpu_count() or 1)))
+
+
+def _worked() -> float | None:
+    """Seconds that all processors together have worked since the system started."""
+    try:
+        times = psutil.cpu_times()
+    except (OSError, RuntimeError):
+        return None
+    idle = ("idle", "iowait", "guest", "guest_nice")  # guests are counted among users
+    return float(sum(getattr(times, name) for name in times._fields if name not in idle))
 
 
 def measure_speeds(machine: Machine) -> Speeds:
@@ -49,6 +78,7 @@ def measure_speeds(machine: Machine) -> Speeds:
     # Imported here because it takes longer than most commands need.
     import numpy as np
 
+    watch = _Watch()
     threads = machine.processor.usable_threads or 1
     each = _buffer_bytes(machine) // threads // 24 * 24
     buffers: list[Any] = [None] * threads
@@ -62,7 +92,7 @@ def measure_speeds(machine: Machine) -> Speeds:
     alone = _best([lambda: [np.add.reduce(buffer) for buffer in buffers]], threads * each)
     thirds = [np.split(buffer, 3) for buffer in buffers]
     triad = _best([partial(np.add, a, b, out=c) for a, b, c in thirds], threads * each)
-    return Speeds(read, alone, triad, _flops(np))
+    return Speeds(read, alone, triad, _flops(np), watch.others())
 
 
 def _buffer_bytes(machine: Machine) -> int:

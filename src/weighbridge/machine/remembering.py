@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,46 @@ class Remembered:
 
     speeds: Speeds
     day: str
+    tried: str = ""
+    """The last time (ISO 8601) that it was measured again, if one day's figures were kept over a later one's."""
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other programs had so much of the processors that the figures may be too low, or nobody looked."""
+        return self.speeds.others is None or self.speeds.others > _DISTURBED
+
+    def is_due(self, now: datetime.datetime) -> bool:
+        """Whether it is worth measuring again: a disturbed one an hour after the last time, any other after 90 days."""
+        last = _moment(self.tried) or _moment(self.day)
+        if last is None or last > now:
+            return True
+        return now - last > (_AGAIN_DISTURBED if self.is_disturbed else _AGAIN)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether so much time went by that the machine may have become another."""
+        day = _moment(self.day)
+        return day is None or datetime.datetime.now(datetime.UTC) - day > _AGAIN
+
+    def better(self, later: Remembered) -> Remembered:
+        """Of two measurements the one to keep. Others only ever slow a machine down, so a slower one that was disturbed
+        says nothing; one that was not says how the machine is now."""
+        if later.is_disturbed and later.speeds.read < self.speeds.read:
+            return replace(self, tried=later.tried)
+        return later
+
+
+# Other programs on more than this share of the processors made figures differ by more than a tenth.
+_DISTURBED = 0.15
+_AGAIN_DISTURBED, _AGAIN = datetime.timedelta(hours=1), datetime.timedelta(days=90)
+
+
+def _moment(text: str) -> datetime.datetime | None:
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def identity(machine: Machine) -> str:
@@ -60,7 +100,14 @@ def recall(cache: Path, machine: Machine) -> Remembered | None:
     day = entry.get("day")
     if not isinstance(day, str) or not all(_is_rate(rate) for rate in rates.values()):
         return None
-    return Remembered(Speeds(**{name: float(rate) for name, rate in rates.items() if rate is not None}), day[:10])
+    others = entry.get("others")
+    is_share = isinstance(others, float | int) and not isinstance(others, bool) and 0 <= others <= 1
+    speeds = Speeds(
+        **{name: float(rate) for name, rate in rates.items() if rate is not None},
+        others=float(others) if is_share and others is not None else None,
+    )
+    tried = entry.get("tried")
+    return Remembered(speeds, day[:10], tried[:32] if isinstance(tried, str) else "")
 
 
 def recall_disk(cache: Path, folder: Path) -> tuple[float, str] | None:
@@ -79,12 +126,11 @@ def _today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
-def _write(cache: Path, name: str, rates: dict[str, float]) -> str:
+def _write(cache: Path, name: str, entry: dict[str, Any]) -> None:
     """Keep it. A folder that cannot be written costs a second measuring, and is no error."""
-    day = _today()
     entries = _entries(cache)
     entries.pop(name, None)
-    entries[name] = rates | {"day": day}
+    entries[name] = entry
     kept = dict(list(entries.items())[-_MOST_ENTRIES:])
     beside = cache / f"{FILE}.{os.getpid()}"
     with contextlib.suppress(OSError):
@@ -94,14 +140,22 @@ def _write(cache: Path, name: str, rates: dict[str, float]) -> str:
             beside.replace(cache / FILE)
         finally:
             beside.unlink(missing_ok=True)
-    return day
 
 
 def remember(cache: Path | None, machine: Machine, speeds: Speeds) -> Remembered:
-    """Keep what was measured, if there is where to keep it."""
-    return Remembered(speeds, _write(cache, identity(machine), asdict(speeds)) if cache else _today())
+    """Keep what was measured, if there is where to keep it, or what was measured before, if that is better."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    found = Remembered(speeds, _today(), now)
+    if cache:
+        before = recall(cache, machine)
+        found = before.better(found) if before and not before.is_old else found
+        _write(cache, identity(machine), asdict(found.speeds) | {"day": found.day, "tried": found.tried})
+    return found
 
 
 def remember_disk(cache: Path | None, folder: Path, read: float) -> tuple[float, str]:
     """Keep how fast a folder's disk is read."""
-    return read, _write(cache, _disk_identity(folder), {"read": read}) if cache else _today()
+    day = _today()
+    if cache:
+        _write(cache, _disk_identity(folder), {"read": read, "day": day})
+    return read, day

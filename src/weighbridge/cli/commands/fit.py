@@ -1,9 +1,9 @@
 """What runs here, what it takes to the megabyte, and how fast it goes.
 
 With a MODEL (a .gguf file, a folder, org/name on the hub, a bundled model) the plan: where each part goes, the sum by
-device, the speed, the largest context. With the name of a model of the catalogue ("qwen3 8b") a grid of quantizations
-and contexts. Without one, what of the catalogue fits. --machine describes one that is not here. Nothing is loaded; exit
-code 1 if a model does not fit.
+device, the speed, the largest context; --ask-engine has the engine itself tell the buffers of a file. With the name of
+a model of the catalogue ("qwen3 8b") a grid of quantizations and contexts. Without one, what of the catalogue fits.
+--machine describes one that is not here. Nothing is loaded; exit code 1 if a model does not fit.
 
 example:
   weigh fit model.gguf --context 32768 --json | jq .verdict
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from weighbridge import facts, fit, machine
@@ -24,6 +25,11 @@ from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
 from weighbridge.settings import Settings, load
 from weighbridge.specialists import bundled
+
+# Below so many programs a processor that want to run, a machine is measured again.
+_QUIET = 0.5
+# A bandwidth that changed by more than this is told.
+_NOTABLE = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-flash-attention", action="store_true", help="plan without flash attention")
     parser.add_argument(
         "--unified", action="store_true", help="one cache for all requests; --context is theirs together"
+    )
+    parser.add_argument(
+        "--ask-engine", action="store_true", help="have the embedded engine tell a file's buffers, without loading it"
     )
     parser.add_argument("--wanted", type=_rate, metavar="TPS", help="least tokens a second of one request")
     catalogue = parser.add_argument_group("without a MODEL")
@@ -73,16 +82,25 @@ def run(arguments: argparse.Namespace) -> int:
             f"--{chosen_by[0].replace('_', '-')} chooses among the catalogue's models, and a MODEL is named",
             hint="leave one of them away",
         )
+    if arguments.ask_engine and not arguments.sources:
+        raise BadSetting("--ask-engine asks about a file", hint="weigh fit model.gguf --ask-engine")
     settings = load()
     # Read first: a wrong name shall not wait until this machine is measured.
     found = [_read(source) for source in arguments.sources]
     here = _machine(arguments.machine, settings)
+    code = _answer(arguments, found, here, settings)
+    if arguments.machine is None:
+        _measure_again(settings, here)
+    return code
+
+
+def _answer(arguments: argparse.Namespace, found: list[ModelFacts | str], here: Machine, settings: Settings) -> int:
     if not found:
         return _show_catalogue(arguments, here, None)
     known, note = (None, None) if arguments.machine else calibration.load(settings.state_path, here)
     if note:
         output.tell(note)
-    if len(found) == 1 and isinstance(found[0], str):
+    if len(found) == 1 and isinstance(found[0], str) and not arguments.ask_engine:
         return _show_catalogue(arguments, here, found[0])
     models = [each for each in found if isinstance(each, ModelFacts)]
     if len(models) < len(found):
@@ -103,6 +121,29 @@ def _machine(described: str | None, settings: Settings) -> Machine:
         output.tell("measuring this machine's memory bandwidth, once: about a second")
         here = machine.measure(folder, models=Path.home())
     return here
+
+
+def _measure_again(settings: Settings, here: Machine) -> None:
+    """Once the answer is out, measure this machine again where that is due and it is quieter: for the next answer."""
+    folder = settings.state_path
+    if here.memory is None or not machine.is_due(folder, here) or not _is_quiet():
+        return
+    sys.stdout.flush()
+    before = here.memory.bandwidth
+    now = machine.measure(folder, again=True).memory
+    if now and now.bandwidth and before and abs(now.bandwidth.value / before.value - 1) > _NOTABLE:
+        output.tell(
+            f"memory was measured again: {now.bandwidth.value / 1e9:.0f} GB/s, {before.value / 1e9:.0f} before; "
+            "the next answer knows it"
+        )
+
+
+def _is_quiet() -> bool:
+    """Whether few programs wait for a processor; unknown is as good as not."""
+    try:
+        return os.getloadavg()[0] < _QUIET * (os.cpu_count() or 1)
+    except (OSError, AttributeError):
+        return False
 
 
 def _read(source: str) -> ModelFacts | str:
@@ -142,16 +183,20 @@ def _show_plans(
 ) -> int:
     # Loaded here: the catalogue's commands do without.
     from weighbridge.cli import fit_pages
-    from weighbridge.fit.checkpoints import plan_checkpoint
+    from weighbridge.fit.checkpoints import plan_checkpoint, plan_together
 
     workload = workload_of(arguments, 2)
     plans: list[Plan]
-    if len(models) == 1 and models[0].source.kind != "gguf":
+    if arguments.ask_engine:
+        plans = [_asked(models, here, workload, known)]
+    elif len(models) == 1 and models[0].source.kind != "gguf":
         plans = [plan_checkpoint(models[0], here, workload, known)]
     elif len(models) == 1:
         plans = [fit.make_plan(models[0], here, workload, calibration=known)]
     else:
-        plans = list(fit.plan_set([(each, workload) for each in models], here, calibration=known))
+        asked = [(each, workload) for each in models]
+        is_gguf = all(each.source.kind == "gguf" for each in models)
+        plans = list(fit.plan_set(asked, here, calibration=known) if is_gguf else plan_together(asked, here, known))
     if arguments.json:
         shown = [fit_pages.as_data(plan, here) for plan in plans]
         print(output.to_json(shown[0] if len(shown) == 1 else shown))
@@ -166,6 +211,14 @@ def _show_plans(
     for plan, decode in slow:
         output.tell(f"{plan.facts.name}: at most {decode.high:.1f} tokens/s, {arguments.wanted:g} are wanted")
     return 1 if slow or any(plan.verdict is Verdict.NO for plan in plans) else 0
+
+
+def _asked(models: list[ModelFacts], here: Machine, workload: Workload, known: Calibration | None) -> Plan:
+    from weighbridge.fit.asking import plan_by_asking
+
+    if len(models) != 1 or models[0].source.kind != "gguf":
+        raise BadSetting("--ask-engine asks about one .gguf file", hint="weigh fit model.gguf --ask-engine")
+    return plan_by_asking(models[0], here, workload, known)
 
 
 def _show_catalogue(arguments: argparse.Namespace, here: Machine, name: str | None) -> int:

@@ -1,10 +1,12 @@
-"""Read the catalogue's models anew from the hub: configs and headers, never weights.
+"""What is new: models here that have a newer revision, and the catalogue's models read anew from the hub.
 
-What was read is kept as it comes, so a stopped run goes on where it ended; the newer catalogue lies in the state folder
-and is used from then on. A repository that refuses is told and left as it was. Exit code 1 if none could be read.
+Of the models here nothing is fetched: weigh get MODEL --newest does that. Of the catalogue's models configs and headers
+are read, never weights; what was read is kept as it comes, so a stopped run goes on where it ended, and the newer
+catalogue lies in the state folder and is used from then on. A repository that refuses is told and left as it was. Exit
+code 1 if none could be read.
 
 example:
-  weigh update --most 50
+  weigh update --models
 """
 
 from __future__ import annotations
@@ -13,26 +15,74 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from weighbridge import catalogue
+from weighbridge import catalogue, hub
 from weighbridge.cli import output
 from weighbridge.errors import BadSetting
 from weighbridge.facts import HubAccess
+from weighbridge.hub import Update
 from weighbridge.settings import load
+from weighbridge.sizes import show_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
-    parser.add_argument("--most", type=int, metavar="N", help="read at most so many repositories now")
+    parser.add_argument("--models", action="store_true", help="look only for newer revisions of the models here")
+    parser.add_argument("--catalogue", action="store_true", help="read only the catalogue's models anew")
+    parser.add_argument("--most", type=int, metavar="N", help="read at most so many of the catalogue's repositories")
     parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read, keep, and say what changed."""
+    """Ask, keep, and say what changed."""
     if arguments.most is not None and arguments.most < 1:
         raise BadSetting(f"--most is {arguments.most}", hint="1 or more")
+    both = arguments.models == arguments.catalogue
     folder = load().state_path
-    total = min(len(catalogue.load(folder)), arguments.most or sys.maxsize)
+    access = HubAccess.from_environment(os.environ)
+    data: dict[str, object] = {}
+    is_done = True
+    if arguments.models or both:
+        updates = hub.newer(hub.stored(access, folder), access)
+        data["models"] = updates
+        is_done = not updates or any(update.newest for update in updates)
+        if not arguments.json:
+            print(_page(updates))
+    if arguments.catalogue or both:
+        done = _refresh(access, folder, arguments.most)
+        data |= {name: getattr(done, name) for name in ("path", "read", "changed", "refused", "left")}
+        is_done = is_done and bool(done.read)
+        if not arguments.json:
+            changed, refused = len(done.changed), len(done.refused)
+            print(f"catalogue: {done.read} read, {changed} changed, {refused} refused, {done.left} left: {done.path}")
+    if arguments.json:
+        print(output.to_json(data))
+    return 0 if is_done else 1
+
+
+def _page(updates: Sequence[Update]) -> str:
+    if not updates:
+        return "models: none of those here comes from a branch of the hub"
+    lines = []
+    for update in updates:
+        if update.newest is None:
+            lines.append(f"{update.source}: could not be asked: {update.error}")
+        elif update.newest != update.have:
+            what = (
+                f"{len(update.changed)} of its files changed, {show_bytes(update.fetch_bytes)} to fetch"
+                if update.changed
+                else "its own files did not change"
+            )
+            lines.append(f"{update.source}: {update.have[:8]} is here, {update.newest[:8]} is newer: {what}")
+            lines.append(f"  weigh get {update.source} --newest")
+    current = sum(update.newest == update.have for update in updates)
+    return "\n".join([*map(output.printable, lines), f"models: {current} of {len(updates)} here are the newest"])
+
+
+def _refresh(access: HubAccess, folder: Path, most: int | None) -> catalogue.Refreshed:
+    total = min(len(catalogue.load(folder)), most or sys.maxsize)
     started, count = time.monotonic(), 0
 
     def told(repository: str, refusal: catalogue.Refusal | None) -> None:
@@ -42,17 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
         left = seconds / count * (total - count)
         output.tell(f"{count}/{total}  {left:4.0f} s left  {repository}{f': {refusal.message}' if refusal else ''}")
 
-    access = HubAccess.from_environment(os.environ)
     try:
-        done = catalogue.refresh(access, folder, most=arguments.most, told=told)
+        return catalogue.refresh(access, folder, most=most, told=told)
     except OSError as error:
         raise BadSetting(
             f"{folder}: cannot be written: {error.strerror}", hint="choose another folder: WEIGHBRIDGE_STATE_DIR"
         ) from error
-    if arguments.json:
-        print(output.to_json(done))
-    else:
-        changed = len(done.changed)
-        refused = len(done.refused)
-        print(f"{done.read} read, {changed} of them changed, {refused} refused, {done.left} left: {done.path}")
-    return 0 if done.read else 1

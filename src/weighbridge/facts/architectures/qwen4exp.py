@@ -12,4 +12,6 @@ def complete_header(keys: Keys) -> dict[str, Value]:
     found = qwen3next.complete_header(keys)
     if any(keys.numbers("attention.compress_ratios") or [keys.number("attention.compress_ratios") or 0]):
         found["attention.indexer.vectors"] = 2
+    # An embedding has all streams.
+    found["embedding_length_out"] = keys.whole("embedding_length") * (keys.number("hyper_connection.count") or 1)
     return found

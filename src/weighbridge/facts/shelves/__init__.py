@@ -18,14 +18,15 @@ __all__ = ["HubAccess", "Patience", "ReadableFile", "Shelf", "open_shelf"]
 
 # In the path of every file in a store of Ollama's or a cache of the hub's.
 _STORED = re.compile(r"[/\\](manifests|models--[^/\\]*)[/\\]")
-_KINDS = "a path, org/name of a repository (@revision, :Q4_K_M), ollama:name:tag, or a URL of a file"
+_KINDS = "a path, org/name of a repository (@revision, :Q4_K_M), ollama:name:tag, lmstudio:org/name, or a URL of a file"
 
 
 def open_shelf(source: str | os.PathLike[str], access: HubAccess | None = None) -> Shelf:
     """The shelf that the source names; no weights are read.
 
-    What is there as a path wins; then come ollama: names, repositories in the local cache, repositories on the hub,
-    and URLs. Raises BadModelFile for what is not there or not safe, SourceUnreachable for trouble on the network.
+    What is there as a path wins; then come ollama: and lmstudio: names, repositories in the local cache or in LM
+    Studio's folder, repositories on the hub, and URLs. Raises BadModelFile for what is not there or not safe,
+    SourceUnreachable for trouble on the network.
     """
     text = os.fspath(source)
     if path := _existing(text):
@@ -35,15 +36,18 @@ def open_shelf(source: str | os.PathLike[str], access: HubAccess | None = None) 
         from . import huggingface_cache, ollama
 
         return ollama.at(path) or huggingface_cache.at(path) or local.at(path)
-    from . import huggingface_cache, ollama
+    from . import huggingface_cache, lmstudio, ollama
 
     access = access or HubAccess()
     if not isinstance(source, str):
         raise BadModelFile(f"{text}: is not there", hint="check the path")
     if text.startswith("ollama:"):
         return ollama.entry(text.removeprefix("ollama:"), access)
+    if text.startswith(lmstudio.PREFIX):
+        return lmstudio.entry(text.removeprefix(lmstudio.PREFIX), access)
     if reference := parse(text, access.endpoint):
         cached = huggingface_cache.find(reference, access)
+        cached = cached or lmstudio.find(reference, access)
         if cached is not None:
             return cached
         if access.offline:

@@ -12,7 +12,7 @@ from weighbridge.errors import BadSetting
 
 HUB = "https://huggingface.co"
 _YES = {"1", "ON", "YES", "TRUE"}
-_MOST_TOKEN_BYTES = 4096
+_MOST_LINE_BYTES = 4096
 # Where Ollama's installer for Linux puts the store of its service.
 _OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")
 
@@ -30,6 +30,9 @@ class Patience:
     pause_seconds: float = 0.5
     """The wait before the first retry; it doubles."""
 
+    most_asked_bytes: int = 16 << 30
+    """How much of a weights file is asked for at once: content networks refuse to send 50 GB in one answer."""
+
     def longest_seconds(self, count: int) -> float:
         """How long one request for `count` bytes may take: 1 MiB within 76 seconds."""
         return 2 * self.read_seconds + count / self.least_bytes_per_second
@@ -45,6 +48,8 @@ class HubAccess:
     offline: bool = False
     cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "huggingface" / "hub")
     ollama: Path = field(default_factory=lambda: Path.home() / ".ollama" / "models")
+    lmstudio: tuple[Path, ...] = field(default_factory=lambda: _lmstudio_folders(Path.home()))
+    """LM Studio's folders of models, the newer place first."""
     patience: Patience = Patience()
 
     def __post_init__(self) -> None:
@@ -79,7 +84,7 @@ class HubAccess:
         hf_home = folder("HF_HOME", folder("XDG_CACHE_HOME", home / ".cache") / "huggingface")
         token = environment.get("HF_TOKEN") or environment.get("HUGGING_FACE_HUB_TOKEN")
         if not token and environment.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "").upper() not in _YES:
-            token = _token_in(folder("HF_TOKEN_PATH", hf_home / "token"))
+            token = _line_in(folder("HF_TOKEN_PATH", hf_home / "token"))
         offline = environment.get("HF_HUB_OFFLINE") or environment.get("TRANSFORMERS_OFFLINE") or ""
         own = home / ".ollama" / "models"
         is_service = not (own / "manifests").is_dir() and (_OLLAMA_SERVICE / "manifests").is_dir()
@@ -89,13 +94,21 @@ class HubAccess:
             offline=offline.upper() in _YES,
             cache=folder("HF_HUB_CACHE", folder("HUGGINGFACE_HUB_CACHE", hf_home / "hub")),
             ollama=folder("OLLAMA_MODELS", _OLLAMA_SERVICE if is_service else own),
+            lmstudio=_lmstudio_folders(home),
         )
 
 
-def _token_in(path: Path) -> str | None:
-    """What `hf auth login` wrote; None where there is none that can be read."""
+def _lmstudio_folders(home: Path) -> tuple[Path, ...]:
+    """Where LM Studio keeps models, now and formerly; a file in the home folder tells if its own folder was moved."""
+    pointed = _line_in(home / ".lmstudio-home-pointer")
+    own = [Path(pointed.strip())] if pointed and pointed.strip().startswith("/") else []
+    return tuple(folder / "models" for folder in (*own, home / ".lmstudio", home / ".cache" / "lm-studio"))
+
+
+def _line_in(path: Path) -> str | None:
+    """What another program wrote in a small file: a token, a path. None where there is none that can be read."""
     try:
         with path.open(encoding="utf-8") as file:
-            return file.read(_MOST_TOKEN_BYTES)
+            return file.read(_MOST_LINE_BYTES)
     except (OSError, UnicodeDecodeError):
         return None

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from weighbridge import __version__
-from weighbridge.errors import BadModelFile, SourceUnreachable, WeighbridgeError
+from weighbridge.errors import BadModelFile, ModelGated, RateLimited, SourceUnreachable, WeighbridgeError
 
 from .access import HubAccess
 from .shelf import too_large
@@ -44,8 +46,8 @@ class Remote:
     label: str
 
 
-class _TryAgain(Exception):
-    """Something that may pass: `error` is raised when it does not."""
+class TryAgain(Exception):
+    """Something that may pass: `error` is what to raise when it does not."""
 
     def __init__(self, error: SourceUnreachable) -> None:
         super().__init__(str(error))
@@ -59,7 +61,7 @@ class AccessRefused(SourceUnreachable):
 class RangeClient:
     """Fetches parts of files. One client keeps its connections alive and may be used by several threads."""
 
-    def __init__(self, access: HubAccess) -> None:
+    def __init__(self, access: HubAccess, tls: ssl.SSLContext | None = None) -> None:
         access.check()
         self.transferred = 0
         self._access, self._patience = access, access.patience
@@ -70,15 +72,22 @@ class RangeClient:
         self._closed = False
         timeout = httpx2.Timeout(self._patience.read_seconds, connect=self._patience.connect_seconds, pool=None)
         limits = httpx2.Limits(max_connections=2 * _THREADS, max_keepalive_connections=2 * _THREADS)
-        self._client = httpx2.Client(headers=_HEADERS, timeout=timeout, limits=limits, follow_redirects=False)
+        self._tls = tls or httpx2.create_ssl_context()
+        self._client = httpx2.Client(
+            headers=_HEADERS, timeout=timeout, limits=limits, follow_redirects=False, verify=self._tls
+        )
+
+    def another(self) -> RangeClient:
+        """A client of the same kind, with connections of its own; to read all certificates again takes a while."""
+        return RangeClient(self._access, self._tls)
 
     def size(self, remote: Remote) -> int:
         """A file's bytes, asked for with its first byte."""
 
         def take(response: httpx2.Response) -> int:
-            _, _, total = _content_range(response)
+            _, _, total = content_range(response)
             if response.status_code == 200:
-                total = _content_length(response)
+                total = content_length(response)
             if total is None:
                 raise SourceUnreachable(
                     f"{remote.label}: the server does not tell the file's size", hint="fetch the file, and name it here"
@@ -96,14 +105,14 @@ class RangeClient:
         asked = f"bytes {offset:,} to {offset + count - 1:,}"
 
         def take(response: httpx2.Response) -> bytes:
-            if response.status_code == 200 and not (offset == 0 and _content_length(response) == count):
-                length = _content_length(response)
+            if response.status_code == 200 and not (offset == 0 and content_length(response) == count):
+                length = content_length(response)
                 raise SourceUnreachable(
                     f"{remote.label}: {asked} were asked for, and the server ignores ranges: it offers "
                     + (f"all {length:,} bytes" if length is not None else "the whole file"),
                     hint="fetch the file, and name it here",
                 )
-            first, last, total = _content_range(response)
+            first, last, total = content_range(response)
             if response.status_code == 416:
                 raise BadModelFile(
                     f"{remote.label}: {asked} were asked for, and the file has "
@@ -137,7 +146,7 @@ class RangeClient:
         """A small file; BadModelFile if it has more than `most` bytes, of which no more is then fetched."""
 
         def take(response: httpx2.Response) -> bytes:
-            length = _content_length(response)
+            length = content_length(response)
             if response.status_code != 200:
                 raise self._refusal(response, remote)
             if length is not None and length > most:
@@ -146,27 +155,49 @@ class RangeClient:
 
         return self._exchange(remote, {}, most, take)
 
+    def once(self, remote: Remote, headers: dict[str, str], take: Callable[[httpx2.Response], Taken]) -> Taken:
+        """What `take` makes of one answer, for bodies that take their time: nothing is tried again, and no clock runs
+        but that for silence. `take` may raise WeighbridgeError or TryAgain.
+
+        Raises TryAgain for what may pass, also a connection that is not made or falls silent.
+        """
+        self._ensure_online(remote)
+        try:
+            return self._follow(remote, remote.url, headers, take)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            trouble = self._trouble(error, remote)
+            if isinstance(error, httpx2.TransportError | OSError) and isinstance(trouble, SourceUnreachable):
+                raise TryAgain(trouble) from error
+            raise trouble from error
+
+    def cut(self) -> None:
+        """End what is under way on other threads, with an error there; the client can be used on."""
+        self._shut()
+
     def close(self) -> None:
         """End all connections; what is still under way on other threads ends with an error."""
         self._closed = True
         self._shut()
         self._client.close()
 
-    def _exchange(
-        self, remote: Remote, headers: dict[str, str], count: int, take: Callable[[httpx2.Response], Taken]
-    ) -> Taken:
-        """What `take` makes of the answer; again, after a pause, where the trouble may pass."""
+    def _ensure_online(self, remote: Remote) -> None:
         if self._access.offline:
             raise SourceUnreachable(
                 f"{remote.label}: HF_HUB_OFFLINE is set, and the file is not on this machine",
                 hint="unset HF_HUB_OFFLINE, or name a local file",
             )
+
+    def _exchange(
+        self, remote: Remote, headers: dict[str, str], count: int, take: Callable[[httpx2.Response], Taken]
+    ) -> Taken:
+        """What `take` makes of the answer; again, after a pause, where the trouble may pass."""
+        self._ensure_online(remote)
         pause = self._patience.pause_seconds
         for retry in range(self._patience.retries + 1):
             try:
                 with self._watched(remote, count):
                     return self._attempt(remote, headers, take)
-            except _TryAgain as trouble:
+            except TryAgain as trouble:
                 if retry == self._patience.retries or self._closed:
                     raise trouble.error from trouble.__cause__
                 time.sleep(pause)
@@ -191,13 +222,13 @@ class RangeClient:
         threading.Thread(target=watch, name="ranges-watch", daemon=True).start()
         try:
             yield
-        except (httpx2.HTTPError, httpx2.InvalidURL, _TryAgain, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, TryAgain, OSError) as error:
             if overdue.is_set():
                 raise SourceUnreachable(
                     f"{remote.label}: {count:,} bytes did not come within {longest:,.0f} seconds",
                     hint="the server or the connection is too slow: try again later",
                 ) from error
-            if isinstance(error, _TryAgain):
+            if isinstance(error, TryAgain):
                 raise
             raise self._trouble(error, remote) from error
         finally:
@@ -213,7 +244,7 @@ class RangeClient:
             hint = "check the address, the network, HTTPS_PROXY, and SSL_CERT_FILE for certificates of your own"
         elif isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError):
             what, hint = f"the connection was lost: {str(error)[:200]}", "try again later"
-            return _TryAgain(SourceUnreachable(f"{remote.label}: {what}", hint=hint))
+            return TryAgain(SourceUnreachable(f"{remote.label}: {what}", hint=hint))
         else:
             what, hint = f"{type(error).__name__}: {str(error)[:200]}", "check the address"
         return SourceUnreachable(f"{remote.label}: {what}", hint=hint)
@@ -271,7 +302,7 @@ class RangeClient:
         said = f"HTTP {status} {reason[:60]}" if reason.isascii() and reason.isalnum() else f"HTTP {status}"
         if reason == "GatedRepo":
             who = "this token's account has not accepted" if self._access.token else "one must accept"
-            return SourceUnreachable(
+            return ModelGated(
                 f"{remote.label}: is gated ({said}): {who} its licence",
                 hint=f"accept it on its page at {self._access.endpoint}, and set HF_TOKEN to a token of that account",
             )
@@ -288,14 +319,16 @@ class RangeClient:
             )
         if status == 429:
             wait = response.headers.get("Retry-After") or _reset(response.headers.get("RateLimit", ""))
+            seconds = _seconds_of(wait)
             wait = f"{wait} seconds" if wait.isdigit() else wait if wait.isascii() and wait.isprintable() else ""
             after = f"it asks to wait {wait[:40]}" if wait else "try later"
-            return SourceUnreachable(
+            return RateLimited(
                 f"{remote.label}: the server limits the rate of requests ({said}): {after}",
                 hint="wait, or set HF_TOKEN: those who are signed in may ask more often",
+                wait_seconds=seconds,
             )
         error = SourceUnreachable(f"{remote.label}: the server answered {said}, expected the file", hint="try later")
-        return _TryAgain(error) if status >= 500 else error
+        return TryAgain(error) if status >= 500 else error
 
     def _body(self, response: httpx2.Response, remote: Remote, count: int | None, most: int | None = None) -> bytes:
         """The body, which must have `count` bytes; where that is not known, at most `most`."""
@@ -313,13 +346,13 @@ class RangeClient:
                 )
             chunks.append(chunk)
         if count is not None and held < count:
-            raise _TryAgain(
+            raise TryAgain(
                 SourceUnreachable(f"{remote.label}: {held:,} of {count:,} bytes came", hint="try again later")
             )
         return b"".join(chunks)
 
     def _drain(self, response: httpx2.Response) -> None:
-        length = _content_length(response)
+        length = content_length(response)
         if length is not None and length <= _MOST_PAGE_BYTES:
             for _ in response.iter_raw():
                 pass
@@ -410,18 +443,30 @@ def _redirected(url: str, location: str, remote: Remote) -> str:
     return str(target)
 
 
-def _content_length(response: httpx2.Response) -> int | None:
+def content_length(response: httpx2.Response) -> int | None:
+    """How many bytes the body has; None where the server does not say it."""
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _content_range(response: httpx2.Response) -> tuple[int | None, int | None, int | None]:
+def content_range(response: httpx2.Response) -> tuple[int | None, int | None, int | None]:
     """First byte, last byte and total, each None where the server does not say it."""
     named = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if not named:
         return None, None, None
     first, last, total = (None if text in (None, "*") else int(text) for text in named.groups())
     return first, last, total
+
+
+def _seconds_of(wait: str) -> float | None:
+    """The seconds in Retry-After, which is a number or the date of a day to come; None where it is neither."""
+    if wait.isascii() and wait.isdigit():
+        return float(wait[:9])
+    try:
+        until = parsedate_to_datetime(wait)
+        return max(0.0, until.timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _reset(rate_limit: str) -> str:

@@ -42,6 +42,7 @@ class HubShelf(Shelf):
             self.revision = commit if isinstance(commit, str) and commit.isalnum() and commit.isascii() else None
             self._at = quote(self.revision or reference.revision or "main", safe="")
             self._sizes = _sizes(data, label)
+            self._sums = _sums(data)
             self._names = checked_names(self._sizes, label)
             self.wanted = reference.choose(self._names)
         except BaseException:
@@ -64,6 +65,14 @@ class HubShelf(Shelf):
         if size is None:
             size = self._sizes[name] = self._client.size(remote)
         return size
+
+    def sums(self, name: str) -> tuple[str | None, str | None]:
+        """A file's sha256, which large files have, and its git blob sha1, which the others have, as the hub states."""
+        return self._sums.get(name, (None, None))
+
+    def remote(self, name: str) -> Remote:
+        """A file's address at this commit."""
+        return self._remote(name)
 
     def open(self, name: str) -> ReadableFile:
         """The file; each read is a request for just these bytes."""
@@ -117,3 +126,20 @@ def _sizes(data: dict[str, Any], label: str) -> dict[str, int | None]:
         size = entry.get("size")
         found[name] = size if type(size) is int and size >= 0 else None
     return found
+
+
+def _sums(data: dict[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+    """Each listed file's sha256 and git sha1. A large file's blob in git is a pointer: its sha1 says nothing of it."""
+    found = {}
+    for entry in data["siblings"]:
+        lfs = entry.get("lfs")
+        sha256 = _hexadecimal(lfs.get("sha256") or lfs.get("oid"), 64) if isinstance(lfs, dict) else None
+        found[entry["rfilename"]] = sha256, None if isinstance(lfs, dict) else _hexadecimal(entry.get("blobId"), 40)
+    return found
+
+
+def _hexadecimal(text: object, digits: int) -> str | None:
+    if not isinstance(text, str):
+        return None
+    text = text.lower().removeprefix("sha256:")
+    return text if len(text) == digits and not set(text) - set("0123456789abcdef") else None

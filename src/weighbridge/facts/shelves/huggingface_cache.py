@@ -102,8 +102,17 @@ def _is_complete(shelf: LocalShelf, names: list[str]) -> bool:
     models = [name for name in names if is_gguf_model(name)]
     if models:
         return all(held.issuperset(parts_of(name)) for name in models)
-    for index in (name for name in names if name.endswith(".index.json")):
-        shards = parse_json(shelf.read(index, MOST_INDEX_BYTES), shelf.label(index), MOST_INDEX_BYTES).get("weight_map")
-        if isinstance(shards, dict) and not held.issuperset(map(str, shards.values())):
-            return False
+    if not held.issuperset(shards(shelf, names)):
+        return False
     return "config.json" in held and any(name.endswith((".safetensors", ".bin")) for name in names)
+
+
+def shards(shelf: LocalShelf, names: list[str]) -> set[str]:
+    """The files that the indexes on the shelf name, relative to the shelf."""
+    found: set[str] = set()
+    for index in (name for name in names if name.endswith(".index.json")):
+        named = parse_json(shelf.read(index, MOST_INDEX_BYTES), shelf.label(index), MOST_INDEX_BYTES).get("weight_map")
+        if isinstance(named, dict):
+            folder = index[: index.rfind("/") + 1]
+            found |= {f"{folder}{shard}" for shard in named.values()}
+    return found

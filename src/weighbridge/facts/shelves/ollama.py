@@ -99,6 +99,11 @@ def entry(text: str, access: HubAccess) -> OllamaShelf:
     return OllamaShelf(access.ollama, manifest, _called(parts))
 
 
+def names(access: HubAccess) -> list[str]:
+    """The entries of the store, as Ollama shows them."""
+    return _entries(access.ollama)
+
+
 def at(path: Path) -> OllamaShelf | None:
     """The entry that a path in a store's manifests is; None for other paths."""
     path = path.absolute()
