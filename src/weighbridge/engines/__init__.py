@@ -1,8 +1,23 @@
 """Engines: other people's programs that answer requests, each in a process of its own, behind one small door."""
 
 from .endpoint import Endpoint, Running
+from .finding import Found
 from .model import Model
-from .start import start
-from .surroundings import Surroundings
+from .records import clean_up
+from .self_test import self_test
+from .start import available, choose, start
+from .surroundings import Surroundings, log_path
 
-__all__ = ["Endpoint", "Model", "Running", "Surroundings", "start"]
+__all__ = [
+    "Endpoint",
+    "Found",
+    "Model",
+    "Running",
+    "Surroundings",
+    "available",
+    "choose",
+    "clean_up",
+    "log_path",
+    "self_test",
+    "start",
+]

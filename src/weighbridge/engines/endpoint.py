@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +14,13 @@ class Endpoint:
 
     base_url: str
     socket: Path | None = None
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
     model: str | None = None
     """The name by which the engine knows the model, where that differs from ours."""
+    context_tokens: int | None = None
+    """How long a sequence the engine says it takes; None: it does not say, or the plan knows."""
+    verify_tls: bool = True
+    """Whether the certificate of an https address must be good."""
 
 
 class Running(Protocol):
@@ -31,3 +35,9 @@ class Running(Protocol):
 
     async def stop(self) -> None:
         """End it; returns when nothing of it is left."""
+
+    async def memory_bytes(self) -> int | None:
+        """Main memory that its processes hold now, shared pages counted in part; None where nobody can say.
+
+        Takes at most a second, and is made to be asked every few seconds. Memory on GPUs is not in it.
+        """

@@ -2,36 +2,77 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
 
 from weighbridge.errors import EngineFailed
+from weighbridge.fit import Plan
 
-from . import children
-from .child_process import ChildProcess
-from .endpoint import Running
+from .child_process import ChildProcess, Launch, new_socket
+from .endpoint import Endpoint, Running
+from .finding import Found
 from .model import Model
+from .self_test import self_test
 from .surroundings import Surroundings
+from .tails import refuse_zero_tail
 
 IS_ENGINE = True
+formats = frozenset({"gguf"})
+
+
+def find() -> Found:
+    """The wheel: it comes with weighbridge."""
+    try:
+        return Found("llama_cpp", version("xllamacpp"))
+    except PackageNotFoundError:
+        return Found("llama_cpp", reason="the xllamacpp wheel is not installed", hint="pip install weighbridge again")
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:
-    """The model in a child of its own, loaded and answering, with context, slots and threads as planned."""
-    if model.plan is None:
-        raise EngineFailed(f"{model.name}: llama.cpp needs a plan", hint="give it a .gguf file")
-    child = ChildProcess(
-        model.name,
-        Path(children.__file__).with_name("llama_cpp.py"),
-        {
-            "name": model.name,
-            "path": model.plan.facts.source.files[0],
-            "context_tokens": model.plan.context_tokens,
-            "parallel": model.plan.workload.parallel,
-            "threads": model.plan.threads,
-            "embeddings": model.plan.embeddings,
-            "pooled": "embedding" in model.plan.facts.modalities.output,
-        },
-        surroundings,
-    )
+    """The model in a child of its own, loaded, tested and answering, with all settings as planned."""
+    plan = planned(model)
+    await asyncio.to_thread(refuse_zero_tail, plan.facts)
+    endpoint = Endpoint("http://engine", socket=new_socket(surroundings))
+    arguments = {
+        "name": model.name,
+        "path": plan.facts.source.files[0],
+        "threads": plan.threads,
+        "embeddings": plan.embeddings,
+        "pooled": "embedding" in plan.facts.modalities.output,
+        "mmproj": model.options.get("mmproj"),
+        **workload_of(plan),
+    }
+
+    async def check(endpoint: Endpoint) -> None:
+        await self_test(endpoint, model.name, embeds=embeds_alone(plan))
+
+    child = ChildProcess(model.name, endpoint, Launch("llama_cpp", arguments, check=check), surroundings)
     await child.start()
     return child
+
+
+def planned(model: Model) -> Plan:
+    """The model's plan; EngineFailed where there is none that llama.cpp could follow."""
+    if model.plan is None or model.plan.facts.source.kind != "gguf":
+        raise EngineFailed(f"{model.name}: llama.cpp needs a plan for a GGUF file", hint="give it a .gguf file")
+    return model.plan
+
+
+def workload_of(plan: Plan) -> dict[str, object]:
+    """All that the plan's memory depends on: what `weigh fit` promises is what runs."""
+    workload = plan.workload
+    return {
+        "context_tokens": plan.context_tokens,
+        "parallel": workload.parallel,
+        "ubatch_tokens": workload.ubatch_tokens,
+        "cache_type_k": workload.cache_type_k,
+        "cache_type_v": workload.cache_type_v,
+        "flash_attention": workload.flash_attention,
+        "unified_cache": workload.unified_cache,
+        "full_windows": workload.full_windows,
+    }
+
+
+def embeds_alone(plan: Plan) -> bool:
+    """Whether it gives vectors and no text."""
+    return "text" not in plan.facts.modalities.output

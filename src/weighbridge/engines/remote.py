@@ -1,20 +1,35 @@
-"""An engine somewhere else: any URL that speaks the OpenAI API (Ollama, vLLM, SGLang, a company's own)."""
+"""An engine somewhere else: any URL that speaks the OpenAI API (Ollama, vLLM, SGLang, LM Studio, a company's own)."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
+import ssl
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
-from weighbridge.errors import EngineFailed
+from weighbridge.errors import BadSetting, EngineFailed
 
 from .endpoint import Endpoint, Running
+from .finding import Found
 from .model import Model
+from .self_test import session_to
 from .surroundings import Surroundings
 
 IS_ENGINE = True
+formats: frozenset[str] = frozenset()
+
+OPTIONS = frozenset({"url", "model", "api_key", "api_key_variable", "verify_tls", "context_tokens"})
+"""`api_key_variable` names the environment variable that holds the key, so that no list or file shows the key itself;
+`verify_tls=no` trusts any certificate; `context_tokens` says how long a sequence may be where the server does not."""
 _ASK_SECONDS = 10.0
+_LARGEST_LIST_BYTES = 8 << 20
+_NO = frozenset({"no", "false", "0", "off"})
+_YES = frozenset({"yes", "true", "1", "on"})
 
 
 @dataclass
@@ -28,36 +43,180 @@ class RemoteEngine:
     async def stop(self) -> None:
         """Nothing of it is ours."""
 
+    async def memory_bytes(self) -> int | None:
+        """Nobody can say from here."""
+        return None
+
+    async def is_healthy(self) -> bool:
+        """Whether it still lists its models, within ten seconds; every server of this kind has that, not all a
+        `/health`."""
+        try:
+            await _models(self.endpoint, self.endpoint.base_url, _ASK_SECONDS)
+        except EngineFailed:
+            return False
+        return True
+
+
+def find() -> Found:
+    """It needs nothing but a URL."""
+    return Found("remote", aiohttp.__version__)
+
 
 async def start(model: Model, surroundings: Surroundings) -> Running:
     """Ask the server at `options["url"]` for its models, and take the one in `options["model"]` or its only one."""
-    url = model.options["url"].rstrip("/").removesuffix("/v1")
-    key = model.options.get("api_key", "")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    timeout = aiohttp.ClientTimeout(total=min(_ASK_SECONDS, surroundings.start_timeout_seconds))
+    endpoint = _endpoint(model)
+    seconds = min(_ASK_SECONDS, surroundings.start_timeout_seconds)
+    listed = await _models(endpoint, model.name, seconds)
+    entry = _choose(model, endpoint.base_url, listed)
+    name = str(entry["id"])
+    context = _stated_context(entry) or await _ollama_context(endpoint, name, seconds)
+    told = model.options.get("context_tokens")
+    return RemoteEngine(
+        Endpoint(
+            endpoint.base_url,
+            api_key=endpoint.api_key,
+            model=name,
+            context_tokens=int(told) if told else context,
+            verify_tls=endpoint.verify_tls,
+        )
+    )
+
+
+def _endpoint(model: Model) -> Endpoint:
+    """Where to ask, by the model's options. BadSetting names the one that is wrong."""
+    options = model.options
+    unknown = sorted(set(options) - OPTIONS)
+    if unknown:
+        raise BadSetting(
+            f"{model.name}: remote has no option {unknown[0]!r}", hint=f"there are: {', '.join(sorted(OPTIONS))}"
+        )
+    key, variable = options.get("api_key", ""), options.get("api_key_variable")
+    if variable:
+        key = os.environ.get(variable, "")
+        if not key:
+            raise BadSetting(
+                f"{model.name}: the environment variable {variable} is not set",
+                hint="set it to the key of that server, or leave api_key_variable away",
+            )
+    verify = options.get("verify_tls", "yes").lower()
+    if verify not in _YES | _NO:
+        raise BadSetting(f"{model.name}: verify_tls is {verify!r}", hint="write yes or no")
+    context = options.get("context_tokens")
+    if context is not None and not context.isdecimal():
+        raise BadSetting(f"{model.name}: context_tokens is {context!r}, expected a whole number")
+    # Whatever the user copied out of the server's documentation.
+    url = re.sub(r"/v1(/(chat/completions|completions|models|embeddings))?$", "", options["url"].rstrip("/"))
+    return Endpoint(url, api_key=key, verify_tls=verify in _YES)
+
+
+async def _models(endpoint: Endpoint, name: str, seconds: float) -> list[dict[str, Any]]:
+    """The server's list of models. EngineFailed tells what came instead."""
+    url = f"{endpoint.base_url}/v1/models"
     try:
         async with (
-            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-            session.get(f"{url}/v1/models") as answer,
+            session_to(endpoint, aiohttp.ClientTimeout(total=seconds)) as session,
+            session.get(url, allow_redirects=False) as answer,
         ):
-            if answer.status != 200:
+            if 300 <= answer.status < 400:
+                # A key must not go to where somebody else says.
                 raise EngineFailed(
-                    f"{model.name}: {url}/v1/models answered {answer.status}",
-                    hint="is a key needed? WEIGHBRIDGE_REMOTE_API_KEY",
+                    f"{name}: {url} sends elsewhere: {answer.headers.get('Location', '?')}",
+                    hint="give that address yourself, if it is the right one",
                 )
-            listed = await answer.json(content_type=None)
-            names = [str(entry["id"]) for entry in listed["data"]]
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise EngineFailed(f"{model.name}: nothing answers at {url}: {error}", hint="is the server running?") from error
-    except (ValueError, KeyError, TypeError) as error:
+            if answer.status in (401, 403):
+                raise EngineFailed(
+                    f"{name}: {url} answered {answer.status}: "
+                    + ("the key is not taken" if endpoint.api_key else "a key is needed"),
+                    hint="name the variable that holds it: api_key_variable=NAME, or set WEIGHBRIDGE_REMOTE_API_KEY",
+                )
+            if answer.status != 200:
+                raise EngineFailed(f"{name}: {url} answered {answer.status}", hint="check the URL")
+            raw = await answer.content.read(_LARGEST_LIST_BYTES)
+        return _list(raw, name, url)
+    except aiohttp.ClientConnectorCertificateError as error:
         raise EngineFailed(
-            f"{model.name}: {url}/v1/models is no OpenAI list of models: {error!r}", hint="check the URL"
+            f"{name}: the certificate of {endpoint.base_url} is not trusted: {error.certificate_error}",
+            hint="trust its authority (SSL_CERT_FILE), or verify_tls=no on a network of your own",
         ) from error
-    wanted = model.options.get("model")
-    if wanted is None and len(names) != 1:
+    except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+        said = str(error) or type(error).__name__
         raise EngineFailed(
-            f"{model.name}: {url} has {len(names)} models: {', '.join(names[:8])}", hint="name one: NAME=URL#MODEL"
-        )
-    if wanted is not None and wanted not in names:
-        raise EngineFailed(f"{model.name}: {url} has no model {wanted!r}", hint=f"it has: {', '.join(names[:8])}")
-    return RemoteEngine(Endpoint(url, api_key=key, model=wanted or names[0]))
+            f"{name}: nothing answers at {endpoint.base_url}: {said}", hint="is the server running?"
+        ) from error
+
+
+def _list(raw: bytes, name: str, url: str) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(raw)["data"] or []
+        for entry in entries:
+            entry["id"].strip()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineFailed(
+            f"{name}: {url} is no OpenAI list of models: {raw[:60].decode(errors='replace')!r}", hint="check the URL"
+        ) from error
+    return list(entries)
+
+
+def _choose(model: Model, url: str, listed: list[dict[str, Any]]) -> dict[str, Any]:
+    by_name = {str(entry["id"]): entry for entry in listed}
+    wanted = model.options.get("model")
+    names = ", ".join(list(by_name)[:8]) + (f" and {len(by_name) - 8} more" if len(by_name) > 8 else "")
+    if wanted is None and len(by_name) == 1:
+        return next(iter(by_name.values()))
+    if wanted is None:
+        raise EngineFailed(f"{model.name}: {url} has {len(by_name)} models: {names}", hint="name one: NAME=URL#MODEL")
+    # Ollama lists `qwen3:latest` for what everybody calls `qwen3`.
+    for name in (wanted, f"{wanted}:latest"):
+        if name in by_name:
+            return by_name[name]
+    raise EngineFailed(f"{model.name}: {url} has no model {wanted!r}", hint=f"it has: {names}")
+
+
+def _stated_context(entry: dict[str, Any]) -> int | None:
+    """What a list of models says of the context: vLLM and SGLang `max_model_len`, llama.cpp `meta.n_ctx`, others
+    `context_length` or `context_window`. What a model was trained on (`n_ctx_train`) is not what the server takes."""
+    meta = entry.get("meta")
+    places = [
+        entry.get("max_model_len"),
+        meta.get("n_ctx") if isinstance(meta, dict) else None,
+        entry.get("loaded_context_length"),
+        entry.get("context_length"),
+        entry.get("context_window"),
+    ]
+    return next((value for value in places if isinstance(value, int) and value > 0), None)
+
+
+async def _ollama_context(endpoint: Endpoint, name: str, seconds: float) -> int | None:
+    """Ollama's own context of a model, which its list does not say; None for other servers, and where it is left to
+    Ollama, which then decides by its GPU when it loads.
+
+    It cuts what is longer without a word, so a model that is loaded is asked for its real length (`/api/ps`), else for
+    the `num_ctx` that its file sets (`/api/show`).
+    """
+    try:
+        async with session_to(endpoint, aiohttp.ClientTimeout(total=seconds)) as session:
+            running = await _json(session, "GET", f"{endpoint.base_url}/api/ps")
+            if running is None:
+                return None
+            for entry in running.get("models") or ():
+                if entry.get("name") == name and isinstance(entry.get("context_length"), int):
+                    return int(entry["context_length"])
+            shown = await _json(session, "POST", f"{endpoint.base_url}/api/show", {"model": name})
+            found = re.search(r"^num_ctx\s+(\d+)", str((shown or {}).get("parameters", "")), re.MULTILINE)
+            return int(found[1]) if found else None
+    except (aiohttp.ClientError, TimeoutError, OSError, AttributeError, TypeError):
+        return None
+
+
+async def _json(
+    session: aiohttp.ClientSession, method: str, url: str, body: dict[str, str] | None = None
+) -> dict[str, Any] | None:
+    """The JSON object at an address, None for anything else."""
+    async with session.request(method, url, json=body, allow_redirects=False) as answer:
+        if answer.status != 200:
+            return None
+        try:
+            found = await answer.json(content_type=None)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None

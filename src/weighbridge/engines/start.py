@@ -1,4 +1,4 @@
-"""`start(model)`: finds the engine's module by its name and starts it."""
+"""`start(model)`: finds the engine's module by its name and starts it; `choose(facts)`: which engine that should be."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import pkgutil
 from pathlib import Path
 from typing import Protocol, cast
 
-from weighbridge.errors import BadSetting
+from weighbridge.errors import BadModelFile, BadSetting, EngineFailed
+from weighbridge.facts import ModelFacts
+from weighbridge.machine import Machine
 
 from .endpoint import Running
+from .finding import Found
 from .model import Model
 from .surroundings import Surroundings
 
@@ -19,6 +22,11 @@ class EngineModule(Protocol):
     """What a module of this folder offers to be an engine."""
 
     IS_ENGINE: bool
+    formats: frozenset[str]
+    """The formats of files that it runs, as `Source.kind` names them; empty: it runs no files."""
+
+    def find(self) -> Found:
+        """Whether it is here, quickly: without starting or importing it."""
 
     async def start(self, model: Model, surroundings: Surroundings) -> Running:
         """Start the model and return when it answers; EngineFailed with the engine's own words otherwise."""
@@ -44,3 +52,34 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
     if engine is None:
         raise BadSetting(f"no engine is named {model.engine!r}", hint=f"there are: {', '.join(engine_names())}")
     return await engine.start(model, surroundings)
+
+
+def available() -> tuple[Found, ...]:
+    """Every engine, with its version where it can be started here, and the reason where it can't."""
+    return tuple(engine.find() for name in engine_names() if (engine := _find(name)))
+
+
+def choose(facts: ModelFacts, machine: Machine | None = None) -> str:
+    """The engine that shall run these files on this machine; without one, on the processor.
+
+    GGUF: llama.cpp, by the program on the PATH where there are GPUs, as the embedded wheel computes on the processor
+    alone. safetensors: vLLM. BadModelFile for what no engine runs, EngineFailed for one that is not installed.
+    """
+    has_devices = bool(machine and machine.devices)
+    able = [name for name in engine_names() if (engine := _find(name)) and facts.source.kind in engine.formats]
+    if not able:
+        raise BadModelFile(
+            f"{facts.name}: is {facts.source.kind}, which no engine here runs",
+            hint="fetch the model as a .gguf file, or as a folder with safetensors",
+        )
+    here = [found for found in available() if found.name in able and found.is_here]
+    names = [found.name for found in here]
+    if "llama_cpp" in names:
+        return "llama_server" if has_devices and "llama_server" in names else "llama_cpp"
+    if names:
+        return names[0]
+    missing = next(found for found in available() if found.name in able)
+    raise EngineFailed(
+        f"{facts.name}: is {facts.source.kind}, which {missing.name} runs, and {missing.reason}",
+        hint=f"{missing.hint}; or fetch the model as a .gguf file",
+    )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import mmap
 import os
+import resource
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -29,6 +33,10 @@ class Fake:
         self.context_tokens: int = arguments.get("context_tokens", 4096)
         self.die_after: int | None = arguments.get("die_after_tokens")
         self.hang_after: int | None = arguments.get("hang_after_tokens")
+        self.abort_after: int | None = arguments.get("abort_after_tokens")
+        self.stop_after: int | None = arguments.get("stop_after_tokens")
+        self.leak_bytes: int = arguments.get("leak_bytes_per_token", 0)
+        self.leaked: list[mmap.mmap] = []
         self.status: int = arguments.get("status", 200)
         self.processing = 0
         self.predicted = 0
@@ -102,12 +110,24 @@ class Fake:
     async def say(self, wanted: int, reader: asyncio.StreamReader) -> AsyncIterator[str]:
         """The reply's words, over and over."""
         for index in range(wanted):
-            if self.die_after is not None and index >= self.die_after:
-                os._exit(9)
+            self.fail(index)
             hangs = self.hang_after is not None and index >= self.hang_after
             await self.wait(86400.0 if hangs else 1 / self.tokens_per_second if self.tokens_per_second else 0.0, reader)
             self.predicted += 1
             yield self.words[index % len(self.words)]
+
+    def fail(self, index: int) -> None:
+        """The failure that this token was told to bring."""
+        if self.die_after is not None and index >= self.die_after:
+            os._exit(9)
+        if self.abort_after is not None and index >= self.abort_after:
+            print("fake: error: told to abort", file=sys.stderr, flush=True)
+            os.abort()
+        if self.stop_after is not None and index >= self.stop_after:
+            # As a debugger or a frozen machine would: nothing of it runs any more, and it does not end.
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if self.leak_bytes:
+            self.leaked.append(hold(self.leak_bytes))
 
     async def wait(self, seconds: float, reader: asyncio.StreamReader) -> None:
         """Wait, unless the client leaves: ConnectionResetError within 20 ms then."""
@@ -151,6 +171,18 @@ class Fake:
         await writer.drain()
 
 
+def hold(size: int) -> mmap.mmap:
+    """Memory that is really taken: every page of it is written to. A process out of memory ends, as an engine does."""
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, MemoryError):
+        print(f"fake: error: out of memory: {size} bytes could not be had", file=sys.stderr, flush=True)
+        os._exit(12)
+    pages = -(-size // mmap.PAGESIZE)
+    memory[:: mmap.PAGESIZE] = b"\x01" * pages
+    return memory
+
+
 async def serve(arguments: dict[str, Any]) -> None:
     """Serve until the parent closes our input."""
     fake = Fake(arguments)
@@ -162,11 +194,18 @@ async def serve(arguments: dict[str, Any]) -> None:
 def main() -> None:
     """Load for as long as told, then serve or fail."""
     arguments = life.begin()
-    time.sleep(arguments.get("load_seconds", 0.0))
+    if "memory_limit_bytes" in arguments:
+        limit = arguments["memory_limit_bytes"]
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    loading = time.monotonic()
+    weights = hold(arguments["memory_bytes"]) if arguments.get("memory_bytes") else None
+    time.sleep(max(0.0, arguments.get("load_seconds", 0.0) - (time.monotonic() - loading)))
     if "fail_start" in arguments:
         print(f"fake: error: {arguments['fail_start']}", file=sys.stderr, flush=True)
         os._exit(1)
     asyncio.run(serve(arguments))
+    del weights
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""The test that every engine must pass before it is called ready: one token, or one embedding, that makes sense.
+
+A file with zeros or no-numbers in it loads without complaint and answers nonsense. What is looked for is what no whole
+model gives: scores that are no numbers, or the same score for each of the likeliest tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+
+from weighbridge.errors import EngineFailed
+
+from .endpoint import Endpoint
+
+_PROMPT = "Hello"
+# vLLM gives at most 20 unless it is told otherwise.
+_SCORES = 8
+# Two scores of 32 bits that differ by less are one score.
+_SAME = 1e-6
+_ASK_SECONDS = 0.02
+_DAMAGED = "the file is damaged: fetch it again and compare its checksum"
+
+
+def session_to(endpoint: Endpoint, timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientSession:
+    """A client of an engine, through its socket or its address. It follows no answer elsewhere by itself."""
+    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+    connector: aiohttp.BaseConnector
+    if endpoint.socket is not None:
+        connector = aiohttp.UnixConnector(str(endpoint.socket))
+    else:
+        connector = aiohttp.TCPConnector(ssl=endpoint.verify_tls)
+    # What it costs to load is the caller's to bound.
+    return aiohttp.ClientSession(
+        connector=connector, headers=headers, timeout=timeout or aiohttp.ClientTimeout(total=None), trust_env=False
+    )
+
+
+async def until_healthy(endpoint: Endpoint) -> None:
+    """Return when `/health` says 200; the caller bounds the time."""
+    async with session_to(endpoint, aiohttp.ClientTimeout(total=5)) as session:
+        waited = _ASK_SECONDS
+        while True:
+            try:
+                async with session.get(f"{endpoint.base_url}/health", allow_redirects=False) as answer:
+                    if answer.status == 200:
+                        return
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                pass
+            await asyncio.sleep(waited)
+            waited = min(1.0, waited * 1.3)
+
+
+async def self_test(endpoint: Endpoint, name: str, *, embeds: bool) -> None:
+    """Ask for one token, or with `embeds` for one embedding. EngineFailed tells what is wrong with the answer."""
+    asked = _ask_embedding if embeds else _ask_token
+    try:
+        async with session_to(endpoint) as session:
+            await asked(session, endpoint.base_url, endpoint.model or name)
+    except (aiohttp.ClientError, OSError) as error:
+        raise EngineFailed(f"it loaded, but its first answer broke off: {error}") from error
+
+
+async def _ask_token(session: aiohttp.ClientSession, url: str, model: str) -> None:
+    request = {"model": model, "prompt": _PROMPT, "max_tokens": 1, "temperature": 0, "logprobs": _SCORES}
+    answer = await _post(session, f"{url}/v1/completions", request)
+    try:
+        scores = list(_scores(answer["choices"][0].get("logprobs") or {}))
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise EngineFailed(f"it loaded, but its first answer is none: {str(answer)[:200]}") from error
+    numbers = [score for score in scores if score is not None and not math.isnan(score)]
+    if len(numbers) < len(scores):
+        raise EngineFailed("it loaded, but computes no numbers (NaN): some of its weights are none", hint=_DAMAGED)
+    if len(numbers) > 2 and max(numbers) - min(numbers) < _SAME:
+        raise EngineFailed(
+            f"it loaded, but every token is as likely as any other ({math.exp(numbers[0]):.2g} each): weights are "
+            "missing or zero",
+            hint=_DAMAGED,
+        )
+
+
+def _scores(logprobs: dict[str, Any]) -> Iterator[float | None]:
+    """The scores of the likeliest tokens, as llama.cpp writes them and as OpenAI does."""
+    for token in logprobs.get("content") or ():
+        yield from (other["logprob"] for other in token["top_logprobs"])
+    for tokens in logprobs.get("top_logprobs") or ():
+        yield from tokens.values()
+
+
+async def _ask_embedding(session: aiohttp.ClientSession, url: str, model: str) -> None:
+    answer = await _post(session, f"{url}/v1/embeddings", {"model": model, "input": _PROMPT})
+    try:
+        vector = list(answer["data"][0]["embedding"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise EngineFailed(f"it loaded, but its first answer is no embedding: {str(answer)[:200]}") from error
+    if not vector or any(not isinstance(value, int | float) or math.isnan(value) for value in vector):
+        raise EngineFailed("it loaded, but its embeddings are no numbers (NaN)", hint=_DAMAGED)
+    if len(vector) > 1 and max(vector) - min(vector) < _SAME:
+        raise EngineFailed("it loaded, but all values of its embeddings are the same", hint=_DAMAGED)
+
+
+async def _post(session: aiohttp.ClientSession, url: str, request: dict[str, object]) -> dict[str, Any]:
+    async with session.post(url, json=request, allow_redirects=False) as response:
+        text = await response.text()
+        if response.status != 200:
+            raise EngineFailed(f"it loaded, but answers {response.status}: {text[:300]}")
+        try:
+            answer: dict[str, Any] = await response.json(content_type=None)
+        except ValueError as error:
+            raise EngineFailed(f"it loaded, but its answer is no JSON: {text[:200]}") from error
+        return answer
