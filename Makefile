@@ -58,6 +58,9 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/fit_memory.py --write docs/fit-exactness.md
 	@$(BIN)/python benchmarks/fit_fleet.py
 	@$(BIN)/python benchmarks/fit_speed.py
+	@$(BIN)/python benchmarks/hub_resume.py
+	@$(BIN)/python benchmarks/engine_process.py
+	@$(BIN)/python benchmarks/model_swap.py
 	@$(BIN)/python benchmarks/first_answer.py
 
 soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak

@@ -1,5 +1,7 @@
 """Fetching over real sockets from a hub that fails in every way that hubs do."""
 
+# ruff: noqa: F811
+
 from __future__ import annotations
 
 import dataclasses
@@ -11,7 +13,8 @@ import time
 import huggingface_hub
 import pytest
 
-from tests.facts.hub_server import COMMIT, Fault, serving
+from tests.facts.hub_server import COMMIT, Fault, running_hub, serving
+from tests.facts.test_shelves import tls  # noqa: F401
 from tests.hub.conftest import MIB, noise
 from weighbridge import facts, hub
 from weighbridge.errors import BadModelFile, ModelGated, NotEnoughDisk, RateLimited, SourceUnreachable
@@ -339,6 +342,15 @@ def test_a_redirect_to_no_web_address_ends_the_fetch(target, server, access, sta
 
     with pytest.raises(SourceUnreachable, match="redirects to"):
         hub.fetch(BIG, access, state_dir=state)
+
+
+def test_https_is_not_left_for_http(tls, access, state, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    repositories = {"acme/m": {"m-Q4_0.gguf": noise(1000)}}
+
+    with running_hub(repositories, tls) as safe, pytest.raises(SourceUnreachable, match="from https to 'http://"):
+        hub.fetch("acme/m", dataclasses.replace(access, endpoint=safe.url, token="hf_secret"), state_dir=state)
+    assert {asked.server for asked in safe.asked} == {"hub"}
 
 
 def test_offline_nothing_is_asked(server, offline, state):

@@ -144,9 +144,8 @@ def test_everything_is_listed_with_its_place(access, state, lmstudio, ollama):
 
 def test_what_was_used_says_when(access, state, lmstudio):
     assert listed(access, state)["lmstudio:acme/tiny-GGUF:Q4_K_M"].last_used is None
-    hub.touch(hub.find("lmstudio:acme/tiny-GGUF", access), state)
+    hub.touch(hub.find(lmstudio, access), state)
 
-    hub.touch("lmstudio:acme/tiny-GGUF:Q4_K_M", state)
     assert listed(access, state)["lmstudio:acme/tiny-GGUF:Q4_K_M"].last_used is not None
 
 

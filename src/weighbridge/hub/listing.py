@@ -69,7 +69,9 @@ def stored(
         *_in_ollama(access),
         *_in_state(state),
     ):
-        found.setdefault((one.place, one.source), replace(one, last_used=used.get(one.source)))
+        times = [used.get(one.source), used.get(str(one.path.resolve())) if one.path else None]
+        when = max((time for time in times if time), default=None)
+        found.setdefault((one.place, one.source), replace(one, last_used=when))
     return tuple(sorted(found.values(), key=lambda one: (one.name.lower(), one.place)))
 
 
