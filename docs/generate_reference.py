@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weighbridge import errors
 from weighbridge.cli.main import command_names, parser_of
-from weighbridge.settings import PREFIX, Settings
+from weighbridge.settings import PREFIX, ModelSettings, Settings
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by docs/generate_reference.py; edit the code instead. -->\n\n"
@@ -34,9 +34,24 @@ def settings() -> str:
         "that does not exist stops the program.\n\n| setting | environment | default | meaning |\n|---|---|---|---|\n"
     )
     for setting in dataclasses.fields(Settings):
-        default = f"`{setting.default!r}`" if setting.default != "" else "empty"
-        text += f"| `{setting.name}` | `{PREFIX}{setting.name.upper()}` | {default} | {setting.metadata['help']} |\n"
+        if "help" in setting.metadata:
+            name = f"`{setting.name}` | `{PREFIX}{setting.name.upper()}`"
+            text += f"| {name} | {_default(setting)} | {setting.metadata['help']} |\n"
+    text += (
+        "\n## A table for each model\n\nIn the file alone. A flag or the environment counts for every model, whatever "
+        'its table says.\n\n```toml\n[models.coder]\nsource = "qwen3-coder-q4_k_m.gguf"\ncontext_tokens = 32768\n'
+        'keep_alive_seconds = 900\n\n[models.small]\nsource = "arithmetic"\npinned = true\n```\n\n'
+        "| row | default | meaning |\n|---|---|---|\n"
+    )
+    for row in dataclasses.fields(ModelSettings):
+        text += f"| `{row.name}` | {_default(row)} | {row.metadata['help']} |\n"
     return text
+
+
+def _default(row: dataclasses.Field[object]) -> str:
+    if row.default is None:
+        return "as for all"
+    return f"`{row.default!r}`" if row.default != "" else "empty"
 
 
 def error_tree() -> str:

@@ -65,6 +65,74 @@ def test_beyond_loopback_a_key_is_needed():
         settings.load({"host": "0.0.0.0"}, environment={})
 
 
+MODELS = """
+parallel = 3
+keep_alive_seconds = 60
+memory_budget_bytes = "12GiB"
+
+[models.coder]
+source = "coder.gguf"
+context_tokens = 32768
+keep_alive_seconds = inf
+pinned = true
+
+[models.small]
+parallel = 8
+preload = false
+"""
+
+
+def test_a_model_is_as_its_table_says_and_else_as_all_are(tmp_path):
+    path = tmp_path / "w.toml"
+    path.write_text(MODELS)
+    chosen = settings.load(config=str(path), environment={})
+    coder, small, other = chosen.of("coder"), chosen.of("small"), chosen.of("other")
+
+    assert list(chosen.models) == ["coder", "small"]
+    assert (coder.source, coder.context_tokens, coder.parallel, coder.keep_alive_seconds, coder.pinned) == (
+        "coder.gguf", 32768, 3, float("inf"), True
+    )  # fmt: skip
+    assert (small.context_tokens, small.parallel, small.keep_alive_seconds, small.preload) == (0, 8, 60.0, False)
+    assert (other.parallel, other.preload, other.pinned, other.source) == (3, True, False, "")
+    assert chosen.memory_budget_bytes == 12 << 30
+
+
+def test_flags_and_environment_win_over_a_models_table(tmp_path):
+    path = tmp_path / "w.toml"
+    path.write_text(MODELS)
+    chosen = settings.load({"context_tokens": 4096}, config=str(path), environment={"WEIGHBRIDGE_PRELOAD": "yes"})
+
+    assert chosen.of("coder").context_tokens == 4096
+    assert chosen.of("small").preload is True
+    assert chosen.of("small").parallel == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "hint"),
+    [
+        ("[models.a]\npined = true", r"\[models.a\]: no setting is named 'pined'", "did you mean 'pinned'?"),
+        ("[model.a]\npinned = true", "no setting is named 'model'", "did you mean 'models'?"),
+        ("[models.a]\nparallel = 0", r"\[models.a\]: parallel is 0, expected 1 to 256", "as for all models"),
+        ("[models.a]\npinned = 1.5", "pinned is 1.5, expected true or false", "the default is False"),
+        ("[models.a]\nkeep_alive_seconds = -1", "keep_alive_seconds is -1.0, expected 0 to inf", "as for all"),
+        ("keep_alive_seconds = nan", "keep_alive_seconds is nan, expected a number", "the default is inf"),
+        ("[models.auto]", "no model can be named so", "not auto or gateway"),
+        ('[models."a b"]', "no model can be named so", "letters, digits"),
+        ("models = 7", "models is 7, expected tables", "[models.coder]"),
+        ("models.a = 7", "models.a is 7, expected a table", "[models.coder]"),
+        ("preload = 'perhaps'", "preload is 'perhaps', expected true or false", "the default is True"),
+    ],
+)
+def test_what_is_wrong_in_a_models_table_is_named_with_a_hint(tmp_path, content, what, hint):
+    path = tmp_path / "w.toml"
+    path.write_text(content)
+
+    with pytest.raises(BadSetting, match=what) as caught:
+        settings.load(config=str(path), environment={})
+
+    assert hint in caught.value.hint
+
+
 def test_a_named_file_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(BadSetting, match="there is no such settings file"):
         settings.load(config=str(tmp_path / "none.toml"), environment={})

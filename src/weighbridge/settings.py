@@ -1,4 +1,14 @@
-"""`Settings`, read once: defaults, then a TOML file, then the environment, then flags; a typo stops the program."""
+"""`Settings`, read once: defaults, then a TOML file, then the environment, then flags; a typo stops the program.
+
+The file holds a row a setting, and a table for each model that is served:
+
+    memory_budget_bytes = "12GiB"
+
+    [models.coder]
+    source = "qwen3-coder-q4_k_m.gguf"
+    context_tokens = 32768
+    pinned = true
+"""
 
 from __future__ import annotations
 
@@ -6,9 +16,11 @@ import dataclasses
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +31,29 @@ PREFIX = "WEIGHBRIDGE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 
 
-def _setting(default: Any, meaning: str) -> Any:
-    return field(default=default, metadata={"help": meaning})
+def _setting(default: Any, meaning: str, kind: type | None = None) -> Any:
+    return field(default=default, metadata={"help": meaning, "kind": kind or type(default)})
+
+
+def _same(meaning: str, kind: type) -> Any:
+    """A row of a model that is as the row of the same name above, unless the model's table says otherwise."""
+    return field(default=None, metadata={"help": meaning, "kind": kind})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What `[models.NAME]` may say of one model; None: as for all models, or as the engine likes it."""
+
+    source: str = _setting("", "what is served: a file, a repository, a URL, as `weigh up` takes it; empty: the name")
+    engine: str = _setting("", "engine that runs it; empty: the one that suits its files")
+    context_tokens: int | None = _same("context of each of its requests in tokens; 0: the model's own", int)
+    parallel: int | None = _same("requests that it answers at once", int)
+    threads: int | None = _same("threads that it computes with; 0: one a core", int)
+    keep_alive_seconds: float | None = _same(
+        "how long it stays loaded when nobody asks for it; 0: it goes at once, inf: it stays", float
+    )
+    preload: bool | None = _same("whether it is loaded at the start, where there is room", bool)
+    pinned: bool = _setting(False, "whether it is loaded at the start and never unloaded for another model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +66,24 @@ class Settings:
     context_tokens: int = _setting(0, "context of each request in tokens; 0: the model's own, at most 8192")
     parallel: int = _setting(2, "requests that one model answers at once")
     threads: int = _setting(0, "threads a model computes with; 0: one a core, and a single one for a small model")
+    keep_alive_seconds: float = _setting(
+        inf, "how long a model stays loaded when nobody asks for it; 0: it goes at once, inf: it stays"
+    )
+    preload: bool = _setting(True, "whether models are loaded at the start, as far as there is room; or when asked for")
+    memory_budget_bytes: int = _setting(
+        0, "main memory that all models may take together, e.g. 12GiB; 0: what is available at the start, less a margin"
+    )
+    memory_margin_bytes: int = _setting(
+        512 << 20, "memory that is left to others; where less is available, a model that is idle is unloaded"
+    )
+    queue_limit: int = _setting(512, "requests that may wait for one model")
+    queue_limit_total: int = _setting(2048, "requests that may wait for all models together")
+    queue_timeout_seconds: float = _setting(600.0, "how long a request waits for its model before it is refused")
+    turn_seconds: float = _setting(
+        5.0, "how long a loaded model may take new requests while another one waits for its memory"
+    )
+    breaker_failures: int = _setting(3, "failures in a row after which a model is left alone for a while")
+    drain_timeout_seconds: float = _setting(5.0, "how long answers may go on once the gateway is told to stop")
     max_body_bytes: int = _setting(32 << 20, "largest request body, e.g. 32MiB")
     start_timeout_seconds: float = _setting(300.0, "how long an engine may take to load its model")
     read_timeout_seconds: float = _setting(600.0, "how long an engine may send nothing while a request waits for it")
@@ -41,6 +92,20 @@ class Settings:
     )
     remote_api_key: str = _setting("", "key that is sent to servers elsewhere (MODEL given as a URL)")
     state_dir: str = _setting("", "folder for logs; empty: weighbridge in the user's state folder")
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    """What the file says of single models, by name."""
+    given: frozenset[str] = frozenset()
+    """Rows that a flag or the environment gave: they count for every model, whatever its table says."""
+
+    def of(self, name: str) -> ModelSettings:
+        """What holds for one model, every row filled: by a flag or the environment, its table, or the rows above."""
+        own = self.models.get(name, ModelSettings())
+        filled = {
+            row.name: getattr(self, row.name)
+            for row in fields(ModelSettings)
+            if row.name in _ROWS and (row.name in self.given or getattr(own, row.name) is None)
+        }
+        return dataclasses.replace(own, **filled)
 
     @property
     def is_loopback(self) -> bool:
@@ -65,35 +130,69 @@ class Settings:
         return Path(base) / "weighbridge"
 
 
-_KINDS: dict[str, Callable[[Any], object]] = {setting.name: type(setting.default) for setting in fields(Settings)}
+def _rows(kind: type) -> dict[str, dataclasses.Field[Any]]:
+    return {row.name: row for row in fields(kind) if "help" in row.metadata}
 
 
-def _convert(name: str, value: object, origin: str) -> object:
-    kind = _KINDS[name]
+_ROWS = _rows(Settings)
+_MODEL_ROWS = _rows(ModelSettings)
+# A typo of `models` itself is told too.
+_TOP_OF_FILE = {**_ROWS, "models": next(row for row in fields(Settings) if row.name == "models")}
+_WANTED = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+# The first is the router's, the second is a log's.
+_TAKEN_NAMES = ("auto", "gateway")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# What a row may be, in Settings as in a model's table.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "port": (0, 65535),
+    "context_tokens": (0, 1 << 24),
+    "parallel": (1, 256),
+    "threads": (0, 1024),
+    "keep_alive_seconds": (0, inf),
+    "memory_budget_bytes": (0, 1 << 50),
+    "memory_margin_bytes": (0, 1 << 50),
+    "queue_limit": (0, 1 << 20),
+    "queue_limit_total": (0, 1 << 20),
+    "queue_timeout_seconds": (0.1, 86400),
+    "turn_seconds": (0, 86400),
+    "breaker_failures": (1, 1000),
+    "drain_timeout_seconds": (0, 86400),
+    "max_body_bytes": (1024, 1 << 34),
+    "start_timeout_seconds": (0.1, 86400),
+    "read_timeout_seconds": (0.1, 86400),
+    "health_interval_seconds": (0.1, 3600),
+}
+
+
+def _convert(row: dataclasses.Field[Any], value: object, origin: str) -> object:
+    name, kind = row.name, row.metadata["kind"]
     try:
+        if kind is bool:
+            return value if isinstance(value, bool) else _BOOLS[str(value).lower()]
         if isinstance(value, bool) or (kind is int and isinstance(value, float)):
             raise ValueError(value)
         if name.endswith("_bytes") and isinstance(value, str):
             return parse_bytes(value)
         if kind is str and not isinstance(value, str):
             raise ValueError(value)
-        return kind(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        wanted = "a whole number" if kind is int else "a number" if kind is float else "text"
-        raise BadSetting(
-            f"{origin}: {name} is {value!r}, expected {wanted}", hint=f"the default is {_default(name)!r}"
-        ) from error
+        converted: object = kind(value)
+        if converted != converted:  # not a number
+            raise ValueError(value)
+    except (TypeError, ValueError, OverflowError, KeyError) as error:
+        raise BadSetting(f"{origin}: {name} is {value!r}, expected {_WANTED[kind]}", hint=_default_hint(row)) from error
+    return converted
 
 
-def _default(name: str) -> object:
-    return next(setting.default for setting in fields(Settings) if setting.name == name)
+def _default_hint(row: dataclasses.Field[Any]) -> str:
+    return "leave it out: it is then as for all models" if row.default is None else f"the default is {row.default!r}"
 
 
-def _known(name: str, origin: str) -> str:
-    if name in _KINDS:
-        return name
-    near = difflib.get_close_matches(name, _KINDS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(_KINDS)}"
+def _known(name: str, origin: str, rows: Mapping[str, dataclasses.Field[Any]] = _ROWS) -> dataclasses.Field[Any]:
+    if name in rows:
+        return rows[name]
+    near = difflib.get_close_matches(name, rows, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(rows)}"
     raise BadSetting(f"{origin}: no setting is named {name!r}", hint=hint)
 
 
@@ -106,35 +205,54 @@ def _from_file(path: Path, *, required: bool) -> dict[str, object]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"{path}: {error}", hint="write one setting a line, like: port = 8642") from error
-    return {_known(name, str(path)): _convert(name, value, str(path)) for name, value in table.items()}
+    models = _models(table.pop("models", {}), str(path))
+    values = {name: _convert(_known(name, str(path), _TOP_OF_FILE), value, str(path)) for name, value in table.items()}
+    return values | ({"models": models} if models else {})
+
+
+def _models(tables: object, path: str) -> dict[str, ModelSettings]:
+    """The tables `[models.NAME]`, in the order of the file."""
+    hint = 'write a table a model: [models.coder], and below it: source = "..."'
+    if not isinstance(tables, dict):
+        raise BadSetting(f"{path}: models is {tables!r}, expected tables", hint=hint)
+    found = {}
+    for name, table in tables.items():
+        origin = f"{path}: [models.{name}]"
+        if not isinstance(table, dict):
+            raise BadSetting(f"{path}: models.{name} is {table!r}, expected a table", hint=hint)
+        if not _MODEL_NAME.fullmatch(name) or name in _TAKEN_NAMES:
+            raise BadSetting(
+                f"{origin}: no model can be named so", hint="letters, digits, . _ and -; and not auto or gateway"
+            )
+        values = {key: _convert(_known(key, origin, _MODEL_ROWS), value, origin) for key, value in table.items()}
+        for key, value in values.items():
+            _check_bounds(_MODEL_ROWS[key], value, f"{origin}: ")
+        found[name] = ModelSettings(**values)  # type: ignore[arg-type]
+    return found
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for variable, value in environment.items():
         if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
-            name = _known(variable.removeprefix(PREFIX).lower(), f"environment variable {variable}")
-            found[name] = _convert(name, value, f"environment variable {variable}")
+            origin = f"environment variable {variable}"
+            row = _known(variable.removeprefix(PREFIX).lower(), origin)
+            found[row.name] = _convert(row, value, origin)
     return found
 
 
-def _checked(settings: Settings) -> Settings:
-    bounds: dict[str, tuple[float, float]] = {
-        "port": (0, 65535),
-        "context_tokens": (0, 1 << 24),
-        "parallel": (1, 256),
-        "threads": (0, 1024),
-        "max_body_bytes": (1024, 1 << 34),
-        "start_timeout_seconds": (0.1, 86400),
-        "read_timeout_seconds": (0.1, 86400),
-        "health_interval_seconds": (0.1, 3600),
-    }
-    for name, (least, most) in bounds.items():
-        if not least <= getattr(settings, name) <= most:
+def _check_bounds(row: dataclasses.Field[Any], value: Any, origin: str = "") -> None:
+    if row.name in _BOUNDS:
+        least, most = _BOUNDS[row.name]
+        if not least <= value <= most:
             raise BadSetting(
-                f"{name} is {getattr(settings, name):,}, expected {least:,} to {most:,}",
-                hint=f"the default is {_default(name)!r}",
+                f"{origin}{row.name} is {value:,}, expected {least:,} to {most:,}", hint=_default_hint(row)
             )
+
+
+def _checked(settings: Settings) -> Settings:
+    for name, row in _ROWS.items():
+        _check_bounds(row, getattr(settings, name))
     if not settings.is_loopback and not settings.api_key:
         raise BadSetting(
             f"host is {settings.host}, which others can reach, and there is no api_key",
@@ -154,10 +272,12 @@ def load(
     named = config or environment.get(CONFIG_VARIABLE)
     base = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     path = Path(named).expanduser() if named else Path(base) / "weighbridge" / "weighbridge.toml"
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    values = {
-        **_from_file(path, required=named is not None),
-        **_from_environment(environment),
-        **{_known(name, "flag"): _convert(name, value, f"flag --{name}") for name, value in given.items()},
+    from_flags = {
+        name: _convert(_known(name, "flag"), value, f"flag --{name}")
+        for name, value in (flags or {}).items()
+        if value is not None
     }
-    return _checked(dataclasses.replace(Settings(), **values))  # type: ignore[arg-type]
+    from_environment = _from_environment(environment)
+    values = {**_from_file(path, required=named is not None), **from_environment, **from_flags}
+    given = frozenset((*from_environment, *from_flags))
+    return _checked(dataclasses.replace(Settings(), **values, given=given))  # type: ignore[arg-type]

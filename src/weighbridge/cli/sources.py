@@ -1,45 +1,40 @@
-"""From what a user names to models with plans: a bundled name, a file, a URL, or the fake."""
+"""From what a user names to models with plans: a bundled name, a file, a repository, a URL, the catalogue, the fake."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from weighbridge import facts, fit, machine
+from weighbridge import engines, facts, fit, hub, machine
+from weighbridge.cli.model_names import source_of
+from weighbridge.cli.progress import fetch
 from weighbridge.engines import Model
 from weighbridge.errors import BadModelFile, BadSetting
-from weighbridge.settings import Settings
+from weighbridge.facts import HubAccess, ModelFacts
+from weighbridge.fit import Plan, Verdict
+from weighbridge.machine import Machine
+from weighbridge.settings import ModelSettings, Settings
+from weighbridge.sizes import show_bytes, show_count
 from weighbridge.specialists import bundled
 
-from .locate import locate
-
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=(.+)", re.DOTALL)
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def find_models(sources: Sequence[str], settings: Settings) -> list[Model]:
-    """A model for each source, or the bundled ones for none; all planned to be held at once.
+    """A model for each source; for none those of the settings, and where it names none the bundled ones.
 
+    What is not on this machine is planned by its header first, and fetched only if it fits. Each plan is for the model
+    beside the others where there is room for all, else for the model alone: the gateway then loads them in turns.
     Raises BadModelFile, DoesNotFit or BadSetting before anything is started.
     """
-    here = machine.detect()
-    workload = fit.Workload(settings.context_tokens or None, settings.parallel)
+    finding = _Finding(settings, _within_budget(machine.detect(), settings))
     models: dict[str, Model] = {}
-    reserved = 0
-    for source in sources or list(bundled()):
-        named = _NAMED.fullmatch(source)
-        model = _model(named[2] if named else source, named[1] if named else None)
-        if model.engine == "remote" and settings.remote_api_key:
-            model = dataclasses.replace(model, options={**model.options, "api_key": settings.remote_api_key})
-        if model.engine == "llama_cpp":
-            # The embedded engine computes on the processor alone.
-            plan = fit.make_plan(
-                facts.read(model.options["path"]), here, workload, reserved_bytes=reserved, use_devices=False
-            )
-            plan.ensure_fits()
-            reserved += plan.memory.total
-            plan = dataclasses.replace(plan, threads=settings.threads or plan.threads)
-            model = dataclasses.replace(model, plan=plan, card=plan.facts.card)
+    for source in sources or list(settings.models) or list(bundled()):
+        model = finding.model(source)
         if model.name in models or model.name == "auto":
             raise BadSetting(f"the name {model.name!r} is taken already", hint=f"give another: NAME={source}")
         models[model.name] = model
@@ -48,17 +43,116 @@ def find_models(sources: Sequence[str], settings: Settings) -> list[Model]:
     return list(models.values())
 
 
-def _model(source: str, name: str | None) -> Model:
-    if source.startswith(("http://", "https://")):
+def introduce(model: Model) -> str:
+    """What is known of a model before it is loaded, in a line."""
+    plan = model.plan
+    if plan is None:
+        return f"{model.name}: {model.engine}" + (f" at {model.options['url']}" if "url" in model.options else "")
+    return (
+        f"{model.name}: {show_count(plan.facts.parameters.total or 0)} {plan.facts.quantization}, {plan.verdict}: "
+        f"{show_bytes(plan.memory.total)} of {show_bytes(plan.available_bytes)} at "
+        f"{plan.context_tokens:,} tokens x {plan.workload.parallel}"
+    )
+
+
+def _within_budget(here: Machine, settings: Settings) -> Machine:
+    """The machine with no more main memory than the gateway lets models have."""
+    if here.memory is None:
+        return here
+    most = settings.memory_budget_bytes or max(0, here.memory.available_bytes - settings.memory_margin_bytes)
+    memory = dataclasses.replace(here.memory, available_bytes=min(here.memory.available_bytes, most))
+    return dataclasses.replace(here, memory=memory)
+
+
+@dataclass(slots=True)
+class _Finding:
+    """The models found so far, by what they hold of each device."""
+
+    settings: Settings
+    machine: Machine
+    held: dict[int | None, int] = field(default_factory=dict)
+    pinned: dict[int | None, int] = field(default_factory=dict)
+
+    def model(self, text: str) -> Model:
+        """The model that one source names: NAME=SOURCE, a table of the settings, or a source alone."""
+        named = _NAMED.fullmatch(text)
+        name, source = (named[1], named[2]) if named else (None, text)
+        if name is None and text in self.settings.models:
+            name, source = text, self.settings.models[text].source or text
+        if source == "fake" or source.startswith("fake:"):
+            return self._fake(name or "fake", source)
+        if source.startswith(("http://", "https://")) and not _is_of_files(source):
+            return self._remote(name, source)
+        return self._local(name, source)
+
+    def _fake(self, name: str, source: str) -> Model:
+        pairs = [pair.partition("=") for pair in source[5:].split(",") if pair]
+        return Model(name, "fake", options={key: value for key, _, value in pairs})
+
+    def _remote(self, name: str | None, source: str) -> Model:
         url, _, wanted = source.partition("#")
         if "@" in url.split("//", 1)[1].split("/", 1)[0]:
             raise BadSetting(
                 "a password in a URL would show in lists and logs", hint="give the key in WEIGHBRIDGE_REMOTE_API_KEY"
             )
-        host = re.sub(r"[^A-Za-z0-9._-]", "-", url.split("//", 1)[1].removesuffix("/v1").rstrip("/"))
-        return Model(name or wanted or host, "remote", options={"url": url} | ({"model": wanted} if wanted else {}))
-    if source == "fake" or source.startswith("fake:"):
-        pairs = [pair.partition("=") for pair in source[5:].split(",") if pair]
-        return Model(name or "fake", "fake", options={key: value for key, _, value in pairs})
-    path = locate(source)
-    return Model(name or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem), "llama_cpp", options={"path": str(path)})
+        options = {"url": url} | ({"model": wanted} if wanted else {})
+        if self.settings.remote_api_key:
+            options["api_key"] = self.settings.remote_api_key
+        host = url.split("//", 1)[1].removesuffix("/v1").rstrip("/")
+        return Model(name or _name_of(wanted or host), "remote", options=options)
+
+    def _local(self, name: str | None, source: str) -> Model:
+        access, state = HubAccess.from_environment(os.environ), self.settings.state_path
+        files = hub.find(source_of(source, access, state), access, state)
+        if name is None:
+            name = _name_of(files.wanted or files.repository or files.name)
+        if not files.is_here:
+            # Its header is read over the network: what does not fit is refused before the first byte of weights.
+            self._plan(name, facts.read(files.source, access)).ensure_fits()
+        files = fetch(files, access, state)
+        if files.place not in ("file", "folder"):
+            hub.touch(files, state)
+        read = facts.read(files.first)
+        own = self.settings.of(name)
+        plan = self._plan(name, read)
+        plan.ensure_fits()
+        taken = self.pinned if own.pinned else {}
+        for need in plan.devices:
+            self.held[need.index] = self.held.get(need.index, 0) + need.memory.total
+            taken[need.index] = taken.get(need.index, 0) + need.memory.total
+        plan = dataclasses.replace(plan, threads=own.threads or plan.threads)
+        return Model(name, self._engine(own, read), card=read.card, plan=plan)
+
+    def _engine(self, own: ModelSettings, read: ModelFacts) -> str:
+        return own.engine or engines.choose(read, self.machine)
+
+    def _plan(self, name: str, read: ModelFacts) -> Plan:
+        """Beside all others if that fits, else beside those that never go."""
+        own = self.settings.of(name)
+        engine = self._engine(own, read)
+        workload = fit.Workload(own.context_tokens or None, own.parallel or self.settings.parallel)
+
+        def planned(reserved: Mapping[int | None, int]) -> Plan:
+            if read.source.kind != "gguf":
+                from weighbridge.fit.checkpoints import plan_checkpoint
+
+                return plan_checkpoint(read, self.machine, workload, reserved=reserved)
+            # The embedded engine computes on the processor alone.
+            return fit.make_plan(read, self.machine, workload, reserved=reserved, use_devices=engine != "llama_cpp")
+
+        plan = planned(self.held)
+        return planned(self.pinned) if plan.verdict is Verdict.NO and self.held != self.pinned else plan
+
+
+def _is_of_files(url: str) -> bool:
+    """Whether the address is that of a model's file or repository, and not of a server that answers requests."""
+    path = url.partition("?")[0].partition("#")[0]
+    return path.endswith((".gguf", ".safetensors")) or bool(
+        re.match(r"https?://(www\.)?(hf\.co|huggingface\.co)/", url)
+    )
+
+
+def _name_of(text: str) -> str:
+    """A name to be served under: of a file without its folder and ending, of a repository without its maker."""
+    last = text.rsplit("/", 1)[-1].removesuffix(".gguf")
+    return _NOT_IN_NAMES.sub("-", last).strip("-.")[:64] or "model"

@@ -23,6 +23,7 @@ from weighbridge.routing import Candidate, Route, route
 
 from .metrics import Metrics
 from .pool import Lease, Pool
+from .upstream import Upstream
 
 _LOG = logging.getLogger("weighbridge")
 _MOST_ERROR_BYTES = 1 << 20
@@ -31,6 +32,14 @@ _TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError
 
 class ClientLeft(Exception):
     """The client closed its connection before the answer was complete."""
+
+
+class _EngineGone(Exception):
+    """The engine ended, or was never there, before anything of its answer had come."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class AnswerCut(Exception):
@@ -112,7 +121,7 @@ def _is_here(named: str) -> bool:
 class Door:
     """An ASGI application for the paths that go to engines."""
 
-    def __init__(self, pool: Pool, metrics: Metrics, api_key: str, max_body_bytes: int) -> None:
+    def __init__(self, pool: Pool[Upstream], metrics: Metrics, api_key: str, max_body_bytes: int) -> None:
         self.pool = pool
         self.metrics = metrics
         self.api_key = api_key
@@ -199,27 +208,24 @@ class Door:
         try:
             try:
                 await self._answer_by_lease(request, chosen, answer, started)
-            except aiohttp.ClientConnectorError:
-                # Nothing was sent yet: an engine that has just died is started again, once.
+            except _EngineGone:
+                # Nothing was answered yet: an engine that has just ended is started again, once, and asked again.
                 await self._answer_by_lease(request, chosen, answer, started)
-        except aiohttp.ClientConnectorError as error:
-            raise ApiError(
-                502, f"the engine of {chosen.model} takes no connection", kind="server_error", code="engine_died",
-                source="engine",
-            ) from error  # fmt: skip
+        except _EngineGone as gone:
+            await self._broken(gone.cause, chosen, answer, SseTail(), is_stream=False)
         finally:
             self.metrics.seconds.labels(chosen.model).observe(time.monotonic() - started)
 
     async def _answer_by_lease(self, request: Request, chosen: Route, answer: Answer, started: float) -> None:
-        async with self.pool.lease(chosen.model) as lease:
+        async with self.pool.lease(chosen.model, started) as lease:
             try:
                 await self._pass_through(request, chosen, answer, lease, started)
-            except aiohttp.ClientConnectorError:
+            except aiohttp.ClientConnectorError as error:
                 self.pool.report_dead(chosen.model, lease.upstream)
-                raise
+                raise _EngineGone(error) from error
 
     async def _pass_through(
-        self, request: Request, chosen: Route, answer: Answer, lease: Lease, started: float
+        self, request: Request, chosen: Route, answer: Answer, lease: Lease[Upstream], started: float
     ) -> None:
         upstream = lease.upstream
         headers = {"content-type": "application/json"}
@@ -229,6 +235,8 @@ class Door:
         try:
             async with upstream.post(request.path, _renamed(request, upstream.endpoint.model), headers) as reply:
                 if reply.status >= 400:
+                    if reply.status < 500:
+                        lease.hear()
                     await self._pass_error(reply, request, answer, named)
                     return
                 kind = reply.headers.get("content-type", "application/json")
@@ -239,7 +247,7 @@ class Door:
                     if not tail.size:
                         self.metrics.first_byte.labels(chosen.model).observe(time.monotonic() - started)
                     tail.add(chunk)
-                    lease.served = True
+                    lease.hear(chunk.count(b"data: ") if is_stream else 0)
                     await answer.body(chunk)
                 if is_stream and not tail.is_done:
                     raise aiohttp.ClientPayloadError("the stream ended without its last event")
@@ -247,9 +255,15 @@ class Door:
         except aiohttp.ClientConnectorError:
             raise
         except _TRANSPORT_ERRORS as error:
+            lease.doubt()
+            if answer.status is None and not isinstance(error, TimeoutError) and await lease.is_over():
+                raise _EngineGone(error) from error
             await self._broken(error, chosen, answer, tail, is_stream=is_stream)
         finally:
-            for token_kind, count in usage_of(tail.tail).items():
+            usage = usage_of(tail.tail)
+            if not is_stream and lease.served:
+                lease.hear(usage.get("completion", 0))
+            for token_kind, count in usage.items():
                 self.metrics.tokens.labels(chosen.model, token_kind).inc(count)
 
     async def _pass_error(
@@ -276,6 +290,8 @@ class Door:
         """The engine's connection broke: an error while nothing was sent, an error event in a stream, else a cut."""
         silent = isinstance(cause, TimeoutError)
         what = "has been silent for too long" if silent else "ended while it answered"
+        if isinstance(cause, aiohttp.ClientConnectorError):
+            what = "takes no connection"
         error = ApiError(
             504 if silent else 502,
             "the gateway is closing" if self.pool.is_closing else f"the engine of {chosen.model} {what}",

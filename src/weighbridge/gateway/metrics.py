@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from .pool import Pool
+from .scheduler import Breaker, Phase
+
+# Gauges that are set when they are read.
+_OF_MODELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("model_state", "1 for the state that the model is in.", ("model", "state")),
+    ("engine_ready", "1 while the engine can answer.", ("model",)),
+    ("engine_restarts", "Ends of engines by themselves.", ("model",)),
+    ("engine_loads", "Times that the model was loaded.", ("model",)),
+    ("engine_memory_bytes", "Main memory that the engine's processes hold, as last measured.", ("model",)),
+    ("engine_memory_planned_bytes", "Memory that the model's plan takes.", ("model", "place")),
+    ("engine_memory_over_plan", "1 once the engine has held more than its plan says.", ("model",)),
+    ("requests_waiting", "Requests in the model's queue.", ("model",)),
+    ("breaker_open", "1 while the model is left alone after failures.", ("model",)),
+    ("tokens_per_second", "Tokens over the last seconds, of all its answers.", ("model",)),
+    ("memory_budget_bytes", "Memory that all models may take together.", ("place",)),
+    ("memory_used_bytes", "Memory that is promised to models that are loaded.", ("place",)),
+)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -33,12 +54,34 @@ class Metrics:
             "weighbridge_routed", "Requests by how they were routed.", ("model", "by"), registry=self.registry
         )
         self.in_flight = Gauge("weighbridge_requests_in_flight", "Requests being answered.", registry=self.registry)
-        self.restarts = Gauge(
-            "weighbridge_engine_restarts", "Ends of engines by themselves.", ("model",), registry=self.registry
-        )
-        self.ready = Gauge(
-            "weighbridge_engine_ready", "1 while the engine can answer.", ("model",), registry=self.registry
-        )
+        self._gauges = {
+            name: Gauge(f"weighbridge_{name}", meaning, labels, registry=self.registry)
+            for name, meaning, labels in _OF_MODELS
+        }
+
+    def look_at(self, pool: Pool[Any]) -> None:
+        """Take down how the models are now."""
+        now = time.monotonic()
+        for name, model in pool.state.models.items():
+            life = pool.lives.get(name)
+            phase = self._gauges["model_state"]
+            for each in Phase:
+                phase.labels(name, each).set(model.phase is each)
+            self._gauges["engine_ready"].labels(name).set(model.phase is Phase.READY)
+            self._gauges["engine_restarts"].labels(name).set(pool.restarts[name])
+            self._gauges["engine_loads"].labels(name).set(pool.loads[name])
+            self._gauges["requests_waiting"].labels(name).set(len(model.waiting))
+            self._gauges["breaker_open"].labels(name).set(model.breaker(now, pool.state.limits) is Breaker.OPEN)
+            self._gauges["tokens_per_second"].labels(name).set(life.rate.per_second(now) if life else 0)
+            measured = (life.measured_bytes if life else 0) or 0
+            self._gauges["engine_memory_bytes"].labels(name).set(measured)
+            self._gauges["engine_memory_over_plan"].labels(name).set(life.has_drifted if life else False)
+            for place, size in model.terms.need.items():
+                self._gauges["engine_memory_planned_bytes"].labels(name, place).set(size)
+        used = pool.state.used()
+        for place, size in pool.state.budget.items():
+            self._gauges["memory_budget_bytes"].labels(place).set(size)
+            self._gauges["memory_used_bytes"].labels(place).set(used.get(place, 0))
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""

@@ -7,83 +7,157 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from weighbridge import engines
-from weighbridge.engines import Model, Running, Surroundings
+from weighbridge.engines import Endpoint, Model, Running, Surroundings
 from weighbridge.errors import EngineFailed, WeighbridgeError
+from weighbridge.machine import detect_memory
 from weighbridge.openai_api import ApiError
+from weighbridge.sizes import show_bytes
 
 from . import scheduler
-from .scheduler import Phase, Refuse, Serve, Start, State, Stop
-from .upstream import Upstream
+from .scheduler import Leaving, Phase, Refusal, Refuse, Serve, Start, State, Stop
+from .watching import Care, Connection, Life
 
 _LOG = logging.getLogger("weighbridge")
-_HEALTH_SECONDS, _MOST_MISSED = 5.0, 2
+_WATCH_SECONDS = 3.0
+# How long after a broken connection the end of a process is waited for: the kernel tells it within milliseconds.
+_END_SECONDS = 0.5
+_STATUS = {Refusal.DOES_NOT_FIT: 507}
+
+C = TypeVar("C", bound=Connection)
 
 
 @dataclass
-class Lease:
-    """A request's hold on a ready model; `served` is set once the engine has begun to answer: so it works."""
+class Lease(Generic[C]):
+    """A request's hold on a ready model; `served` is set while the engine answers, and taken back if that breaks."""
 
-    upstream: Upstream
+    name: str
+    ticket: int
+    upstream: C
+    life: Life
     served: bool = False
 
+    def hear(self, tokens: int = 0) -> None:
+        """The engine has sent something: so it works, and has made so many tokens more."""
+        self.served = True
+        self.life.health.hear()
+        if tokens:
+            self.life.rate.add(tokens, self.life.health.heard)
 
-class Pool:
-    """All models by name, each with its engine while it runs."""
+    def doubt(self) -> None:
+        """The engine broke off or fell silent: it is looked at once nothing is served."""
+        self.served = False
+        self.life.health.is_doubted.set()
+
+    async def is_over(self) -> bool:
+        """Whether the engine has ended, or is about to: then a request of which nothing was answered may be asked
+        again, and a new one takes it. Never of an engine elsewhere, which may be at work still."""
+        if self.life.running.pid is None:
+            return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.life.over.wait(), _END_SECONDS)
+        return self.life.over.is_set()
+
+
+class Pool(Generic[C]):
+    """All models by name, each with its engine while it runs.
+
+    `state` is how they begin (`terms.initial_state`), `connect` makes the connection to an engine that is ready, and
+    `tell` hears what an operator should know, a line each.
+    """
 
     def __init__(
         self,
-        models: Sequence[Model],
+        models: Iterable[Model],
+        state: State,
         surroundings: Surroundings,
-        read_timeout_seconds: float,
-        health_interval_seconds: float,
+        care: Care,
+        connect: Callable[[Endpoint], C],
         tell: Callable[[str], None],
     ) -> None:
         self.models = {model.name: model for model in models}
-        self.state = State({model.name: scheduler.ModelState() for model in models})
-        self.running: dict[str, Running] = {}
-        self.upstreams: dict[str, Upstream] = {}
+        self.state = state
+        self.lives: dict[str, Life] = {}
         self.restarts = dict.fromkeys(self.models, 0)
+        self.loads = dict.fromkeys(self.models, 0)
         self.failures: dict[str, WeighbridgeError] = {}
+        self.is_preloaded = False
+        """Whether what shall be loaded at the start is ready, or has failed."""
         self._surroundings = surroundings
-        self._read_timeout_seconds = read_timeout_seconds
-        self._health_interval_seconds = health_interval_seconds
+        self._care = care
+        self._connect = connect
         self._tell = tell
-        self._dead: dict[str, asyncio.Event] = {}
+        self._connections: dict[str, C] = {}
         self._tickets = itertools.count()
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stops: dict[str, asyncio.Event] = {}
         self._settled = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> dict[str, Running]:
+        """The engines that are ready."""
+        return {name: life.running for name, life in self.lives.items()}
 
     def phase(self, name: str) -> Phase:
         """Where the model is in its life."""
         return self.state.models[name].phase
 
     @contextlib.asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[Lease]:
-        """Hold the model, started if need be. ApiError 503 with the engine's own cause where it can't be had."""
-        ticket = next(self._tickets)
-        lease: Lease | None = None
-        try:
-            while lease is None:
-                self._answers[ticket] = asyncio.get_running_loop().create_future()
-                self._happen(scheduler.Asked(name, ticket))
-                await self._answers[ticket]
-                if name in self.upstreams:
-                    lease = Lease(self.upstreams[name])
-                else:  # it died between the answer and this line
+    async def lease(self, name: str, since: float | None = None) -> AsyncIterator[Lease[C]]:
+        """Hold the model, loaded if need be; leaving the context gives it back.
+
+        Waits in the model's queue until the engine may have the request. `since` is when a request that is asked again
+        came first: it keeps its place. ApiError says why the model can't be had, in the engine's own words where it
+        failed: 503 with a time to come back, or 507 where it can never fit.
+        """
+        since = time.monotonic() if since is None else since
+        lease = self.lease_now(name)
+        while lease is None:
+            ticket = next(self._tickets)
+            answer = self._answers[ticket] = asyncio.get_running_loop().create_future()
+            try:
+                self._happen(scheduler.Asked(name, ticket, since))
+                await answer
+                lease = self._hold(name, ticket)
+            finally:
+                del self._answers[ticket]
+                if lease is None:  # refused, or the client left, or the engine died before this line
                     self._happen(scheduler.Left(name, ticket))
+        try:
             yield lease
         finally:
-            self._answers.pop(ticket, None)
-            self._happen(scheduler.Left(name, ticket, served=lease is not None and lease.served))
+            self.give_back(lease)
+
+    def lease_now(self, name: str) -> Lease[C] | None:
+        """Hold the model if it can be had without waiting; else None. Whoever holds it gives it back."""
+        if not scheduler.is_free(self.state, name):
+            return None
+        ticket = next(self._tickets)
+        self._happen(scheduler.Asked(name, ticket))
+        return self._hold(name, ticket)
+
+    def give_back(self, lease: Lease[C]) -> None:
+        """The request is over."""
+        lease.life.health.serving -= 1
+        self._happen(scheduler.Left(lease.name, lease.ticket, lease.served))
+
+    def _hold(self, name: str, ticket: int) -> Lease[C] | None:
+        if name not in self.lives:
+            return None
+        lease = Lease(name, ticket, self._connections[name], self.lives[name])
+        lease.life.health.serving += 1
+        return lease
 
     def can_serve(self, name: str, path: str) -> bool:
-        """Whether the model is in order, and can do what is asked at this path; unknown counts as yes."""
-        if self.phase(name) is Phase.FAILED:
+        """Whether the model is in order, can fit, and can do what is asked at this path; unknown counts as yes."""
+        if self.phase(name) is Phase.FAILED or scheduler.shortage(self.state, name):
             return False
         plan = self.models[name].plan
         if plan is None:
@@ -92,11 +166,13 @@ class Pool:
             return plan.embeddings
         return "text" in plan.facts.modalities.output
 
-    def report_dead(self, name: str, upstream: Upstream) -> None:
+    def report_dead(self, name: str, upstream: C) -> None:
         """An engine refused a connection: it is cleared away now, and the next lease gets a new one."""
-        if self.upstreams.get(name) is upstream:
+        if self._connections.get(name) is upstream:
+            life = self.lives[name]
             self._happen(scheduler.Dying(name))
-            self._dead[name].set()
+            life.over.set()
+            life.dead.set()
 
     @property
     def is_closing(self) -> bool:
@@ -110,38 +186,80 @@ class Pool:
         while any(model.serving for model in self.state.models.values()) and time.monotonic() < until:
             await asyncio.sleep(0.02)
 
-    async def preload(self) -> None:
-        """Start every model, side by side; returns when each is ready or has failed."""
-        for name in self.models:
-            self._happen(scheduler.Preload(name))
-        while any(self.phase(name) is Phase.STARTING for name in self.models):
+    async def preload(self, names: Iterable[str] | None = None) -> None:
+        """Start these models side by side, or those that shall be loaded at the start: pinned ones first, then as many
+        as there is room for; returns when each is ready or has failed. Nobody is unloaded for them, and what can't be
+        kept idle is not loaded."""
+        terms = {name: model.terms for name, model in self.state.models.items()}
+        wanted = [name for name in terms if terms[name].preload or terms[name].pinned] if names is None else [*names]
+        for name in sorted(wanted, key=lambda name: not terms[name].pinned):
+            if terms[name].keep_alive_seconds or terms[name].pinned:
+                self._happen(scheduler.Preload(name))
+        while any(self.phase(name) is Phase.STARTING for name in wanted):
             self._settled.clear()
             await self._settled.wait()
+        self.is_preloaded = True
+
+    async def load(self, name: str) -> None:
+        """Have the model ready, as a request would: others may have to go for it. One that failed is tried again.
+        ApiError where it can't be had."""
+        if self.phase(name) is Phase.FAILED:
+            self._happen(scheduler.Unload(name))
+        async with self.lease(name):
+            pass
+
+    async def unload(self, name: str) -> None:
+        """Unload the model once its answers are complete; returns when its memory is free. The next request for it
+        loads it again; one that failed is tried again then."""
+        ending = self._tasks.get(name)
+        self._happen(scheduler.Unload(name))
+        if ending is not None:
+            await asyncio.wait({ending})
 
     async def close(self) -> None:
         """Stop every engine; returns when none is left."""
         self._happen(scheduler.Shutdown())
         while tasks := [task for task in self._tasks.values() if not task.done()]:
             await asyncio.wait(tasks)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
 
     def _happen(self, event: scheduler.Event) -> None:
-        self.state, actions = scheduler.decide(self.state, event, time.monotonic())
+        now = time.monotonic()
+        self.state, actions = scheduler.decide(self.state, event, now)
         for action in actions:
             match action:
                 case Serve(ticket=ticket):
                     self._settle(ticket, None)
-                case Refuse(ticket=ticket, cause=cause, retry_after_seconds=seconds):
-                    error = ApiError(
-                        503, cause, kind="server_error", code="engine_unavailable", source="engine",
-                        retry_after_seconds=seconds,
-                    )  # fmt: skip
-                    self._settle(ticket, error)
+                case Refuse(ticket=ticket):
+                    self._settle(ticket, _as_error(action))
                 case Start(model=name):
-                    self._tasks[name] = asyncio.create_task(self._live(name))
+                    stop = self._stops[name] = asyncio.Event()
+                    self._tasks[name] = asyncio.create_task(self._live(name, stop))
                 case Stop(model=name):
-                    if name in self._tasks:
-                        self._tasks[name].cancel()
+                    self._tell_why(name)
+                    self._stops[name].set()
         self._settled.set()
+        self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        """Have the clock ring when something is due. One that rings too early does no harm, and is set again."""
+        due = scheduler.next_time(self.state, now)
+        if due is None:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + (due - now)
+        if self._timer is None or self._timer.when() > at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._happen(scheduler.Tick())
 
     def _settle(self, ticket: int, error: ApiError | None) -> None:
         answer = self._answers.get(ticket)
@@ -152,20 +270,30 @@ class Pool:
         else:
             answer.set_exception(error)
 
-    async def _live(self, name: str) -> None:
-        """One life of an engine: start, ready, and to its end. Cancelling this task stops the engine."""
+    def _tell_why(self, name: str) -> None:
+        model = self.state.models[name]
+        if model.leaving is Leaving.ROOM:
+            self._tell(f"{name}: unloaded, its memory is needed")
+        elif model.leaving is Leaving.IDLE and model.terms.keep_alive_seconds:
+            self._tell(f"{name}: unloaded, nobody asked for it for {model.terms.keep_alive_seconds:g} s")
+
+    async def _live(self, name: str, stop: asyncio.Event) -> None:
+        """One life of an engine: start, ready, and to its end, which `stop` brings about."""
         running: Running | None = None
+        connection: C | None = None
+        life: Life | None = None
         cause = "stopped"
         try:
-            running = await engines.start(self.models[name], self._surroundings)
-            self.running[name] = running
-            self.upstreams[name] = Upstream(running.endpoint, self._read_timeout_seconds)
-            self._dead[name] = asyncio.Event()
-            self.failures.pop(name, None)
-            self._happen(scheduler.Started(name))
-            cause = f"{name}: {await self._until_ended(name, running)}"
-            self.restarts[name] += 1
-            self._tell(f"{cause}; it will be started again when it is asked for")
+            running = await _start_unless(stop, self.models[name], self._surroundings)
+            if running is not None and not stop.is_set():
+                connection = self._connect(running.endpoint)
+                life = Life(self.models[name], running, connection, self._care)
+                self._begin(name, life, connection)
+                ended = await _until_ended(life, stop)
+                if ended is not None:
+                    cause = f"{name}: {ended}"
+                    self.restarts[name] += 1
+                    self._tell(f"{cause}; it will be started again when it is asked for")
         except WeighbridgeError as error:
             self.failures[name] = error
             cause = str(error)
@@ -176,40 +304,104 @@ class Pool:
             self.failures[name] = EngineFailed(cause, hint="this is a fault of weighbridge, please report it")
         finally:
             self._happen(scheduler.Dying(name))
-            self.running.pop(name, None)
-            upstream = self.upstreams.pop(name, None)
+            self.lives.pop(name, None)
+            self._connections.pop(name, None)
+            if life is not None:
+                life.over.set()
             try:
                 if running is not None:
                     await asyncio.shield(running.stop())
-                if upstream is not None:
-                    await upstream.close()
+                if connection is not None:
+                    await connection.close()
+            except Exception:
+                _LOG.exception("a fault in the end of %s", name)
             finally:
                 self._happen(scheduler.Ended(name, cause))
 
-    async def _until_ended(self, name: str, running: Running) -> str:
-        """Why the engine can't answer any more: it ended, refused a connection, or does not say how it is."""
-        tasks = {asyncio.shield(running.ended), asyncio.create_task(self._refuses(name))}
-        if running.pid is not None:  # an engine elsewhere is not ours to judge
-            tasks.add(asyncio.create_task(self._falls_ill(name)))
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return done.pop().result()
-        finally:
-            for task in tasks:
-                task.cancel()
+    def _begin(self, name: str, life: Life, connection: C) -> None:
+        self.lives[name] = life
+        self._connections[name] = connection
+        self.failures.pop(name, None)
+        self.loads[name] += 1
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+        self._happen(scheduler.Started(name))
 
-    async def _refuses(self, name: str) -> str:
-        await self._dead[name].wait()
-        running = self.running[name]
-        # The process itself may tell more, if it has just ended.
-        with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(asyncio.shield(running.ended), 0.5)
-        return "it refused a connection"
+    async def _watch(self) -> None:
+        """Looks every few seconds at what engines hold, against their plans, and at what the machine has left."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                await self._look()
+            except Exception:
+                _LOG.exception("a fault while memory was looked at")
 
-    async def _falls_ill(self, name: str) -> str:
-        missed = 0
-        while missed < _MOST_MISSED:
-            await asyncio.sleep(self._health_interval_seconds)
-            healthy = await self.upstreams[name].text("/health", _HEALTH_SECONDS) is not None
-            missed = 0 if healthy else missed + 1
-        return f"it did not answer {_MOST_MISSED} health checks in a row"
+    async def _look(self) -> None:
+        for name, life in list(self.lives.items()):
+            if await life.measure():
+                self._tell(
+                    f"{name}: holds {show_bytes(life.measured_bytes or 0)}, planned were "
+                    f"{show_bytes(self.models[name].need['memory'])}"
+                )
+        available = detect_memory().available_bytes
+        if available < self._care.margin_bytes:
+            self._tell_pressure(available)
+            self._happen(scheduler.Pressure())
+
+    def _tell_pressure(self, available: int) -> None:
+        if any(model.is_idle and not model.terms.pinned for model in self.state.models.values()):
+            self._tell(f"only {show_bytes(available)} of memory are available: the longest idle model goes")
+
+
+def _as_error(refused: Refuse) -> ApiError:
+    return ApiError(
+        _STATUS.get(refused.reason, 503),
+        refused.cause,
+        kind="server_error",
+        code=refused.reason,
+        source="engine" if refused.reason is Refusal.UNAVAILABLE else "gateway",
+        retry_after_seconds=refused.retry_after_seconds,
+    )
+
+
+async def _start_unless(stop: asyncio.Event, model: Model, surroundings: Surroundings) -> Running | None:
+    """The engine, started; None if it was told to stop before."""
+    starting = asyncio.ensure_future(engines.start(model, surroundings))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+    if starting.cancelled() or (stop.is_set() and starting.exception() is not None):
+        return None
+    return starting.result()
+
+
+async def _until_ended(life: Life, stop: asyncio.Event) -> str | None:
+    """Why the engine can't answer any more: it ended, refused a connection, or is not well; None: it was told to."""
+    ended = life.running.ended
+    stopping = asyncio.create_task(stop.wait())
+    tasks = [asyncio.create_task(_refuses(life))]
+    if life.running.pid is not None:  # an engine elsewhere is not ours to judge
+        tasks.append(asyncio.create_task(life.health.until_ill()))
+    watched: set[asyncio.Future[Any]] = {ended, *tasks, stopping}
+    try:
+        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        if stopping in done:
+            return None
+        # What is not well may just have ended: then its end tells more.
+        await asyncio.wait({ended}, timeout=_END_SECONDS)
+        return ended.result() if ended.done() else next(task for task in tasks if task in done).result()
+    finally:
+        watched.discard(ended)
+        for each in watched:
+            each.cancel()
+        await asyncio.wait(watched)
+
+
+async def _refuses(life: Life) -> str:
+    await life.dead.wait()
+    return "it refused a connection"

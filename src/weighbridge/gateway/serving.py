@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from weighbridge import __version__
-from weighbridge.engines import Model, Surroundings
-from weighbridge.errors import AddressInUse
+from weighbridge import __version__, machine
+from weighbridge.engines import Model, Surroundings, clean_up
+from weighbridge.errors import AddressInUse, BadSetting
 from weighbridge.openai_api import AUTO, ApiError
 from weighbridge.settings import Settings
 
+from . import terms
 from .door import Door, check_caller
 from .metrics import Metrics
 from .pool import Pool
 from .scheduler import Phase
+from .upstream import Upstream
+from .watching import Care
 
 _PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-# How long requests that are being answered may go on once the gateway is told to stop.
-_PATIENCE_SECONDS = 5.0
-_COUNTERS_SECONDS = 1.5
+_COUNTERS_SECONDS = 2.0
 _COUNTER = re.compile(r"^llamacpp:(tokens_predicted_total|requests_processing)\s+([\d.e+]+)", re.MULTILINE)
 
 
@@ -57,8 +59,14 @@ class Gateway:
         self.started = time.time()
         self._counted: dict[str, tuple[float, dict[str, str]]] = {}
         self.metrics = Metrics()
-        surroundings = Surroundings(sockets, settings.state_path / "logs", settings.start_timeout_seconds)
-        self.pool = Pool(models, surroundings, settings.read_timeout_seconds, settings.health_interval_seconds, tell)
+        self.pool: Pool[Upstream] = Pool(
+            models,
+            terms.initial_state(models, settings, machine.detect()),
+            Surroundings(sockets, settings.state_path / "logs", settings.start_timeout_seconds),
+            Care(settings.health_interval_seconds, settings.read_timeout_seconds, settings.memory_margin_bytes),
+            lambda endpoint: Upstream(endpoint, settings.read_timeout_seconds),
+            tell,
+        )
         self.door = Door(self.pool, self.metrics, settings.api_key, settings.max_body_bytes)
 
     def application(self) -> Starlette:
@@ -68,6 +76,8 @@ class Gateway:
             routes=[
                 *(Route(path, self.door, methods=["POST"]) for path in _PATHS),
                 *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
+                Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
+                Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
                 Route("/health", self.health, methods=["GET"]),
             ],
             exception_handlers={404: _no_such_path, 405: _wrong_method, ApiError: _api_error, 500: _our_fault},
@@ -90,55 +100,103 @@ class Gateway:
         return JSONResponse({"object": "list", "data": data})
 
     async def health(self, request: Request) -> Response:
-        """200 while the gateway answers; says of each model where it is in its life."""
-        phases = {name: str(self.pool.phase(name)) for name in self.pool.models}
-        status = "ok" if Phase.READY in phases.values() else "starting" if Phase.STARTING in phases.values() else "idle"
+        """200 while the gateway answers; says of each model where it is in its life.
+
+        `status` is `starting` until what is loaded at the start is ready or has failed, then `ok` if a model is ready,
+        `idle` if none is, and `failed` if none is and one can't be had.
+        """
+        phases = {name: self.pool.phase(name) for name in self.pool.models}
+        status = "failed" if Phase.FAILED in phases.values() else "idle"
+        if Phase.READY in phases.values():
+            status = "ok"
+        elif Phase.STARTING in phases.values() or not self.pool.is_preloaded:
+            status = "starting"
         return JSONResponse({"status": status, "version": __version__, "models": phases})
+
+    async def load(self, request: Request) -> Response:
+        """Have a model ready; answers when it is, or why it can't be."""
+        name = self._named(request)
+        await self.pool.load(name)
+        return JSONResponse({"name": name, "state": str(self.pool.phase(name))})
+
+    async def unload(self, request: Request) -> Response:
+        """Unload a model once its answers are complete; answers when its memory is free."""
+        name = self._named(request)
+        await self.pool.unload(name)
+        return JSONResponse({"name": name, "state": str(self.pool.phase(name))})
+
+    def _named(self, request: Request) -> str:
+        name: str = request.path_params["name"]
+        if name not in self.pool.models:
+            served = ", ".join(self.pool.models)
+            raise ApiError(404, f"no model is named {name[:100]!r}; there are: {served}", code="model_not_found")
+        return name
 
     async def show_metrics(self, request: Request) -> Response:
         """Prometheus' text."""
-        for name in self.pool.models:
-            self.metrics.ready.labels(name).set(self.pool.phase(name) is Phase.READY)
-            self.metrics.restarts.labels(name).set(self.pool.restarts[name])
+        self.metrics.look_at(self.pool)
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def ps(self, request: Request) -> Response:
-        """The models: phase, process, memory planned and measured, requests."""
+        """The models: phase, process, memory planned and measured, requests; and the memory that all may take."""
         models = await asyncio.gather(*(self._describe(model) for model in self.pool.models.values()))
         own = {"pid": os.getpid(), "create_time": psutil.Process().create_time()}
-        return JSONResponse({**own, "uptime_seconds": time.time() - self.started, "models": models})
+        used = self.pool.state.used()
+        budget = {
+            place: {"used_bytes": used.get(place, 0), "budget_bytes": size}
+            for place, size in self.pool.state.budget.items()
+        }
+        up = {
+            "uptime_seconds": time.time() - self.started,
+            "drain_timeout_seconds": self.settings.drain_timeout_seconds,
+        }
+        return JSONResponse({**own, **up, "memory": budget, "models": models})
 
     async def _describe(self, model: Model) -> dict[str, Any]:
+        now = time.monotonic()
         state = self.pool.state.models[model.name]
-        running = self.pool.running.get(model.name)
+        life = self.pool.lives.get(model.name)
         counters = await self._counters(model.name)
+        if life is not None:
+            await life.measure()
+        idle = state.is_idle and state.phase is Phase.READY
         return {
             "name": model.name,
             "engine": model.engine,
             "state": str(state.phase),
             "cause": state.cause or None,
-            "pid": running.pid if running else None,
+            "breaker": str(state.breaker(now, self.pool.state.limits)),
+            "retry_seconds": max(0.0, state.not_before - now) if state.phase is Phase.FAILED else None,
+            "pid": life.running.pid if life else None,
             "context_tokens": model.plan.context_tokens if model.plan else None,
             "parallel": model.plan.workload.parallel if model.plan else None,
-            "memory_planned_bytes": model.plan.memory.total if model.plan else None,
-            # Walking the pages of a large mapped model takes a while: not on the loop that carries the streams.
-            "memory_measured_bytes": await asyncio.to_thread(_memory_bytes, running.pid if running else None),
+            "memory_need_bytes": dict(state.terms.need),
+            "memory_planned_bytes": model.need.get("memory"),
+            "memory_measured_bytes": life.measured_bytes if life else None,
+            "memory_over_plan": life.has_drifted if life else False,
+            "pinned": state.terms.pinned,
+            "idle_seconds": now - state.idle_since if idle else None,
+            # JSON has no infinity: null is for ever.
+            "keep_alive_seconds": _finite(state.terms.keep_alive_seconds),
+            "keep_alive_left_seconds": _finite(max(0.0, state.keep_until() - now)),
             "requests_waiting": len(state.waiting),
             "requests_in_flight": len(state.serving),
+            "tokens_per_second": life.rate.per_second(now) if life else 0.0,
             "engine_requests_processing": _whole(counters.get("requests_processing")),
             "engine_tokens_predicted": _whole(counters.get("tokens_predicted_total")),
+            "loads": self.pool.loads[model.name],
             "restarts": self.pool.restarts[model.name],
             "purpose": model.card.description,
         }
 
     async def _counters(self, name: str) -> dict[str, str]:
         """What the engine counts. Asked too often, llama.cpp never finds time to see that a client has left."""
-        upstream = self.pool.upstreams.get(name)
-        if upstream is None:
+        life = self.pool.lives.get(name)
+        if life is None:
             return {}
         asked, counters = self._counted.get(name, (0.0, {}))
         if time.monotonic() - asked > _COUNTERS_SECONDS:
-            counters = dict(_COUNTER.findall(await upstream.text("/metrics") or ""))
+            counters = dict(_COUNTER.findall(await life.connection.text("/metrics") or ""))
             self._counted[name] = (time.monotonic(), counters)
         return counters
 
@@ -147,20 +205,15 @@ def _whole(text: str | None) -> int | None:
     return None if text is None else int(float(text))
 
 
-def _memory_bytes(pid: int | None) -> int | None:
-    """Proportional set size where the kernel tells it (weights that others map too count in part), else resident."""
-    if pid is None:
-        return None
-    try:
-        memory = psutil.Process(pid).memory_full_info()
-    except (psutil.Error, OSError):
-        return None
-    return int(getattr(memory, "pss", 0) or memory.rss)
+def _finite(seconds: float) -> float | None:
+    return None if seconds == inf else seconds
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return Response(error.body(), status_code=error.status, media_type="application/json")
+    seconds = error.retry_after_seconds
+    headers = {"retry-after": str(seconds)} if seconds else None
+    return Response(error.body(), status_code=error.status, media_type="application/json", headers=headers)
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:
@@ -198,15 +251,27 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _make_place_for_logs(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadSetting(
+            f"{folder}: no place for logs: {error.strerror}", hint="choose another folder: WEIGHBRIDGE_STATE_DIR"
+        ) from error
+
+
 @contextlib.asynccontextmanager
 async def serve(
     models: Sequence[Model], settings: Settings, tell: Callable[[str], None] = lambda line: None
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """The gateway while it serves, and its URL; leaving the context stops it and every engine.
 
-    `tell` hears what an operator should know, a line each.
+    `tell` hears what an operator should know, a line each. What a gateway that was killed left running is ended first.
     """
+    _make_place_for_logs(settings.state_path / "logs")
     listener = listen(settings.host, settings.port)
+    for line in clean_up(settings.state_path):
+        tell(line)
     host, port = listener.getsockname()[:2]
     url = dataclasses.replace(settings, host=host, port=port).url
     with tempfile.TemporaryDirectory(prefix="weighbridge-") as sockets:
@@ -227,7 +292,7 @@ async def serve(
             yield gateway, url
         finally:
             try:
-                await gateway.pool.drain(_PATIENCE_SECONDS)
+                await gateway.pool.drain(settings.drain_timeout_seconds)
                 await gateway.pool.close()
             finally:
                 server.should_exit = True

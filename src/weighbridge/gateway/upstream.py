@@ -77,6 +77,17 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
+    async def status(self, path: str, body: bytes, seconds: float) -> int | None:
+        """The status of the answer to a request of our own, once it came whole; None where it did not in time."""
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        sending: dict[str, Any] = {"data": body, "headers": {"content-type": "application/json"}, "timeout": timeout}
+        try:
+            async with self._fresh.post(self.endpoint.base_url + path, **sending) as answer:
+                await answer.read()
+                return answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
     async def close(self) -> None:
         """Close all connections."""
         await self._kept.close()

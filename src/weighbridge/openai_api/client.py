@@ -43,10 +43,18 @@ class Client:
         await self.session.close()
 
     async def get(self, path: str) -> Any:
-        """The JSON at a path. GatewayUnreachable where nothing answers."""
-        timeout = aiohttp.ClientTimeout(total=_PAGE_SECONDS)
+        """The JSON object at a path. GatewayUnreachable where nothing answers."""
+        return await self._page("GET", path, _PAGE_SECONDS)
+
+    async def post(self, path: str) -> Any:
+        """The JSON object that a POST without a body brings, however long it takes. GatewayUnreachable where nothing
+        answers."""
+        return await self._page("POST", path, None)
+
+    async def _page(self, method: str, path: str, seconds: float | None) -> Any:
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
         try:
-            async with self.session.get(self.base_url + path, timeout=timeout) as answer:
+            async with self.session.request(method, self.base_url + path, timeout=timeout) as answer:
                 if answer.status != 200:
                     raise _failure(answer.status, await answer.read())
                 found = await answer.json()

@@ -1,4 +1,8 @@
-"""The models that the gateway serves: state, process, memory planned and measured, requests.
+"""The models that the gateway serves: state, memory planned and measured, requests, speed, and how long they stay.
+
+`measured` is what a model's processes hold now; a `!` behind it says that they have held over 5 % and 32 MiB more than
+planned. `now+wait` are the requests that are answered and those that wait, `tok/s` the tokens of the last five seconds.
+An idle model says for how long it has been, and when it goes.
 
 example:
   weigh ps --json | jq '.models[].state'
@@ -43,22 +47,61 @@ def _size(count: int | None) -> str:
     return "-" if count is None else show_bytes(count)
 
 
+def _time(seconds: float) -> str:
+    """A time in the largest unit of which there is one at least: 12 s, 3 min, 2 h."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _idle(model: Any) -> str:
+    if model["pinned"]:
+        return "pinned"
+    if model["idle_seconds"] is None:
+        return "-"
+    left = model["keep_alive_left_seconds"]
+    return _time(model["idle_seconds"]) + ("" if left is None else f", {_time(left)} left")
+
+
+def _row(model: Any) -> tuple[str, ...]:
+    return (
+        model["name"],
+        model["state"],
+        model["engine"],
+        str(model["pid"] or "-"),
+        _size(model["memory_planned_bytes"]),
+        _size(model["memory_measured_bytes"]) + ("!" if model["memory_over_plan"] else ""),
+        f"{model['requests_in_flight']}+{model['requests_waiting']}",
+        f"{model['tokens_per_second']:.0f}",
+        _idle(model),
+    )
+
+
+def _notes(model: Any) -> list[str]:
+    name, found = model["name"], []
+    if model["cause"]:
+        found.append(f"{name}: {model['cause'].removeprefix(name + ': ')}")
+    if model["breaker"] == "open":
+        found.append(f"{name}: left alone after failures, tried again in {_time(model['retry_seconds'] or 0)}")
+    elif model["breaker"] == "half-open":
+        found.append(f"{name}: failed again and again, the next request tries it")
+    if model["restarts"]:
+        found.append(f"{name}: ended by itself {model['restarts']} times")
+    return found
+
+
+def _place(place: str) -> str:
+    return "main memory" if place == "memory" else place.replace("gpu", "GPU ")
+
+
 def _page(data: Any, url: str) -> str:
-    rows = [
-        (
-            model["name"],
-            model["state"],
-            model["engine"],
-            str(model["pid"] or "-"),
-            _size(model["memory_planned_bytes"]),
-            _size(model["memory_measured_bytes"]),
-            f"{model['requests_in_flight']}+{model['requests_waiting']}",
-        )
-        for model in data["models"]
+    models = data["models"]
+    head = ("model", "state", "engine", "pid", "planned", "measured", "now+wait", "tok/s", "idle")
+    lines = [output.table(head, [_row(model) for model in models], right=range(3, 8))]
+    lines += [output.printable(note) for model in models for note in _notes(model)]
+    lines += [
+        f"{_place(place)}: {show_bytes(memory['used_bytes'])} of {show_bytes(memory['budget_bytes'])} promised"
+        for place, memory in data["memory"].items()
     ]
-    head = ("model", "state", "engine", "pid", "planned", "measured", "now+wait")
-    notes = [f"{model['name']}: {model['cause']}" for model in data["models"] if model["cause"]]
-    notes += [
-        f"{model['name']}: ended by itself {model['restarts']} times" for model in data["models"] if model["restarts"]
-    ]
-    return "\n".join([output.table(head, rows, right=(3, 4, 5, 6)), *notes, f"gateway {url}, process {data['pid']}"])
+    return "\n".join([*lines, f"gateway {url}, process {data['pid']}"])

@@ -1,13 +1,19 @@
-"""Stop the gateway at the given address, and every engine that it started.
+"""Unload models, or stop the gateway and every engine that it started.
+
+MODEL is unloaded once the answers that it gives are complete; the next request for it loads it again, also one that
+failed. Without any, the gateway takes no more requests, lets answers go on for a while (drain_timeout_seconds), and
+ends.
 
 example:
-  weigh stop
+  weigh stop arithmetic
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+from typing import Any
+from urllib.parse import quote
 
 import psutil
 
@@ -17,40 +23,56 @@ from weighbridge.errors import GatewayUnreachable
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
 
+# What the gateway may take to end its engines, after the answers.
 _PATIENCE_SECONDS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="what to unload (default: end the gateway)")
     add_address(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Send the gateway's process the signal to end, and wait until it is gone."""
+    """Unload what is named, or send the gateway's process the signal to end, and wait until it is gone."""
     settings = read_settings(arguments)
-    pid, create_time = asyncio.run(_process(settings))
+    if arguments.models:
+        asyncio.run(_unload(arguments.models, settings))
+    else:
+        _end(asyncio.run(_ask(settings)), settings)
+    return 0
+
+
+async def _unload(models: list[str], settings: Settings) -> None:
+    async with Client(settings.url, settings.api_key) as client:
+        for name in models:
+            await client.post(f"/admin/models/{quote(name, safe='')}/unload")
+            output.tell(f"unloaded {name}")
+
+
+async def _ask(settings: Settings) -> Any:
+    async with Client(settings.url, settings.api_key) as client:
+        return await client.get("/ps")
+
+
+def _end(said: Any, settings: Settings) -> None:
+    try:
+        pid, create_time = int(said["pid"]), float(said["create_time"])
+        patience_seconds = float(said["drain_timeout_seconds"]) + _PATIENCE_SECONDS
+    except (KeyError, TypeError, ValueError):
+        raise GatewayUnreachable(f"what answers at {settings.url} is no gateway", hint="check --port") from None
     try:
         process = psutil.Process(pid)
         # The gateway names itself by number and birth: a number alone could be another program's by now, or here.
         if abs(process.create_time() - create_time) > 0.01:
             raise GatewayUnreachable(f"process {pid} is no gateway on this machine", hint="stop it where it runs")
         process.terminate()
-        process.wait(_PATIENCE_SECONDS)
+        process.wait(patience_seconds)
     except psutil.NoSuchProcess:
         raise GatewayUnreachable(f"process {pid} is not on this machine", hint="stop it where it runs") from None
     except psutil.AccessDenied:
         raise GatewayUnreachable(f"process {pid} belongs to another user", hint="ask its owner") from None
     except psutil.TimeoutExpired:
         process.kill()
-        output.tell(f"it did not end within {_PATIENCE_SECONDS} s and was killed; its engines end with it")
+        output.tell(f"it did not end within {patience_seconds:g} s and was killed; its engines end with it")
     output.tell(f"stopped process {pid}")
-    return 0
-
-
-async def _process(settings: Settings) -> tuple[int, float]:
-    async with Client(settings.url, settings.api_key) as client:
-        said = await client.get("/ps")
-    try:
-        return int(said["pid"]), float(said["create_time"])
-    except (KeyError, TypeError, ValueError):
-        raise GatewayUnreachable(f"what answers at {settings.url} is no gateway", hint="check --port") from None

@@ -1,8 +1,10 @@
 """Serve models behind one OpenAI-compatible door.
 
-MODEL is a .gguf file, a bundled model's name, the URL of a server that speaks the OpenAI API (URL#MODEL picks one of
-its models), or fake:OPTION=VALUE,... for tests. NAME=MODEL serves it under another name. Without any, the bundled
-specialists are served. A request for the model `auto` goes to the one whose card fits the prompt.
+MODEL is a .gguf file, org/name:Q4_K_M on the hub, a name of the catalogue, a bundled model's name, the URL of a server
+that speaks the OpenAI API (URL#MODEL picks one of its models), or fake:OPTION=VALUE,... for tests. NAME=MODEL serves it
+under another name. Without any, those of the settings file are served, or the bundled specialists. What does not fit is
+refused, before anything is fetched; models that do not fit together are loaded in turns, as they are asked for. A
+request for the model `auto` goes to the one whose card fits the prompt.
 
 example:
   weigh up --once "What is 37 plus 58?"
@@ -24,14 +26,13 @@ from typing import Any
 from weighbridge.cli import output
 from weighbridge.cli.gateway_flags import add_address, read_settings
 from weighbridge.cli.main import INTERRUPTED
-from weighbridge.cli.sources import find_models
+from weighbridge.cli.sources import find_models, introduce
 from weighbridge.engines import Model
 from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUnreachable
 from weighbridge.gateway import Gateway, serve
 from weighbridge.gateway.scheduler import Phase
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
-from weighbridge.sizes import show_bytes, show_count
 
 _OF_THE_FOREGROUND = frozenset({"models", "once", "model", "detach", "json"})
 
@@ -44,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="serve in the background; `weigh stop` ends it")
     parser.add_argument("--context", type=int, metavar="N", help="tokens of context for each request")
     parser.add_argument("--parallel", type=int, metavar="P", help="requests that one model answers at once (default 2)")
+    parser.add_argument("--memory-budget", metavar="SIZE", help="main memory that all models may take, e.g. 12GiB")
+    parser.add_argument(
+        "--keep-alive", type=float, metavar="S", help="seconds a model stays loaded when nobody asks for it"
+    )
     parser.add_argument("--threads", type=int, metavar="T", help="threads a model computes with")
     parser.add_argument("--json", action="store_true", help="print the address, or the answer to --once, as JSON")
     add_address(parser)
@@ -58,20 +63,23 @@ def run(arguments: argparse.Namespace) -> int:
         context_tokens=arguments.context,
         parallel=arguments.parallel,
         threads=arguments.threads,
+        memory_budget_bytes=arguments.memory_budget,
+        keep_alive_seconds=arguments.keep_alive,
     )
     if arguments.detach:
         return _detach(arguments, settings)
-    return asyncio.run(_serve(arguments, settings))
-
-
-async def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     started = time.monotonic()
+    # Before the loop: what must be fetched takes its time, and Ctrl-C ends it.
+    models = find_models(arguments.models, settings)
+    return asyncio.run(_serve(arguments, settings, models, started))
+
+
+async def _serve(arguments: argparse.Namespace, settings: Settings, models: list[Model], started: float) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    models = find_models(arguments.models, settings)
     for model in models:
-        output.tell(_introduce(model))
+        output.tell(introduce(model))
     async with serve(models, settings, output.tell) as (gateway, url):
         stopped = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(_ready(gateway, url, started, arguments, settings))
@@ -92,11 +100,11 @@ async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse
     """Have every model ready, say so, and answer the one question if there is one."""
     await gateway.pool.preload()
     ready = [name for name in gateway.pool.models if gateway.pool.phase(name) is Phase.READY]
-    if not ready:
-        raise next(iter(gateway.pool.failures.values()), EngineFailed("no model is ready"))
+    if not ready and gateway.pool.failures:
+        raise next(iter(gateway.pool.failures.values()))
     seconds = time.monotonic() - started
-    output.tell(f"ready after {seconds:.2f} s: {', '.join(ready)}")
-    output.tell(f"OpenAI API: {url}/v1   (model: auto, {', '.join(ready)})")
+    output.tell(f"ready after {seconds:.2f} s: {', '.join(ready) or 'models are loaded when they are asked for'}")
+    output.tell(f"OpenAI API: {url}/v1   (model: auto, {', '.join(gateway.pool.models)})")
     if arguments.once is not None:
         await _answer_once(url, settings, arguments, started)
     elif arguments.json:
@@ -129,17 +137,6 @@ async def _answer_once(url: str, settings: Settings, arguments: argparse.Namespa
         "start_to_first_token_seconds": None if first is None else first - started,
     }
     print(output.to_json(data))
-
-
-def _introduce(model: Model) -> str:
-    plan = model.plan
-    if plan is None:
-        return f"{model.name}: {model.engine}" + (f" at {model.options['url']}" if "url" in model.options else "")
-    return (
-        f"{model.name}: {show_count(plan.facts.parameters.total or 0)} {plan.facts.quantization}, {plan.verdict}: "
-        f"{show_bytes(plan.memory.total)} of {show_bytes(plan.available_bytes)} at "
-        f"{plan.context_tokens:,} tokens x {plan.workload.parallel}"
-    )
 
 
 def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -203,7 +200,7 @@ def _last_lines(log: Path) -> tuple[str, ...]:
 
 async def _until_answers(child: subprocess.Popen[bytes], settings: Settings, log: Path) -> None:
     until = time.monotonic() + settings.start_timeout_seconds
-    while (await _health(settings)).get("status") != "ok":
+    while (await _health(settings)).get("status") not in ("ok", "idle"):
         if child.poll() is not None or time.monotonic() > until:
             child.kill()
             raise EngineFailed(

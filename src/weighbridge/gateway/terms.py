@@ -1,0 +1,59 @@
+"""On what terms models are served: from settings, plans and the machine to what the scheduler is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from weighbridge.engines import Model
+from weighbridge.errors import DoesNotFit
+from weighbridge.machine import Machine
+from weighbridge.settings import Settings
+
+from . import scheduler
+from .scheduler import Limits, ModelState, State, Terms
+
+
+def initial_state(models: Iterable[Model], settings: Settings, machine: Machine) -> State:
+    """All models, stopped. DoesNotFit where those that are pinned do not fit together."""
+    terms = {model.name: _terms(model, settings) for model in models}
+    state = State(
+        {name: ModelState(terms=own) for name, own in terms.items()},
+        budget(settings, machine),
+        Limits(
+            waiting_per_model=settings.queue_limit,
+            waiting_in_all=settings.queue_limit_total,
+            queue_seconds=settings.queue_timeout_seconds,
+            turn_seconds=settings.turn_seconds,
+            failures=settings.breaker_failures,
+        ),
+    )
+    for name, own in terms.items():
+        if own.pinned and (cause := scheduler.shortage(state, name)):
+            raise DoesNotFit(cause, hint="pin fewer models, or raise memory_budget_bytes")
+    return state
+
+
+def _terms(model: Model, settings: Settings) -> Terms:
+    own = settings.of(model.name)
+    keep = own.keep_alive_seconds
+    return Terms(
+        need=model.need,
+        keep_alive_seconds=settings.keep_alive_seconds if keep is None else keep,
+        pinned=own.pinned,
+        preload=bool(own.preload),
+        # What the engine has no slot for waits here: it is still there when the engine dies, and counts in the queue.
+        at_once=model.plan.workload.parallel if model.plan else None,
+    )
+
+
+def budget(settings: Settings, machine: Machine) -> Mapping[str, int]:
+    """Bytes that all models may take together, by place: main memory as set, or what is available now less the margin;
+    of each GPU what is free now. A GPU whose memory is main memory counts as that."""
+    found = {
+        f"gpu{index}": device.memory_free_bytes for index, device in enumerate(machine.devices) if not device.unified
+    }
+    if settings.memory_budget_bytes:
+        found["memory"] = settings.memory_budget_bytes
+    elif machine.memory is not None:
+        found["memory"] = max(0, machine.memory.available_bytes - settings.memory_margin_bytes)
+    return found

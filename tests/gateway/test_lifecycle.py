@@ -1,0 +1,482 @@
+"""The lifecycle with real processes: memory is never overdrawn, nobody is cut off, and what fails is started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import time
+
+import httpx2 as httpx
+import openai
+import psutil
+import pytest
+
+from weighbridge import facts, fit, machine, settings
+from weighbridge.engines import Model
+from weighbridge.errors import DoesNotFit
+from weighbridge.gateway import serve
+from weighbridge.gateway.scheduler import Phase
+from weighbridge.specialists import bundled
+
+BUDGET = 60 << 20
+
+
+def fake(name: str, **options: object) -> Model:
+    return Model(name, "fake", options={key: str(value) for key, value in options.items()})
+
+
+def two_models(**options: object) -> list[Model]:
+    """Two that do not fit side by side."""
+    return [fake(name, memory_bytes="40MiB", **options) for name in ("one", "two")]
+
+
+def settings_of(tmp_path, text: str = "", **rows: object) -> settings.Settings:
+    (tmp_path / "w.toml").write_text(text)
+    given = {"port": 0, "state_dir": str(tmp_path), "memory_budget_bytes": BUDGET} | rows
+    return settings.load(given, config=str(tmp_path / "w.toml"), environment={})
+
+
+class Served:
+    """A gateway in this process, and clients of it."""
+
+    def __init__(self, gateway, url: str, told: list[str]) -> None:
+        self.gateway, self.url, self.told = gateway, url, told
+        self.openai = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=30)
+        self.http = httpx.AsyncClient(base_url=url, timeout=30)
+
+    async def ask(self, model: str, text: str = "hello", **options):
+        messages = [{"role": "user", "content": text}]
+        answer = await self.openai.chat.completions.create(model=model, messages=messages, **options)
+        return answer.choices[0].message.content
+
+    async def stream(self, model: str, seen: list[str], **options) -> None:
+        messages = [{"role": "user", "content": "go on"}]
+        async for event in await self.openai.chat.completions.create(
+            model=model, messages=messages, stream=True, **options
+        ):
+            seen.append(event.choices[0].delta.content)
+
+    async def ps(self) -> dict:
+        return (await self.http.get("/ps")).json()
+
+    async def model(self, name: str) -> dict:
+        return next(model for model in (await self.ps())["models"] if model["name"] == name)
+
+    async def until(self, name: str, condition, seconds: float = 10) -> dict:
+        end = time.monotonic() + seconds
+        while not condition(found := await self.model(name)):
+            assert time.monotonic() < end, f"not seen within {seconds} s: {found}"
+            await asyncio.sleep(0.03)
+        return found
+
+
+def play(tmp_path, models: list[Model], story, text: str = "", **rows: object) -> list[str]:
+    """Serve the models while the story runs; what was told to the operator. Nothing may be left of any engine."""
+    told: list[str] = []
+
+    async def whole() -> None:
+        async with serve(models, settings_of(tmp_path, text, **rows), told.append) as (gateway, url):
+            served = Served(gateway, url, told)
+            async with served.openai, served.http:
+                await story(served)
+
+    before = set(psutil.Process().children(recursive=True))
+    asyncio.run(whole())
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert not left, f"left behind: {left}"
+    return told
+
+
+def test_two_models_in_the_room_of_one_both_answer_and_no_answer_is_cut(tmp_path):
+    async def story(served: Served) -> None:
+        most = 0
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                memory = (await served.ps())["memory"]["memory"]
+                assert memory["used_bytes"] <= memory["budget_bytes"] == BUDGET
+                held = [life.measured_bytes or 0 for life in served.gateway.pool.lives.values()]
+                most = max(most, sum(held))
+                await asyncio.sleep(0.02)
+
+        watching = asyncio.create_task(watch())
+        words: list[str] = []
+        streaming = asyncio.create_task(served.stream("one", words))
+        await served.until("one", lambda model: model["requests_in_flight"] == 1)
+        assert await served.ask("two", max_tokens=2)
+        assert len(words) == 41, "the answer of one was cut off"
+        await streaming
+        await asyncio.gather(*(served.ask(name, max_tokens=1) for name in ("one", "two") * 10))
+        watching.cancel()
+        assert 40 << 20 < most < 2 * (40 << 20)
+
+    told = play(
+        tmp_path, two_models(tokens_per_second=60, tokens=40), story, memory_budget_bytes=BUDGET, turn_seconds=0.2
+    )
+    assert "one: unloaded, its memory is needed" in told
+
+
+def test_the_specialists_take_turns_in_the_room_of_one_and_stay_right(tmp_path):
+    models = [specialist(name) for name in bundled()]
+    budget = max(model.need["memory"] for model in models) + (1 << 20)
+
+    async def story(served: Served) -> None:
+        for _ in range(2):
+            assert await served.ask("auto", "What is 37 plus 58?", temperature=0) == "95"
+            said = await served.ask("auto", "Anna Keller paid 45 euros on 3 March 2024.", temperature=0)
+            assert '"Anna Keller"' in said
+            assert sum(model["state"] == "ready" for model in (await served.ps())["models"]) == 1
+        assert [model["loads"] for model in (await served.ps())["models"]] == [2, 2]
+
+    play(tmp_path, models, story, memory_budget_bytes=budget)
+
+
+def test_a_model_goes_when_nobody_asks_and_comes_back_when_someone_does(tmp_path):
+    async def story(served: Served) -> None:
+        assert await served.ask("one")
+        found = await served.model("one")
+        assert 0 <= found["keep_alive_left_seconds"] <= 0.5
+        pid = found["pid"]
+        await served.until("one", lambda model: model["state"] == "stopped", 5)
+        assert not psutil.pid_exists(pid)
+        assert await served.ask("one")
+        assert (await served.model("two"))["keep_alive_seconds"] is None
+
+    text = "[models.one]\nkeep_alive_seconds = 0.5\n"
+    told = play(tmp_path, two_models(), story, text)
+    assert "one: unloaded, nobody asked for it for 0.5 s" in told
+
+
+def test_a_model_that_is_not_kept_goes_at_once(tmp_path):
+    async def story(served: Served) -> None:
+        await served.gateway.pool.preload()
+        assert served.gateway.pool.phase("one") is Phase.STOPPED
+        assert await served.ask("one")
+        await served.until("one", lambda model: model["state"] == "stopped", 5)
+
+    play(tmp_path, [fake("one")], story, keep_alive_seconds=0)
+
+
+def test_a_pinned_model_stays_and_what_cannot_fit_beside_it_is_told_the_sum(tmp_path):
+    async def story(served: Served) -> None:
+        await served.gateway.pool.preload()
+        assert (await served.model("one"))["state"] == "ready"
+        answer = await served.http.post(
+            "/v1/chat/completions", json={"model": "two", "messages": [{"role": "user", "content": "x"}]}
+        )
+        assert answer.status_code == 507
+        error = answer.json()["error"]
+        assert error["code"] == "does_not_fit"
+        assert error["message"] == (
+            "two needs 40.0 MiB of main memory; the budget is 60.0 MiB, of which 40.0 MiB are pinned for other models"
+        )
+        assert (await served.model("one"))["state"] == "ready"
+        assert (await served.ask("auto")).startswith("one ")
+
+    models = [fake("one", memory_bytes="40MiB", reply="one"), fake("two", memory_bytes="40MiB", reply="two")]
+    play(tmp_path, models, story, "[models.one]\npinned = true\n[models.two]\npreload = false\n")
+
+
+def test_pinned_models_that_do_not_fit_together_are_refused_before_anything_starts(tmp_path):
+    with pytest.raises(DoesNotFit, match=r"of which 40\.0 MiB are pinned for other models"):
+        play(tmp_path, two_models(), None, "[models.one]\npinned = true\n[models.two]\npinned = true\n")
+
+
+def test_at_the_start_as_many_are_loaded_as_there_is_room_for(tmp_path):
+    async def story(served: Served) -> None:
+        await served.gateway.pool.preload()
+        assert [model["state"] for model in (await served.ps())["models"]] == ["ready", "stopped"]
+        assert await served.ask("two")
+
+    play(tmp_path, two_models(), story)
+
+
+def test_a_queue_has_an_end_in_length_and_in_time(tmp_path):
+    async def story(served: Served) -> None:
+        waits = [asyncio.create_task(served.ask("one")) for _ in range(2)]
+        await served.until("one", lambda model: model["requests_waiting"] == 2)
+        with pytest.raises(openai.InternalServerError) as full:
+            await served.ask("one")
+        assert (full.value.status_code, full.value.code) == (503, "queue_full")
+        assert int(full.value.response.headers["retry-after"]) >= 1
+        for wait in waits:
+            with pytest.raises(openai.InternalServerError) as late:
+                await wait
+            assert (late.value.status_code, late.value.code) == (503, "queue_timeout")
+            assert int(late.value.response.headers["retry-after"]) >= 1
+
+    play(tmp_path, [fake("one", load_seconds=5)], story, queue_limit=2, queue_timeout_seconds=0.7)
+
+
+def test_a_client_that_leaves_the_queue_is_forgotten(tmp_path):
+    async def story(served: Served) -> None:
+        waiting = asyncio.create_task(served.ask("one"))
+        await served.until("one", lambda model: model["requests_waiting"] == 1)
+        waiting.cancel()
+        await served.until("one", lambda model: model["requests_waiting"] == 0, 2)
+
+    play(tmp_path, [fake("one", load_seconds=3)], story)
+
+
+def test_models_are_loaded_and_unloaded_by_hand(tmp_path):
+    async def story(served: Served) -> None:
+        loaded = await served.http.post("/admin/models/one/load")
+        assert (loaded.status_code, loaded.json()) == (200, {"name": "one", "state": "ready"})
+        words: list[str] = []
+        streaming = asyncio.create_task(served.stream("one", words))
+        await served.until("one", lambda model: model["requests_in_flight"] == 1)
+        unloading = asyncio.create_task(served.http.post("/admin/models/one/unload"))
+        await served.until("one", lambda model: model["state"] == "draining")
+        late = asyncio.create_task(served.ask("one", max_tokens=1))
+        unloaded = await unloading
+        assert (unloaded.status_code, len(words)) == (200, 31)
+        await streaming
+        assert await late, "who comes while it drains gets the next life"
+        assert (await served.model("one"))["loads"] == 2
+
+        assert (await served.http.post("/admin/models/nobody/load")).json()["error"]["code"] == "model_not_found"
+        elsewhere = await served.http.post("/admin/models/one/unload", headers={"origin": "https://evil.example"})
+        assert elsewhere.status_code == 403
+        assert (await served.http.get("/admin/models/one/unload")).status_code == 405
+
+    play(tmp_path, [fake("one", tokens_per_second=60, tokens=30)], story)
+
+
+def test_the_admin_doors_ask_for_the_key(tmp_path):
+    async def story(served: Served) -> None:
+        assert (await served.http.post("/admin/models/one/load")).status_code == 401
+        with_key = await served.http.post("/admin/models/one/load", headers={"authorization": "Bearer s3cret"})
+        assert with_key.status_code == 200
+
+    play(tmp_path, [fake("one")], story, api_key="s3cret")
+
+
+def test_memory_over_the_plan_is_told_once_and_shown(tmp_path):
+    async def story(served: Served) -> None:
+        await served.ask("one", max_tokens=60)
+        found = await served.until("one", lambda model: model["memory_over_plan"], 10)
+        assert found["memory_measured_bytes"] > found["memory_planned_bytes"] + (32 << 20)
+        assert "weighbridge_engine_memory_over_plan" in (metrics := (await served.http.get("/metrics")).text)
+        assert 'weighbridge_engine_memory_over_plan{model="one"} 1.0' in metrics
+        assert 'weighbridge_memory_budget_bytes{place="memory"}' in metrics
+
+    told = play(tmp_path, [fake("one", memory_bytes="16MiB", leak_bytes_per_token="1MiB")], story)
+    assert len([line for line in told if "planned were 16.0 MiB" in line]) <= 1
+
+
+def test_where_the_machine_runs_out_of_memory_the_longest_idle_goes_and_one_at_work_stays(tmp_path):
+    async def story(served: Served) -> None:
+        await served.gateway.pool.preload()
+        words: list[str] = []
+        streaming = asyncio.create_task(served.stream("one", words))
+        await served.until("two", lambda model: model["state"] == "stopped", 12)
+        assert (await served.model("one"))["state"] == "ready"
+        await streaming
+        assert len(words) == 201
+
+    models = [fake("one", memory_bytes="20MiB", tokens=200, tokens_per_second=40), fake("two", memory_bytes="20MiB")]
+    told = play(tmp_path, models, story, memory_margin_bytes=1 << 50)
+    assert any("of memory are available: the longest idle model goes" in line for line in told)
+
+
+def specialist(name: str) -> Model:
+    plan = fit.make_plan(facts.read(bundled()[name]), machine.detect(), fit.Workload(), use_devices=False)
+    return Model(name, "llama_cpp", card=plan.facts.card, plan=plan)
+
+
+@pytest.mark.parametrize("engine", ["fake", "llama_cpp"])
+def test_who_waits_for_an_engine_that_hangs_is_answered_by_a_fresh_one(tmp_path, engine):
+    model = fake("arithmetic", reply="95") if engine == "fake" else specialist("arithmetic")
+
+    async def story(served: Served) -> None:
+        assert await served.ask("arithmetic", "What is 37 plus 58?")
+        pid = (await served.model("arithmetic"))["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        questions = [served.ask("arithmetic", "What is 37 plus 58?", temperature=0) for _ in range(4)]
+        assert [said.strip() for said in await asyncio.gather(*questions)] == ["95"] * 4
+        assert time.monotonic() - begun < 15
+        assert not psutil.pid_exists(pid)
+        assert (await served.model("arithmetic"))["restarts"] == 1
+
+    play(tmp_path, [model], story, health_interval_seconds=0.3, read_timeout_seconds=30)
+
+
+def test_an_engine_that_hangs_while_it_streams_is_ended_and_the_stream_says_so(tmp_path):
+    async def story(served: Served) -> None:
+        words: list[str] = []
+        begun = time.monotonic()
+        with pytest.raises(openai.APIError, match="the engine of one ended while it answered"):
+            await served.stream("one", words, max_tokens=10)
+        assert len(words) == 3
+        assert time.monotonic() - begun < 10
+        assert (await served.until("one", lambda model: model["cause"]))["restarts"] == 1
+        assert await served.ask("one", max_tokens=1)
+
+    told = play(tmp_path, [fake("one", stop_after_tokens=3)], story, health_interval_seconds=0.3)
+    assert "one: it did not answer 2 health checks in a row; it will be started again when it is asked for" in told
+
+
+def test_a_slow_engine_that_says_that_it_is_well_is_left_alone(tmp_path):
+    async def story(served: Served) -> None:
+        assert await served.ask("one", max_tokens=2)
+        assert (await served.model("one"))["restarts"] == 0
+
+    play(tmp_path, [fake("one", tokens_per_second=0.5)], story, health_interval_seconds=0.2)
+
+
+def test_an_engine_whose_answers_hang_is_found_by_asking_it_for_a_token(tmp_path):
+    async def story(served: Served) -> None:
+        with pytest.raises(openai.InternalServerError) as caught:
+            await served.ask("one")
+        assert caught.value.code == "engine_timeout"
+        await served.until("one", lambda model: model["restarts"] == 1, 10)
+
+    told = play(tmp_path, [fake("one", hang_after_tokens=0)], story, read_timeout_seconds=0.5)
+    assert any("it was asked for a token, and gave none within 0.5 s" in line for line in told)
+
+
+def test_an_engine_that_dies_before_it_answers_is_tried_once_more(tmp_path):
+    async def story(served: Served) -> None:
+        with pytest.raises(openai.InternalServerError) as caught:
+            await served.ask("one")
+        assert (caught.value.status_code, caught.value.code) == (502, "engine_died")
+        assert (await served.until("one", lambda model: model["restarts"] == 2))["loads"] == 2
+
+    play(tmp_path, [fake("one", die_after_tokens=0)], story)
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ({"abort_after_tokens": 3}, "SIGABRT"),
+        ({"leak_bytes_per_token": "8MiB", "memory_limit_bytes": "160MiB"}, "exit code 12|out of memory"),
+    ],
+)
+def test_an_engine_that_ends_while_it_streams_says_why_and_the_next_request_has_a_new_one(tmp_path, options, cause):
+    async def story(served: Served) -> None:
+        words: list[str] = []
+        with pytest.raises(openai.APIError, match="the engine of one ended while it answered"):
+            await served.stream("one", words, max_tokens=100)
+        assert 1 <= len(words) < 100
+        found = await served.until("one", lambda model: model["cause"])
+        assert re.search(cause, found["cause"])
+        assert found["restarts"] == 1
+        assert await served.ask("one", max_tokens=1)
+
+    play(tmp_path, [fake("one", tokens_per_second=100, **options)], story)
+
+
+def test_a_crash_loop_opens_the_breaker_which_ps_shows_and_an_operator_closes(tmp_path):
+    async def story(served: Served) -> None:
+        for _ in range(2):
+            with pytest.raises(openai.InternalServerError):
+                await served.ask("one")
+        found = await served.model("one")
+        assert (found["state"], found["breaker"]) == ("failed", "open")
+        assert 0 < found["retry_seconds"] <= 2
+        with pytest.raises(openai.InternalServerError) as refused:
+            await served.ask("one")
+        assert (refused.value.status_code, refused.value.code) == (503, "engine_unavailable")
+        assert "exit code 9" in refused.value.message
+        assert 1 <= int(refused.value.response.headers["retry-after"]) <= 2
+        assert 'weighbridge_breaker_open{model="one"} 1.0' in (await served.http.get("/metrics")).text
+        await served.http.post("/admin/models/one/unload")
+        found = await served.model("one")
+        assert (found["state"], found["breaker"]) == ("stopped", "closed")
+
+    play(tmp_path, [fake("one", die_after_tokens=0)], story)
+
+
+def test_an_engine_that_starts_for_ever_is_ended_and_its_room_is_free_again(tmp_path):
+    async def story(served: Served) -> None:
+        with pytest.raises(openai.InternalServerError) as caught:
+            await served.ask("one")
+        assert caught.value.code == "engine_unavailable"
+        assert "one: not ready after 4 s" in caught.value.message
+        assert (await served.ps())["memory"]["memory"]["used_bytes"] == 0
+        assert await served.ask("two")
+
+    models = [fake("one", memory_bytes="40MiB", load_seconds=60), fake("two", memory_bytes="40MiB")]
+    play(tmp_path, models, story, start_timeout_seconds=4)
+
+
+def test_a_load_that_nobody_waits_for_any_more_makes_room(tmp_path):
+    async def story(served: Served) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(served.ask("one"), 0.3)
+        begun = time.monotonic()
+        assert await served.ask("two")
+        assert time.monotonic() - begun < 5
+
+    models = [fake("one", memory_bytes="40MiB", load_seconds=20), fake("two", memory_bytes="40MiB")]
+    play(tmp_path, models, story)
+
+
+def test_speed_is_shown_while_a_model_answers(tmp_path):
+    async def story(served: Served) -> None:
+        words: list[str] = []
+        streaming = asyncio.create_task(served.stream("one", words))
+        found = await served.until("one", lambda model: model["tokens_per_second"] > 30)
+        assert found["tokens_per_second"] < 70
+        assert found["idle_seconds"] is None
+        await streaming
+        assert (await served.model("one"))["idle_seconds"] < 5
+
+    play(tmp_path, [fake("one", tokens_per_second=50, tokens=150)], story)
+
+
+def test_forty_loads_of_two_models_with_traffic_leak_nothing(gateway, tmp_path):
+    models = [f"{name}=fake:memory_bytes=40MiB,tokens_per_second=400,tokens=20" for name in ("one", "two")]
+    running = gateway(*models, WEIGHBRIDGE_MEMORY_BUDGET_BYTES="60MiB", WEIGHBRIDGE_TURN_SECONDS="0")
+    process = psutil.Process(running.process.pid)
+
+    async def rounds(count: int) -> None:
+        async with openai.AsyncOpenAI(
+            base_url=f"{running.url}/v1", api_key="none", max_retries=0, timeout=30
+        ) as client:
+
+            async def ask(name: str, stream: bool) -> None:
+                answer = await client.chat.completions.create(
+                    model=name, stream=stream, messages=[{"role": "user", "content": "hello"}]
+                )
+                if stream:
+                    assert len([event async for event in answer]) == 21
+                else:
+                    assert answer.usage.completion_tokens == 20
+
+            for _ in range(count):
+                for name in ("one", "two"):
+                    await asyncio.gather(ask(name, True), ask(name, False), ask(name, True))
+
+    asyncio.run(rounds(5))
+    files, memory = process.num_fds(), process.memory_full_info().uss
+    asyncio.run(rounds(15))
+    time.sleep(0.5)
+    found = running.ps()
+
+    assert sum(model["loads"] for model in found.values()) >= 40
+    assert [model["restarts"] for model in found.values()] == [0, 0]
+    assert len(process.children(recursive=True)) == 1
+    assert process.num_fds() <= files + 3
+    assert process.memory_full_info().uss - memory < 4 << 20
+    (socket,) = {each.laddr for each in process.children()[0].net_connections("unix") if each.laddr}
+    assert len(os.listdir(os.path.dirname(socket))) == 1
+
+
+def test_after_a_gateway_was_killed_outright_the_next_one_starts_clean(gateway, tmp_path):
+    first = gateway("fake")
+    (child,) = psutil.Process(first.process.pid).children()
+    first.process.kill()
+    first.process.wait()
+    psutil.wait_procs([child], timeout=5)
+    assert not child.is_running()
+    second = gateway("fake")
+
+    assert second.client().chat.completions.create(model="fake", messages=[{"role": "user", "content": "x"}]).choices
+    left = [path for path in (tmp_path / "engines").glob("*.json") if f'"pid": {child.pid},' in path.read_text()]
+    assert not left
