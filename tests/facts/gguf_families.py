@@ -168,6 +168,7 @@ FAMILIES: dict[str, Family] = dict([
         attention__value_length=40, attention__key_length_swa=24, attention__value_length_swa=24,
         attention__sliding_window_pattern=[True, True, False] * 2 + [True, False],
         attention__head_count_kv=[2] * 8, embedding_length_per_layer_input=16, feed_forward_length=[80] * 6 + [160] * 2,
+        rope__dimension_count=24,
         also=_each(range(6), "attn_v.weight") | _each(range(8), "layer_output_scale.weight"),
     ),
     _family(
@@ -386,7 +387,7 @@ FAMILIES: dict[str, Family] = dict([
     _family("bailingmoe", _EXPERTS, block_count=2),
     _family("dbrx", _ALL_EXPERTS, block_count=2, attention__clamp_kqv=8.0),
     _family("deepseek", _EXPERTS, block_count=2, attention__head_count_kv=6),
-    _family("deepseek2-ocr", _EXPERTS, block_count=2, attention__head_count_kv=6),
+    _family("deepseek2-ocr", _EXPERTS, attention__head_count_kv=6),
     _family("granitemoe", _ALL_EXPERTS, block_count=2, logit_scale=1.0, also=_each(range(2), *_GATES)),
     _family("granitemoe, nothing shared", _ALL_EXPERTS, _NOTHING_SHARED, block_count=2, logit_scale=1.0,
             also=_each(range(2), *_GATES)),

@@ -386,7 +386,10 @@ class LlamaCpp:
         """Bytes of the compute buffers by device."""
         recordings = find(self.form, step)
         recording = recordings[0] if len(recordings) == 1 else None
-        if recording is not None and recording.graph is not None:
+        unbounded = self._may_copy_caches()
+        # Of these graphs even spread ones were short where some layers or experts stay in main memory.
+        is_whole = placement.on_devices_alone and placement.experts_on_host == 0
+        if recording is not None and recording.graph is not None and (is_whole or not unbounded):
             known = self._device_steps.get(id(recording))
             if known is None:
                 known = DeviceSteps(self.facts, self.form, recording, recording.graph)
@@ -396,6 +399,12 @@ class LlamaCpp:
             except KeyError:
                 # A size that is only missed on devices: bounded below, as without the graph.
                 pass
+        if unbounded:
+            raise BadModelFile(
+                f"{self.facts.name}: how much GPUs compute with is not known for {self.facts.architecture} and this "
+                "cache, and it is not guessed",
+                hint="with flash attention and a 16-bit cache more forms are known; the processor alone is estimated",
+            )
         # Each is taken to hold what the processor would alone, and a good deal more: no graph says how much it is.
         # Main memory holds the inputs where nothing is computed there.
         copies = COPIES if placement.pipelined else 1
@@ -405,6 +414,17 @@ class LlamaCpp:
         computes = not placement.on_devices_alone or placement.experts_on_host > 0
         return {None: alone if computes else copies * inputs, **dict.fromkeys(placement.devices, alone)}
 
+    def _may_copy_caches(self) -> bool:
+        """Whether devices may hold far more than the processor alone would: pretend devices were asked for more than
+        any bound known here, where layers use another's cache or have heads of several lengths, where they are run
+        through several times (HRM), and for GLM-5-Next."""
+        lengths = self.facts.dimensions
+        return (
+            any(layer.kind == "shared_kv" for layer in self.facts.layers)
+            or lengths.get("attention.key_length_swa", 0) not in (0, lengths.get("attention.key_length"))
+            or self.facts.architecture in _UNBOUNDED_ON_DEVICES
+        )
+
     def _input_bytes(self, step: Step) -> int:
         """Masks of 16-bit floats for both kinds of attention, positions and indices."""
         windows = {layer.window_tokens for layer in self.facts.layers if layer.keys}
@@ -412,6 +432,7 @@ class LlamaCpp:
         return 2 * step.tokens * cells + 32 * step.tokens
 
 
+_UNBOUNDED_ON_DEVICES = frozenset({"hrm_text", "glm5-next"})
 # At most this share of a recipe's bytes has a second copy on processors with AVX2; by the types that it mixes.
 _COPIED_ON_AVX2 = {
     "Q4_0": 1.0, "Q4_K_M": 1.0, "Q4_K_S": 1.0, "IQ4_NL": 1.0, "MXFP4_MOE": 1.0, "Q3_K_L": 0.6, "Q3_K_M": 0.6,
