@@ -10,10 +10,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import run_weigh
+from tests.facts.gguf_families import FAMILIES
+from tests.fit.asking import Engine
 from tests.published_shapes import chosen, write
 from weighbridge import catalogue, facts, fit, machine
 from weighbridge.cli.candidates import candidates
-from weighbridge.errors import DoesNotFit
+from weighbridge.errors import BadModelFile, DoesNotFit
 from weighbridge.figures import Basis, Figure
 from weighbridge.fit import Verdict, Workload, speed
 from weighbridge.fit.plan import first_enough
@@ -302,3 +304,36 @@ def test_the_first_that_is_enough_is_found_from_anywhere(answer, near):
     assert first_enough(is_enough, 20, near) == (answer if answer <= 20 else None)
     assert all(1 <= number <= 20 for number in asked)
     assert len(asked) == len(set(asked)) <= 10
+
+
+@pytest.fixture(scope="module")
+def gemma4(tmp_path_factory):
+    """A model of whose step on GPUs little is known: some of its layers use others' caches."""
+    path, engine = tmp_path_factory.mktemp("gemma4") / "model.gguf", Engine()
+    family = FAMILIES["gemma4"]
+    try:
+        # Large beside what a driver takes; the weights are holes.
+        keys = {**family.keys, "embedding_length": 1536, "feed_forward_length": [81920] * 8}
+        engine.make(path, family.architecture, keys, {name: list(shape) for name, shape in family.also.items()})
+    finally:
+        engine.close()
+    return fit.LlamaCpp(facts.read(str(path)))
+
+
+def test_a_place_of_which_too_little_is_known_is_left_out_and_another_is_found(gemma4):
+    alone = fit.make_plan(gemma4, with_gpus(1 << 36), Workload(2048, 1))
+    whole = fit.make_plan(gemma4, with_gpus(1 << 36, 1 << 36), Workload(2048, 1)).devices[1].memory.total
+    plan = fit.make_plan(gemma4, with_gpus(1 << 36, whole - 1), Workload(2048, 1))
+
+    assert plan.verdict is Verdict.FITS
+    assert not plan.placement.devices
+    assert plan.memory == alone.memory
+    assert any("left out" in note for note in plan.notes)
+    assert not any("left out" in note for note in alone.notes)
+
+
+def test_no_verdict_is_given_where_a_place_of_which_too_little_is_known_might_fit(gemma4):
+    whole = fit.make_plan(gemma4, with_gpus(1 << 36, 1 << 36), Workload(2048, 1)).devices[1].memory.total
+
+    with pytest.raises(BadModelFile, match="is not known for gemma4"):
+        fit.make_plan(gemma4, with_gpus(1 << 20, whole - 1), Workload(2048, 1))

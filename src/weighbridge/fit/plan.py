@@ -10,7 +10,7 @@ from math import inf
 from operator import add
 from typing import NamedTuple
 
-from weighbridge.errors import DoesNotFit
+from weighbridge.errors import BadModelFile, DoesNotFit
 from weighbridge.facts import ModelFacts
 from weighbridge.figures import Basis
 from weighbridge.machine import Machine
@@ -134,6 +134,8 @@ class _Search:
     use_devices: bool
     _near: dict[int, list[int | None]] = field(default_factory=dict)
     """For a device alone, how many experts and how many layers were left to the processor when it was last asked."""
+    _unknown: BadModelFile | None = None
+    """Why a placement on devices was left out: what they would compute with is not known."""
 
     def needs(self, placement: Placement, workload: Workload, context: int) -> tuple[DeviceNeed, ...]:
         """What each device must hold."""
@@ -149,6 +151,21 @@ class _Search:
             )
             for index, need in found.items()
         )
+
+    @property
+    def left_out(self) -> bool:
+        """Whether a placement was left out since what it takes is not known."""
+        return self._unknown is not None
+
+    def _known_needs(self, placement: Placement, workload: Workload, context: int) -> tuple[DeviceNeed, ...]:
+        """What each device must hold; empty where devices take part and what they compute with is not known."""
+        try:
+            return self.needs(placement, workload, context)
+        except BadModelFile as error:
+            if not placement.devices:
+                raise
+            self._unknown = error
+            return ()
 
     def share(self, placement: Placement, needs: Sequence[DeviceNeed]) -> float:
         """The largest share of a budget that is taken; over 1 it does not fit. Infinite where layers or experts would
@@ -191,8 +208,9 @@ class _Search:
                 index is not None and need.total > most * self.budget.devices[index] for index, need in held.items()
             ):
                 return False
-            needs = self.needs(placement, workload, context)
-            return self.share(placement, [need for need in needs if need.index is not None]) <= most
+            needs = self._known_needs(placement, workload, context)
+            on_devices = [need for need in needs if need.index is not None]
+            return bool(needs) and self.share(placement, on_devices) <= most
 
         found: list[Placement] = []
         # More of them need less of a device, and the last answer is mostly near. Of several devices it is nearly so:
@@ -280,6 +298,9 @@ class _Search:
                 tried.append(self._try(placement, workload, context))
                 if tried[-1].share <= most:
                     return tried[-1]
+        if self._unknown is not None:
+            # One of those that were left out might fit.
+            raise self._unknown
         return min(tried, key=lambda each: each.share)
 
     def holds(self, workload: Workload, context: int, most: float) -> bool:
@@ -292,7 +313,7 @@ class _Search:
         """The layers shared among the devices by what each can hold; where whole layers make that too much for one of
         them, some go to the next."""
         tried = self._try(self._spread(devices, first, experts_on_host, workload, context), workload, context)
-        while tried.share > 1 and len(devices) > 1:
+        while tried.needs and tried.share > 1 and len(devices) > 1:
             found = self._evened(tried, workload, context)
             if found is None:
                 break
@@ -319,8 +340,8 @@ class _Search:
         return min((each for each in better if each.share < tried.share), key=lambda each: each.share, default=None)
 
     def _try(self, placement: Placement, workload: Workload, context: int) -> _Tried:
-        needs = self.needs(placement, workload, context)
-        return _Tried(placement, needs, self.share(placement, needs))
+        needs = self._known_needs(placement, workload, context)
+        return _Tried(placement, needs, self.share(placement, needs) if needs else inf)
 
     def is_possible(self, workload: Workload, context: int, most: float) -> bool:
         """Whether all memory together holds weights and caches: without that no placement needs to be looked at."""
@@ -366,6 +387,8 @@ class _Search:
 
     def _missing(self, tried: _Tried) -> int:
         """By how many bytes budgets are too small."""
+        if not tried.needs:
+            return self._everything
         over, shared = 0, 0
         for need in tried.needs:
             if need.index is None or need.index in self.budget.unified:
@@ -554,7 +577,7 @@ def make_plan(
         largest_context=largest,
         speed=_speed(model, machine, placement, chosen, calibration, threads),
         remedies=remedies,
-        notes=tuple(_notes(model, machine, placement, context)),
+        notes=tuple(_notes(model, machine, placement, context, unknown=search.left_out)),
         unified=budget.unified,
         largest_context_as_placed=as_placed,
     )
@@ -622,8 +645,13 @@ def _remedies(search: _Search, tried: _Tried, workload: Workload, context: int, 
     return found
 
 
-def _notes(model: LlamaCpp, machine: Machine, placement: Placement, context: int) -> list[str]:
+def _notes(model: LlamaCpp, machine: Machine, placement: Placement, context: int, *, unknown: bool) -> list[str]:
     notes = []
+    if unknown:
+        notes.append(
+            f"what GPUs compute with is not known for some places of {model.facts.architecture}'s layers: those were "
+            "left out, and a faster place may fit"
+        )
     made_for = model.facts.context_length
     if made_for and context > made_for:
         notes.append(f"the model was made for {made_for:,} tokens: past them its answers are not to be relied on")
