@@ -1,0 +1,411 @@
+"""How fast the gateway's data path is, on one core, beside nginx and others in the same run.
+
+    python benchmarks/gateway_speed.py [--quick] [--rounds N] [--nginx PATH] [--also NAME=COMMAND] [--big] [--json FILE]
+
+Each gateway stands between the same client and the same mock engine, both in C and compiled here, and is pinned to one
+core; client and mock share another. A request is 2.2 KB, its answer 1 KB of JSON or a stream of 102 events. Gateways
+take turns within a round, and the middle of the rounds counts, for a machine is not equally quick at all times. Where
+it is permitted, all three run with real-time priority while they are measured, so that other work disturbs less. CPU
+time is that of the gateway's whole process tree.
+
+`--also` adds another gateway: a command with {port} and {upstream} in it, e.g. --also "mine=mygate --port {port} ...".
+Its path must be /v1/chat/completions, its key sk-bench, and its model `mock`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HERE = Path(__file__).parent
+PATH = "/v1/chat/completions"
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {home}/pid; error_log {home}/errors;
+events {{ worker_connections 8192; multi_accept on; }}
+http {{
+  access_log off; keepalive_requests 100000000; client_max_body_size 64m; client_body_buffer_size 64k; tcp_nodelay on;
+  client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
+  uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
+  upstream mock {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    }}
+  }}
+}}
+"""
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+frontend in
+  bind 127.0.0.1:{port}
+  default_backend mock
+backend mock
+  http-reuse always
+  server mock 127.0.0.1:{upstream}
+"""
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One that is measured: the command that starts it in the foreground, from a folder of its own."""
+
+    name: str
+    command: Callable[[Path, int, int], list[str]]
+
+
+def data_path(*flags: str) -> Callable[[Path, int, int], list[str]]:
+    """Our own data path with nothing on it: every POST goes to the one engine."""
+    program = [sys.executable, str(Path(__file__).resolve()), "--serve"]
+    return lambda home, port, upstream: [*program, str(port), str(upstream), *flags]
+
+
+def configured(program: str, template: str, *flags: str) -> Callable[[Path, int, int], list[str]]:
+    """A gateway that reads a file."""
+
+    def command(home: Path, port: int, upstream: int) -> list[str]:
+        written = home / "settings"
+        written.write_text(template.format(home=home, port=port, upstream=upstream))
+        return [program, *(flag.format(settings=written, home=home) for flag in flags)]
+
+    return command
+
+
+def given(text: str) -> Gateway:
+    """A gateway from the command line."""
+    name, _, command = text.partition("=")
+    return Gateway(
+        name,
+        lambda home, port, upstream: [
+            part.replace("{port}", str(port)).replace("{upstream}", str(upstream)) for part in shlex.split(command)
+        ],
+    )
+
+
+def gateways(options: argparse.Namespace) -> list[Gateway]:
+    """Those that can be measured here; ours first, then the one that all are held against."""
+    found = [Gateway("data path", data_path()), Gateway("data path, bodies read", data_path("--read"))]
+    nginx = options.nginx or shutil.which("nginx")
+    if nginx:
+        found.append(Gateway("nginx", configured(nginx, NGINX, "-c", "{settings}", "-p", "{home}")))
+    haproxy = shutil.which("haproxy")
+    if haproxy:
+        found.append(Gateway("haproxy", configured(haproxy, HAPROXY, "-f", "{settings}", "-db")))
+    return [*found, *map(given, options.also)]
+
+
+async def serve_bare(port: int, upstream_port: int, *, reads: bool) -> None:
+    """Our data path alone, in this process; with `reads` each body's JSON is read, as routing by model needs it."""
+    import gc
+
+    from starlette.responses import PlainTextResponse
+
+    from weighbridge.gateway.wire import Body, Relay, Request, Response, Upstream, listen_tcp, passed_on, serve
+
+    upstream = Upstream(("127.0.0.1", upstream_port), headers=[(b"authorization", b"Bearer engine")])
+
+    def work(request: Request, response: Response) -> None:
+        if reads:
+            Body(request.body)
+        Relay(response).start(upstream, request.target, request.parts, passed_on(request))
+
+    await serve(
+        [listen_tcp("127.0.0.1", port)],
+        lambda request: work if request.method == b"POST" else None,
+        PlainTextResponse("ready"),
+    )
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+    await asyncio.Event().wait()
+
+
+class Bench:
+    """The mock engine and the client, compiled, with their bodies."""
+
+    def __init__(self, home: Path, cores: list[int], *, seconds: float) -> None:
+        self.home = home
+        self.seconds = seconds
+        self.theirs, self.ours = str(cores[0]), str(cores[-1])
+        for name in ("mock_upstream", "load_client"):
+            subprocess.run(["cc", "-O2", "-o", home / name, HERE / f"{name}.c"], check=True)
+        words = "The quick brown fox jumps over the lazy dog. " * 44
+        for name, more in (("json", {}), ("sse", {"stream": True}), ("paced", {"stream": True})):
+            model = "mock-p20000" if name == "paced" else "mock"
+            body = {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": 100, **more}
+            (home / f"{name}.body").write_text(json.dumps(body))
+        self.upstream = free_port()
+        self.mock = subprocess.Popen(["taskset", "-c", self.theirs, home / "mock_upstream", str(self.upstream)])
+
+    def load(self, port: int, body: str, width: int, seconds: float, most: int = 0) -> dict[str, float]:
+        """Run the client once."""
+        program, kind = str(self.home / "load_client"), "json" if body == "json" else "sse"
+        command = ["taskset", "-c", self.theirs, program, str(port), PATH, str(width), str(seconds)]
+        command += [str(self.home / f"{body}.body"), kind, str(most)]
+        client = subprocess.Popen(command, stdout=subprocess.PIPE)
+        prefer(client.pid)
+        printed, _ = client.communicate()
+        figures: dict[str, float] = json.loads(printed)
+        return figures
+
+
+def prefer(pid: int, *, really: bool = True) -> None:
+    """Let a process and its threads run before other work, where that is permitted."""
+    policy = os.SCHED_RR if really else os.SCHED_OTHER
+    with contextlib.suppress(OSError):
+        for thread in (Path("/proc") / str(pid) / "task").iterdir():
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(10 if really else 0))
+
+
+class Running:
+    """A gateway that has been started."""
+
+    def __init__(self, gateway: Gateway, bench: Bench) -> None:
+        self.gateway = gateway
+        self.bench = bench
+        self.port = free_port()
+        home = Path(tempfile.mkdtemp(dir=bench.home))
+        command = gateway.command(home, self.port, bench.upstream)
+        self.process = subprocess.Popen(["taskset", "-c", bench.ours, *command], stderr=subprocess.DEVNULL)
+        self._wait()
+        time.sleep(0.5)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 90
+        while True:
+            with contextlib.suppress(OSError):
+                connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+                connection.request("POST", PATH, (self.bench.home / "json.body").read_bytes(), HEADERS)
+                if connection.getresponse().status == 200:
+                    return
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise SystemExit(f"{self.gateway.name} does not answer")
+            time.sleep(0.1)
+
+    def tree(self) -> list[psutil.Process]:
+        """Its processes."""
+        first = psutil.Process(self.process.pid)
+        return [first, *first.children(recursive=True)]
+
+    def cpu_seconds(self) -> float:
+        """Used so far by all of it."""
+        return sum(sum(process.cpu_times()[:2]) for process in self.tree())
+
+    def rss_mib(self) -> float:
+        """Memory of all of it."""
+        return float(sum(process.memory_info().rss for process in self.tree()) / 2**20)
+
+    @contextlib.contextmanager
+    def preferred(self) -> Iterator[None]:
+        """Before other work, with the mock."""
+        pids = [self.bench.mock.pid, *(process.pid for process in self.tree())]
+        for pid in pids:
+            prefer(pid)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                prefer(pid, really=False)
+
+    def stop(self) -> None:
+        """End it."""
+        for process in reversed(self.tree()):
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        self.process.wait(10)
+
+
+HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer sk-bench"}
+Figures = dict[str, float]
+
+
+def measure(running: Running, *, big: bool) -> Figures:
+    """One round of one gateway."""
+    bench, port, seconds = running.bench, running.port, running.bench.seconds
+    with running.preferred():
+        before = running.cpu_seconds()
+        many = bench.load(port, "json", 64, seconds)
+        cpu = running.cpu_seconds() - before
+        one = bench.load(port, "json", 1, seconds / 2)
+        before = running.cpu_seconds()
+        burst = bench.load(port, "sse", 64, seconds)
+        burst_cpu = running.cpu_seconds() - before
+        paced = bench.load(port, "paced", 64, seconds)
+    figures = {
+        "requests_per_second": many["requests"] / many["seconds"],
+        # The client's warm-up is 15 % more than what it counts.
+        "cpu_us_per_request": cpu * 1e6 / max(1.0, many["requests"] * 1.15),
+        "p50_us": one["p50_us"],
+        "p99_us": one["p99_us"],
+        "pieces_per_second": burst["pieces"] / burst["seconds"],
+        "cpu_us_per_piece": burst_cpu * 1e6 / max(1.0, burst["pieces"] * 1.15),
+        "paced_p50_us": paced["transit_p50_us"],
+        "paced_p99_us": paced["transit_p99_us"],
+        "first_p50_us": paced["first_p50_us"],
+        "errors": many["errors"] + one["errors"] + burst["errors"],
+    }
+    if big:
+        figures["paced_with_8_mb_p99_us"] = beside_big_bodies(running)
+    return figures
+
+
+def beside_big_bodies(running: Running) -> float:
+    """The 99th percentile of the pieces' way while two others post 8 MB, again and again."""
+    body = {"model": "mock", "messages": [{"role": "user", "content": "data:image/png;base64," + "A" * (8 << 20)}]}
+    sent = json.dumps(body).encode()
+    over = threading.Event()
+
+    def post() -> None:
+        while not over.is_set():
+            connection = HTTPConnection("127.0.0.1", running.port, timeout=30)
+            connection.request("POST", PATH, sent, HEADERS)
+            connection.getresponse().read()
+            connection.close()
+            time.sleep(0.2)
+
+    posting = [threading.Thread(target=post) for _ in range(2)]
+    for thread in posting:
+        thread.start()
+    try:
+        with running.preferred():
+            return running.bench.load(running.port, "paced", 64, 4)["transit_p99_us"]
+    finally:
+        over.set()
+        for thread in posting:
+            thread.join()
+
+
+def measure_memory(gateway: Gateway, bench: Bench, requests: int, streams: int) -> Figures:
+    """MiB when it has just started, and after so many requests and streams."""
+    running = Running(gateway, bench)
+    try:
+        idle = running.rss_mib()
+        bench.load(running.port, "json", 64, 300, requests)
+        bench.load(running.port, "sse", 64, 300, streams)
+        return {"idle_mib": idle, "after_mib": running.rss_mib()}
+    finally:
+        running.stop()
+
+
+ROWS = (
+    ("requests_per_second", "requests/s, 64 at once", "{:,.0f}"),
+    ("cpu_us_per_request", "CPU µs a request", "{:.1f}"),
+    ("added_p50_us", "added latency p50, one at a time, µs", "{:.0f}"),
+    ("added_p99_us", "added latency p99, one at a time, µs", "{:.0f}"),
+    ("pieces_per_second", "stream pieces/s, 64 streams", "{:,.0f}"),
+    ("cpu_us_per_piece", "CPU µs a piece", "{:.1f}"),
+    ("paced_p50_us", "a piece's way p50, 64 × 50 a second, µs", "{:.0f}"),
+    ("paced_p99_us", "a piece's way p99, µs", "{:.0f}"),
+    ("first_p50_us", "first piece p50, µs", "{:.0f}"),
+    ("paced_with_8_mb_p99_us", "a piece's way p99 beside 8 MB bodies, µs", "{:.0f}"),
+    ("errors", "errors", "{:.0f}"),
+    ("idle_mib", "memory idle, MiB", "{:.0f}"),
+    ("after_mib", "memory after the requests and streams, MiB", "{:.0f}"),
+)
+
+
+def table(results: dict[str, Figures]) -> str:
+    """Markdown: a column for each gateway, and ours as a multiple of nginx."""
+    names = list(results)
+    ours = names[1]
+    lines = ["| | " + " | ".join(names) + " | ours / nginx |", "|---|" + "---:|" * (len(names) + 1)]
+    for key, label, style in ROWS:
+        if key not in results[ours]:
+            continue
+        cells = [style.format(results[name][key]) if key in results[name] else "" for name in names]
+        against = results.get("nginx", {}).get(key, 0.0)
+        cells.append(f"{results[ours][key] / against:.2f}" if against else "")
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def run(options: argparse.Namespace, home: Path) -> dict[str, Figures]:
+    """Every gateway, `rounds` times by turns, and the mock alone as `direct`."""
+    cores = sorted(os.sched_getaffinity(0))
+    bench = Bench(home, cores, seconds=1.5 if options.quick else 4.0)
+    rounds: dict[str, list[Figures]] = {}
+    try:
+        time.sleep(0.3)
+        everyone = [Running(gateway, bench) for gateway in gateways(options)]
+        for turn in range(1 if options.quick else options.rounds):
+            prefer(bench.mock.pid)
+            alone = bench.load(bench.upstream, "json", 1, bench.seconds / 2)
+            rounds.setdefault("direct", []).append({"p50_us": alone["p50_us"], "p99_us": alone["p99_us"]})
+            for running in everyone:
+                figures = measure(running, big=options.big)
+                for part in ("p50", "p99"):
+                    figures[f"added_{part}_us"] = figures[f"{part}_us"] - alone[f"{part}_us"]
+                rounds.setdefault(running.gateway.name, []).append(figures)
+                speed, cpu = figures["requests_per_second"], figures["cpu_us_per_request"]
+                said = f"round {turn + 1}: {running.gateway.name}: {speed:,.0f} requests/s, {cpu:.1f} µs"
+                print(f"{said}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        for running in everyone:
+            running.stop()
+        results = {name: {key: statistics.median(each[key] for each in found) for key in found[0]}
+                   for name, found in rounds.items()}  # fmt: skip
+        for gateway in gateways(options):
+            amount = (10_000, 200) if options.quick else (100_000, 2_000)
+            results[gateway.name] |= measure_memory(gateway, bench, *amount)
+        return results
+    finally:
+        bench.mock.terminate()
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, and print the table."""
+    if arguments[:1] == ["--serve"]:
+        import uvloop
+
+        uvloop.run(serve_bare(int(arguments[1]), int(arguments[2]), reads="--read" in arguments))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one short round: about a minute")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--nginx", help="where nginx is, if not on the path")
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--big", action="store_true", help="also beside bodies of 8 MB")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    options = parser.parse_args(arguments)
+    before = os.getloadavg()
+    with tempfile.TemporaryDirectory() as home:
+        results: dict[str, Any] = run(options, Path(home))
+    print(table(results))
+    print(f"\nload average {before[0]:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,36 @@
+"""HTTP/1.1 on both sides of the gateway, lean: clients to a handler or an ASGI application, engines kept connected.
+
+`serve` answers clients: a route decides by the head who answers, `Work` answers from callbacks, without a task for each
+request. `Upstream` speaks to one engine, and a `Relay` passes its answer on as it comes.
+"""
+
+from .body import Body
+from .connection import Response, header_lines
+from .heads import AnswerHead, Request
+from .limits import Limits, UpstreamLimits
+from .relay import Relay, passed_on
+from .server import Route, Server, Work, listen_tcp, listen_unix, serve, tls_context
+from .upstream import Exchange, Failure, Receiver, Upstream
+
+__all__ = [
+    "AnswerHead",
+    "Body",
+    "Exchange",
+    "Failure",
+    "Limits",
+    "Receiver",
+    "Relay",
+    "Request",
+    "Response",
+    "Route",
+    "Server",
+    "Upstream",
+    "UpstreamLimits",
+    "Work",
+    "header_lines",
+    "listen_tcp",
+    "listen_unix",
+    "passed_on",
+    "serve",
+    "tls_context",
+]

@@ -1,0 +1,158 @@
+"""Listening, and the end of it: sockets, TLS, and a drain that lets running answers finish."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .asgi import AsgiApp, Inlet
+from .connection import Connection, Response
+from .heads import Request
+from .limits import Limits
+
+Work = Callable[[Request, Response], None]
+"""Answers one request whose body is whole: at once, or later through the response. ApiError becomes the answer."""
+Route = Callable[[Request], Work | None]
+"""Who answers, decided when the head is here and the body perhaps not: None for the ASGI application.
+
+ApiError refuses the request before its body is read.
+"""
+_BACKLOG = 4096
+
+
+class Server:
+    """What listens, and the connections that are open; made by `serve`."""
+
+    def __init__(self, route: Route, asgi_app: AsgiApp, limits: Limits) -> None:
+        self.route = route
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self.is_draining = False
+        self._asgi_app = asgi_app
+        self._loop = asyncio.get_running_loop()
+        self.clock = self._loop.time
+        self._listening: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._sweeping = self._loop.call_later(limits.sweep_seconds, self._sweep)
+
+    async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Take connections from a bound socket."""
+        shake_seconds = self.limits.head_seconds if tls else None
+        options: dict[str, Any] = {"sock": listener, "ssl": tls, "ssl_handshake_timeout": shake_seconds}
+        make = self._loop.create_unix_server if listener.family == socket.AF_UNIX else self._loop.create_server
+        made = await make(lambda: Connection(self), backlog=_BACKLOG, **options)
+        self._listening.append(made)
+
+    def bridge(self, connection: Connection, request: Request, response: Response, *, more: bool) -> Inlet:
+        """Have the ASGI application answer."""
+        inlet = Inlet(connection, request, response, more=more)
+        task = self._loop.create_task(inlet.run(self._asgi_app))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return inlet
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is no more."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        now = self.clock()
+        for connection in tuple(self.connections):
+            connection.check(now)
+        self._sweeping = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+    async def drain(self, grace_seconds: float) -> int:
+        """Take no more connections, let the running requests finish, then close; returns how many were cut off."""
+        self.is_draining = True
+        for listening in self._listening:
+            listening.close()
+        for connection in tuple(self.connections):
+            connection.drain()
+        self._empty.clear()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_seconds):
+                    await self._empty.wait()
+        cut = len(self.connections)
+        for connection in tuple(self.connections):
+            connection.transport.abort()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._sweeping.cancel()
+        # The transports close in the loop's next rounds.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return cut
+
+
+async def serve(
+    listeners: Sequence[socket.socket],
+    route: Route,
+    asgi_app: AsgiApp,
+    *,
+    limits: Limits | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Server:
+    """Answer the requests that come to bound sockets, in the running event loop, until `drain`."""
+    server = Server(route, asgi_app, limits or Limits())
+    for listener in listeners:
+        await server.listen(listener, tls)
+    return server
+
+
+def listen_tcp(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound TCP socket. With `shared`, several processes may bind the same port and the kernel spreads connections.
+
+    OSError where the address can't be had.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_unix(path: Path, *, mode: int = 0o600) -> socket.socket:
+    """A bound Unix socket that only those whom `mode` names may use; a stale one in its place is removed."""
+    if path.is_socket():
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        # The mode must hold from the start: between bind and chmod anyone might connect.
+        before = os.umask(0o777 & ~mode)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def tls_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
+    """TLS from version 1.2 on, by a PEM certificate with its chain; OSError or ssl.SSLError where it can't be read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(certificate, key)
+    return context
