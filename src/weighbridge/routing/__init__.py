@@ -1,5 +1,56 @@
 """Which model answers a request, with the reason in words."""
 
-from .route import Candidate, Route, route
+from __future__ import annotations
 
-__all__ = ["Candidate", "Route", "route"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .cascade import Escalation, Tried, escalates, learn_threshold
+from .needs import Needs, needs_of
+from .policy import POLICIES, Policies, Policy, Rule, read_policies
+from .route import Candidate, Considered, Route, explain, route
+
+if TYPE_CHECKING:
+    from .evidence import Evidence, Outcome, read_evidence
+    from .predictor import Prediction, Predictor, learn
+
+__all__ = [
+    "POLICIES",
+    "Candidate",
+    "Considered",
+    "Escalation",
+    "Evidence",
+    "Needs",
+    "Outcome",
+    "Policies",
+    "Policy",
+    "Prediction",
+    "Predictor",
+    "Route",
+    "Rule",
+    "Tried",
+    "escalates",
+    "explain",
+    "learn",
+    "learn_threshold",
+    "needs_of",
+    "read_evidence",
+    "read_policies",
+    "route",
+]
+
+# A gateway that has learnt nothing needs no arrays: NumPy is loaded with the first of these names.
+_LATER = {
+    "Evidence": "evidence",
+    "Outcome": "evidence",
+    "read_evidence": "evidence",
+    "Prediction": "predictor",
+    "Predictor": "predictor",
+    "learn": "predictor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
