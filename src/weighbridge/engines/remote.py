@@ -17,10 +17,11 @@ from weighbridge.errors import BadSetting, EngineFailed
 from .endpoint import Endpoint, Running
 from .finding import Found
 from .model import Model
-from .self_test import session_to
+from .self_test import read_whole, session_to
 from .surroundings import Surroundings
 
 IS_ENGINE = True
+QUEUES = True
 formats: frozenset[str] = frozenset()
 
 OPTIONS = frozenset({"url", "model", "api_key", "api_key_variable", "verify_tls", "context_tokens"})
@@ -127,16 +128,18 @@ async def _models(endpoint: Endpoint, name: str, seconds: float) -> list[dict[st
                 raise EngineFailed(
                     f"{name}: {url} answered {answer.status}: "
                     + ("the key is not taken" if endpoint.api_key else "a key is needed"),
-                    hint="name the variable that holds it: api_key_variable=NAME, or set WEIGHBRIDGE_REMOTE_API_KEY",
+                    hint="set WEIGHBRIDGE_REMOTE_API_KEY, or write in the model's table of the settings file: "
+                    'options = { api_key_variable = "NAME" }',
                 )
             if answer.status != 200:
                 raise EngineFailed(f"{name}: {url} answered {answer.status}", hint="check the URL")
-            raw = await answer.content.read(_LARGEST_LIST_BYTES)
+            raw = await read_whole(answer, _LARGEST_LIST_BYTES)
         return _list(raw, name, url)
     except aiohttp.ClientConnectorCertificateError as error:
         raise EngineFailed(
             f"{name}: the certificate of {endpoint.base_url} is not trusted: {error.certificate_error}",
-            hint="trust its authority (SSL_CERT_FILE), or verify_tls=no on a network of your own",
+            hint="trust its authority (SSL_CERT_FILE), or on a network of your own write in the model's table of the "
+            "settings file: options = { verify_tls = false }",
         ) from error
     except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
         said = str(error) or type(error).__name__
@@ -150,7 +153,7 @@ def _list(raw: bytes, name: str, url: str) -> list[dict[str, Any]]:
         entries = json.loads(raw)["data"] or []
         for entry in entries:
             entry["id"].strip()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineFailed(
             f"{name}: {url} is no OpenAI list of models: {raw[:60].decode(errors='replace')!r}", hint="check the URL"
         ) from error
@@ -216,7 +219,7 @@ async def _json(
         if answer.status != 200:
             return None
         try:
-            found = await answer.json(content_type=None)
-        except ValueError:
+            found = json.loads(await read_whole(answer, _LARGEST_LIST_BYTES))
+        except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None

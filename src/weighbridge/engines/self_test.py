@@ -7,6 +7,7 @@ model gives: scores that are no numbers, or the same score for each of the likel
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,8 @@ _SCORES = 8
 # Two scores of 32 bits that differ by less are one score.
 _SAME = 1e-6
 _ASK_SECONDS = 0.02
+# A vector of 65,536 values, written out.
+_LARGEST_ANSWER_BYTES = 4 << 20
 _DAMAGED = "the file is damaged: fetch it again and compare its checksum"
 
 
@@ -103,13 +106,24 @@ async def _ask_embedding(session: aiohttp.ClientSession, url: str, model: str) -
         raise EngineFailed("it loaded, but all values of its embeddings are the same", hint=_DAMAGED)
 
 
+async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body of an answer, of which no more than `most` bytes are taken: how much comes is the other side's word."""
+    raw = b""
+    async for chunk in response.content.iter_any():
+        raw += chunk
+        if len(raw) >= most:
+            return raw[:most]
+    return raw
+
+
 async def _post(session: aiohttp.ClientSession, url: str, request: dict[str, object]) -> dict[str, Any]:
     async with session.post(url, json=request, allow_redirects=False) as response:
-        text = await response.text()
+        raw = await read_whole(response, _LARGEST_ANSWER_BYTES)
+        text = raw[:300].decode(errors="replace")
         if response.status != 200:
-            raise EngineFailed(f"it loaded, but answers {response.status}: {text[:300]}")
+            raise EngineFailed(f"it loaded, but answers {response.status}: {text}")
         try:
-            answer: dict[str, Any] = await response.json(content_type=None)
-        except ValueError as error:
+            answer: dict[str, Any] = json.loads(raw)
+        except (ValueError, RecursionError) as error:
             raise EngineFailed(f"it loaded, but its answer is no JSON: {text[:200]}") from error
         return answer

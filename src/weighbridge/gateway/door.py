@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hmac
 import ipaddress
 import json
@@ -23,10 +24,15 @@ from weighbridge.routing import Candidate, Route, route
 
 from .metrics import Metrics
 from .pool import Lease, Pool
+from .teaching import Teacher, measured, stated
 from .upstream import Upstream
 
 _LOG = logging.getLogger("weighbridge")
 _MOST_ERROR_BYTES = 1 << 20
+# An engine that was told to send no compressed answer may have one all the same.
+_PASSED_BACK = ("content-length", "content-encoding")
+# What a connection fails with when this process or the system has no room for it: no fault of the engine's.
+_OURS_TO_MEND = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
 _TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError)
 
 
@@ -37,9 +43,10 @@ class ClientLeft(Exception):
 class _EngineGone(Exception):
     """The engine ended, or was never there, before anything of its answer had come."""
 
-    def __init__(self, cause: Exception) -> None:
+    def __init__(self, cause: Exception, why: str = "") -> None:
         super().__init__(str(cause))
         self.cause = cause
+        self.why = why
 
 
 class AnswerCut(Exception):
@@ -121,9 +128,12 @@ def _is_here(named: str) -> bool:
 class Door:
     """An ASGI application for the paths that go to engines."""
 
-    def __init__(self, pool: Pool[Upstream], metrics: Metrics, api_key: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, api_key: str, max_body_bytes: int
+    ) -> None:
         self.pool = pool
         self.metrics = metrics
+        self.teacher = teacher
         self.api_key = api_key
         self.max_body_bytes = max_body_bytes
         self.candidates = {model.name: Candidate(model.name, model.card) for model in pool.models.values()}
@@ -166,7 +176,7 @@ class Door:
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
         declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > self.max_body_bytes:
+        if declared.isdecimal() and declared.isascii() and int(declared) > self.max_body_bytes:
             raise self._too_large(int(declared))
         parts: list[bytes] = []
         size = 0
@@ -212,7 +222,7 @@ class Door:
                 # Nothing was answered yet: an engine that has just ended is started again, once, and asked again.
                 await self._answer_by_lease(request, chosen, answer, started)
         except _EngineGone as gone:
-            await self._broken(gone.cause, chosen, answer, SseTail(), is_stream=False)
+            await self._broken(gone.cause, gone.why, chosen, answer, SseTail(), is_stream=False)
         finally:
             self.metrics.seconds.labels(chosen.model).observe(time.monotonic() - started)
 
@@ -221,6 +231,8 @@ class Door:
             try:
                 await self._pass_through(request, chosen, answer, lease, started)
             except aiohttp.ClientConnectorError as error:
+                if error.errno in _OURS_TO_MEND:
+                    raise _overloaded(error) from error
                 self.pool.report_dead(chosen.model, lease.upstream)
                 raise _EngineGone(error) from error
 
@@ -230,6 +242,7 @@ class Door:
         upstream = lease.upstream
         headers = {"content-type": "application/json"}
         tail = SseTail()
+        begun, first, beside = time.monotonic(), 0.0, lease.life.health.serving
         named = [("x-weighbridge-model", chosen.model), ("x-weighbridge-reason", _header_text(chosen.reason))]
         is_stream = False
         try:
@@ -241,30 +254,43 @@ class Door:
                     return
                 kind = reply.headers.get("content-type", "application/json")
                 is_stream = kind.startswith("text/event-stream")
-                length = [(name, reply.headers[name]) for name in ("content-length",) if name in reply.headers]
+                length = [(name, reply.headers[name]) for name in _PASSED_BACK if name in reply.headers]
                 await answer.begin(reply.status, [("content-type", kind), *length, *named])
                 async for chunk in reply.content.iter_any():
                     if not tail.size:
-                        self.metrics.first_byte.labels(chosen.model).observe(time.monotonic() - started)
+                        first = time.monotonic()
+                        self.metrics.first_byte.labels(chosen.model).observe(first - started)
                     tail.add(chunk)
                     lease.hear(chunk.count(b"data: ") if is_stream else 0)
                     await answer.body(chunk)
                 if is_stream and not tail.is_done:
                     raise aiohttp.ClientPayloadError("the stream ended without its last event")
+                last = time.monotonic()
                 await answer.body(b"", more=False)
+                self._teach(lease, tail, beside, (first - begun, last - begun) if is_stream else None)
         except aiohttp.ClientConnectorError:
             raise
         except _TRANSPORT_ERRORS as error:
             lease.doubt()
-            if answer.status is None and not isinstance(error, TimeoutError) and await lease.is_over():
-                raise _EngineGone(error) from error
-            await self._broken(error, chosen, answer, tail, is_stream=is_stream)
+            why = "" if isinstance(error, TimeoutError) else await lease.why()
+            if answer.status is None and lease.life.over.is_set() and not isinstance(error, TimeoutError):
+                raise _EngineGone(error, why) from error
+            await self._broken(error, why, chosen, answer, tail, is_stream=is_stream)
         finally:
             usage = usage_of(tail.tail)
             if not is_stream and lease.served:
                 lease.hear(usage.get("completion", 0))
             for token_kind, count in usage.items():
                 self.metrics.tokens.labels(chosen.model, token_kind).inc(count)
+
+    def _teach(self, lease: Lease[Upstream], tail: SseTail, beside: int, seconds: tuple[float, float] | None) -> None:
+        """Let a whole answer of an engine here teach how fast it is: by its own clock, else of a stream by ours."""
+        # Of one that others joined or left, nobody knows how many shared the engine.
+        if lease.life.running.pid is None or lease.life.health.serving != beside:
+            return
+        timing = stated(tail.tail) or (measured(tail.tail, usage_of(tail.tail), *seconds) if seconds else None)
+        if timing is not None:
+            self.teacher.heard(lease.life.model, timing, beside)
 
     async def _pass_error(
         self, reply: aiohttp.ClientResponse, request: Request, answer: Answer, named: list[tuple[str, str]]
@@ -285,11 +311,13 @@ class Door:
         await answer.body(raw, more=False)
 
     async def _broken(
-        self, cause: BaseException, chosen: Route, answer: Answer, tail: SseTail, *, is_stream: bool
+        self, cause: BaseException, why: str, chosen: Route, answer: Answer, tail: SseTail, *, is_stream: bool
     ) -> None:
-        """The engine's connection broke: an error while nothing was sent, an error event in a stream, else a cut."""
+        """The engine's connection broke: an error while nothing was sent, an error event in a stream, else a cut; with
+        how it ended (`why`), where that is known."""
         silent = isinstance(cause, TimeoutError)
         what = "has been silent for too long" if silent else "ended while it answered"
+        what += f": {why}" if why else ""
         if isinstance(cause, aiohttp.ClientConnectorError):
             what = "takes no connection"
         error = ApiError(
@@ -304,6 +332,16 @@ class Door:
         if not is_stream:
             raise AnswerCut from cause
         await answer.body((b"" if tail.is_whole else b"\n\n") + error.event(), more=False)
+
+
+def _overloaded(error: OSError) -> ApiError:
+    return ApiError(
+        503,
+        f"the gateway can open no more connections: {error.strerror or error}",
+        kind="server_error",
+        code="gateway_overloaded",
+        retry_after_seconds=1,
+    )
 
 
 async def _until_left(receive: Receive) -> None:

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import socket
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from math import inf
@@ -24,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from weighbridge import __version__, machine
-from weighbridge.engines import Model, Surroundings, clean_up
+from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
 from weighbridge.errors import AddressInUse, BadSetting
 from weighbridge.openai_api import AUTO, ApiError
 from weighbridge.settings import Settings
@@ -34,6 +33,7 @@ from .door import Door, check_caller
 from .metrics import Metrics
 from .pool import Pool
 from .scheduler import Phase
+from .teaching import Teacher
 from .upstream import Upstream
 from .watching import Care
 
@@ -67,7 +67,8 @@ class Gateway:
             lambda endpoint: Upstream(endpoint, settings.read_timeout_seconds),
             tell,
         )
-        self.door = Door(self.pool, self.metrics, settings.api_key, settings.max_body_bytes)
+        self.teacher = Teacher(settings.state_path)
+        self.door = Door(self.pool, self.metrics, self.teacher, settings.api_key, settings.max_body_bytes)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -158,7 +159,7 @@ class Gateway:
         life = self.pool.lives.get(model.name)
         counters = await self._counters(model.name)
         if life is not None:
-            await life.measure()
+            await self.pool.measure(life)
         idle = state.is_idle and state.phase is Phase.READY
         return {
             "name": model.name,
@@ -186,6 +187,7 @@ class Gateway:
             "engine_tokens_predicted": _whole(counters.get("tokens_predicted_total")),
             "loads": self.pool.loads[model.name],
             "restarts": self.pool.restarts[model.name],
+            "last_end": self.pool.ends.get(model.name),
             "purpose": model.card.description,
         }
 
@@ -270,12 +272,12 @@ async def serve(
     """
     _make_place_for_logs(settings.state_path / "logs")
     listener = listen(settings.host, settings.port)
-    for line in clean_up(settings.state_path):
-        tell(line)
     host, port = listener.getsockname()[:2]
     url = dataclasses.replace(settings, host=host, port=port).url
-    with tempfile.TemporaryDirectory(prefix="weighbridge-") as sockets:
-        gateway = Gateway(models, settings, Path(sockets), tell)
+    with contextlib.closing(listener), sockets_folder(settings.state_path) as sockets:
+        for line in clean_up(settings.state_path):
+            tell(line)
+        gateway = Gateway(models, settings, sockets, tell)
         config = uvicorn.Config(
             gateway.application(),
             log_level="critical",  # what goes wrong is told by the door, once and in its own words
@@ -297,4 +299,4 @@ async def serve(
             finally:
                 server.should_exit = True
                 await task
-                listener.close()
+                await gateway.teacher.close()

@@ -12,6 +12,7 @@ from weighbridge.engines import Endpoint
 
 # Engines close kept connections after 5 s of silence or more; a request must not meet that moment.
 _KEEP_SECONDS = 3.0
+_MOST_PAGE_BYTES = 1 << 20
 
 
 class Upstream:
@@ -29,7 +30,7 @@ class Upstream:
         connector: aiohttp.BaseConnector = (
             aiohttp.UnixConnector(path=str(socket), limit=0, **connecting)
             if socket
-            else aiohttp.TCPConnector(limit=0, **connecting)
+            else aiohttp.TCPConnector(limit=0, ssl=self.endpoint.verify_tls, **connecting)
         )
         headers = {"Accept-Encoding": "identity"}
         if self.endpoint.api_key:
@@ -69,11 +70,18 @@ class Upstream:
                 answer.close()
 
     async def text(self, path: str, seconds: float = 1.0) -> str | None:
-        """What stands at a path, None where nothing answers in time."""
+        """What stands at a path, None where nothing answers in time, or more than a mebibyte."""
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
             async with self._kept.get(self.endpoint.base_url + path, timeout=timeout) as answer:
-                return await answer.text() if answer.status == 200 else None
+                if answer.status != 200:
+                    return None
+                read = b""
+                async for chunk in answer.content.iter_any():
+                    read += chunk
+                    if len(read) > _MOST_PAGE_BYTES:
+                        return None
+                return read.decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
@@ -83,7 +91,8 @@ class Upstream:
         sending: dict[str, Any] = {"data": body, "headers": {"content-type": "application/json"}, "timeout": timeout}
         try:
             async with self._fresh.post(self.endpoint.base_url + path, **sending) as answer:
-                await answer.read()
+                async for _ in answer.content.iter_any():
+                    pass  # whatever it says, however much
                 return answer.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
