@@ -203,6 +203,8 @@ class DeviceSteps:
 
     def _most_like(self, runs: Sequence[tuple[int, Sequence[str]]], with_experts: bool) -> _Cut:
         labels = self.recording.form.layers[: self.recorded]
+        if len(labels) < self.recorded:
+            raise KeyError("not every recorded layer tells its kind")
         wanted = [(role, _counted(run), run[0], run[-1]) for role, run in runs]
         best: tuple[float, _Cut] | None = None
         for on_host in range(self.recorded + 1) if with_experts else (0,):

@@ -18,18 +18,22 @@ from . import speed
 from .llama_cpp import (
     COPIES,
     UNSURE_BYTES,
+    UNSURE_INPUTS,
+    WIDENED,
     device_overhead,
+    has_quantized_cache,
     largest_step,
     layer_cache_bytes,
     most_copied,
     process_overhead,
+    unsure_share,
 )
 from .plan import COMFORTABLE
 from .steps import Form, Step, cells_of, find, label_of, rotated_of
 from .workload import Workload
 
 # No layer's weights are more than so many times the mean's, and none of its matrices is more than this share of them.
-_HEAVIER, _LARGEST_MATRIX = 1.3, 0.5
+_HEAVIER, _LARGEST_MATRIX = 1.3, 0.7
 # On a GPU a step computed with no less than this share of what it does on the processor (gpt-oss, DeepSeek).
 _LEAST_COMPUTED = 0.35
 _TIGHT = COMFORTABLE + 1e-6
@@ -191,6 +195,8 @@ class Table:
     widths: Any
     blocks: Any
     mixtures: Any
+    unsure: Any
+    """By candidate, which share more than the processor a device may compute with (`LlamaCpp`)."""
     vocabulary: Any
     thread_seconds: Any
     """Of one thread for one byte that is read."""
@@ -269,6 +275,7 @@ def tabulate(candidates: Sequence[Candidate], contexts: Sequence[int], workload:
         widths=np.array([candidate.embedding_length for candidate in candidates], dtype=float),
         blocks=np.array([sum(count for count, _ in candidate.runs) for candidate in candidates], dtype=float),
         mixtures=np.array([each is not None for each in mixtures]),
+        unsure=np.array([unsure_share(candidate.layers) for candidate in candidates]),
         vocabulary=vocabulary,
         thread_seconds=np.array(thread),
     )
@@ -385,13 +392,16 @@ class _OnDevices:
         self.sent = _LARGEST_MATRIX * weights
         tokens = table.workload.ubatch_tokens
         steps = [largest_step(table.workload, context) for context in table.contexts]
-        masks = np.array([4.0 * step.tokens * cells_of(step.context_tokens) for step in steps])
-        self.inputs = 16.0 * tokens * table.widths[owner][:, None] + masks
+        bytes_a_cell = 4.0 if table.workload.flash_attention else 24.0
+        masks = np.array([bytes_a_cell * step.tokens * cells_of(step.context_tokens) for step in steps])
+        self.inputs = (16.0 * tokens * table.widths[owner][:, None] + masks) * 9 / 8 + UNSURE_INPUTS
 
     def _compute(self, copies: int) -> Any:
         """The most that a device may compute with, as `LlamaCpp` bounds it where no graph was recorded."""
         alone = self.table.computes[self.table.owner]
-        return alone * 9 / 8 + copies * self.inputs + UNSURE_BYTES
+        sure = 1 + self.table.unsure[self.table.owner][:, None]
+        widened = 2 * WIDENED * self.table.widest[self.table.owner] if has_quantized_cache(self.table.workload) else 0.0
+        return alone * sure + copies * self.inputs + UNSURE_BYTES + widened
 
     def _filled(self, fixed: Any) -> Any:
         """The largest share of a device that is taken by what each has, and by shares of layers being whole ones."""
@@ -456,7 +466,7 @@ class _OnDevices:
             placed.share = np.where((stay <= blocks) & (table.experts > 0), placed.share, np.inf)
             found.append(placed)
         # For prompts a GPU attends for layers that the processor has, with their caches sent to it.
-        fixed = fixed + table.widest[table.owner]
+        fixed = fixed + 2 * table.widest[table.owner]
         room = (most - self._filled(fixed)) * self.room
         layers = np.clip(np.floor((room - self.output) / self.layer), 0, blocks - 1)
         placed = self._placed(
