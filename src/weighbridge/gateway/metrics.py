@@ -28,11 +28,37 @@ _OF_MODELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
+class ModelCounts:
+    """One model's counters, found once: a look by labels costs as much as all else that is counted of a request."""
+
+    __slots__ = ("_by", "_routed", "cancelled", "first_byte", "in_flight", "model", "seconds", "tokens")
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self.model = model
+        self.in_flight = 0
+        """Requests that are waiting or being answered."""
+        self.seconds = metrics.seconds.labels(model)
+        self.first_byte = metrics.first_byte.labels(model)
+        self.cancelled = metrics.cancelled.labels(model)
+        self.tokens = {kind: metrics.tokens.labels(model, kind) for kind in ("prompt", "completion")}
+        self._routed = metrics.routed
+        self._by: dict[str, Counter] = {}
+
+    def count_route(self, by: str) -> None:
+        """One request more came here by its model's name, or by another's choice."""
+        counter = self._by.get(by)
+        if counter is None:
+            counter = self._by[by] = self._routed.labels(self.model, by)
+        counter.inc()
+
+
 class Metrics:
     """The gateway's own counters; engines keep theirs."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._of_model: dict[str, ModelCounts] = {}
+        self._answered: dict[tuple[str, str, int], Counter] = {}
         self.requests = Counter(
             "weighbridge_requests", "Requests answered.", ("model", "path", "status"), registry=self.registry
         )
@@ -53,11 +79,27 @@ class Metrics:
         self.routed = Counter(
             "weighbridge_routed", "Requests by how they were routed.", ("model", "by"), registry=self.registry
         )
-        self.in_flight = Gauge("weighbridge_requests_in_flight", "Requests being answered.", registry=self.registry)
+        self._in_flight = Gauge("weighbridge_requests_in_flight", "Requests being answered.", registry=self.registry)
+        self._in_flight.set_function(lambda: sum(counts.in_flight for counts in self._of_model.values()))
         self._gauges = {
             name: Gauge(f"weighbridge_{name}", meaning, labels, registry=self.registry)
             for name, meaning, labels in _OF_MODELS
         }
+
+    def of(self, model: str) -> ModelCounts:
+        """What is counted of one model's answers."""
+        counts = self._of_model.get(model)
+        if counts is None:
+            counts = self._of_model[model] = ModelCounts(self, model)
+        return counts
+
+    def count(self, model: str, path: str, status: int) -> None:
+        """One request more was answered; `model` is `none` where it got to none."""
+        key = (model, path, status)
+        counter = self._answered.get(key)
+        if counter is None:
+            counter = self._answered[key] = self.requests.labels(*key)
+        counter.inc()
 
     def look_at(self, pool: Pool[Any]) -> None:
         """Take down how the models are now."""

@@ -111,7 +111,15 @@ class Pool(Generic[C]):
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str, since: float | None = None) -> AsyncIterator[Lease[C]]:
-        """Hold the model, loaded if need be; leaving the context gives it back.
+        """Hold the model as `obtain` does; leaving the context gives it back."""
+        lease = await self.obtain(name, since)
+        try:
+            yield lease
+        finally:
+            self.give_back(lease)
+
+    async def obtain(self, name: str, since: float | None = None) -> Lease[C]:
+        """Hold the model, loaded if need be. Whoever holds it gives it back.
 
         Waits in the model's queue until the engine may have the request. `since` is when a request that is asked again
         came first: it keeps its place. ApiError says why the model can't be had, in the engine's own words where it
@@ -130,10 +138,7 @@ class Pool(Generic[C]):
                 del self._answers[ticket]
                 if lease is None:  # refused, or the client left, or the engine died before this line
                     self._happen(scheduler.Left(name, ticket))
-        try:
-            yield lease
-        finally:
-            self.give_back(lease)
+        return lease
 
     def lease_now(self, name: str) -> Lease[C] | None:
         """Hold the model if it can be had without waiting; else None. Whoever holds it gives it back."""

@@ -9,7 +9,7 @@ from .connection import Response, header_lines
 from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
 from .relay import Relay, passed_on
-from .server import Route, Server, Work, listen_tcp, listen_unix, serve, tls_context
+from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, serve, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Failure",
     "Limits",
     "Receiver",
+    "Refused",
     "Relay",
     "Request",
     "Response",
