@@ -214,7 +214,7 @@ def test_an_error_of_the_engine_passes_with_its_status(gateway):
         (b'{"model": 7, "messages": []}', "model is 7, expected a name"),
         (b'{"model": "fake", "messages": []}', "messages is missing or no list"),
         (b'{"model": "fake", "messages": "hi"}', "messages is missing or no list"),
-        (b'{"model": "fake", "stream": "yes", "messages": [{}]}', "stream is \"yes\", expected true or false"),
+        (b'{"model": "fake", "stream": "yes", "messages": [{}]}', 'stream is "yes", expected true or false'),
         (b'{"n": ' + b"9" * 5000 + b"}", "the body is not JSON: Exceeds the limit"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from .client import Client, Reply
 from .errors import ApiError
+from .exchange import HttpAnswer, Unreachable, ask
 from .request import AUTO, Request, check_messages, prompt_of
 from .stream import is_done, usage_of
 
@@ -9,8 +10,11 @@ __all__ = [
     "AUTO",
     "ApiError",
     "Client",
+    "HttpAnswer",
     "Reply",
     "Request",
+    "Unreachable",
+    "ask",
     "check_messages",
     "is_done",
     "prompt_of",

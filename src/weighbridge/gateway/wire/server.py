@@ -31,10 +31,14 @@ ApiError; returns more lines for the answer's head, as by `header_lines`. None w
 _BACKLOG = 4096
 
 
+def _no_lines(request: Request | None, error: ApiError) -> bytes:
+    return b""
+
+
 class Server:
     """What listens, and the connections that are open; made by `serve`."""
 
-    def __init__(self, route: Route, asgi_app: AsgiApp, limits: Limits, refused: Refused) -> None:
+    def __init__(self, route: Route, asgi_app: AsgiApp, limits: Limits, refused: Refused = _no_lines) -> None:
         self.route = route
         self.refused = refused
         self.limits = limits
@@ -108,7 +112,7 @@ async def serve(
     *,
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
-    refused: Refused = lambda request, error: b"",
+    refused: Refused = _no_lines,
 ) -> Server:
     """Answer the requests that come to bound sockets, in the running event loop, until `drain`."""
     server = Server(route, asgi_app, limits or Limits(), refused)
