@@ -231,3 +231,154 @@ def test_a_certificate_counts_only_from_an_authority_that_is_trusted(certificate
             assert len(far.asked) == 1
 
     asyncio.run(scenario())
+
+
+# Other paths than OpenAI's oldest: each through the bundled engine where that has it.
+
+SENTENCE = "Anna Keller paid 45 euros on 3 March 2024."
+
+
+def post(running, path: str, **fields):
+    return httpx.post(running.url + path, json=fields, timeout=30)
+
+
+@pytest.mark.parametrize("model", ["extract", "auto"])
+def test_anthropics_messages_are_answered_and_counted(bundled_gateway, model):
+    asked = {"model": model, "max_tokens": 60, "temperature": 0, "messages": [{"role": "user", "content": SENTENCE}]}
+    answer = post(bundled_gateway, "/v1/messages", **asked)
+    counted = post(bundled_gateway, "/v1/messages/count_tokens", model=model, messages=asked["messages"])
+
+    assert answer.json()["type"] == "message"
+    assert json.loads(answer.json()["content"][0]["text"])["person"] == "Anna Keller"
+    assert answer.headers["x-weighbridge-model"] == "extract"
+    assert answer.headers["request-id"] == answer.headers["x-request-id"]
+    usage = answer.json()["usage"]
+    assert counted.json()["input_tokens"] == usage["input_tokens"] + usage["cache_read_input_tokens"]
+
+
+def test_anthropics_stream_passes_to_its_last_event_and_its_tokens_are_counted(bundled_gateway):
+    def counted() -> float:
+        lines = httpx.get(bundled_gateway.url + "/metrics").text.splitlines()
+        name = 'weighbridge_tokens_total{kind="completion",model="extract"} '
+        return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+    before = counted()
+    asked = {"model": "extract", "max_tokens": 60, "temperature": 0, "stream": True}
+    answer = post(bundled_gateway, "/v1/messages", messages=[{"role": "user", "content": SENTENCE}], **asked)
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+
+    assert events[-1] == {"type": "message_stop"}
+    text = "".join(each["delta"].get("text", "") for each in events if each["type"] == "content_block_delta")
+    assert json.loads(text)["person"] == "Anna Keller"
+    assert counted() - before == events[-2]["usage"]["output_tokens"]
+
+
+def test_anthropics_errors_are_in_its_own_words(bundled_gateway):
+    long = post(bundled_gateway, "/v1/messages", model="arithmetic", max_tokens=5,
+                messages=[{"role": "user", "content": "1 + " * 600}])  # fmt: skip
+    nobody = post(bundled_gateway, "/v1/messages", model="gpt-9", messages=[{"role": "user", "content": "x"}])
+    empty = post(bundled_gateway, "/v1/messages", model="extract", max_tokens=5)
+
+    for answer, status, kind, source, words in (
+        (long, 400, "invalid_request_error", "engine", "maximum context length is 512 tokens"),
+        (nobody, 404, "not_found_error", "router", "'gpt-9' is not served here"),
+        (empty, 400, "invalid_request_error", "gateway", "messages is missing"),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (status, "error")
+        error = answer.json()["error"]
+        assert (error["type"], error["source"]) == (kind, source)
+        assert words in error["message"]
+        assert answer.headers["request-id"].startswith("req_")
+
+
+def test_anthropics_key_is_taken_and_not_passed_on(tmp_path):
+    far = Elsewhere(says_so)
+
+    async def story(served: Served) -> None:
+        async with far:
+            asked = {"model": "far", "messages": [{"role": "user", "content": "x"}]}
+            for key, status in (("s3cret", 200), ("another", 401)):
+                answer = await served.http.post("/v1/messages", json=asked, headers={"x-api-key": key})
+                assert answer.status_code == status
+            assert answer.json()["error"]["type"] == "authentication_error"
+            ((path, headers, _),) = far.asked
+            assert path == "/v1/messages"
+            assert "s3cret" not in "".join(headers.values())
+
+    play(tmp_path, [far.model()], story, api_key="s3cret")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_openais_responses_pass(bundled_gateway, stream):
+    answer = bundled_gateway.client().responses.create(
+        model="auto", input="What is 37 plus 58?", temperature=0, stream=stream
+    )
+    whole_answer = list(answer)[-1].response if stream else answer
+
+    assert whole_answer.output_text == "95"
+    assert whole_answer.model == "arithmetic"
+
+
+def test_a_stream_of_a_response_whose_last_event_is_long_is_whole_and_one_that_lacks_it_is_not(tmp_path):
+    completed = {"type": "response.completed", "response": {"output": "x" * 300_000}}
+    last = b"event: response.completed\ndata: " + json.dumps(completed).encode() + b"\n\n"
+
+    async def streams(reader, writer):
+        writer.write(SSE + chunk(b'event: response.created\ndata: {"type": "response.created"}\n\n'))
+        if b'"whole"' in far.asked[-1][2]:
+            for at in range(0, len(last), 7_001):
+                writer.write(chunk(last[at : at + 7_001]))
+                await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+
+    far = Elsewhere(streams)
+
+    async def story(served: Served) -> None:
+        async with far:
+            said = await served.http.post("/v1/responses", json={"model": "far", "stream": True, "input": "whole"})
+            assert said.content.endswith(last)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await served.http.post("/v1/responses", json={"model": "far", "stream": True, "input": "cut"})
+
+    play(tmp_path, [far.model()], story)
+
+
+def test_texts_are_cut_into_tokens_and_put_together_again(bundled_gateway):
+    tokens = post(bundled_gateway, "/tokenize", model="extract", content="hello there").json()["tokens"]
+    text = post(bundled_gateway, "/detokenize", model="extract", tokens=tokens)
+
+    assert len(tokens) > 1
+    assert text.json()["content"].strip() == "hello there"
+
+
+def test_what_an_engine_does_not_offer_it_says_itself(bundled_gateway):
+    ranked = post(bundled_gateway, "/v1/rerank", model="extract", query="a", documents=["a", "b"])
+    heard = httpx.post(
+        bundled_gateway.url + "/v1/audio/transcriptions",
+        data={"model": "extract"}, files={"file": ("a.wav", b"RIFF" + bytes(100_000))},
+    )  # fmt: skip
+
+    for answer, words in ((ranked, "does not support reranking"), (heard, "does not support audio input")):
+        assert (answer.status_code, answer.json()["error"]["source"]) == (501, "engine")
+        assert words in answer.json()["error"]["message"]
+        assert answer.headers["x-weighbridge-model"] == "extract"
+
+
+def test_audio_reaches_the_engine_as_it_came_but_for_the_models_name(tmp_path):
+    far = Elsewhere(says_so)
+    sound = bytes(range(256)) * 4_000
+
+    async def story(served: Served) -> None:
+        async with far:
+            files = {"file": ("a.wav", sound, "audio/wav")}
+            asked = served.http.build_request("POST", "/v1", files=files, data={"model": "far", "x": "é"})
+            sent, kind = await asked.aread(), asked.headers["content-type"]
+            answer = await served.http.post("/v1/audio/transcriptions", content=sent, headers={"content-type": kind})
+            assert answer.json() == ANSWER
+            ((_, headers, body),) = far.asked
+            assert body == sent.replace(b'name="model"\r\n\r\nfar', b'name="model"\r\n\r\ndeep')
+            assert headers["content-type"] == kind
+            refused = await served.http.post("/v1/audio/transcriptions", json={"model": "far"})
+            assert (refused.status_code, refused.json()["error"]["source"]) == (400, "gateway")
+
+    play(tmp_path, [far.model()], story)

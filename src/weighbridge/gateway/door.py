@@ -21,11 +21,19 @@ from . import wire
 from .metrics import Metrics
 from .pool import Lease, Pool
 from .upstream import Upstream
-from .wire import AnswerHead, Body, Failure, Relay, Response
+from .wire import AnswerHead, Body, Failure, Form, Relay, Response
 
 _LOG = logging.getLogger("weighbridge")
-PATHS = frozenset({b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings"})
-"""What goes to engines."""
+PATHS = frozenset(
+    b"/v1/chat/completions /v1/completions /v1/embeddings /v1/responses /v1/rerank /v1/messages "
+    b"/v1/messages/count_tokens /v1/audio/transcriptions /tokenize /detokenize".split()
+)
+"""What goes to engines, each as it came; one that does not have it says so itself."""
+_FORMS = frozenset({b"/v1/audio/transcriptions"})
+_ANTHROPIC = frozenset({b"/v1/messages", b"/v1/messages/count_tokens"})
+# The last event of a response holds all of it, and so may be longer than what is kept of a stream's end.
+_LONG_LAST_EVENT = b"/v1/responses"
+_MARK_BYTES = 64
 _WHAT_HAPPENED = {
     "unreachable": "takes no connection",
     "garbage": "does not answer in HTTP",
@@ -37,14 +45,16 @@ _VISIBLE = bytes.maketrans(_UNSEEN, b"?" * len(_UNSEEN))
 
 
 def check_caller(values: Mapping[bytes, bytes], api_key: str) -> None:
-    """ApiError 401 unless the bearer token is the gateway's key, compared in constant time; `values` are headers by
-    their names in lower case.
+    """ApiError 401 unless the bearer token, or Anthropic's `x-api-key`, is the gateway's key, compared in constant
+    time; `values` are headers by their names in lower case.
 
     Without a key only this machine is served, and then ApiError 403 keeps out pages in a browser: those of other
     origins, and those that reach us by a name of their own that they made point here (DNS rebinding).
     """
     if api_key:
         kind, _, given = values.get(b"authorization", b"").partition(b" ")
+        if not kind:
+            kind, given = b"bearer", values.get(b"x-api-key", b"")
         if kind.lower() != b"bearer" or not hmac.compare_digest(given.strip(), api_key.encode()):
             raise ApiError(
                 401,
@@ -106,24 +116,32 @@ class Door:
 
     def refused(self, request: wire.Request | None, error: ApiError) -> bytes:
         """Count a request that got no further than this door, and name it."""
-        if request is not None and (path := request.path) in PATHS:
+        path = b"" if request is None else request.path
+        if path in PATHS:
             self.metrics.count("none", path.decode(), error.status)
-        return b"x-request-id: " + self.new_id() + b"\r\n"
+        return self.named(path, error)
 
-    def new_id(self) -> bytes:
-        """A name for a request, as OpenAI's."""
-        return b"req_%b%012x" % (self._run, next(self._numbers))
+    def named(self, path: bytes, error: ApiError | None = None) -> bytes:
+        """The line that names a request, as the API of the path has it; an error is put into that API's words."""
+        name = b"req_%b%012x" % (self._run, next(self._numbers))
+        if path not in _ANTHROPIC:
+            return b"x-request-id: %b\r\n" % name
+        if error is not None:
+            error.dialect = "anthropic"
+        return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (name, name)
 
     def answer(self, request: wire.Request, response: Response) -> None:
         """One request whose body is here. ApiError where nobody can be asked."""
         path = request.path
-        body = Body(request.body)
+        is_form = path in _FORMS
+        body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
         asked, fields = self._read(path.decode(), body)
         able = self._able(asked)
         chosen = route(asked, able, needs=needs_of(fields) if fields is not None and len(able) > 1 else None)
         self.metrics.of(chosen.model).count_route("name" if asked.model in self.candidates else AUTO)
-        # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
-        request.values[b"content-type"] = b"application/json"
+        if not is_form:
+            # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
+            request.values[b"content-type"] = b"application/json"
         answer = _Answer(self, request, response, body, (chosen.model, chosen.reason))
         lease = self.pool.lease_now(chosen.model)
         if lease is not None:
@@ -131,12 +149,14 @@ class Door:
         else:
             answer.wait(answer.ask_when_free)
 
-    def _read(self, path: str, body: Body) -> tuple[Request, Mapping[str, object] | None]:
+    def _read(self, path: str, body: Body | Form) -> tuple[Request, Mapping[str, object] | None]:
         """What is asked, and the body's fields where routing looks into them; a large body for a model that was named
         is not taken apart."""
         model = AUTO if body.model is None else body.model
         if not model:
             raise ApiError(400, 'model is "", expected a name', param="model")
+        if isinstance(body, Form):
+            return Request(path, model, body.stream, "", body.bytes), None
         is_named = model in self.candidates
         fields = None if is_named and body.is_large else body.fields
         if fields is not None:
@@ -161,8 +181,10 @@ class _Answer(Relay):
         "_body",
         "_counts",
         "_door",
+        "_has_ended",
         "_is_stream",
         "_lease",
+        "_mark",
         "_model",
         "_reason",
         "_request",
@@ -172,7 +194,7 @@ class _Answer(Relay):
     takes_errors = True
 
     def __init__(
-        self, door: Door, request: wire.Request, response: Response, body: Body, chosen: tuple[str, str]
+        self, door: Door, request: wire.Request, response: Response, body: Body | Form, chosen: tuple[str, str]
     ) -> None:
         super().__init__(response)
         self._model, self._reason = chosen
@@ -183,6 +205,8 @@ class _Answer(Relay):
         self._task: asyncio.Task[None] | None = None
         self._tries = 0
         self._is_stream = False
+        self._mark: bytes | None = None
+        self._has_ended = False
         self._asked_at = time.monotonic()
         self._counts = door.metrics.of(self._model)
         self._counts.in_flight += 1
@@ -221,18 +245,23 @@ class _Answer(Relay):
             self._task = None
 
     def _refuse(self, error: ApiError) -> None:
-        self.response.error(error, self.lines())
+        self.response.error(error, self._error_lines(error))
         self._finish("error")
+
+    def _error_lines(self, error: ApiError) -> bytes:
+        return _named(self._model, self._reason) + self._door.named(self._request.path, error)
 
     # What passes.
 
     def lines(self, head: AnswerHead | None = None) -> bytes:
         """Who answers, why, and the request's name."""
-        return b"%bx-request-id: %b\r\n" % (_named(self._model, self._reason), self._door.new_id())
+        return _named(self._model, self._reason) + self._door.named(self._request.path)
 
     def head(self, head: AnswerHead, body: bytes, framed: bytes | None) -> None:
         """The answer has begun."""
         self._is_stream = head.is_event_stream
+        if self._is_stream and self._request.path == _LONG_LAST_EVENT:
+            self._mark = b""
         super().head(head, body, framed)
 
     def piece(self, body: bytes) -> None:
@@ -242,25 +271,27 @@ class _Answer(Relay):
         if self.body_bytes == len(body):
             self._counts.first_byte.observe(time.monotonic() - self._asked_at)
         lease.hear(body.count(b"data: ") if self._is_stream else 0)
+        if self._mark is not None:
+            self._has_ended = self._has_ended or is_done(self._mark + body)
+            self._mark = body[-_MARK_BYTES:]
 
     def is_complete(self) -> bool:
         """Whether an answer that ended in order is whole: a stream has a last event."""
-        return not self._is_stream or is_done(self.tail)
+        return not self._is_stream or self._has_ended or is_done(self.tail)
 
     def error(self, head: AnswerHead, body: bytes) -> None:
         """The engine refused: in its own words if they are OpenAI's, else put into these."""
         if head.status < 500 and self._lease is not None:
             self._lease.hear()
-        lines, again = self.lines(), head.values.get(b"retry-after")
-        if again is not None:
-            lines += b"retry-after: %b\r\n" % again
+        again = head.values.get(b"retry-after")
+        later = b"" if again is None else b"retry-after: %b\r\n" % again
         error = from_engine(head.status, body, self._request.path.decode())
         if error:
-            self.response.error(error, lines)
+            self.response.error(error, self._error_lines(error) + later)
             return
         kind = head.values.get(b"content-type", b"application/json")
-        lines += b"content-type: %b\r\nx-weighbridge-error-source: engine\r\n" % kind
-        self.response.send(head.status, lines, body)
+        source = b"content-type: %b\r\nx-weighbridge-error-source: engine\r\n" % kind
+        self.response.send(head.status, self.lines() + later + source, body)
 
     # What goes wrong.
 
@@ -294,11 +325,18 @@ class _Answer(Relay):
         if self.response.status:
             super().failed(failure)
             return
-        self.response.error(self.failure_error(failure), self.lines())
+        error = self.failure_error(failure)
+        self.response.error(error, self._error_lines(error))
         self._finish("failed")
 
     def failure_error(self, failure: Failure) -> ApiError:
         """What the client is told: as a whole answer, or as the last event of a stream."""
+        error = self._what_failed(failure)
+        if self._request.path in _ANTHROPIC:
+            error.dialect = "anthropic"
+        return error
+
+    def _what_failed(self, failure: Failure) -> ApiError:
         if failure.kind == "exhausted":
             return ApiError(
                 503,

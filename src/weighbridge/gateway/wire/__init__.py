@@ -6,6 +6,7 @@ request. `Upstream` speaks to one engine, and a `Relay` passes its answer on as 
 
 from .body import Body
 from .connection import Response, header_lines
+from .form import Form
 from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
 from .relay import Relay, passed_on
@@ -17,6 +18,7 @@ __all__ = [
     "Body",
     "Exchange",
     "Failure",
+    "Form",
     "Limits",
     "Receiver",
     "Refused",
