@@ -136,9 +136,11 @@ class Door:
         is_form = path in _FORMS
         body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
         asked, fields = self._read(path.decode(), body)
-        able = self._able(asked)
-        chosen = route(asked, able, needs=needs_of(fields) if fields is not None and len(able) > 1 else None)
-        self.metrics.of(chosen.model).count_route("name" if asked.model in self.candidates else AUTO)
+        is_named = asked.model in self.candidates
+        # What a request asks beside words matters only where there is a choice, and is costly to find.
+        needs = None if is_named or fields is None else needs_of(fields)
+        chosen = route(asked, self._able(asked), needs=needs)
+        self.metrics.of(chosen.model).count_route("name" if is_named else AUTO)
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.values[b"content-type"] = b"application/json"
@@ -340,9 +342,9 @@ class _Answer(Relay):
         if failure.kind == "exhausted":
             return ApiError(
                 503,
-                "the gateway has as many files open as it may, and can reach no engine",
+                f"the gateway can open no more connections: {failure.detail}",
                 kind="server_error",
-                code="too_busy",
+                code="gateway_overloaded",
                 retry_after_seconds=1,
             )
         is_closing, is_silent = self._door.pool.is_closing, failure.kind == "timeout"

@@ -392,11 +392,10 @@ class Upstream:
                     _, line = await self._loop.create_connection(lambda: _Line(self), *address, ssl=self._tls)
         except (OSError, TimeoutError) as error:
             exchange._connecting = None
-            is_ours = isinstance(error, OSError) and error.errno in _EXHAUSTED
-            exchange._fail(
-                "exhausted" if is_ours else "unreachable",
-                f"it takes no connection: {error or 'it does not answer'}",
-            )
+            if error.errno in _EXHAUSTED:
+                exchange._fail("exhausted", error.strerror or str(error))
+            else:
+                exchange._fail("unreachable", f"it takes no connection: {error or 'it does not answer'}")
             return
         exchange._connecting = None
         self.connections_made += 1
