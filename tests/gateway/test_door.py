@@ -16,6 +16,7 @@ import pytest
 from tests.gateway.test_lifecycle import Served, fake, play
 from tests.gateway.wire.kit import LAST, SSE, chunk, event, whole
 from weighbridge.engines import Model
+from weighbridge.gateway import run_loop
 from weighbridge.gateway.wire import Upstream
 
 
@@ -210,9 +211,15 @@ def test_an_https_endpoint_streams_over_a_kept_connection_with_its_key(tmp_path,
     play(tmp_path, [far.model(verify_tls="no", api_key="theirs")], story)
 
 
-def test_a_certificate_counts_only_from_an_authority_that_is_trusted(certificate):
+@pytest.mark.parametrize("run", [asyncio.run, run_loop])
+def test_a_certificate_counts_only_from_an_authority_that_is_trusted(certificate, run):
     file, tls = certificate
-    far = Elsewhere(says_so, tls)
+    long = b"x" * 3_000_000
+
+    async def says_much(reader, writer):
+        writer.write(whole(long))
+
+    far = Elsewhere(says_much, tls)
 
     async def scenario() -> None:
         async with far:
@@ -220,17 +227,43 @@ def test_a_certificate_counts_only_from_an_authority_that_is_trusted(certificate
                 context = ssl.create_default_context(cafile=file if trusted else None)
                 upstream = Upstream(("127.0.0.1", far.port), tls=context)
                 try:
-                    head, body = await upstream.fetch(b"/x", [b"{}"], method=b"POST", seconds=5)
-                    assert trusted
-                    assert (head.status, json.loads(body)) == (200, ANSWER)
+                    for _ in range(3):
+                        head, body = await upstream.fetch(b"/x", [b"{}"], method=b"POST", seconds=5)
+                        assert trusted
+                        assert (head.status, body) == (200, long)
+                    assert upstream.connections_made == 1
                 except ConnectionError as error:
                     assert not trusted
                     assert "certificate verify failed" in str(error)
                 finally:
                     upstream.close()
-            assert len(far.asked) == 1
+            assert len(far.asked) == 3
 
-    asyncio.run(scenario())
+    run(scenario())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, run_loop])
+def test_leaving_an_https_endpoint_in_mid_answer_closes_its_connection_at_once(certificate, run):
+    async def never_ends(reader, writer):
+        writer.write(SSE + chunk(event()))
+        await reader.read(1)
+        raise ConnectionError
+
+    far = Elsewhere(never_ends, certificate[1])
+
+    async def scenario() -> None:
+        async with far:
+            upstream = Upstream(("127.0.0.1", far.port), tls=ssl.create_default_context(cafile=certificate[0]))
+            with pytest.raises(TimeoutError):
+                await upstream.fetch(b"/x", [b"{}"], method=b"POST", seconds=0.3)
+            left = time.monotonic()
+            while far.left_at is None:
+                await asyncio.sleep(0.001)
+                assert time.monotonic() - left < 2
+            assert far.left_at - left < 0.1
+            upstream.close()
+
+    run(scenario())
 
 
 # Other paths than OpenAI's oldest: each through the bundled engine where that has it.
