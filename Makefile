@@ -61,6 +61,8 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/hub_resume.py
 	@$(BIN)/python benchmarks/engine_process.py
 	@$(BIN)/python benchmarks/model_swap.py
+	@$(BIN)/python benchmarks/compare_speed.py
+	@$(BIN)/python benchmarks/gateway_speed.py --quick
 	@$(BIN)/python benchmarks/first_answer.py
 
 soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak

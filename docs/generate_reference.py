@@ -51,7 +51,7 @@ def settings() -> str:
 def _default(row: dataclasses.Field[object]) -> str:
     if row.default is None:
         return "as for all"
-    return f"`{row.default!r}`" if row.default != "" else "empty"
+    return f"`{row.default!r}`" if row.default not in ("", dataclasses.MISSING) else "empty"
 
 
 def error_tree() -> str:

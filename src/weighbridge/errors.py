@@ -15,6 +15,8 @@ WeighbridgeError
 ├── GatewayUnreachable  nothing answers where the gateway should be
 ├── StateDamaged        the file of state cannot be read or written
 ├── AddressInUse        another program listens where the gateway should
+├── BadTask             a task, its data or a log of results that cannot be read or scored
+├── EvalStopped         an evaluation that cannot go on; what was answered is kept
 └── TrainingFailed      a specialist that could not be trained
 """
 
@@ -91,6 +93,14 @@ class StateDamaged(WeighbridgeError):
 
 class AddressInUse(WeighbridgeError):
     """Another program listens at the address that was asked for."""
+
+
+class BadTask(WeighbridgeError):
+    """A task, its data, or results made elsewhere: damaged, foreign, or lacking what is needed to score."""
+
+
+class EvalStopped(WeighbridgeError):
+    """An evaluation cannot go on: the server is gone or refuses. What was answered is kept for the next run."""
 
 
 class TrainingFailed(WeighbridgeError):

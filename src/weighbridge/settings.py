@@ -48,12 +48,21 @@ class ModelSettings:
     engine: str = _setting("", "engine that runs it; empty: the one that suits its files")
     context_tokens: int | None = _same("context of each of its requests in tokens; 0: the model's own", int)
     parallel: int | None = _same("requests that it answers at once", int)
+    cache_type_k: str | None = _same("type of the keys in its cache, as above", str)
+    cache_type_v: str | None = _same("type of the values in its cache", str)
+    ubatch_tokens: int | None = _same("tokens that it computes in one step", int)
     threads: int | None = _same("threads that it computes with; 0: one a core", int)
     keep_alive_seconds: float | None = _same(
         "how long it stays loaded when nobody asks for it; 0: it goes at once, inf: it stays", float
     )
     preload: bool | None = _same("whether it is loaded at the start, where there is room", bool)
     pinned: bool = _setting(False, "whether it is loaded at the start and never unloaded for another model")
+    options: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "help": "what its engine alone knows, as engines.md lists: options = { verify_tls = false }", "kind": dict
+        },
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,11 @@ class Settings:
     api_key: str = _setting("", "key that clients must send as a bearer token; empty: none is asked for")
     context_tokens: int = _setting(0, "context of each request in tokens; 0: the model's own, at most 8192")
     parallel: int = _setting(2, "requests that one model answers at once")
+    cache_type_k: str = _setting(
+        "", "type of the keys in llama.cpp's cache, e.g. q8_0, as `weigh fit` names it; empty: f16"
+    )
+    cache_type_v: str = _setting("", "type of the values in llama.cpp's cache; empty: f16")
+    ubatch_tokens: int = _setting(512, "tokens that llama.cpp computes in one step of reading a prompt")
     threads: int = _setting(0, "threads a model computes with; 0: one a core, and a single one for a small model")
     keep_alive_seconds: float = _setting(
         inf, "how long a model stays loaded when nobody asks for it; 0: it goes at once, inf: it stays"
@@ -138,16 +152,20 @@ _ROWS = _rows(Settings)
 _MODEL_ROWS = _rows(ModelSettings)
 # A typo of `models` itself is told too.
 _TOP_OF_FILE = {**_ROWS, "models": next(row for row in fields(Settings) if row.name == "models")}
-_WANTED = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_WANTED = {
+    int: "a whole number", float: "a number", str: "text", bool: "true or false",
+    dict: "names and values, like { model = \"qwen3\" }",
+}  # fmt: skip
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # The first is the router's, the second is a log's.
-_TAKEN_NAMES = ("auto", "gateway")
+TAKEN_NAMES = ("auto", "gateway")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # What a row may be, in Settings as in a model's table.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "port": (0, 65535),
     "context_tokens": (0, 1 << 24),
     "parallel": (1, 256),
+    "ubatch_tokens": (1, 1 << 24),
     "threads": (0, 1024),
     "keep_alive_seconds": (0, inf),
     "memory_budget_bytes": (0, 1 << 50),
@@ -168,6 +186,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 def _convert(row: dataclasses.Field[Any], value: object, origin: str) -> object:
     name, kind = row.name, row.metadata["kind"]
     try:
+        if kind is dict:
+            return _options(value)
         if kind is bool:
             return value if isinstance(value, bool) else _BOOLS[str(value).lower()]
         if isinstance(value, bool) or (kind is int and isinstance(value, float)):
@@ -180,11 +200,21 @@ def _convert(row: dataclasses.Field[Any], value: object, origin: str) -> object:
         if converted != converted:  # not a number
             raise ValueError(value)
     except (TypeError, ValueError, OverflowError, KeyError) as error:
-        raise BadSetting(f"{origin}: {name} is {value!r}, expected {_WANTED[kind]}", hint=_default_hint(row)) from error
+        wanted = "a size, e.g. 12GiB" if name.endswith("_bytes") else _WANTED[kind]
+        raise BadSetting(f"{origin}: {name} is {value!r}, expected {wanted}", hint=_default_hint(row)) from error
     return converted
 
 
+def _options(value: object) -> dict[str, str]:
+    """An engine's options, in the words that engines take. ValueError if it is no table of plain values."""
+    if not isinstance(value, dict) or not all(isinstance(each, str | int | float) for each in value.values()):
+        raise ValueError(value)
+    return {name: ("no", "yes")[each] if isinstance(each, bool) else str(each) for name, each in value.items()}
+
+
 def _default_hint(row: dataclasses.Field[Any]) -> str:
+    if row.default is dataclasses.MISSING:
+        return "leave it out: it has none then"
     return "leave it out: it is then as for all models" if row.default is None else f"the default is {row.default!r}"
 
 
@@ -220,7 +250,7 @@ def _models(tables: object, path: str) -> dict[str, ModelSettings]:
         origin = f"{path}: [models.{name}]"
         if not isinstance(table, dict):
             raise BadSetting(f"{path}: models.{name} is {table!r}, expected a table", hint=hint)
-        if not _MODEL_NAME.fullmatch(name) or name in _TAKEN_NAMES:
+        if not _MODEL_NAME.fullmatch(name) or name in TAKEN_NAMES:
             raise BadSetting(
                 f"{origin}: no model can be named so", hint="letters, digits, . _ and -; and not auto or gateway"
             )
@@ -273,7 +303,7 @@ def load(
     base = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     path = Path(named).expanduser() if named else Path(base) / "weighbridge" / "weighbridge.toml"
     from_flags = {
-        name: _convert(_known(name, "flag"), value, f"flag --{name}")
+        name: _convert(_known(name, "command line"), value, "command line")
         for name, value in (flags or {}).items()
         if value is not None
     }

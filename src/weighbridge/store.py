@@ -2,21 +2,34 @@
 
 Whoever needs a table appends a step to `MIGRATIONS`; steps that were released are never changed. Several processes may
 use the file at once: readers do not wait (WAL), writers wait for each other up to `BUSY_SECONDS`.
+
+All that is kept can be made anew, so a damaged file stops nobody: it is set aside under another name, which is told as
+a warning of the logger `weighbridge`, and an empty one takes its place.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .errors import StateDamaged
+from .locks import locked
 
 FILE_NAME = "weighbridge.sqlite3"
 BUSY_SECONDS = 10.0
+
+_LOG = logging.getLogger("weighbridge")
+# A new file that is damaged again is the disk's fault.
+_MOST_RENEWALS = 3
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+Found = TypeVar("Found")
 
 MIGRATIONS: tuple[str, ...] = (
     # hub: when a model was last used, and which files had the sum that they must have.
@@ -33,40 +46,31 @@ MIGRATIONS: tuple[str, ...] = (
 class Store:
     """The file in a state folder. Use it in a `with`, by one thread; other threads and processes open their own.
 
-    Raises StateDamaged where the file is no database, is of a newer version, or cannot be read or written.
+    Raises StateDamaged where the file is of a newer version, or cannot be read or written.
     """
 
     def __init__(self, folder: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
         self.path = folder / FILE_NAME
+        self._migrations = migrations
+        self._renewals = 0
+        self._inode: int | None = None
         with self._told():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            with self._told():
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                # With WAL, a power failure can lose the last rows but not damage the file.
-                self._connection.execute("PRAGMA synchronous=NORMAL")
-                self._connection.execute("PRAGMA foreign_keys=ON")
-                self._migrate(migrations)
-        except BaseException:
-            self._connection.close()
-            raise
+            self._open()
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows that a query finds."""
-        with self._told():
-            return self._connection.execute(query, values).fetchall()
+        return self._run(lambda: self._connection.execute(query, values).fetchall())
 
     def write(self, statement: str, values: Sequence[Any] = ()) -> None:
         """One change, on disk at once or not at all."""
-        with self._told():
-            self._connection.execute(statement, values)
+        self._run(lambda: self._connection.execute(statement, values))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Changes that are made together or not at all; what is read meanwhile is not changed by others."""
-        with self._told():
-            self._connection.execute("BEGIN IMMEDIATE")
+        """Changes that are made together or not at all; what is read meanwhile is not changed by others. StateDamaged
+        also where the file shows to be damaged in its midst: then all of it can be tried again."""
+        self._run(lambda: self._connection.execute("BEGIN IMMEDIATE"))
         try:
             yield
         except BaseException:
@@ -87,6 +91,67 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _run(self, do: Callable[[], Found]) -> Found:
+        """What `do` brings; once more with a new file where this one is damaged."""
+        with self._told():
+            try:
+                return do()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                inside = self._connection.in_transaction
+                self._renew(error)
+                if inside:
+                    raise
+                return do()
+
+    def _open(self) -> None:
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                self._inode = self.path.stat().st_ino
+            self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                # With WAL, a power failure can lose the last rows but not damage the file.
+                self._connection.execute("PRAGMA synchronous=NORMAL")
+                self._connection.execute("PRAGMA foreign_keys=ON")
+                self._migrate(self._migrations)
+                self._inode = self.path.stat().st_ino
+                return
+            except sqlite3.DatabaseError as error:
+                self._connection.close()
+                if not _is_damage(error):
+                    raise
+                self._set_aside(error)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _renew(self, error: sqlite3.DatabaseError) -> None:
+        self._connection.close()
+        self._set_aside(error)
+        self._open()
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        """Rename the damaged file, unless another process did; what belongs to it goes with it."""
+        self._renewals += 1
+        if self._renewals > _MOST_RENEWALS:
+            raise error
+        with locked(self.path.parent):
+            if not self.path.exists() or self.path.stat().st_ino != self._inode:
+                return
+            aside = self.path.with_name(f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{self._inode}")
+            # Before the file itself: SQLite would write what the old log holds into a new one.
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self.path}-wal").rename(f"{aside}-wal")
+            Path(f"{self.path}-shm").unlink(missing_ok=True)
+            self.path.rename(aside)
+        _LOG.warning(
+            "%s was damaged and lies at %s now; a new one is made: when models were used is forgotten, models are not",
+            self.path,
+            aside,
+        )
 
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
@@ -118,8 +183,8 @@ class Store:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code == sqlite3.SQLITE_BUSY:
                 hint = f"another process kept it for {BUSY_SECONDS:g} seconds: try again"
-            elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                hint = "move the file away: a new one is made, and what was remembered is lost; models are not"
+            elif code in _DAMAGE:
+                hint = "try again; if that does not help, choose a folder on another disk: WEIGHBRIDGE_STATE_DIR"
             elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
                 hint = "free some space on its disk"
             elif code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
@@ -132,3 +197,7 @@ class Store:
             raise StateDamaged(
                 f"{self.path}: {error.strerror or error}", hint="choose another folder: WEIGHBRIDGE_STATE_DIR"
             ) from error
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE

@@ -288,7 +288,7 @@ def _free_port():
         (["up", "--once", "x", "--port", "99999"], "port is 99,999, expected 0 to 65,535"),
         (["up", "fake:speed=3"], "fake has no option 'speed'"),
         (["up", "a=fake", "a=fake"], "the name 'a' is taken already"),
-        (["up", "auto=fake"], "the name 'auto' is taken already"),
+        (["up", "auto=fake"], "no model can be named 'auto'"),
     ],
 )
 def test_a_wrong_command_line_is_exit_code_1_with_a_hint(arguments, what):

@@ -81,6 +81,21 @@ def test_ps_shows_a_model_that_is_left_alone_after_failures(serving):
     assert "two: its process ended with exit code 9" in shown
 
 
+def test_ps_says_how_an_engine_ended_that_is_there_again(gateway):
+    running = gateway("fake:abort_after_tokens=2")
+    client = running.client()
+    body = {"model": "fake", "messages": [{"role": "user", "content": "x"}]}
+    with pytest.raises(openai.APIError, match="ended by SIGABRT: fake: error: told to abort"):
+        list(client.chat.completions.create(stream=True, **body))
+    assert client.chat.completions.create(max_tokens=1, **body).choices
+    shown = run_weigh("ps", "--port", running.port(), COLUMNS="200").stdout
+
+    assert (
+        "fake: ended by itself 1 times, the last time: its process was ended by SIGABRT: fake: error: told to abort"
+        in shown
+    )
+
+
 def test_logs_are_the_end_of_what_an_engine_said(tmp_path):
     logs = tmp_path / "logs"
     logs.mkdir()

@@ -53,8 +53,11 @@ def test_a_stopped_child_is_ended_at_once(surroundings):
     ("option", "cause"),
     [
         ({"die_after_tokens": "3"}, "its process ended with exit code 9"),
-        ({"abort_after_tokens": "3"}, "its process was ended by SIGABRT"),
-        ({"memory_limit_bytes": "64MiB", "leak_bytes_per_token": "16MiB"}, "its process ended with exit code 12"),
+        ({"abort_after_tokens": "3"}, "its process was ended by SIGABRT: fake: error: told to abort"),
+        (
+            {"memory_limit_bytes": "64MiB", "leak_bytes_per_token": "16MiB"},
+            "its process ended with exit code 12: fake: error: out of memory: 16777216 bytes could not be had",
+        ),
     ],
 )
 def test_a_death_in_mid_answer_is_seen_with_its_cause(surroundings, option, cause):

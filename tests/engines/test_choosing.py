@@ -55,3 +55,9 @@ def test_what_nothing_runs_is_told():
     model = facts.read(str(GGUF))
     with pytest.raises(BadModelFile, match="is diffusers, which no engine here runs"):
         engines.choose(replace(model, source=replace(model.source, kind="diffusers")))
+
+
+def test_engines_that_batch_whatever_they_have_are_given_all():
+    batching = {found.name for found in engines.available() if engines.queues(found.name)}
+
+    assert batching == {"remote", "vllm"}

@@ -151,5 +151,36 @@ def test_a_damaged_record_is_removed(tmp_path):
     (folder / "1.json").write_text("{")
     (folder / "2.json").write_text("[]")
     (folder / "3.json").write_text('{"name": "x"}')
+    whole = {"name": "x", "pid": 1, "birth": "b", "owner_pid": 1, "owner_birth": "b", "socket": None, "mark": ""}
+    for number, change in enumerate(({"socket": 5}, {"pid": "1"}, {"owner_pid": None}, {"mark": [1]}), 4):
+        (folder / f"{number}.json").write_text(json.dumps(whole | change))
+    (folder / "8.json").write_text("[" * 100_000)
+    (folder / "1.folder").write_text("{")
+    (folder / "2.folder").write_text('{"folder": 5, "owner_pid": 1, "owner_birth": "b"}')
     assert engines.clean_up(tmp_path) == []
     assert not list(folder.iterdir())
+
+
+def test_a_record_that_a_killed_process_left_half_written_goes_in_time(tmp_path):
+    folder = records_path(tmp_path)
+    folder.mkdir()
+    (old := folder / "tmpold.unfinished").write_text("{")
+    (new := folder / "tmpnew.unfinished").write_text("{")
+    os.utime(old, (0, 0))
+    engines.clean_up(tmp_path)
+
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_of_the_folders_of_gateways_that_are_gone_only_sockets_are_removed(tmp_path):
+    records_path(tmp_path).mkdir()
+    for name in ("weighbridge-empty", "weighbridge-with-a-file", "elsewhere"):
+        (folder := tmp_path / name).mkdir()
+        note = {"folder": str(folder), "owner_pid": os.getpid(), "owner_birth": "another"}
+        (records_path(tmp_path) / f"{name}.folder").write_text(json.dumps(note))
+    (tmp_path / "weighbridge-with-a-file" / "kept").write_text("")
+    engines.clean_up(tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "engines", "weighbridge-with-a-file"]
+    assert not list(records_path(tmp_path).iterdir())

@@ -147,6 +147,7 @@ def test_a_redirect_is_not_followed_and_no_key_goes_with_it(server):
         (200, b'{"models": []}', "no OpenAI list of models"),
         (200, b'{"data": [{"name": "m"}]}', "no OpenAI list of models"),
         (200, b'{"data": []}', "has 0 models"),
+        (200, b'{"data": ' + b"[" * 100_000, "no OpenAI list of models"),
         (500, b"", "answered 500"),
     ],
 )
@@ -154,6 +155,36 @@ def test_what_is_no_such_server_is_told(server, status, body, told):
     server.answers["/v1/models"] = status, {}, body
     with pytest.raises(EngineFailed, match=told):
         start(server.url)
+
+
+def test_a_long_list_that_comes_in_pieces_is_read_to_its_end():
+    entries = [{"id": f"maker/model-{number}", "description": "x" * 200} for number in range(2000)]
+
+    async def scenario() -> engines.Running:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            body = json.dumps({"data": entries}).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body))
+            for start in range(0, len(body), 100_000):
+                writer.write(body[start : start + 100_000])
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as http:
+            url = f"http://127.0.0.1:{http.sockets[0].getsockname()[1]}"
+            options = {"url": url, "model": "maker/model-1999", "context_tokens": "4096"}
+            return await engines.start(Model("far", "remote", options=options), AROUND)
+
+    assert asyncio.run(scenario()).endpoint.model == "maker/model-1999"
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff", b"[]", b"{}", b'{"models": [1]}', b'{"models": 5}'])
+def test_what_a_server_says_beside_its_list_is_passed_over_where_it_makes_no_sense(server, body):
+    server.lists({"id": "m"})
+    server.answers["/api/ps"] = 200, {"content-type": "application/json; charset=nonsense"}, body
+
+    assert start(server.url).endpoint.context_tokens is None
 
 
 def test_nothing_there_is_told():

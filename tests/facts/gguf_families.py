@@ -136,6 +136,12 @@ def _family(name: str, *groups: Keys, also: Shapes | None = None, **keys: Any) -
     return name, Family(name.partition(",")[0], present, also or {})
 
 
+# As files are converted now: what a gated delta net mixes is in one matrix, queries, keys and values of the layers that
+# attend in three.
+_DELTA_NET = ("attn_qkv.weight", "attn_gate.weight")
+_APART = ("attn_q.weight", "attn_k.weight", "attn_v.weight")
+
+
 # All that llama.cpp knows of, but for what is no language model by itself (`clip`, `wavtokenizer-dec`), for what drafts
 # from another model's states (`eagle3`, `dflash`, `gemma4-assistant`), and for `gptj`, which is only a name there.
 FAMILIES: dict[str, Family] = dict([
@@ -277,16 +283,25 @@ FAMILIES: dict[str, Family] = dict([
     _family("hy_v3", _EXPERTS, _PREDICTS, also=_each((0,), *_DENSE) | _each(range(1, 7), *_MIXTURE, *_SHARED)),
     # States.
     _family("qwen3next", _HEADS, _ALL_EXPERTS, _SSM, also=_each((0, 1, 2, 4, 5), "ssm_in.weight")),
+    # As it is converted now: the first of these is how files were made at the beginning.
+    _family(
+        "qwen3next, apart", _HEADS, _ALL_EXPERTS, _SSM, block_count=8,
+        also=_each((0, 1, 2, 4, 5, 6), *_DELTA_NET) | _each((3, 7), *_APART),
+    ),
+    _family(
+        "qwen3next, apart, predicting", _HEADS, _ALL_EXPERTS, _SSM, _PREDICTS, block_count=9,
+        also=_each((0, 1, 2, 4, 5, 6), *_DELTA_NET) | _each((3, 7, 8), *_APART),
+    ),
     _family(
         "qwen3next, an interval", _HEADS, _ALL_EXPERTS, _SSM, full_attention_interval=3,
         also=_each((0, 1, 3, 4), "ssm_in.weight"),
     ),
     _family("qwen3next, predicting", _HEADS, _ALL_EXPERTS, _SSM, _PREDICTS,
             also=_each((0, 1, 2, 4, 5), "ssm_in.weight")),
-    _family("qwen35", _HEADS, _SSM, _SECTIONS, _PREDICTS,
-            also=_each((0, 1, 2, 4, 5), "attn_qkv.weight", "attn_gate.weight")),
-    _family("qwen35moe", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _PREDICTS,
-            also=_each((0, 1, 2, 4, 5), "attn_qkv.weight", "attn_gate.weight")),
+    _family("qwen35", _HEADS, _SSM, _SECTIONS, _PREDICTS, block_count=9,
+            also=_each((0, 1, 2, 4, 5, 6), *_DELTA_NET) | _each((3, 7, 8), *_APART)),
+    _family("qwen35moe", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS, _PREDICTS, block_count=9,
+            also=_each((0, 1, 2, 4, 5, 6), *_DELTA_NET) | _each((3, 7, 8), *_APART)),
     _family(
         "qwen35moe, listed", _HEADS, _SSM, _ALL_EXPERTS, _SECTIONS,
         attention__recurrent_layers=[True, False, True, False, False, True],
@@ -304,6 +319,8 @@ FAMILIES: dict[str, Family] = dict([
     _family("lfm2, a window", _SOME_HEADS, _WINDOW, shortconv__l_cache=3),
     _family("lfm2moe", _SOME_HEADS, _EXPERTS, shortconv__l_cache=3),
     _family("kimi-linear", _LATENT, _EXPERTS, _DELTA, attention__head_count_kv=[0, 0, 0, 1, 0, 1]),
+    _family("kimi-linear, shared", _LATENT, _EXPERTS, _DELTA, attention__head_count_kv=[0, 0, 0, 1, 0, 1],
+            also=_each(range(1, 6), *_SHARED)),
     _family(
         "kimi-k3", _LATENT, _EXPERTS, _DELTA, attention__head_count_kv=[0, 0, 0, 1, 0, 1], attn_res__block_size=3,
         activation__situ_beta=1.0, activation__situ_linear_beta=1.0, expert_latent_length=16,

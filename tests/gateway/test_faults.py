@@ -56,9 +56,9 @@ def test_a_killed_engine_ends_the_stream_with_an_error_and_is_started_again(gate
 
 
 def test_the_very_next_request_after_a_death_is_answered(gateway, tiny_gguf):
+    running = gateway(str(tiny_gguf(context=65536)), flags=("--context", "65536"))
+    client = running.client()
     for _ in range(3):
-        running = gateway(str(tiny_gguf(context=65536)), flags=("--context", "65536"))
-        client = running.client()
         stream = chat(client, "tiny", stream=True)
         next(iter(stream))
         os.kill(running.ps()["tiny"]["pid"], signal.SIGKILL)
@@ -67,7 +67,6 @@ def test_the_very_next_request_after_a_death_is_answered(gateway, tiny_gguf):
                 pass
 
         assert chat(client, "tiny", max_tokens=3).usage.completion_tokens == 3
-        running.stop()
 
 
 def test_an_idle_engine_that_was_killed_is_not_noticed_by_anyone(gateway):
@@ -92,7 +91,7 @@ def test_a_hung_engine_is_ended_and_started_again(gateway):
 def test_a_connection_that_the_engine_closed_costs_no_request(gateway, tiny_gguf):
     running = gateway(str(tiny_gguf()))
     client = running.client()
-    for _ in range(250):  # llama.cpp closes a kept connection after a hundred requests
+    for _ in range(130):  # llama.cpp closes a kept connection after a hundred requests
         assert chat(client, "tiny", max_tokens=1).usage.completion_tokens == 1
 
 
@@ -261,7 +260,8 @@ def test_a_key_is_asked_for_and_never_passed_on(gateway):
     assert httpx.get(running.url + "/health").status_code == 200
 
     assert chat(running.client(api_key="s3cret"), "fake").choices[0].message.content
-    assert running.ps(WEIGHBRIDGE_API_KEY="s3cret")["fake"]["state"] == "ready"
+    shown = run_weigh("ps", "--json", "--port", running.port(), WEIGHBRIDGE_API_KEY="s3cret")
+    assert json.loads(shown.stdout)["models"][0]["state"] == "ready"
 
 
 @pytest.mark.parametrize(
@@ -307,14 +307,35 @@ def test_nothing_of_a_gateway_killed_outright_is_left(gateway, tiny_gguf):
     assert not alive
 
 
+def test_folders_of_sockets_that_a_killed_gateway_left_go_with_the_next_start(gateway, tmp_path):
+    (folder := tmp_path / "t").mkdir()
+    first = gateway("fake", TMPDIR=str(folder), WEIGHBRIDGE_PRELOAD="no")
+    first.process.kill()
+    first.process.wait()
+    (left,) = folder.glob("weighbridge-*")
+    second = gateway("fake", TMPDIR=str(folder), WEIGHBRIDGE_PRELOAD="no")
+
+    assert not left.exists()
+    assert len(list(folder.glob("weighbridge-*"))) == 1
+    assert second.stop() == 0
+    assert not list(folder.iterdir())
+
+
+def test_a_folder_for_temporary_files_with_a_long_name_is_no_hindrance(gateway, tmp_path):
+    (folder := tmp_path / ("long" * 30)).mkdir()
+    running = gateway("fake", TMPDIR=str(folder))
+
+    assert chat(running.client(), "fake").choices
+
+
 def test_a_stop_while_streaming_ends_within_seconds(gateway):
-    running = gateway("fake:tokens_per_second=20,tokens=10000")
+    running = gateway("fake:tokens_per_second=20,tokens=10000", WEIGHBRIDGE_DRAIN_TIMEOUT_SECONDS="1")
     stream = chat(running.client(), "fake", stream=True)
     next(iter(stream))
     begun = time.monotonic()
 
     assert running.stop() == 0
-    assert time.monotonic() - begun < 12
+    assert 1 <= time.monotonic() - begun < 8
     with pytest.raises(openai.APIError, match="the gateway is closing"):
         for _ in stream:
             pass

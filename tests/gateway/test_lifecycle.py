@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+import dataclasses
 import os
-import re
+import random
 import signal
 import time
 
@@ -73,12 +75,12 @@ class Served:
         return found
 
 
-def play(tmp_path, models: list[Model], story, text: str = "", **rows: object) -> list[str]:
+def play(tmp_path, models: list[Model], story, text: str = "", tell=None, **rows: object) -> list[str]:
     """Serve the models while the story runs; what was told to the operator. Nothing may be left of any engine."""
     told: list[str] = []
 
     async def whole() -> None:
-        async with serve(models, settings_of(tmp_path, text, **rows), told.append) as (gateway, url):
+        async with serve(models, settings_of(tmp_path, text, **rows), tell or told.append) as (gateway, url):
             served = Served(gateway, url, told)
             async with served.openai, served.http:
                 await story(served)
@@ -181,6 +183,17 @@ def test_a_pinned_model_stays_and_what_cannot_fit_beside_it_is_told_the_sum(tmp_
     play(tmp_path, models, story, "[models.one]\npinned = true\n[models.two]\npreload = false\n")
 
 
+def test_an_operator_who_hears_nothing_any_more_stops_no_model(tmp_path):
+    def broken(_line: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    async def story(served: Served) -> None:
+        for name in ("one", "two", "one"):
+            assert await asyncio.wait_for(served.ask(name), 15)
+
+    play(tmp_path, two_models(), story, tell=broken)
+
+
 def test_pinned_models_that_do_not_fit_together_are_refused_before_anything_starts(tmp_path):
     with pytest.raises(DoesNotFit, match=r"of which 40\.0 MiB are pinned for other models"):
         play(tmp_path, two_models(), None, "[models.one]\npinned = true\n[models.two]\npinned = true\n")
@@ -246,6 +259,19 @@ def test_models_are_loaded_and_unloaded_by_hand(tmp_path):
     play(tmp_path, [fake("one", tokens_per_second=60, tokens=30)], story)
 
 
+def test_a_model_that_is_ready_and_busy_is_loaded_at_once(tmp_path):
+    plan = dataclasses.replace(specialist("arithmetic").plan, workload=fit.Workload(256, 1))
+
+    async def story(served: Served) -> None:
+        streaming = asyncio.create_task(served.stream("one", []))
+        await served.until("one", lambda model: model["requests_in_flight"] == 1)
+        await asyncio.wait_for(served.gateway.pool.load("one"), 0.5)
+        await streaming
+
+    model = dataclasses.replace(fake("one", tokens_per_second=20, tokens=30), plan=plan)
+    play(tmp_path, [model], story)
+
+
 def test_the_admin_doors_ask_for_the_key(tmp_path):
     async def story(served: Served) -> None:
         assert (await served.http.post("/admin/models/one/load")).status_code == 401
@@ -260,12 +286,13 @@ def test_memory_over_the_plan_is_told_once_and_shown(tmp_path):
         await served.ask("one", max_tokens=60)
         found = await served.until("one", lambda model: model["memory_over_plan"], 10)
         assert found["memory_measured_bytes"] > found["memory_planned_bytes"] + (32 << 20)
+        await served.ps()
         assert "weighbridge_engine_memory_over_plan" in (metrics := (await served.http.get("/metrics")).text)
         assert 'weighbridge_engine_memory_over_plan{model="one"} 1.0' in metrics
         assert 'weighbridge_memory_budget_bytes{place="memory"}' in metrics
 
     told = play(tmp_path, [fake("one", memory_bytes="16MiB", leak_bytes_per_token="1MiB")], story)
-    assert len([line for line in told if "planned were 16.0 MiB" in line]) <= 1
+    assert len([line for line in told if "planned were 16.0 MiB" in line]) == 1
 
 
 def test_where_the_machine_runs_out_of_memory_the_longest_idle_goes_and_one_at_work_stays(tmp_path):
@@ -276,9 +303,9 @@ def test_where_the_machine_runs_out_of_memory_the_longest_idle_goes_and_one_at_w
         await served.until("two", lambda model: model["state"] == "stopped", 12)
         assert (await served.model("one"))["state"] == "ready"
         await streaming
-        assert len(words) == 201
+        assert len(words) == 161
 
-    models = [fake("one", memory_bytes="20MiB", tokens=200, tokens_per_second=40), fake("two", memory_bytes="20MiB")]
+    models = [fake("one", memory_bytes="20MiB", tokens=160, tokens_per_second=40), fake("two", memory_bytes="20MiB")]
     told = play(tmp_path, models, story, memory_margin_bytes=1 << 50)
     assert any("of memory are available: the longest idle model goes" in line for line in told)
 
@@ -326,7 +353,7 @@ def test_a_slow_engine_that_says_that_it_is_well_is_left_alone(tmp_path):
         assert await served.ask("one", max_tokens=2)
         assert (await served.model("one"))["restarts"] == 0
 
-    play(tmp_path, [fake("one", tokens_per_second=0.5)], story, health_interval_seconds=0.2)
+    play(tmp_path, [fake("one", tokens_per_second=0.8)], story, health_interval_seconds=0.2)
 
 
 def test_an_engine_whose_answers_hang_is_found_by_asking_it_for_a_token(tmp_path):
@@ -353,38 +380,45 @@ def test_an_engine_that_dies_before_it_answers_is_tried_once_more(tmp_path):
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
-        ({"abort_after_tokens": 3}, "SIGABRT"),
-        ({"leak_bytes_per_token": "8MiB", "memory_limit_bytes": "160MiB"}, "exit code 12|out of memory"),
+        ({"abort_after_tokens": 3}, "its process was ended by SIGABRT: fake: error: told to abort"),
+        (
+            {"leak_bytes_per_token": "8MiB", "memory_limit_bytes": "160MiB"},
+            "its process ended with exit code 12: fake: error: out of memory: 8388608 bytes could not be had",
+        ),
     ],
 )
 def test_an_engine_that_ends_while_it_streams_says_why_and_the_next_request_has_a_new_one(tmp_path, options, cause):
     async def story(served: Served) -> None:
         words: list[str] = []
-        with pytest.raises(openai.APIError, match="the engine of one ended while it answered"):
+        with pytest.raises(openai.APIError, match=f"the engine of one ended while it answered: {cause}"):
             await served.stream("one", words, max_tokens=100)
         assert 1 <= len(words) < 100
         found = await served.until("one", lambda model: model["cause"])
-        assert re.search(cause, found["cause"])
+        assert found["cause"] == f"one: {cause}"
         assert found["restarts"] == 1
         assert await served.ask("one", max_tokens=1)
+        found = await served.model("one")
+        assert (found["cause"], found["last_end"]) == (None, cause)
 
     play(tmp_path, [fake("one", tokens_per_second=100, **options)], story)
 
 
 def test_a_crash_loop_opens_the_breaker_which_ps_shows_and_an_operator_closes(tmp_path):
     async def story(served: Served) -> None:
-        for _ in range(2):
-            with pytest.raises(openai.InternalServerError):
+        # The pauses double up to 30 s, so that also on a slow machine there is one in which all of this is seen.
+        for _ in range(12):
+            with pytest.raises(openai.InternalServerError) as refused:
                 await served.ask("one")
-        found = await served.model("one")
+            found = await served.model("one")
+            metrics = (await served.http.get("/metrics")).text
+            if refused.value.status_code == 503 and found["breaker"] == "open":
+                break
         assert (found["state"], found["breaker"]) == ("failed", "open")
-        assert 0 < found["retry_seconds"] <= 2
-        with pytest.raises(openai.InternalServerError) as refused:
-            await served.ask("one")
-        assert (refused.value.status_code, refused.value.code) == (503, "engine_unavailable")
+        assert 0 < found["retry_seconds"] <= 30
+        assert refused.value.code == "engine_unavailable"
         assert "exit code 9" in refused.value.message
-        assert 1 <= int(refused.value.response.headers["retry-after"]) <= 2
-        assert 'weighbridge_breaker_open{model="one"} 1.0' in (await served.http.get("/metrics")).text
+        assert 1 <= int(refused.value.response.headers["retry-after"]) <= 30
+        assert 'weighbridge_breaker_open{model="one"} 1.0' in metrics
         await served.http.post("/admin/models/one/unload")
         found = await served.model("one")
         assert (found["state"], found["breaker"]) == ("stopped", "closed")
@@ -466,6 +500,63 @@ def test_forty_loads_of_two_models_with_traffic_leak_nothing(gateway, tmp_path):
     assert process.memory_full_info().uss - memory < 4 << 20
     (socket,) = {each.laddr for each in process.children()[0].net_connections("unix") if each.laddr}
     assert len(os.listdir(os.path.dirname(socket))) == 1
+
+
+def test_whatever_happens_in_whatever_order_everyone_is_answered_once_and_nothing_stays_promised(tmp_path):
+    """Requests of which some leave, unloads, loads and kills, at random, for three models in the room of two."""
+    rng = random.Random(20260731)
+    outcomes: collections.Counter[str] = collections.Counter()
+
+    async def story(served: Served) -> None:
+        pool = served.gateway.pool
+        names = list(pool.models)
+
+        async def ask() -> None:
+            asking = asyncio.create_task(served.ask(rng.choice(names), max_tokens=rng.choice((1, 20))))
+            try:
+                await asyncio.wait_for(asking, rng.choice((0.05, 0.3, 25, 25, 25)))
+                outcomes["answered"] += 1
+            except TimeoutError:
+                outcomes["left"] += 1
+            except openai.APIStatusError as error:
+                outcomes[str(error.code)] += 1
+            except openai.APIConnectionError:
+                outcomes["cut"] += 1
+
+        async def operate() -> None:
+            door = rng.choice(("unload", "unload", "load"))
+            await served.http.post(f"/admin/models/{rng.choice(names)}/{door}")
+
+        async def kill() -> None:
+            lives = list(pool.lives.values())
+            if lives:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(rng.choice(lives).running.pid, rng.choice((signal.SIGKILL, signal.SIGSTOP)))
+
+        tasks = []
+        for _ in range(160):
+            doing = rng.choices((ask, operate, kill), (12, 2, 1))[0]
+            tasks.append(asyncio.create_task(doing()))
+            assert pool.state.used().get("memory", 0) <= pool.state.budget["memory"]
+            await asyncio.sleep(rng.choice((0, 0, 0.01, 0.05)))
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
+        for name in names:
+            await served.http.post(f"/admin/models/{name}/unload")
+        for name in names:
+            await served.until(name, lambda model: model["state"] in ("stopped", "failed"))
+        assert not pool.state.used().get("memory")
+        assert not pool.lives
+        assert not pool._answers
+        for model in pool.state.models.values():
+            assert not model.serving
+            assert not model.waiting
+
+    models = [fake(name, memory_bytes="30MiB", tokens_per_second=100, load_seconds=0.05) for name in ("a", "b", "c")]
+    play(tmp_path, models, story, health_interval_seconds=0.3, turn_seconds=0.2, breaker_failures=50)
+
+    refused = {"engine_died", "engine_unavailable"}
+    assert set(outcomes) <= {"answered", "left", "cut"} | refused
+    assert outcomes["answered"] > 40
 
 
 def test_after_a_gateway_was_killed_outright_the_next_one_starts_clean(gateway, tmp_path):

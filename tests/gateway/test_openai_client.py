@@ -97,7 +97,7 @@ def test_a_cancelled_stream_stops_the_engine_within_a_second(gateway, tiny_gguf)
     for _, _ in zip(range(5), stream, strict=False):
         pass
     assert running.ps()["tiny"]["engine_requests_processing"] == 1
-    time.sleep(1)
+    time.sleep(1.1)  # what the engine counts is asked for every two seconds: the next look is one after the end
     stream.close()
     time.sleep(1)
     found = running.ps()["tiny"]

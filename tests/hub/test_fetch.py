@@ -9,6 +9,7 @@ import hashlib
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import huggingface_hub
 import pytest
@@ -447,6 +448,31 @@ def test_threads_that_fetch_the_same_fetch_it_once(server, access, state):
 
     assert len(got) == 4
     assert len(ranges(server)) == 1
+
+
+def test_threads_that_fetch_the_same_address_fetch_it_once(access, state):
+    content = noise(3 * MIB)
+    sent = []
+
+    def answer(handler):
+        if handler.headers.get("Range") == "bytes=0-0":
+            handler.send(206, content[:1], {"Content-Range": f"bytes 0-0/{len(content)}"})
+            return
+        sent.append(1)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        for start in range(0, len(content), MIB // 4):
+            handler.wfile.write(content[start : start + MIB // 4])
+            time.sleep(0.05)
+
+    with serving(answer) as web:
+        address = f"{web}/files/some-Q4_0.gguf"
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda _: hub.fetch(address, access, state_dir=state), range(4)))
+
+    assert len(sent) == 1
+    assert {each.files[0].sha256 for each in got} == {hashlib.sha256(content).hexdigest()}
 
 
 def test_a_file_by_its_address_is_kept_and_gone_on_with(server, access, offline, state):

@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import subprocess
+import sys
 import tarfile
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -297,3 +299,57 @@ def test_no_bytes_make_it_fail_otherwise(tmp_path_factory, noise, place):
         hub.unpack(path, cache, state)
     except WeighbridgeError as error:
         assert error.hint
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from weighbridge import hub
+hub.unpack(*map(Path, sys.argv[1:]), progress=lambda _: os.kill(os.getpid(), 9))
+"""
+
+
+def test_what_an_unpack_that_was_killed_left_goes_with_the_next_one(archive, tmp_path):
+    cache, state = fresh(tmp_path)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(archive), str(cache), str(state)], check=False)
+    assert killed.returncode == -9
+    assert [path for path in cache.rglob("*") if path.is_file()], "it had begun"
+
+    assert hub.unpack(archive, cache, state).models
+    assert not [path for path in cache.iterdir() if path.name.startswith(".weighbridge")]
+
+
+def test_two_that_unpack_at_once_do_not_take_each_others_files(archive, tmp_path):
+    cache, state = fresh(tmp_path)
+    inner = []
+
+    def once(_progress):
+        if not inner:
+            inner.append(True)
+            inner[0] = hub.unpack(archive, cache, state)
+
+    outer = hub.unpack(archive, cache, state, progress=once)
+
+    assert outer.models[0].first.read_bytes() == inner[0].models[0].first.read_bytes()
+
+
+def test_a_manifest_of_very_many_names_is_refused_at_once(tmp_path):
+    sums = hashlib.sha256(b"").hexdigest()
+    files = [
+        {"member": str(n), "name": f"{n}/m.gguf", "size_bytes": 0, "sha256": sums, "git_sha1": None}
+        for n in range(40_000)
+    ]
+    files.append(dict(files[0], member="x", name="0"))
+    path = forged(tmp_path, pack_of(model(*files)), [])
+    begun = time.monotonic()
+    said = refused(path, tmp_path)
+
+    assert time.monotonic() - begun < 10
+    assert "a file of acme/m that is a folder" in said
+
+
+@pytest.mark.parametrize("depth", [16, 100_000])
+def test_a_name_that_lies_very_deep_is_refused(depth, tmp_path):
+    path = forged(tmp_path, pack_of(model(entry(name="a/" * depth + "m.gguf"))), [])
+
+    assert "too deep" in refused(path, tmp_path)

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from tests.conftest import run_weigh
 from weighbridge import hub
 from weighbridge.errors import StateDamaged
 from weighbridge.store import FILE_NAME, MIGRATIONS, Store
@@ -45,13 +46,59 @@ def test_a_newer_file_is_left_alone(tmp_path):
         Store(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_damaged_file_is_told_with_the_way_out(content, tmp_path):
+DAMAGED = [b"this is no database" * 100, b"SQLite format 3\0" + b"\xff" * 5000]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_file_is_set_aside_and_told_once(content, tmp_path, caplog):
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with Store(tmp_path) as store:
+        assert store.rows("SELECT * FROM models_used") == []
+    with Store(tmp_path):
+        pass
+
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == content
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert FILE_NAME in told
+    assert str(aside) in told
+
+
+def test_a_page_that_is_damaged_in_the_middle_is_found_when_it_is_read(tmp_path, caplog):
+    with Store(tmp_path) as store, store.transaction():
+        for number in range(2000):
+            store.write("INSERT INTO models_used VALUES (?, ?)", (f"acme/model-{number}", 1.0))
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    content = bytearray((tmp_path / FILE_NAME).read_bytes())
+    content[8192:40960] = b"\xff" * 32768
     (tmp_path / FILE_NAME).write_bytes(content)
 
-    with pytest.raises(StateDamaged, match=FILE_NAME) as caught:
-        Store(tmp_path)
-    assert "move the file away" in caught.value.hint
+    assert hub.last_used(tmp_path) == {}
+    hub.touch("acme/model", tmp_path)
+    assert list(hub.last_used(tmp_path)) == ["acme/model"]
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+
+
+def test_of_many_that_find_it_damaged_one_sets_it_aside(tmp_path):
+    (tmp_path / FILE_NAME).write_bytes(DAMAGED[0])
+    code = f"from pathlib import Path; from weighbridge import hub; hub.touch('a', Path({str(tmp_path)!r}))"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+
+    assert [process.wait(30) for process in processes] == [0, 0, 0, 0]
+    assert list(hub.last_used(tmp_path)) == ["a"]
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+
+
+def test_a_damaged_file_stops_no_command(tmp_path):
+    (tmp_path / FILE_NAME).write_bytes(DAMAGED[0])
+    first = run_weigh("ls", WEIGHBRIDGE_STATE_DIR=str(tmp_path), HF_HOME=str(tmp_path / "hf"))
+    second = run_weigh("ls", WEIGHBRIDGE_STATE_DIR=str(tmp_path), HF_HOME=str(tmp_path / "hf"))
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "was damaged and lies at" in first.stderr
+    assert "was damaged" not in second.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):

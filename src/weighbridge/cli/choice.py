@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from weighbridge import catalogue
 from weighbridge.catalogue import Variant
 from weighbridge.cli import output
 from weighbridge.cli.candidates import candidates
-from weighbridge.cli.fit_pages import CONTEXTS, LEGEND, cell, machine_lines, show_context
+from weighbridge.cli.fit_pages import CONTEXTS, cell, legend, machine_lines, show_context
 from weighbridge.errors import BadSetting, UnknownModel
 from weighbridge.fit import Verdict, Workload
 from weighbridge.fit.ranking import Candidate, Ranking, rank
@@ -54,10 +55,11 @@ def grid(name: str, here: Machine, workload: Workload, folder: Path) -> tuple[ob
         rows.append((quantized.recipe, show_bytes(quantized.weights_bytes), *cells))
     head = ("", "size", *map(show_context, contexts))
     table = output.table(head, rows, right=range(1, len(head)))
-    legend = LEGEND.format(workload.parallel)
+    # The second column is a size.
+    below = legend([row[1:] for row in rows], workload.parallel)
     if contexts[-1] > candidate.context_length:
-        legend += f"\nit was made for {candidate.context_length:,} tokens: longer contexts are not counted"
-    page = [_headline(variant), table, legend, _sources(variant)]
+        below += f"\nit was made for {candidate.context_length:,} tokens: longer contexts are not counted"
+    page = [_headline(variant), table, below, _sources(variant)]
     asked = [entry for entry in data if entry["context_tokens"] == (workload.context_tokens or entry["context_tokens"])]
     fits = any(entry["verdict"] != "no" and _is_fast(entry, workload.wanted_tokens_per_second) for entry in asked)
     machine = machine_lines(here)
@@ -206,17 +208,18 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     if all(row[-1] == "-" for row in shown):
         head, shown = head[:-1], [row[:-1] for row in shown]
     cut = _narrowed([head, *shown])[1:]
-    legend = "? : how fast is not known.\n" if any(entry["decode"] is None for entry in data) else ""
+    meanings = [
+        "? : how fast is not known." if any(entry["decode"] is None for entry in data) else "",
+        "* nothing else that fits beats it in parameters, speed and memory at once; these first, then by downloads.",
+        "quality: answers right, by whom; - : nobody's measurement is known." if "quality" in head else "",
+        f"catalogue of {found.date}: weigh fit NAME shows one model's grid.",
+    ]
     page = [
         f"{len(best)} of {len(listed)} models fit with room to spare:\n"
         f"  {context:,} token{'s' * (context > 1)} of context, {workload.parallel} at once, "
         f"at least {wanted:g} tokens/s",
-        output.table(head, cut, right=(4, 5, 6)) if cut else "none",
-        f"{legend}"
-        "* nothing else that fits beats it in parameters, speed and memory at once;\n"
-        "these first, then by downloads.\n"
-        "quality: answers right, by whom; - : nobody's measurement is known.\n"
-        f"catalogue of {found.date}: weigh fit NAME shows one model's grid.",
+        output.table(head, cut, right=(4, 5, 6), droppable=() if "quality" in head else (7,)) if cut else "none",
+        "\n".join(textwrap.fill(line, output.width()) for line in meanings if line),
     ]
     return (
         {"machine": here, "context_tokens": context, "parallel": workload.parallel, "models": data},

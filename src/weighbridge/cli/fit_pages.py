@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from weighbridge.sizes import show_bytes
 
 CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
 _LOCAL = frozenset({"file", "folder", "hf_cache"})
-LEGEND = "tokens/s of one request by context, {} at once; ~ tight, - does not fit"
 # More devices than these get a row each.
 _MOST_COLUMNS = 5
 _CACHES = ((None, "f16"), ("q8_0", "q8_0"), ("q4_0", "q4_0"))
@@ -83,7 +83,10 @@ def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration 
         ends.append(f"start it with: vllm serve {served} {' '.join(plan.arguments)}")
     sections.append("\n".join(output.fields([tuple(end.split(": ", 1))]) for end in ends))  # type: ignore[list-item]
     notes = [*plan.facts.notes, *plan.notes, *(plan.speed.notes if plan.speed else ())]
-    sections += [output.fields([("note", note)]) for note in notes]
+    if plan.engine == "transformers":
+        notes.insert(0, "weigh up runs safetensors by vLLM alone, on GPUs; where there is none, it runs GGUF files")
+    if notes:
+        sections.append(output.fields([("note", note) for note in notes]))
     return "\n\n".join(section for section in sections if section)
 
 
@@ -282,7 +285,14 @@ def cell(verdict: Verdict, tokens_per_second: float | None) -> str:
 def grid_table(corner: str, contexts: Sequence[int], rows: Sequence[Sequence[str]], parallel: int) -> str:
     """Rows by contexts, with what the cells mean."""
     head = (corner, *map(show_context, contexts))
-    return f"{output.table(head, rows, right=range(1, len(head)))}\n{LEGEND.format(parallel)}"
+    return f"{output.table(head, rows, right=range(1, len(head)))}\n{legend(rows, parallel)}"
+
+
+def legend(rows: Sequence[Sequence[str]], parallel: int) -> str:
+    """What the cells of these rows mean."""
+    has_speeds = any(cell.lstrip("~")[:1].isdigit() for row in rows for cell in row[1:])
+    what = "tokens/s of one request by context" if has_speeds else "by context"
+    return textwrap.fill(f"{what}, {parallel} at once; ~ tight, - does not fit", output.width())
 
 
 def machine_lines(here: Machine) -> str:

@@ -20,6 +20,28 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="a TOML file of settings")
 
 
+def add_planning(parser: argparse.ArgumentParser) -> None:
+    """What a plan depends on, by the names that the remedies of `weigh fit` use."""
+    parser.add_argument(
+        "--context", type=int, metavar="N", help="tokens of context for each request (default: the model's, to 8192)"
+    )
+    parser.add_argument("--cache-type-k", metavar="T", help="type of keys: f16, q8_0, q4_0 ... (default f16)")
+    parser.add_argument("--cache-type-v", metavar="T", help="type of values")
+    parser.add_argument("--ubatch", type=int, metavar="U", help="tokens a step (default 512)")
+    parser.add_argument("--threads", type=int, metavar="T", help="threads a model computes with")
+
+
+def planning(arguments: argparse.Namespace) -> dict[str, object]:
+    """Those flags as settings."""
+    return {
+        "context_tokens": arguments.context,
+        "cache_type_k": arguments.cache_type_k,
+        "cache_type_v": arguments.cache_type_v,
+        "ubatch_tokens": arguments.ubatch,
+        "threads": arguments.threads,
+    }
+
+
 def read_settings(arguments: argparse.Namespace, **more: object) -> Settings:
     """The settings with these flags laid over them."""
     flags = {"host": arguments.host, "port": arguments.port, "api_key": arguments.api_key, **more}

@@ -11,6 +11,8 @@ from weighbridge.facts import HubAccess
 from weighbridge.facts.shelves.references import parse
 from weighbridge.specialists import bundled
 
+PLACES = {"hf_cache": "cache", "lmstudio": "LM Studio", "ollama": "Ollama", "url": "address"}
+"""Where models lie, as people read it."""
 _SCHEMES = ("http://", "https://", "ollama:", "lmstudio:", "hf://")
 
 

@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+_SHORTEST_NAME = 24
+
 
 def printable(text: str) -> str:
     """The text with what could steer a terminal (escapes, line ends) written out: files and servers are strangers."""
@@ -35,9 +37,9 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def to_json(value: Any) -> str:
-    """Dataclasses, mappings and lists as JSON."""
-    return json.dumps(_plain(value), ensure_ascii=False, indent=2, allow_nan=False)
+def to_json(value: Any, indent: int | None = 2) -> str:
+    """Dataclasses, mappings and lists as JSON; without an indent in one line."""
+    return json.dumps(_plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
 
 
 def width() -> int:
@@ -45,19 +47,41 @@ def width() -> int:
     return max(40, min(shutil.get_terminal_size((80, 24)).columns, 100))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] | range = ()) -> str:
-    """Columns as wide as their widest cell; those in `right` are aligned right. The last takes what room is left."""
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] | range = (),
+    *,
+    droppable: Sequence[int] = (),
+    name: int | None = None,
+) -> str:
+    """Columns as wide as their widest cell; those in `right` are aligned right. The last takes what room is left.
+
+    Where they are too wide together, those of `droppable` are left away, the first of them first; then the column
+    `name` loses the beginnings of its cells, as the end of a model's name tells most.
+    """
     cells = [[printable(str(cell)) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    widths = {column: max(len(row[column]) for row in cells) for column in range(len(head))}
+    for column in droppable:
+        if _together(widths) <= width():
+            break
+        del widths[column]
+    if name is not None:
+        widths[name] = min(widths[name], max(_SHORTEST_NAME, widths[name] + width() - _together(widths)))
     lines = []
     for row in cells:
         parts = [
             cell.rjust(size) if column in right else cell.ljust(size)
-            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
+            for column, size in widths.items()
+            for cell in [row[column] if len(row[column]) <= size else "…" + row[column][1 - size :]]
         ]
         line = "  ".join(parts).rstrip()
         lines.append(line if len(line) <= width() else line[: width() - 1] + "…")
     return "\n".join(lines)
+
+
+def _together(widths: Mapping[int, int]) -> int:
+    return sum(widths.values()) + 2 * (len(widths) - 1)
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> str:

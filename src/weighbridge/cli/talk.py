@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import threading
@@ -10,6 +11,14 @@ from dataclasses import dataclass
 from weighbridge.cli import output
 from weighbridge.errors import WeighbridgeError
 from weighbridge.openai_api import Client
+
+
+def temperature(text: str) -> float:
+    """The flag's value; ValueError for what no engine takes."""
+    value = float(text)
+    if not 0 <= value <= 2:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ async def _answer(client: Client, manner: Manner, messages: list[dict[str, str]]
         if not manner.as_json:
             print(piece.text, end="", flush=True)
     if manner.as_json:
-        print(output.to_json({"answer": text, "model": model, "reason": reason}).replace("\n", " "), flush=True)
+        print(output.to_json({"answer": text, "model": model, "reason": reason}, indent=None), flush=True)
     else:
         print()
     return text

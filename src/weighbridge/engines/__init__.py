@@ -3,9 +3,9 @@
 from .endpoint import Endpoint, Running
 from .finding import Found
 from .model import Model
-from .records import clean_up
+from .records import clean_up, sockets_folder
 from .self_test import self_test
-from .start import available, choose, start
+from .start import able, available, choose, queues, start
 from .surroundings import Surroundings, log_path
 
 __all__ = [
@@ -14,10 +14,13 @@ __all__ = [
     "Model",
     "Running",
     "Surroundings",
+    "able",
     "available",
     "choose",
     "clean_up",
     "log_path",
+    "queues",
     "self_test",
+    "sockets_folder",
     "start",
 ]

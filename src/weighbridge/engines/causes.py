@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 
 _LONGEST = 300
+# A process that aborts may write its stack of calls after the reason.
+_LAST_LINES, _VERY_LAST_LINES = 100, 3
 # What llama.cpp and vLLM write before what they say: times, levels, process names, files.
 _BEFORE = re.compile(
     r"^(\([^)]*pid=\d+\)\s*)?"
@@ -41,6 +43,19 @@ def cause_of(lines: Sequence[str]) -> str | None:
                 return _short(line)
     telling = [line for line in said if _TELLING.search(line)]
     return _short(telling[-1]) if telling else None
+
+
+def last_words(lines: Sequence[str]) -> str | None:
+    """The line that best tells why an engine that was ready ended; None where none does.
+
+    While it serves, an engine writes errors of requests too, which harmed nobody but those who sent them: so a failed
+    assertion or memory that ran out counts, and else only what came at the very end, from the first error on.
+    """
+    said = [line for line in lines if line.strip()]
+    certain = [line for line in said[-_LAST_LINES:] if _CERTAIN.search(line)]
+    if certain:
+        return _short(certain[0])
+    return cause_of(said[-_VERY_LAST_LINES:])
 
 
 def _short(line: str) -> str:

@@ -32,6 +32,7 @@ _STOP_SECONDS = 3.0
 # How long a program of its own, such as vLLM, may take to end in order.
 _PROGRAM_PATIENCE_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 2.0
+_LONGEST_REPORT_BYTES = 1 << 20
 _NUMBERS = itertools.count()
 # Our settings, keys among them, are no business of an engine.
 _OWN = "WEIGHBRIDGE_"
@@ -65,14 +66,15 @@ class Launch:
 
 
 def new_socket(surroundings: Surroundings) -> Path:
-    """Where the next engine shall listen. EngineFailed if others may enter the folder.
+    """Where the next engine shall listen. EngineFailed if the folder is another user's, or others may enter it.
 
     Named by a number: a socket's path may have 107 letters, and a model's name may have more.
     """
     folder = surroundings.sockets
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if folder.stat().st_mode & 0o077:
+        status = folder.stat()
+        if status.st_mode & 0o077 or status.st_uid != os.geteuid():
             raise EngineFailed(f"{folder}: others may enter the folder of the engines' sockets", hint="chmod 700 it")
     except OSError as error:
         raise EngineFailed(f"{folder}: no place for an engine's socket: {error.strerror}") from error
@@ -224,11 +226,10 @@ class ChildProcess:
         _, reading = await asyncio.wait([self._reading], timeout=_LAST_WORDS_SECONDS)
         for task in reading:
             task.cancel()
-        if self.endpoint.socket is not None:
-            self.endpoint.socket.unlink(missing_ok=True)
-        if self._record is not None:
-            with contextlib.suppress(OSError):
-                self._record.unlink(missing_ok=True)
+        for left in (self.endpoint.socket, self._record):
+            if left is not None:
+                with contextlib.suppress(OSError):
+                    left.unlink(missing_ok=True)
 
     async def _ends_by_itself(self) -> bool:
         """Whether it ends in time; one that is stopped (SIGSTOP) hears nothing, and is not waited for."""
@@ -259,18 +260,16 @@ class ChildProcess:
     async def _report(self, descriptor: int) -> dict[str, object]:
         """The child's one line, or nothing where it ended without a word."""
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
+        reader = asyncio.StreamReader(limit=_LONGEST_REPORT_BYTES)
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
         )
         try:
-            line = await reader.readline()
+            report = json.loads(await reader.readline())
+        except ValueError:  # no JSON, or longer than any report
+            return {}
         finally:
             transport.close()
-        try:
-            report = json.loads(line)
-        except ValueError:
-            return {}
         return report if isinstance(report, dict) else {}
 
     async def _keep_log(self) -> None:
@@ -287,7 +286,8 @@ class ChildProcess:
         await asyncio.wait([self._reading], timeout=_LAST_WORDS_SECONDS)
         if not self._stopping and not self.ended.done():
             await self._end_the_rest()
-            self.ended.set_result(_how(code))
+            said = self._log.last_words
+            self.ended.set_result(_how(code) + (f": {said}" if said else ""))
 
     def _failure(self, said: object) -> EngineFailed:
         """What the child said, and the line of its log that tells why."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from importlib.metadata import PackageNotFoundError, version
 
-from weighbridge.errors import EngineFailed
+from weighbridge.errors import BadSetting, EngineFailed
 from weighbridge.fit import Plan
 
 from .child_process import ChildProcess, Launch, new_socket
@@ -18,6 +18,9 @@ from .tails import refuse_zero_tail
 
 IS_ENGINE = True
 formats = frozenset({"gguf"})
+
+OPTIONS = frozenset({"mmproj"})
+"""`mmproj` is the file of a projector for images."""
 
 
 def find() -> Found:
@@ -52,7 +55,13 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
 
 
 def planned(model: Model) -> Plan:
-    """The model's plan; EngineFailed where there is none that llama.cpp could follow."""
+    """The model's plan; EngineFailed where there is none that llama.cpp could follow, BadSetting for an option that it
+    does not have."""
+    unknown = sorted(set(model.options) - OPTIONS)
+    if unknown:
+        raise BadSetting(
+            f"{model.name}: llama.cpp has no option {unknown[0]!r}", hint=f"there are: {', '.join(sorted(OPTIONS))}"
+        )
     if model.plan is None or model.plan.facts.source.kind != "gguf":
         raise EngineFailed(f"{model.name}: llama.cpp needs a plan for a GGUF file", hint="give it a .gguf file")
     return model.plan

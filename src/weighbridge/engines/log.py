@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from .causes import cause_of
+from .causes import cause_of, last_words
 
 _KEPT_LINES = 400
 _LONGEST_LINE = 4096
@@ -62,6 +62,11 @@ class Log:
     def cause(self) -> str | None:
         """The line that best tells why the engine failed; None where none does."""
         return cause_of([*self._first, *self._tail])
+
+    @property
+    def last_words(self) -> str | None:
+        """The line that best tells why an engine that was ready ended; None where none does."""
+        return last_words(self.lines)
 
     def _keep(self, line: bytes) -> None:
         text = line[-_LONGEST_LINE:].decode(errors="replace").rstrip()

@@ -20,6 +20,7 @@ from .self_test import ask_endpoint
 from .surroundings import Surroundings
 
 IS_ENGINE = True
+QUEUES = True
 formats: frozenset[str] = frozenset()
 
 OPTIONS = frozenset({"url", "model", "api_key", "api_key_variable", "verify_tls", "context_tokens"})
@@ -123,7 +124,8 @@ async def _models(endpoint: Endpoint, name: str, seconds: float) -> list[dict[st
                 raise EngineFailed(
                     f"{name}: {url} answered {answer.status}: "
                     + ("the key is not taken" if endpoint.api_key else "a key is needed"),
-                    hint="name the variable that holds it: api_key_variable=NAME, or set WEIGHBRIDGE_REMOTE_API_KEY",
+                    hint="set WEIGHBRIDGE_REMOTE_API_KEY, or write in the model's table of the settings file: "
+                    'options = { api_key_variable = "NAME" }',
                 )
             if answer.status != 200:
                 raise EngineFailed(f"{name}: {url} answered {answer.status}", hint="check the URL")
@@ -133,7 +135,8 @@ async def _models(endpoint: Endpoint, name: str, seconds: float) -> list[dict[st
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):
             raise EngineFailed(
                 f"{name}: the certificate of {endpoint.base_url} is not trusted: {error.__cause__.verify_message}",
-                hint="trust its authority (SSL_CERT_FILE), or verify_tls=no on a network of your own",
+                hint="trust its authority (SSL_CERT_FILE), or on a network of your own write in the model's table of "
+                "the settings file: options = { verify_tls = false }",
             ) from error
         said = str(error) or f"no answer within {seconds:g} s"
         raise EngineFailed(
@@ -146,7 +149,7 @@ def _list(raw: bytes, name: str, url: str) -> list[dict[str, Any]]:
         entries = json.loads(raw)["data"] or []
         for entry in entries:
             entry["id"].strip()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineFailed(
             f"{name}: {url} is no OpenAI list of models: {raw[:60].decode(errors='replace')!r}", hint="check the URL"
         ) from error
@@ -212,6 +215,6 @@ async def _json(
             return None
         try:
             found = json.loads(await answer.read(_LARGEST_LIST_BYTES))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None

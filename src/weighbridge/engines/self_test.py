@@ -24,6 +24,8 @@ _SCORES = 8
 # Two scores of 32 bits that differ by less are one score.
 _SAME = 1e-6
 _ASK_SECONDS = 0.02
+# A vector of 65,536 values, written out.
+_LARGEST_ANSWER_BYTES = 4 << 20
 _DAMAGED = "the file is damaged: fetch it again and compare its checksum"
 
 
@@ -104,11 +106,12 @@ async def _ask_embedding(endpoint: Endpoint, model: str) -> None:
 
 async def _post(endpoint: Endpoint, path: str, request: dict[str, object]) -> dict[str, Any]:
     async with ask_endpoint(endpoint, "POST", path, request) as response:
-        text = (await response.read()).decode(errors="replace")
+        raw = await response.read(_LARGEST_ANSWER_BYTES)
+        text = raw[:300].decode(errors="replace")
         if response.status != 200:
-            raise EngineFailed(f"it loaded, but answers {response.status}: {text[:300]}")
+            raise EngineFailed(f"it loaded, but answers {response.status}: {text}")
         try:
-            answer: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+            answer: dict[str, Any] = json.loads(raw)
+        except (ValueError, RecursionError) as error:
             raise EngineFailed(f"it loaded, but its answer is no JSON: {text[:200]}") from error
         return answer

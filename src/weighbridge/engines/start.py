@@ -25,6 +25,10 @@ class EngineModule(Protocol):
     formats: frozenset[str]
     """The formats of files that it runs, as `Source.kind` names them; empty: it runs no files."""
 
+    QUEUES: bool
+    """Whether requests beyond what it answers at once are better off with it than waiting here, as it batches all that
+    it has. Not every module says so: no."""
+
     def find(self) -> Found:
         """Whether it is here, quickly: without starting or importing it."""
 
@@ -54,9 +58,20 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
     return await engine.start(model, surroundings)
 
 
+def queues(engine: str) -> bool:
+    """Whether this engine is given all requests that there are, and makes them wait itself."""
+    module = _find(engine)
+    return module is not None and getattr(module, "QUEUES", False)
+
+
 def available() -> tuple[Found, ...]:
     """Every engine, with its version where it can be started here, and the reason where it can't."""
     return tuple(engine.find() for name in engine_names() if (engine := _find(name)))
+
+
+def able(kind: str) -> list[str]:
+    """The engines that run files of this format, whether they are here or not."""
+    return [name for name in engine_names() if (engine := _find(name)) and kind in engine.formats]
 
 
 def choose(facts: ModelFacts, machine: Machine | None = None) -> str:
@@ -66,19 +81,19 @@ def choose(facts: ModelFacts, machine: Machine | None = None) -> str:
     alone. safetensors: vLLM. BadModelFile for what no engine runs, EngineFailed for one that is not installed.
     """
     has_devices = bool(machine and machine.devices)
-    able = [name for name in engine_names() if (engine := _find(name)) and facts.source.kind in engine.formats]
-    if not able:
+    fitting = able(facts.source.kind)
+    if not fitting:
         raise BadModelFile(
             f"{facts.name}: is {facts.source.kind}, which no engine here runs",
             hint="fetch the model as a .gguf file, or as a folder with safetensors",
         )
-    here = [found for found in available() if found.name in able and found.is_here]
+    here = [found for found in available() if found.name in fitting and found.is_here]
     names = [found.name for found in here]
     if "llama_cpp" in names:
         return "llama_server" if has_devices and "llama_server" in names else "llama_cpp"
     if names:
         return names[0]
-    missing = next(found for found in available() if found.name in able)
+    missing = next(found for found in available() if found.name in fitting)
     raise EngineFailed(
         f"{facts.name}: is {facts.source.kind}, which {missing.name} runs, and {missing.reason}",
         hint=f"{missing.hint}; or fetch the model as a .gguf file",

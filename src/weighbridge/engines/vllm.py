@@ -24,6 +24,7 @@ from .program import private_endpoint, start_program
 from .surroundings import Surroundings
 
 IS_ENGINE = True
+QUEUES = True
 formats = frozenset({"safetensors"})
 
 # What the plan decides, but for several machines or what the plan does not know of: our name, vLLM's option.

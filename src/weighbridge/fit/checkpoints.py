@@ -38,6 +38,11 @@ def plan_checkpoint(
     Of `reserved` bytes of main memory (None) and of devices by their index, others have the use. Raises BadModelFile
     where neither engine has a rule for it.
     """
+    if workload.cache_type_k or workload.cache_type_v:
+        raise BadSetting(
+            f"{facts.name}: cache types are llama.cpp's, and it does not run {facts.source.kind}",
+            hint="leave cache_type_k and cache_type_v away",
+        )
     context = workload.context_of(facts)
     chosen = replace(workload, context_tokens=context)
     left = _without(machine, reserved or {})

@@ -91,10 +91,10 @@ class Plan:
         parts = f"weights {show_bytes(need.weights)} + cache {show_bytes(need.kv_cache + need.recurrent_state)}"
         rest = need.total - need.weights - need.kv_cache - need.recurrent_state
         hint = "choose a smaller quantization, or end other programs"
-        if self.largest_context:
+        if self.remedies:
+            hint = "; or ".join(self.remedies)
+        elif self.largest_context:
             hint = f"it fits at {self.largest_context:,} tokens: --context {self.largest_context}"
-        elif self.remedies:
-            hint = self.remedies[0]
         raise DoesNotFit(
             f"{self.facts.name} needs {show_bytes(need.total)} at {self.context_tokens:,} tokens x "
             f"{self.workload.parallel} ({parts} + buffers {show_bytes(rest)}), "

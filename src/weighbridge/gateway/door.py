@@ -20,6 +20,7 @@ from weighbridge.routing import Candidate, needs_of, route
 from . import wire
 from .metrics import Metrics
 from .pool import Lease, Pool
+from .teaching import Teacher, measured, stated
 from .upstream import Upstream
 from .wire import AnswerHead, Body, Failure, Form, Relay, Response
 
@@ -94,9 +95,10 @@ def _is_here(named: bytes) -> bool:
 class Door:
     """Answers the paths that go to engines; all others are the ASGI application's."""
 
-    def __init__(self, pool: Pool[Upstream], metrics: Metrics, api_key: str) -> None:
+    def __init__(self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, api_key: str) -> None:
         self.pool = pool
         self.metrics = metrics
+        self.teacher = teacher
         self.api_key = api_key
         self.candidates = {model.name: Candidate(model.name, model.card) for model in pool.models.values()}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -180,9 +182,12 @@ class _Answer(Relay):
 
     __slots__ = (
         "_asked_at",
+        "_begun_at",
+        "_beside",
         "_body",
         "_counts",
         "_door",
+        "_first_at",
         "_has_ended",
         "_is_stream",
         "_lease",
@@ -192,6 +197,7 @@ class _Answer(Relay):
         "_request",
         "_task",
         "_tries",
+        "_why",
     )
     takes_errors = True
 
@@ -209,6 +215,9 @@ class _Answer(Relay):
         self._is_stream = False
         self._mark: bytes | None = None
         self._has_ended = False
+        self._why = ""
+        self._begun_at = self._first_at = 0.0
+        self._beside = 0
         self._asked_at = time.monotonic()
         self._counts = door.metrics.of(self._model)
         self._counts.in_flight += 1
@@ -220,6 +229,7 @@ class _Answer(Relay):
         """Send the request to an engine that has room for it."""
         self._lease = lease
         self._tries += 1
+        self._begun_at, self._beside = time.monotonic(), lease.life.health.serving
         upstream, request = lease.upstream, self._request
         name = upstream.endpoint.model
         parts = request.parts if name is None or name == self._body.model else [self._body.renamed(name)]
@@ -271,7 +281,8 @@ class _Answer(Relay):
         lease = self._lease
         assert lease is not None
         if self.body_bytes == len(body):
-            self._counts.first_byte.observe(time.monotonic() - self._asked_at)
+            self._first_at = time.monotonic()
+            self._counts.first_byte.observe(self._first_at - self._asked_at)
         lease.hear(body.count(b"data: ") if self._is_stream else 0)
         if self._mark is not None:
             self._has_ended = self._has_ended or is_done(self._mark + body)
@@ -315,8 +326,9 @@ class _Answer(Relay):
         lease, failure = self._lease, self.failure
         assert lease is not None
         assert failure is not None
-        is_over = failure.kind == "unreachable" or await lease.is_over()
-        if not is_over or self.response.status or self._tries > 1:
+        if failure.kind != "unreachable":
+            self._why = await lease.why()
+        if not lease.life.over.is_set() or self.response.status or self._tries > 1:
             self._give_up(failure)
             return
         self._lease = None
@@ -349,6 +361,7 @@ class _Answer(Relay):
             )
         is_closing, is_silent = self._door.pool.is_closing, failure.kind == "timeout"
         what = _WHAT_HAPPENED.get(failure.kind, "ended while it answered")
+        what += f": {self._why}" if self._why else ""
         return ApiError(
             504 if is_silent else 502,
             "the gateway is closing" if is_closing else f"the engine of {self._model} {what}",
@@ -364,7 +377,10 @@ class _Answer(Relay):
             counts.cancelled.inc()
             if self._task is not None:
                 self._task.cancel()
-        usage = usage_of(self.tail[-_TAIL_BYTES:]) if self.body_bytes else {}
+        tail = self.tail[-_TAIL_BYTES:]
+        usage = usage_of(tail)
+        if self.outcome == "done" and lease is not None:
+            self._teach(lease, tail, usage)
         for kind, count in usage.items():
             counts.tokens[kind].inc(count)
         if lease is not None:
@@ -376,6 +392,18 @@ class _Answer(Relay):
         counts.seconds.observe(time.monotonic() - self._asked_at)
         if status:
             self._door.metrics.count(self._model, self._request.path.decode(), status)
+
+    def _teach(self, lease: Lease[Upstream], tail: bytes, usage: Mapping[str, int]) -> None:
+        """Let a whole answer of an engine here teach how fast it is: by its own clock, else of a stream by ours."""
+        # Of one that others joined or left, nobody knows how many shared the engine.
+        if lease.life.running.pid is None or lease.life.health.serving != self._beside:
+            return
+        timing = stated(tail)
+        if timing is None and self._is_stream:
+            first, last = self._first_at - self._begun_at, time.monotonic() - self._begun_at
+            timing = measured(tail, usage, first, last)
+        if timing is not None:
+            self._door.teacher.heard(lease.life.model, timing, self._beside)
 
 
 @functools.lru_cache(maxsize=256)

@@ -54,6 +54,13 @@ class Lease(Generic[C]):
         self.served = False
         self.life.health.is_doubted.set()
 
+    async def why(self) -> str:
+        """How the engine ended, in its own last words; empty where it has not, or nobody can say."""
+        if await self.is_over() and not self.life.end:
+            with contextlib.suppress(TimeoutError):
+                self.life.end = await asyncio.wait_for(asyncio.shield(self.life.running.ended), _END_SECONDS)
+        return self.life.end
+
     async def is_over(self) -> bool:
         """Whether the engine has ended, or is about to: then a request of which nothing was answered may be asked
         again, and a new one takes it. Never of an engine elsewhere, which may be at work still."""
@@ -90,12 +97,14 @@ class Pool(Generic[C]):
         self.restarts = dict.fromkeys(self.models, 0)
         self.loads = dict.fromkeys(self.models, 0)
         self.failures: dict[str, WeighbridgeError] = {}
+        self.ends: dict[str, str] = {}
+        """How engines that had been ready ended by themselves, the last time."""
         self.is_preloaded = False
         """Whether what shall be loaded at the start is ready, or has failed."""
         self._surroundings = surroundings
         self._care = care
         self._connect = connect
-        self._tell = tell
+        self._to_operator = tell
         self._connections: dict[str, C] = {}
         self._tickets = itertools.count()
         self._answers: dict[int, asyncio.Future[None]] = {}
@@ -236,6 +245,8 @@ class Pool(Generic[C]):
     async def load(self, name: str) -> None:
         """Have the model ready, as a request would: others may have to go for it. One that failed is tried again.
         ApiError where it can't be had."""
+        if self.phase(name) is Phase.READY:
+            return
         if self.phase(name) is Phase.FAILED:
             self._happen(scheduler.Unload(name))
         async with self.lease(name):
@@ -324,6 +335,7 @@ class Pool(Generic[C]):
                 self._begin(name, life, connection)
                 ended = await _until_ended(life, stop)
                 if ended is not None:
+                    life.end = self.ends[name] = ended
                     cause = f"{name}: {ended}"
                     self.restarts[name] += 1
                     self._tell(f"{cause}; it will be started again when it is asked for")
@@ -369,13 +381,22 @@ class Pool(Generic[C]):
             except Exception:
                 _LOG.exception("a fault while memory was looked at")
 
+    async def measure(self, life: Life) -> None:
+        """Look at what an engine holds; the operator is told, once, where that is more than its plan says."""
+        if await life.measure():
+            self._tell(
+                f"{life.model.name}: holds {show_bytes(life.measured_bytes or 0)}, planned were "
+                f"{show_bytes(life.model.need['memory'])}"
+            )
+
+    def _tell(self, line: str) -> None:
+        # Where nobody listens any more (a pipe that is closed), models are served on.
+        with contextlib.suppress(OSError, ValueError):
+            self._to_operator(line)
+
     async def _look(self) -> None:
-        for name, life in list(self.lives.items()):
-            if await life.measure():
-                self._tell(
-                    f"{name}: holds {show_bytes(life.measured_bytes or 0)}, planned were "
-                    f"{show_bytes(self.models[name].need['memory'])}"
-                )
+        for life in list(self.lives.values()):
+            await self.measure(life)
         available = detect_memory().available_bytes
         if available < self._care.margin_bytes:
             self._tell_pressure(available)

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import socket
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from math import inf
@@ -23,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from weighbridge import __version__, machine
-from weighbridge.engines import Model, Surroundings, clean_up
+from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
 from weighbridge.errors import AddressInUse, BadSetting
 from weighbridge.openai_api import AUTO, ApiError
 from weighbridge.settings import Settings
@@ -33,6 +32,7 @@ from .door import Door, check_caller
 from .metrics import Metrics
 from .pool import Pool
 from .scheduler import Phase
+from .teaching import Teacher
 from .upstream import Upstream
 from .watching import Care
 
@@ -59,7 +59,8 @@ class Gateway:
             lambda endpoint: Upstream(endpoint, settings.read_timeout_seconds),
             tell,
         )
-        self.door = Door(self.pool, self.metrics, settings.api_key)
+        self.teacher = Teacher(settings.state_path)
+        self.door = Door(self.pool, self.metrics, self.teacher, settings.api_key)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
@@ -149,7 +150,7 @@ class Gateway:
         life = self.pool.lives.get(model.name)
         counters = await self._counters(model.name)
         if life is not None:
-            await life.measure()
+            await self.pool.measure(life)
         idle = state.is_idle and state.phase is Phase.READY
         return {
             "name": model.name,
@@ -177,6 +178,7 @@ class Gateway:
             "engine_tokens_predicted": _whole(counters.get("tokens_predicted_total")),
             "loads": self.pool.loads[model.name],
             "restarts": self.pool.restarts[model.name],
+            "last_end": self.pool.ends.get(model.name),
             "purpose": model.card.description,
         }
 
@@ -256,12 +258,12 @@ async def serve(
     """
     _make_place_for_logs(settings.state_path / "logs")
     listener = listen(settings.host, settings.port)
-    for line in clean_up(settings.state_path):
-        tell(line)
     host, port = listener.getsockname()[:2]
     url = dataclasses.replace(settings, host=host, port=port).url
-    with tempfile.TemporaryDirectory(prefix="weighbridge-") as sockets:
-        gateway = Gateway(models, settings, Path(sockets), tell)
+    with contextlib.closing(listener), sockets_folder(settings.state_path) as sockets:
+        for line in clean_up(settings.state_path):
+            tell(line)
+        gateway = Gateway(models, settings, sockets, tell)
         server = await wire.serve(
             [listener],
             gateway.door.route,
@@ -277,3 +279,4 @@ async def serve(
                 await gateway.pool.close()
             finally:
                 await server.drain(_LAST_WORDS_SECONDS)
+                await gateway.teacher.close()

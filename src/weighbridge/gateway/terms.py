@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from weighbridge.engines import Model
+from weighbridge.engines import Model, queues
 from weighbridge.errors import DoesNotFit
 from weighbridge.machine import Machine
 from weighbridge.settings import Settings
@@ -41,9 +41,20 @@ def _terms(model: Model, settings: Settings) -> Terms:
         keep_alive_seconds=settings.keep_alive_seconds if keep is None else keep,
         pinned=own.pinned,
         preload=bool(own.preload),
-        # What the engine has no slot for waits here: it is still there when the engine dies, and counts in the queue.
-        at_once=model.plan.workload.parallel if model.plan else None,
+        at_once=_at_once(model, settings),
     )
+
+
+def _at_once(model: Model, settings: Settings) -> int | None:
+    """Requests that the engine gets at once; None: any number.
+
+    What an engine has no slot for waits here: it is still there when the engine dies, and counts in the queue. One that
+    batches whatever it has gets as many more as may wait.
+    """
+    if model.plan is None:
+        return None
+    own = model.plan.workload.parallel
+    return own + settings.queue_limit if queues(model.engine) else own
 
 
 def budget(settings: Settings, machine: Machine) -> Mapping[str, int]:

@@ -161,6 +161,8 @@ class Life:
         """Set when it refused a connection."""
         self.over = asyncio.Event()
         """Set when nothing may be sent to it any more."""
+        self.end = ""
+        """How it ended by itself, in its own last words."""
         self.measured_bytes: int | None = None
         self.has_drifted = False
 

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -52,6 +52,8 @@ class Order:
     """Where a gated model's licence is accepted."""
     replaces: bool = False
     """Whether what lies at the final place is known to be damaged."""
+    made_at: float = field(default_factory=time.time)
+    """When it was given, by the clock that files are dated with."""
     owner: str = ""
     """The source of the model, noted beside the part."""
     owner_bytes: int = 0
@@ -127,16 +129,18 @@ class Download:
             yield
 
     def _brought_by_another(self) -> tuple[Path, str] | None:
-        """What lies at the final place already, if it is right."""
+        """What lies at the final place already, if it is right. Where nobody states its sum, or it was damaged, only
+        what came since it was ordered: another process has waited for the same."""
         file = self._order.file
-        if file.identity is None or self._order.replaces:
-            return None
-        path = self._order.place(file.identity)
+        path = self._order.place(file.identity or "")
         if size_of(path) != file.size_bytes:
             return None
+        if path.stat().st_mtime < self._order.made_at and (file.identity is None or self._order.replaces):
+            return None
         self.meter.phase = "checking"
-        if sum_of(file, path, self._told) == file.identity:
-            return path, file.identity
+        total = sum_of(file, path, self._told)
+        if total == (file.identity or total):
+            return path, total
         self.meter.done_bytes = 0
         return None
 

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from typing import Any, BinaryIO
 from weighbridge.errors import BadModelFile, BadSetting, NotEnoughDisk
 from weighbridge.facts.shelves.references import is_repository
 from weighbridge.facts.shelves.shelf import MOST_ENTRIES, checked_name
+from weighbridge.locks import locked
 from weighbridge.sizes import show_bytes
 
 from .cache import CachedRepository
@@ -34,6 +36,9 @@ from .sums import READ_BYTES, Verified, hash_for, sum_of
 
 MANIFEST, SUMS, FACTS = "MANIFEST.json", "SHA256SUMS", "facts.json"
 _FORMAT = "weighbridge-pack/1"
+_STAGING = ".weighbridge-unpack"
+# A name that no model's file has.
+_MOST_FOLDERS = 16
 _MOST_MANIFEST_BYTES = 32 << 20
 # What one header of the plain format can name.
 _MOST_NAME_BYTES = 99
@@ -144,6 +149,11 @@ def _to_pack(number: int, files: ModelFiles) -> _Model:
     # A commit that was asked for by name does not become the one that everybody gets.
     branch = commit if "@" in files.source and files.repository else "main"
     return _Model(files.source if files.repository else "", repository, commit, branch, files.wanted, tuple(entries))
+
+
+def _folders_of(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _repository_name(name: str) -> str:
@@ -278,13 +288,33 @@ class _Meter:
         self._progress(Progress("", self._phase, self._done, self._total, rate, left, 0))
 
 
+@contextlib.contextmanager
+def _staging(cache: Path) -> Iterator[Path]:
+    """A folder in the cache for what is not checked yet. Whoever uses one holds a lock on it: those that nobody holds
+    were left by a process that was killed, and go first."""
+    with _disk(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with locked(cache):
+            for left in cache.glob(f"{_STAGING}-*"):
+                with contextlib.suppress(OSError), locked(left, waits=False):  # a link, rmtree refuses
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"{_STAGING}-", dir=cache))
+            held = contextlib.ExitStack()
+            held.enter_context(locked(folder))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        held.close()
+
+
 class _Unpacking:
     """One archive on its way into the cache."""
 
     def __init__(self, archive: Path, size: int, file: BinaryIO, cache: Path, progress: Told | None) -> None:
         self._archive, self._size, self._file, self._cache = archive, size, file, cache
         self._progress = progress
-        self._staging = cache / f".weighbridge-unpack-{os.getpid()}"
+        self._staging = cache
 
     def run(self, verified: Verified) -> Packed:
         """Read all into a folder beside, check every sum, then put all in place."""
@@ -295,13 +325,9 @@ class _Unpacking:
         models = self._models(self._exactly(first[1]))
         expected = {entry.member: entry for model in models for entry in model.entries}
         self._ensure_room(expected)
-        try:
-            with _disk(self._staging):
-                self._staging.mkdir(parents=True)
+        with _staging(self._cache) as self._staging:
             staged = self._stage(members, expected)
             return self._placed(models, staged, verified)
-        finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
 
     def _bad(self, what: str) -> BadModelFile:
         return BadModelFile(f"{self._archive}: {what}", hint="pack it again, and copy it whole; do not use this one")
@@ -352,9 +378,11 @@ class _Unpacking:
             raise self._bad(f"its manifest names the repository {str(repository)[:80]!r} at {str(commit)[:50]!r}")
         entries = tuple(self._entry(each) for each in entry["files"])
         names = [each.file.name for each in entries]
+        if len(entries) > MOST_ENTRIES:
+            raise self._bad(f"its manifest lists {len(entries):,} files of {repository}, expected a model's")
         if not entries or len(set(names)) != len(names) or (wanted is not None and wanted not in names):
             raise self._bad(f"its manifest lists the files of {repository} wrongly")
-        if any(f"{name}/" in other[: len(name) + 1] for name in names for other in names):
+        if set(names) & {folder for name in names for folder in _folders_of(name)}:
             raise self._bad(f"its manifest has a file of {repository} that is a folder, too")
         return _Model(str(entry["source"]), repository, commit, branch, wanted, entries)
 
@@ -364,7 +392,8 @@ class _Unpacking:
             raise self._bad(f"its manifest gives {str(name)[:80]!r} no size or no sum")
         if git_sha1 is not None and not _COMMIT.fullmatch(git_sha1):
             raise self._bad(f"its manifest gives {str(name)[:80]!r} no sum of git's")
-        checked_name(name, str(self._archive))
+        if checked_name(name, str(self._archive)).count("/") >= _MOST_FOLDERS:
+            raise self._bad(f"its manifest names {name[:80]!r}, which lies too deep")
         return _Entry(str(entry["member"]), File(name, size, sha256, git_sha1))
 
     def _ensure_room(self, expected: dict[str, _Entry]) -> None:

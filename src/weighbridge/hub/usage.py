@@ -18,7 +18,7 @@ def touch(model: str | ModelFiles, state_dir: Path | None = None) -> None:
     if isinstance(model, ModelFiles) and model.is_here:
         # The same file may be named in several ways.
         names.add(str(model.first.resolve()))
-    with Store(state_folder(state_dir)) as store, store.transaction():
+    with Store(state_folder(state_dir)) as store:
         for name in names:
             store.write("INSERT OR REPLACE INTO models_used VALUES (?, ?)", (name, time.time()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -91,7 +92,10 @@ class Client:
             ) from error
 
     def _unreachable(self, error: Exception) -> GatewayUnreachable:
-        return GatewayUnreachable(f"no gateway answers at {self.base_url}: {error}", hint="start one with: weigh up")
+        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+        # A name that is not known has a number of another kind, and a text that says so.
+        said = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
+        return GatewayUnreachable(f"no gateway answers at {self.base_url}: {said}", hint="start one with: weigh up")
 
 
 def _failure(status: int, raw: bytes) -> WeighbridgeError:

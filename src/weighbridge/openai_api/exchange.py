@@ -94,13 +94,13 @@ class HttpAnswer:
             yield held
 
     async def read(self, most_bytes: int = _LARGEST_BYTES) -> bytes:
-        """The whole body. ConnectionError where it is longer than `most_bytes`."""
+        """The body, of which no more than `most_bytes` are taken: how much comes is the other side's word."""
         body = bytearray()
         async for piece in self.pieces():
             body += piece
-            if len(body) > most_bytes:
-                raise ConnectionError(f"its answer is longer than {most_bytes:,} bytes")
-        return bytes(body)
+            if len(body) >= most_bytes:
+                break
+        return bytes(body[:most_bytes])
 
     async def _receive(self) -> None:
         async with asyncio.timeout(self._silence_seconds):

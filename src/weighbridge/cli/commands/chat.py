@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from weighbridge.cli import output
 from weighbridge.cli.gateway_flags import add_address, read_settings
 from weighbridge.cli.sources import find_models
-from weighbridge.cli.talk import Manner, talk
+from weighbridge.cli.talk import Manner, talk, temperature
 from weighbridge.errors import GatewayUnreachable
 from weighbridge.gateway import run_loop, serve
 from weighbridge.openai_api import Client
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
     parser.add_argument("question", nargs="?", metavar="QUESTION", help="one question; without it, a conversation")
     parser.add_argument("--model", default="auto", metavar="NAME", help="who answers (default auto)")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 (default): the likeliest answer")
+    parser.add_argument(
+        "--temperature", type=temperature, default=0.0, metavar="T", help="0 (default): the likeliest answer"
+    )
     parser.add_argument("--json", action="store_true", help="print each answer as a line of JSON")
     add_address(parser)
 

@@ -16,10 +16,11 @@ import os
 import sys
 from pathlib import Path
 
-from weighbridge import facts, fit, machine
+from weighbridge import facts, fit, hub, machine
 from weighbridge.cli import output
 from weighbridge.errors import BadModelFile, BadSetting, WeighbridgeError
 from weighbridge.facts import HubAccess, ModelFacts
+from weighbridge.facts.shelves.references import parse
 from weighbridge.fit import Plan, Verdict, Workload, calibration
 from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
@@ -70,7 +71,7 @@ def _positive(text: str) -> int:
 def _rate(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is no rate above 0")
+        raise argparse.ArgumentTypeError(f"{text} is no rate above 0 and below 1,000,000,000")
     return value
 
 
@@ -150,17 +151,30 @@ def _read(source: str) -> ModelFacts | str:
     """Facts of what is at hand; the name itself where it is one of the catalogue's."""
     if source in bundled() and not Path(source).exists():
         return facts.read(bundled()[source])
+    access = HubAccess.from_environment(os.environ)
     try:
-        return facts.read(source, HubAccess.from_environment(os.environ))
+        return facts.read(_one_of(source, access), access)
     except BadModelFile as error:
         from weighbridge import catalogue
 
         try:
             catalogue.resolve(source, load().state_path)
         except WeighbridgeError as unknown:
-            if "/" in source or source.endswith((".gguf", ".safetensors", ".json")):
+            if "/" in source or Path(source).exists() or source.endswith((".gguf", ".safetensors", ".json")):
                 raise error from unknown
             raise
+        return source
+
+
+def _one_of(source: str, access: HubAccess) -> str:
+    """The source; of a repository that is named without one of its files, the file that `weigh up` takes."""
+    found = None if Path(source).exists() else parse(source, access.endpoint)
+    if found is None or found.selector:
+        return source
+    try:
+        return hub.find(source, access, load().state_path).source
+    except BadModelFile:
+        # Nothing of it can be fetched; its config may tell what it is.
         return source
 
 

@@ -18,11 +18,10 @@ import time
 from weighbridge import hub
 from weighbridge.cli import output
 from weighbridge.cli.model_names import source_of
-from weighbridge.cli.progress import duration, fetch
+from weighbridge.cli.progress import duration, fetch, introduce
 from weighbridge.facts import HubAccess
 from weighbridge.hub import ModelFiles
 from weighbridge.settings import load
-from weighbridge.sizes import show_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         if source != name:
             output.tell(f"{name} is {source}")
         found = hub.find(source, access, state, newest=arguments.newest)
-        output.tell(_introduce(found))
+        output.tell(introduce(found))
         started = time.monotonic()
         got = fetch(found, access, state, verify=True)
         fetched.append(got)
@@ -52,15 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(output.to_json([_as_data(files) for files in fetched]))
     return 0
-
-
-def _introduce(files: ModelFiles) -> str:
-    count = f"{len(files.files)} file{'s' if len(files.files) != 1 else ''}"
-    what = f"{files.name}: {show_bytes(files.size_bytes)} in {count}"
-    if files.is_here:
-        return f"{what}, all here ({files.place})"
-    kept = files.size_bytes - files.missing_bytes
-    return f"{what}, {show_bytes(files.missing_bytes)} to fetch" + (f", {show_bytes(kept)} here" if kept else "")
 
 
 def _told(files: ModelFiles, seconds: float) -> str:

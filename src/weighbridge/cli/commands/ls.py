@@ -19,14 +19,12 @@ from dataclasses import dataclass
 
 from weighbridge import facts, hub
 from weighbridge.cli import output
+from weighbridge.cli.model_names import PLACES
 from weighbridge.errors import WeighbridgeError
 from weighbridge.facts import HubAccess
 from weighbridge.hub import Stored
 from weighbridge.settings import load
 from weighbridge.sizes import show_bytes, show_count
-
-_PLACES = {"hf_cache": "cache", "lmstudio": "LM Studio", "ollama": "Ollama", "url": "address"}
-_SHORTEST_NAME = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the list."""
     access = HubAccess.from_environment(os.environ)
-    rows = [_read(model, access) for model in hub.stored(access, load().state_path)]
+    stored = hub.stored(access, load().state_path)
+    # Of a fetch that was refused nothing came: there is nothing to go on with, or to remove.
+    rows = [_read(model, access) for model in stored if model.is_complete or model.size_bytes]
     if arguments.json:
         print(output.to_json([_as_data(row) for row in rows]))
         return 0
@@ -84,18 +84,14 @@ def _table(rows: Sequence[_Row]) -> str:
             "?" if row.parameters is None else show_count(row.parameters),
             row.quantization or "?",
             show_bytes(row.model.size_bytes),
-            _PLACES[row.model.place],
+            PLACES[row.model.place],
             _ago(row.model.last_used, now),
             _state(row),
         )
         for row in rows
     ]
     head = ("model", "params", "type", "size", "place", "used", "state")
-    others = sum(max(len(line[column]) for line in (head, *cells)) + 2 for column in range(1, len(head)))
-    room = max(_SHORTEST_NAME, output.width() - others)
-    # The end of a name tells most: the file, the quantization.
-    fitting = [(name if len(name) <= room else "…" + name[1 - room :], *rest) for name, *rest in cells]
-    return output.table(head, fitting, right=(1, 3))
+    return output.table(head, cells, right=(1, 3), droppable=(5, 4), name=0)
 
 
 def _state(row: _Row) -> str:

@@ -87,7 +87,8 @@ def _notes(model: Any) -> list[str]:
     elif model["breaker"] == "half-open":
         found.append(f"{name}: failed again and again, the next request tries it")
     if model["restarts"]:
-        found.append(f"{name}: ended by itself {model['restarts']} times")
+        last = "" if model["cause"] or not model["last_end"] else f", the last time: {model['last_end']}"
+        found.append(f"{name}: ended by itself {model['restarts']} times{last}")
     return found
 
 
@@ -98,7 +99,7 @@ def _place(place: str) -> str:
 def _page(data: Any, url: str) -> str:
     models = data["models"]
     head = ("model", "state", "engine", "pid", "planned", "measured", "now+wait", "tok/s", "idle")
-    lines = [output.table(head, [_row(model) for model in models], right=range(3, 8))]
+    lines = [output.table(head, [_row(model) for model in models], right=range(3, 8), droppable=(3, 2, 7), name=0)]
     lines += [output.printable(note) for model in models for note in _notes(model)]
     lines += [
         f"{_place(place)}: {show_bytes(memory['used_bytes'])} of {show_bytes(memory['budget_bytes'])} promised"

@@ -16,9 +16,9 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings
+from weighbridge.cli.gateway_flags import add_address, add_planning, planning, read_settings
 from weighbridge.cli.sources import find_models, introduce
-from weighbridge.cli.talk import Manner, talk
+from weighbridge.cli.talk import Manner, talk, temperature
 from weighbridge.engines import Model
 from weighbridge.errors import AddressInUse, EngineFailed, GatewayUnreachable
 from weighbridge.gateway import run_loop, serve
@@ -31,20 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
     parser.add_argument("source", metavar="MODEL", help="a file, org/name[:QUANTIZATION], a catalogue name, a URL")
     parser.add_argument("question", nargs="?", metavar="QUESTION", help="one question; without it, a conversation")
+    add_planning(parser)
     parser.add_argument(
-        "--context", type=int, metavar="N", help="tokens of context (default: the model's, at most 8192)"
+        "--temperature", type=temperature, default=0.0, metavar="T", help="0 (default): the likeliest answer"
     )
-    parser.add_argument("--threads", type=int, metavar="T", help="threads the model computes with")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 (default): the likeliest answer")
     parser.add_argument("--json", action="store_true", help="print each answer as a line of JSON")
     add_address(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Have the model answer, and print what it says."""
-    settings = read_settings(
-        arguments, context_tokens=arguments.context, threads=arguments.threads, parallel=1, preload=False
-    )
+    settings = read_settings(arguments, parallel=1, preload=False, **planning(arguments))
     # Before the loop: what must be fetched takes its time, and Ctrl-C ends it.
     [model] = find_models([arguments.source], settings)
     manner = Manner(model.name, arguments.temperature, arguments.json, tells_model=False)
@@ -68,13 +65,21 @@ async def _served(model: Model, settings: Settings) -> AsyncIterator[Client]:
             yield client
             return
     output.tell(introduce(model))
+    is_loaded = False
+
+    def tell(line: str) -> None:
+        # Why the model does not load is told by the error that ends the command.
+        if is_loaded:
+            output.tell(line)
+
     async with contextlib.AsyncExitStack() as stack:
         try:
-            gateway, url = await stack.enter_async_context(serve([model], settings, output.tell))
+            gateway, url = await stack.enter_async_context(serve([model], settings, tell))
         except AddressInUse:
             free = dataclasses.replace(settings, port=0)
-            gateway, url = await stack.enter_async_context(serve([model], free, output.tell))
+            gateway, url = await stack.enter_async_context(serve([model], free, tell))
         await gateway.pool.preload([model.name])
+        is_loaded = True
         if gateway.pool.phase(model.name) is not Phase.READY:
             raise gateway.pool.failures.get(model.name, EngineFailed(f"{model.name}: is not ready"))
         output.tell(f"OpenAI API: {url}/v1   (model: {model.name})")

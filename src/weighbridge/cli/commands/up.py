@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings
+from weighbridge.cli.gateway_flags import add_address, add_planning, planning, read_settings
 from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.sources import find_models, introduce
 from weighbridge.engines import Model
-from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUnreachable
+from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUnreachable, WeighbridgeError
 from weighbridge.gateway import Gateway, run_loop, serve, settle
 from weighbridge.gateway.scheduler import Phase
 from weighbridge.openai_api import Client
@@ -43,13 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", metavar="QUESTION", help="answer one question through the gateway, then stop")
     parser.add_argument("--model", default="auto", metavar="NAME", help="which model answers --once (default auto)")
     parser.add_argument("--detach", action="store_true", help="serve in the background; `weigh stop` ends it")
-    parser.add_argument("--context", type=int, metavar="N", help="tokens of context for each request")
+    add_planning(parser)
     parser.add_argument("--parallel", type=int, metavar="P", help="requests that one model answers at once (default 2)")
     parser.add_argument("--memory-budget", metavar="SIZE", help="main memory that all models may take, e.g. 12GiB")
     parser.add_argument(
         "--keep-alive", type=float, metavar="S", help="seconds a model stays loaded when nobody asks for it"
     )
-    parser.add_argument("--threads", type=int, metavar="T", help="threads a model computes with")
     parser.add_argument("--json", action="store_true", help="print the address, or the answer to --once, as JSON")
     add_address(parser)
 
@@ -60,11 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(
         arguments,
         port=port,
-        context_tokens=arguments.context,
         parallel=arguments.parallel,
-        threads=arguments.threads,
         memory_budget_bytes=arguments.memory_budget,
         keep_alive_seconds=arguments.keep_alive,
+        **planning(arguments),
     )
     if arguments.detach:
         return _detach(arguments, settings)
@@ -80,12 +78,20 @@ async def _serve(arguments: argparse.Namespace, settings: Settings, models: list
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     for model in models:
         output.tell(introduce(model))
-    async with serve(models, settings, output.tell) as (gateway, url):
+    is_loaded = len(models) > 1
+
+    def tell(line: str) -> None:
+        # Why a single model does not load is told by the error that ends the command.
+        if is_loaded:
+            output.tell(line)
+
+    async with serve(models, settings, tell) as (gateway, url):
         stopped = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(_ready(gateway, url, started, arguments, settings))
         await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             ready.result()
+            is_loaded = True
             if not arguments.once:
                 await stopped
         ready.cancel()
@@ -101,7 +107,7 @@ async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse
     await gateway.pool.preload()
     ready = [name for name in gateway.pool.models if gateway.pool.phase(name) is Phase.READY]
     if not ready and gateway.pool.failures:
-        raise next(iter(gateway.pool.failures.values()))
+        raise _none_loaded(gateway)
     settle()
     seconds = time.monotonic() - started
     output.tell(f"ready after {seconds:.2f} s: {', '.join(ready) or 'models are loaded when they are asked for'}")
@@ -110,6 +116,14 @@ async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse
         await _answer_once(url, settings, arguments, started)
     elif arguments.json:
         print(output.to_json({"url": url, "pid": os.getpid(), "models": ready, "ready_seconds": seconds}), flush=True)
+
+
+def _none_loaded(gateway: Gateway) -> WeighbridgeError:
+    """The cause, or of several, each of which was told when it came, where to look."""
+    causes = gateway.pool.failures
+    if len(gateway.pool.models) == 1:
+        return next(iter(causes.values()))
+    return EngineFailed(f"no model could be loaded: {', '.join(causes)}", hint=f"weigh logs {next(iter(causes))}")
 
 
 async def _answer_once(url: str, settings: Settings, arguments: argparse.Namespace, started: float) -> None:
@@ -151,7 +165,9 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
         return 0
     if settings.port == 0:
         raise AddressInUse("--detach needs a port that you know", hint="choose one: --port 8642")
-    find_models(arguments.models, settings)  # what is wrong with them is said here and now
+    # What is wrong with them is said here and now.
+    for model in find_models(arguments.models, settings):
+        output.tell(introduce(model))
     log = settings.state_path / "logs" / "gateway.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -57,8 +57,9 @@ def _end_all() -> None:
 def _end_when_input_closes(pid: int, ended: threading.Event, patience_seconds: float) -> None:
     while os.read(0, 4096):
         pass
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+    if not ended.is_set():  # its number may be another's by now
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     ended.wait(patience_seconds)
     _end_all()
     time.sleep(1)  # the main thread buries them and leaves first
