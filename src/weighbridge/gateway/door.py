@@ -147,11 +147,16 @@ class Door:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.values[b"content-type"] = b"application/json"
         answer = _Answer(self, request, response, body, (chosen.model, chosen.reason))
-        lease = self.pool.lease_now(chosen.model)
-        if lease is not None:
-            answer.ask(lease)
-        else:
-            answer.wait(answer.ask_when_free)
+        try:
+            lease = self.pool.lease_now(chosen.model)
+            if lease is not None:
+                answer.ask(lease)
+            else:
+                answer.wait(answer.ask_when_free)
+        except BaseException:
+            # What it holds must come back, whatever went wrong.
+            answer.abandon()
+            raise
 
     def _read(self, path: str, body: Body | Form) -> tuple[Request, Mapping[str, object] | None]:
         """What is asked, and the body's fields where routing looks into them; a large body for a model that was named
@@ -244,6 +249,10 @@ class _Answer(Relay):
         task = self._task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._door.tasks.add(task)
         task.add_done_callback(self._door.tasks.discard)
+
+    def abandon(self) -> None:
+        """It will not be answered from here."""
+        self._finish("error")
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
