@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,13 @@ class RunningGateway:
     def port(self) -> str:
         return self.url.rsplit(":", 1)[1]
 
-    def ps(self, **environment: str) -> dict[str, dict[str, Any]]:
-        """What `weigh ps --json` says, by model."""
-        done = run_weigh("ps", "--json", "--port", self.port(), **environment)
-        assert done.returncode == 0, done.stderr
-        return {model["name"]: model for model in json.loads(done.stdout)["models"]}
+    def ps(self) -> dict[str, dict[str, Any]]:
+        """What `weigh ps --json` prints, by model, asked for where that command asks."""
+        with urllib.request.urlopen(f"{self.url}/ps", timeout=30) as answer:
+            return {model["name"]: model for model in json.load(answer)["models"]}
 
     def wait_for(self, model: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 10) -> dict[str, Any]:
-        """Wait until `weigh ps` shows it."""
+        """Wait until it shows it."""
         until = time.monotonic() + seconds
         while True:
             found = self.ps()[model]

@@ -187,13 +187,18 @@ def test_update_tells_which_models_have_a_newer_revision(environment, server):
     assert (update["have"], update["newest"], update["changed"]) == (COMMIT, "d" * 40, [])
 
 
-def test_a_damaged_file_of_state_is_told_with_the_way_out(environment, server, state):
+def test_a_damaged_file_of_state_is_set_aside_and_a_model_is_fetched_and_listed_all_the_same(
+    environment, server, state
+):
     state.mkdir()
     (state / "weighbridge.sqlite3").write_bytes(b"no database" * 200)
-    done = weigh(environment, "ls", code=1)
+    done = weigh(environment, "get", TINY)
+    listed = weigh(environment, "ls")
 
-    assert "move the file away" in done.stderr
+    assert done.stderr.count("was damaged and lies at") == 1
     assert "Traceback" not in done.stderr
+    assert TINY in listed.stdout
+    assert "was damaged" not in listed.stderr
 
 
 def test_listing_many_models_is_quick(environment, access, model_bytes):
