@@ -6,7 +6,8 @@ Each gateway stands between the same client and the same mock engine, both in C 
 core; client and mock share another. A request is 2.2 KB, its answer 1 KB of JSON or a stream of 102 events. Gateways
 take turns within a round, and the middle of the rounds counts, for a machine is not equally quick at all times. Where
 it is permitted, all three run with real-time priority while they are measured, so that other work disturbs less. CPU
-time is that of the gateway's whole process tree.
+time is that of the gateway's whole process tree. `gateway` is ours with a key, routing, queues and metrics on, and
+`data path` is what lies under it, alone.
 
 `--also` adds another gateway: a command with {port} and {upstream} in it, e.g. --also "mine=mygate --port {port} ...".
 Its path must be /v1/chat/completions, its key sk-bench, and its model `mock`.
@@ -87,7 +88,7 @@ class Gateway:
 
 
 def data_path(*flags: str) -> Callable[[Path, int, int], list[str]]:
-    """Our own data path with nothing on it: every POST goes to the one engine."""
+    """Our own data path with nothing on it: every POST goes to the one engine. With `--whole`, the gateway itself."""
     program = [sys.executable, str(Path(__file__).resolve()), "--serve"]
     return lambda home, port, upstream: [*program, str(port), str(upstream), *flags]
 
@@ -116,7 +117,7 @@ def given(text: str) -> Gateway:
 
 def gateways(options: argparse.Namespace) -> list[Gateway]:
     """Those that can be measured here; ours first, then the one that all are held against."""
-    found = [Gateway("data path", data_path()), Gateway("data path, bodies read", data_path("--read"))]
+    found = [Gateway("gateway", data_path("--whole")), Gateway("data path", data_path())]
     nginx = options.nginx or shutil.which("nginx")
     if nginx:
         found.append(Gateway("nginx", configured(nginx, NGINX, "-c", "{settings}", "-p", "{home}")))
@@ -126,19 +127,45 @@ def gateways(options: argparse.Namespace) -> list[Gateway]:
     return [*found, *map(given, options.also)]
 
 
-async def serve_bare(port: int, upstream_port: int, *, reads: bool) -> None:
-    """Our data path alone, in this process; with `reads` each body's JSON is read, as routing by model needs it."""
-    import gc
+async def serve_whole(port: int, upstream_port: int) -> None:
+    """The gateway with all that it does: keys, routing, queue, health, metrics. Its engine's list of models, which the
+    mock does not have, stands in for it while the model is loaded."""
+    from weighbridge import gateway
+    from weighbridge.engines import Model
+    from weighbridge.settings import Settings
 
+    names = ("mock", "mock-p20000")
+
+    async def list_models(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        listed = json.dumps({"data": [{"id": name, "max_model_len": 4096} for name in names]}).encode()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(listed), listed))
+        writer.close()
+
+    listing = await asyncio.start_server(list_models, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listing.sockets[0].getsockname()[1]}"
+    models = [Model(name, "remote", options={"url": url, "model": name}) for name in names]
+    with tempfile.TemporaryDirectory() as state:
+        settings = Settings(port=port, state_dir=state, api_key="sk-bench")
+        async with gateway.serve(models, settings) as (running, _):
+            await running.pool.preload()
+            listing.close()
+            for life in running.pool.lives.values():
+                life.connection.wire.address = ("127.0.0.1", upstream_port)  # type: ignore[attr-defined]
+            gateway.settle()
+            await asyncio.Event().wait()
+
+
+async def serve_bare(port: int, upstream_port: int) -> None:
+    """Our data path alone, in this process."""
     from starlette.responses import PlainTextResponse
 
-    from weighbridge.gateway.wire import Body, Relay, Request, Response, Upstream, listen_tcp, passed_on, serve
+    from weighbridge.gateway import settle
+    from weighbridge.gateway.wire import Relay, Request, Response, Upstream, listen_tcp, passed_on, serve
 
     upstream = Upstream(("127.0.0.1", upstream_port), headers=[(b"authorization", b"Bearer engine")])
 
     def work(request: Request, response: Response) -> None:
-        if reads:
-            Body(request.body)
         Relay(response).start(upstream, request.target, request.parts, passed_on(request))
 
     await serve(
@@ -146,9 +173,7 @@ async def serve_bare(port: int, upstream_port: int, *, reads: bool) -> None:
         lambda request: work if request.method == b"POST" else None,
         PlainTextResponse("ready"),
     )
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    settle()
     await asyncio.Event().wait()
 
 
@@ -388,7 +413,8 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--serve"]:
         import uvloop
 
-        uvloop.run(serve_bare(int(arguments[1]), int(arguments[2]), reads="--read" in arguments))
+        serving = serve_whole if "--whole" in arguments else serve_bare
+        uvloop.run(serving(int(arguments[1]), int(arguments[2])))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round: about a minute")

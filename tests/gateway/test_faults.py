@@ -213,8 +213,8 @@ def test_an_error_of_the_engine_passes_with_its_status(gateway):
         (b'{"model": 7, "messages": []}', "model is 7, expected a name"),
         (b'{"model": "fake", "messages": []}', "messages is missing or no list"),
         (b'{"model": "fake", "messages": "hi"}', "messages is missing or no list"),
-        (b'{"model": "fake", "stream": "yes", "messages": [{}]}', "stream is 'yes', expected true or false"),
-        (b'{"n": ' + b"9" * 5000 + b"}", "nested too deeply or holds a number that is too long"),
+        (b'{"model": "fake", "stream": "yes", "messages": [{}]}', 'stream is "yes", expected true or false'),
+        (b'{"n": ' + b"9" * 5000 + b"}", "the body is not JSON: Exceeds the limit"),
     ],
 )
 def test_a_damaged_request_is_a_400_that_says_where(fake_gateway, body, message):

@@ -571,3 +571,41 @@ def test_after_a_gateway_was_killed_outright_the_next_one_starts_clean(gateway, 
     assert second.client().chat.completions.create(model="fake", messages=[{"role": "user", "content": "x"}]).choices
     left = [path for path in (tmp_path / "engines").glob("*.json") if f'"pid": {child.pid},' in path.read_text()]
     assert not left
+
+
+def test_requests_that_pass_by_the_scheduler_are_known_to_it_when_somebody_looks(tmp_path):
+    async def story(served: Served) -> None:
+        pool = served.gateway.pool
+        await pool.preload()
+        for looks in (False, True):
+            begun = time.monotonic()
+            held = [pool.lease_now("arithmetic"), pool.lease_now("arithmetic")]
+            if looks:
+                assert len(pool.state.models["arithmetic"].serving) == 2
+            assert all(held)
+            assert pool.lease_now("arithmetic") is None, "it was planned for two at once"
+            pool.give_back(held.pop())
+            held.append(pool.lease_now("arithmetic"))
+            assert len(pool.state.models["arithmetic"].serving) == 2
+            waiting = asyncio.create_task(pool.obtain("arithmetic"))
+            await asyncio.sleep(0)
+            assert len(pool.state.models["arithmetic"].waiting) == 1
+            for lease in held:
+                pool.give_back(lease)
+            pool.give_back(await waiting)
+            model = pool.state.models["arithmetic"]
+            assert model.is_idle
+            assert begun <= model.idle_since <= time.monotonic()
+            assert pool.lives["arithmetic"].health.serving == 0
+
+    play(tmp_path, [specialist("arithmetic")], story, memory_budget_bytes=1 << 30)
+
+
+def test_a_model_that_nobody_asks_for_goes_also_after_requests_that_passed_by(tmp_path):
+    async def story(served: Served) -> None:
+        await served.gateway.pool.preload()
+        assert await served.ask("one", max_tokens=2)
+        assert (await served.model("one"))["state"] == "ready"
+        await served.until("one", lambda model: model["state"] == "stopped", 3)
+
+    play(tmp_path, [fake("one")], story, keep_alive_seconds=0.5)

@@ -552,3 +552,23 @@ def test_the_quick_way_decides_what_the_whole_one_does(data):
     quick, whole = (scheduler.decide(replace(calm, is_calm=is_calm), event, 10.0) for is_calm in (True, False))
     assert quick[1] == whole[1]
     assert quick[0].models == whole[0].models
+
+
+@given(st.data())
+def test_a_request_that_is_passed_by_would_have_been_served_and_changed_nothing_else(data):
+    own = data.draw(terms())
+    passing = data.draw(st.integers(0, 4))
+    model = ModelState(
+        own, data.draw(st.sampled_from(list(Phase))), failures=data.draw(st.integers(0, 4)),
+        serving=data.draw(st.frozensets(st.integers(10, 13))), since=2.0, load_seconds=3.0, idle_since=4.0,
+    )  # fmt: skip
+    state = State({"a": model, "b": ModelState()}, {"memory": 100, "gpu0": 100}, is_calm=data.draw(st.booleans()))
+    if not scheduler.is_passed_by(state, "a", passing):
+        return
+    for ticket in range(passing):
+        state, actions = scheduler.decide(state, scheduler.Asked("a", ticket), 9.0)
+        assert actions == (Serve(ticket),)
+    asked, actions = scheduler.decide(state, scheduler.Asked("a", 9), 10.0)
+
+    assert actions == (Serve(9),)
+    assert asked.models == {**state.models, "a": replace(state.models["a"], serving=state.models["a"].serving | {9})}

@@ -10,14 +10,13 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
+from weighbridge import __version__
 from weighbridge.errors import BadSetting, EngineFailed
 
 from .endpoint import Endpoint, Running
 from .finding import Found
 from .model import Model
-from .self_test import read_whole, session_to
+from .self_test import ask_endpoint
 from .surroundings import Surroundings
 
 IS_ENGINE = True
@@ -60,7 +59,7 @@ class RemoteEngine:
 
 def find() -> Found:
     """It needs nothing but a URL."""
-    return Found("remote", aiohttp.__version__)
+    return Found("remote", __version__)
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:
@@ -114,14 +113,11 @@ async def _models(endpoint: Endpoint, name: str, seconds: float) -> list[dict[st
     """The server's list of models. EngineFailed tells what came instead."""
     url = f"{endpoint.base_url}/v1/models"
     try:
-        async with (
-            session_to(endpoint, aiohttp.ClientTimeout(total=seconds)) as session,
-            session.get(url, allow_redirects=False) as answer,
-        ):
+        async with ask_endpoint(endpoint, "GET", "/v1/models", seconds=seconds) as answer:
             if 300 <= answer.status < 400:
                 # A key must not go to where somebody else says.
                 raise EngineFailed(
-                    f"{name}: {url} sends elsewhere: {answer.headers.get('Location', '?')}",
+                    f"{name}: {url} sends elsewhere: {answer.headers.get('location', '?')}",
                     hint="give that address yourself, if it is the right one",
                 )
             if answer.status in (401, 403):
@@ -133,16 +129,16 @@ async def _models(endpoint: Endpoint, name: str, seconds: float) -> list[dict[st
                 )
             if answer.status != 200:
                 raise EngineFailed(f"{name}: {url} answered {answer.status}", hint="check the URL")
-            raw = await read_whole(answer, _LARGEST_LIST_BYTES)
+            raw = await answer.read(_LARGEST_LIST_BYTES)
         return _list(raw, name, url)
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise EngineFailed(
-            f"{name}: the certificate of {endpoint.base_url} is not trusted: {error.certificate_error}",
-            hint="trust its authority (SSL_CERT_FILE), or on a network of your own write in the model's table of the "
-            "settings file: options = { verify_tls = false }",
-        ) from error
-    except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
-        said = str(error) or type(error).__name__
+    except OSError as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            raise EngineFailed(
+                f"{name}: the certificate of {endpoint.base_url} is not trusted: {error.__cause__.verify_message}",
+                hint="trust its authority (SSL_CERT_FILE), or on a network of your own write in the model's table of "
+                "the settings file: options = { verify_tls = false }",
+            ) from error
+        said = str(error) or f"no answer within {seconds:g} s"
         raise EngineFailed(
             f"{name}: nothing answers at {endpoint.base_url}: {said}", hint="is the server running?"
         ) from error
@@ -197,29 +193,28 @@ async def _ollama_context(endpoint: Endpoint, name: str, seconds: float) -> int 
     the `num_ctx` that its file sets (`/api/show`).
     """
     try:
-        async with session_to(endpoint, aiohttp.ClientTimeout(total=seconds)) as session:
-            running = await _json(session, "GET", f"{endpoint.base_url}/api/ps")
-            if running is None:
-                return None
-            for entry in running.get("models") or ():
-                if entry.get("name") == name and isinstance(entry.get("context_length"), int):
-                    return int(entry["context_length"])
-            shown = await _json(session, "POST", f"{endpoint.base_url}/api/show", {"model": name})
-            found = re.search(r"^num_ctx\s+(\d+)", str((shown or {}).get("parameters", "")), re.MULTILINE)
-            return int(found[1]) if found else None
-    except (aiohttp.ClientError, TimeoutError, OSError, AttributeError, TypeError):
+        running = await _json(endpoint, "GET", "/api/ps", seconds)
+        if running is None:
+            return None
+        for entry in running.get("models") or ():
+            if entry.get("name") == name and isinstance(entry.get("context_length"), int):
+                return int(entry["context_length"])
+        shown = await _json(endpoint, "POST", "/api/show", seconds, {"model": name})
+        found = re.search(r"^num_ctx\s+(\d+)", str((shown or {}).get("parameters", "")), re.MULTILINE)
+        return int(found[1]) if found else None
+    except (OSError, AttributeError, TypeError):
         return None
 
 
 async def _json(
-    session: aiohttp.ClientSession, method: str, url: str, body: dict[str, str] | None = None
+    endpoint: Endpoint, method: str, path: str, seconds: float, content: dict[str, str] | None = None
 ) -> dict[str, Any] | None:
-    """The JSON object at an address, None for anything else."""
-    async with session.request(method, url, json=body, allow_redirects=False) as answer:
+    """The JSON object at a path, None for anything else."""
+    async with ask_endpoint(endpoint, method, path, content, seconds=seconds) as answer:
         if answer.status != 200:
             return None
         try:
-            found = json.loads(await read_whole(answer, _LARGEST_LIST_BYTES))
+            found = json.loads(await answer.read(_LARGEST_LIST_BYTES))
         except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None

@@ -7,14 +7,14 @@ model gives: scores that are no numbers, or the same score for each of the likel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import Iterator
 from typing import Any
 
-import aiohttp
-
 from weighbridge.errors import EngineFailed
+from weighbridge.openai_api import HttpAnswer, ask
 
 from .endpoint import Endpoint
 
@@ -29,48 +29,46 @@ _LARGEST_ANSWER_BYTES = 4 << 20
 _DAMAGED = "the file is damaged: fetch it again and compare its checksum"
 
 
-def session_to(endpoint: Endpoint, timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientSession:
-    """A client of an engine, through its socket or its address. It follows no answer elsewhere by itself."""
-    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-    connector: aiohttp.BaseConnector
-    if endpoint.socket is not None:
-        connector = aiohttp.UnixConnector(str(endpoint.socket))
-    else:
-        connector = aiohttp.TCPConnector(ssl=endpoint.verify_tls)
-    # What it costs to load is the caller's to bound.
-    return aiohttp.ClientSession(
-        connector=connector, headers=headers, timeout=timeout or aiohttp.ClientTimeout(total=None), trust_env=False
+def ask_endpoint(
+    endpoint: Endpoint, method: str, path: str, content: object = None, *, seconds: float | None = None
+) -> contextlib.AbstractAsyncContextManager[HttpAnswer]:
+    """One request to an engine, through its socket or its address, as `openai_api.ask`. Without `seconds`, what it
+    costs to load is the caller's to bound."""
+    return ask(
+        method,
+        endpoint.base_url + path,
+        content,
+        socket=endpoint.socket,
+        headers={"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {},
+        verify_tls=endpoint.verify_tls,
+        seconds=seconds,
     )
 
 
 async def until_healthy(endpoint: Endpoint) -> None:
     """Return when `/health` says 200; the caller bounds the time."""
-    async with session_to(endpoint, aiohttp.ClientTimeout(total=5)) as session:
-        waited = _ASK_SECONDS
-        while True:
-            try:
-                async with session.get(f"{endpoint.base_url}/health", allow_redirects=False) as answer:
-                    if answer.status == 200:
-                        return
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                pass
-            await asyncio.sleep(waited)
-            waited = min(1.0, waited * 1.3)
+    waited = _ASK_SECONDS
+    while True:
+        with contextlib.suppress(OSError):
+            async with ask_endpoint(endpoint, "GET", "/health", seconds=5) as answer:
+                if answer.status == 200:
+                    return
+        await asyncio.sleep(waited)
+        waited = min(1.0, waited * 1.3)
 
 
 async def self_test(endpoint: Endpoint, name: str, *, embeds: bool) -> None:
     """Ask for one token, or with `embeds` for one embedding. EngineFailed tells what is wrong with the answer."""
     asked = _ask_embedding if embeds else _ask_token
     try:
-        async with session_to(endpoint) as session:
-            await asked(session, endpoint.base_url, endpoint.model or name)
-    except (aiohttp.ClientError, OSError) as error:
+        await asked(endpoint, endpoint.model or name)
+    except OSError as error:
         raise EngineFailed(f"it loaded, but its first answer broke off: {error}") from error
 
 
-async def _ask_token(session: aiohttp.ClientSession, url: str, model: str) -> None:
+async def _ask_token(endpoint: Endpoint, model: str) -> None:
     request = {"model": model, "prompt": _PROMPT, "max_tokens": 1, "temperature": 0, "logprobs": _SCORES}
-    answer = await _post(session, f"{url}/v1/completions", request)
+    answer = await _post(endpoint, "/v1/completions", request)
     try:
         scores = list(_scores(answer["choices"][0].get("logprobs") or {}))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -94,8 +92,8 @@ def _scores(logprobs: dict[str, Any]) -> Iterator[float | None]:
         yield from tokens.values()
 
 
-async def _ask_embedding(session: aiohttp.ClientSession, url: str, model: str) -> None:
-    answer = await _post(session, f"{url}/v1/embeddings", {"model": model, "input": _PROMPT})
+async def _ask_embedding(endpoint: Endpoint, model: str) -> None:
+    answer = await _post(endpoint, "/v1/embeddings", {"model": model, "input": _PROMPT})
     try:
         vector = list(answer["data"][0]["embedding"])
     except (KeyError, IndexError, TypeError) as error:
@@ -106,19 +104,9 @@ async def _ask_embedding(session: aiohttp.ClientSession, url: str, model: str) -
         raise EngineFailed("it loaded, but all values of its embeddings are the same", hint=_DAMAGED)
 
 
-async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body of an answer, of which no more than `most` bytes are taken: how much comes is the other side's word."""
-    raw = b""
-    async for chunk in response.content.iter_any():
-        raw += chunk
-        if len(raw) >= most:
-            return raw[:most]
-    return raw
-
-
-async def _post(session: aiohttp.ClientSession, url: str, request: dict[str, object]) -> dict[str, Any]:
-    async with session.post(url, json=request, allow_redirects=False) as response:
-        raw = await read_whole(response, _LARGEST_ANSWER_BYTES)
+async def _post(endpoint: Endpoint, path: str, request: dict[str, object]) -> dict[str, Any]:
+    async with ask_endpoint(endpoint, "POST", path, request) as response:
+        raw = await response.read(_LARGEST_ANSWER_BYTES)
         text = raw[:300].decode(errors="replace")
         if response.status != 200:
             raise EngineFailed(f"it loaded, but answers {response.status}: {text}")

@@ -3,96 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
+import functools
 import hmac
 import ipaddress
-import json
+import itertools
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-import aiohttp
-from starlette.datastructures import Headers
-from starlette.types import Message, Receive, Scope, Send
-
-from weighbridge.openai_api import AUTO, ApiError, Request, SseTail, parse_request, usage_of
+from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, is_done, prompt_of, usage_of
 from weighbridge.openai_api.errors import from_engine
-from weighbridge.routing import Candidate, Route, route
+from weighbridge.routing import Candidate, needs_of, route
 
+from . import wire
 from .metrics import Metrics
 from .pool import Lease, Pool
 from .teaching import Teacher, measured, stated
 from .upstream import Upstream
+from .wire import AnswerHead, Body, Failure, Form, Relay, Response
 
 _LOG = logging.getLogger("weighbridge")
-_MOST_ERROR_BYTES = 1 << 20
-# An engine that was told to send no compressed answer may have one all the same.
-_PASSED_BACK = ("content-length", "content-encoding")
-# What a connection fails with when this process or the system has no room for it: no fault of the engine's.
-_OURS_TO_MEND = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
-_TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError)
+PATHS = frozenset(
+    b"/v1/chat/completions /v1/completions /v1/embeddings /v1/responses /v1/rerank /v1/messages "
+    b"/v1/messages/count_tokens /v1/audio/transcriptions /tokenize /detokenize".split()
+)
+"""What goes to engines, each as it came; one that does not have it says so itself."""
+_FORMS = frozenset({b"/v1/audio/transcriptions"})
+_ANTHROPIC = frozenset({b"/v1/messages", b"/v1/messages/count_tokens"})
+# The last event of a response holds all of it, and so may be longer than what is kept of a stream's end.
+_LONG_LAST_EVENT = b"/v1/responses"
+_MARK_BYTES = 64
+_WHAT_HAPPENED = {
+    "unreachable": "takes no connection",
+    "garbage": "does not answer in HTTP",
+    "timeout": "has been silent for too long",
+}
+_TAIL_BYTES = 4096
+_UNSEEN = bytes([*range(32), *range(127, 256)])
+_VISIBLE = bytes.maketrans(_UNSEEN, b"?" * len(_UNSEEN))
 
 
-class ClientLeft(Exception):
-    """The client closed its connection before the answer was complete."""
-
-
-class _EngineGone(Exception):
-    """The engine ended, or was never there, before anything of its answer had come."""
-
-    def __init__(self, cause: Exception, why: str = "") -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-        self.why = why
-
-
-class AnswerCut(Exception):
-    """The engine ended in the midst of a plain answer: without its last bytes the client sees a cut, not an end."""
-
-
-class Answer:
-    """The answer to one request: begun at most once, ended exactly once."""
-
-    def __init__(self, send: Send, request_id: str) -> None:
-        self._send = send
-        self.request_id = request_id
-        self.status: int | None = None
-
-    async def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        """Send status and headers."""
-        self.status = status
-        raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
-        raw.append((b"x-request-id", self.request_id.encode()))
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
-
-    async def body(self, chunk: bytes, *, more: bool = True) -> None:
-        """Send a piece of the body."""
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
-
-    async def error(self, error: ApiError, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send a whole error."""
-        extra = [("retry-after", str(error.retry_after_seconds))] if error.retry_after_seconds else []
-        if error.status == 413:
-            # The rest of the body is on its way: it is not read, so the connection can't be used again.
-            extra.append(("connection", "close"))
-        await self.begin(error.status, [("content-type", "application/json"), *headers, *extra])
-        await self.body(error.body(), more=False)
-
-
-def check_caller(headers: Headers, api_key: str) -> None:
-    """ApiError 401 unless the bearer token is the gateway's key, compared in constant time.
+def check_caller(values: Mapping[bytes, bytes], api_key: str) -> None:
+    """ApiError 401 unless the bearer token, or Anthropic's `x-api-key`, is the gateway's key, compared in constant
+    time; `values` are headers by their names in lower case.
 
     Without a key only this machine is served, and then ApiError 403 keeps out pages in a browser: those of other
     origins, and those that reach us by a name of their own that they made point here (DNS rebinding).
     """
     if api_key:
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        # Headers are read as Latin-1; a key of other letters comes as its UTF-8 bytes.
-        same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), api_key.encode())
-        if kind.lower() != "bearer" or not same:
+        kind, _, given = values.get(b"authorization", b"").partition(b" ")
+        if not kind:
+            kind, given = b"bearer", values.get(b"x-api-key", b"")
+        if kind.lower() != b"bearer" or not hmac.compare_digest(given.strip(), api_key.encode()):
             raise ApiError(
                 401,
                 "Incorrect API key provided." if given else "No API key provided: send it as a bearer token.",
@@ -100,21 +64,24 @@ def check_caller(headers: Headers, api_key: str) -> None:
                 code="invalid_api_key",
             )
         return
-    for header in ("host", "origin"):
-        named = headers.get(header)
+    for header in (b"host", b"origin"):
+        named = values.get(header)
         if named and not _is_here(named):
             raise ApiError(
                 403,
-                f"The {header} {named[:100]!r} is not this machine, and the gateway has no API key.",
+                f"The {header.decode()} {named[:100].decode('latin-1')!r} is not this machine, and the gateway has no "
+                "API key.",
                 kind="permission_error",
                 code="foreign_caller",
             )
 
 
-def _is_here(named: str) -> bool:
+@functools.lru_cache(maxsize=256)
+def _is_here(named: bytes) -> bool:
     """Whether a Host or Origin header names this machine."""
+    text = named.decode("latin-1")
     try:
-        host = urlsplit(named if "//" in named else f"//{named}").hostname or ""
+        host = urlsplit(text if "//" in text else f"//{text}").hostname or ""
     except ValueError:
         return False
     if host == "localhost" or host.endswith(".localhost"):
@@ -126,236 +93,334 @@ def _is_here(named: str) -> bool:
 
 
 class Door:
-    """An ASGI application for the paths that go to engines."""
+    """Answers the paths that go to engines; all others are the ASGI application's."""
 
-    def __init__(
-        self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, api_key: str, max_body_bytes: int
-    ) -> None:
+    def __init__(self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, api_key: str) -> None:
         self.pool = pool
         self.metrics = metrics
         self.teacher = teacher
         self.api_key = api_key
-        self.max_body_bytes = max_body_bytes
         self.candidates = {model.name: Candidate(model.name, model.card) for model in pool.models.values()}
+        self.tasks: set[asyncio.Task[None]] = set()
+        # Unlike in all runs of all gateways, at the price of counting.
+        self._run = uuid.uuid4().hex[:20].encode()
+        self._numbers = itertools.count()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        answer = Answer(send, f"req_{uuid.uuid4().hex}")
-        model = "none"
-        self.metrics.in_flight.inc()
+    def route(self, request: wire.Request) -> wire.Work | None:
+        """Who answers a request, by its head. ApiError where the caller may not ask."""
+        path = request.path
+        if path not in PATHS:
+            return None
+        check_caller(request.values, self.api_key)
+        if request.method != b"POST":
+            raise ApiError(405, f"{request.method.decode()} is not taken at {path.decode()}", code="method_not_allowed")
+        return self.answer
+
+    def refused(self, request: wire.Request | None, error: ApiError) -> bytes:
+        """Count a request that got no further than this door, and name it."""
+        path = b"" if request is None else request.path
+        if path in PATHS:
+            self.metrics.count("none", path.decode(), error.status)
+        return self.named(path, error)
+
+    def named(self, path: bytes, error: ApiError | None = None) -> bytes:
+        """The line that names a request, as the API of the path has it; an error is put into that API's words."""
+        name = b"req_%b%012x" % (self._run, next(self._numbers))
+        if path not in _ANTHROPIC:
+            return b"x-request-id: %b\r\n" % name
+        if error is not None:
+            error.dialect = "anthropic"
+        return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (name, name)
+
+    def answer(self, request: wire.Request, response: Response) -> None:
+        """One request whose body is here. ApiError where nobody can be asked."""
+        path = request.path
+        is_form = path in _FORMS
+        body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
+        asked, fields = self._read(path.decode(), body)
+        is_named = asked.model in self.candidates
+        # What a request asks beside words matters only where there is a choice, and is costly to find.
+        needs = None if is_named or fields is None else needs_of(fields)
+        chosen = route(asked, self._able(asked), needs=needs)
+        self.metrics.of(chosen.model).count_route("name" if is_named else AUTO)
+        if not is_form:
+            # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
+            request.values[b"content-type"] = b"application/json"
+        answer = _Answer(self, request, response, body, (chosen.model, chosen.reason))
         try:
-            check_caller(Headers(scope=scope), self.api_key)
-            request = parse_request(scope["path"], await self._read(Headers(scope=scope), receive))
-            chosen = route(request, self._able(request))
-            model = chosen.model
-            self.metrics.routed.labels(model, AUTO if request.model == AUTO else "name").inc()
-            await self._answer_unless_left(request, chosen, answer, receive)
-        except ClientLeft:
-            self.metrics.cancelled.labels(model).inc()
-            return
-        except AnswerCut:
-            # uvicorn closes the connection of an answer that was not completed.
-            return
-        except ApiError as error:
-            await answer.error(error)
-        except Exception:
-            _LOG.exception("a fault of the gateway at request %s", answer.request_id)
+            lease = self.pool.lease_now(chosen.model)
+            if lease is not None:
+                answer.ask(lease)
+            else:
+                answer.wait(answer.ask_when_free)
+        except BaseException:
+            # What it holds must come back, whatever went wrong.
+            answer.abandon()
             raise
-        finally:
-            self.metrics.in_flight.dec()
-            if answer.status is not None:
-                self.metrics.requests.labels(model, scope["path"], answer.status).inc()
 
-    def _able(self, request: Request) -> list[Candidate]:
+    def _read(self, path: str, body: Body | Form) -> tuple[Request, Mapping[str, object] | None]:
+        """What is asked, and the body's fields where routing looks into them; a large body for a model that was named
+        is not taken apart."""
+        model = AUTO if body.model is None else body.model
+        if not model:
+            raise ApiError(400, 'model is "", expected a name', param="model")
+        if isinstance(body, Form):
+            return Request(path, model, body.stream, "", body.bytes), None
+        is_named = model in self.candidates
+        fields = None if is_named and body.is_large else body.fields
+        if fields is not None:
+            check_messages(path, fields)
+        prompt = prompt_of(fields) if fields is not None and not is_named and len(self.candidates) > 1 else ""
+        return Request(path, model, body.stream, prompt, body.bytes), fields
+
+    def _able(self, request: Request) -> Sequence[Candidate]:
         """Who may be chosen: for `auto` those that are not out of order and can do what is asked, if there are any."""
         everyone = list(self.candidates.values())
-        if request.model != AUTO:
+        if request.model in self.candidates:
             return everyone
         able = [self.candidates[name] for name in self.candidates if self.pool.can_serve(name, request.path)]
         return able or everyone
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        declared = headers.get("content-length", "0")
-        if declared.isdecimal() and declared.isascii() and int(declared) > self.max_body_bytes:
-            raise self._too_large(int(declared))
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message: Message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self.max_body_bytes:
-                raise self._too_large(size)
-            if not message.get("more_body", False):
-                return b"".join(parts)
 
-    def _too_large(self, size: int) -> ApiError:
+class _Answer(Relay):
+    """One request's way: waiting for its model, asked, answered, and asked once more if its engine died before that."""
+
+    __slots__ = (
+        "_asked_at",
+        "_begun_at",
+        "_beside",
+        "_body",
+        "_counts",
+        "_door",
+        "_first_at",
+        "_has_ended",
+        "_is_stream",
+        "_lease",
+        "_mark",
+        "_model",
+        "_reason",
+        "_request",
+        "_task",
+        "_tries",
+        "_why",
+    )
+    takes_errors = True
+
+    def __init__(
+        self, door: Door, request: wire.Request, response: Response, body: Body | Form, chosen: tuple[str, str]
+    ) -> None:
+        super().__init__(response)
+        self._model, self._reason = chosen
+        self._door = door
+        self._request = request
+        self._body = body
+        self._lease: Lease[Upstream] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tries = 0
+        self._is_stream = False
+        self._mark: bytes | None = None
+        self._has_ended = False
+        self._why = ""
+        self._begun_at = self._first_at = 0.0
+        self._beside = 0
+        self._asked_at = time.monotonic()
+        self._counts = door.metrics.of(self._model)
+        self._counts.in_flight += 1
+        response.writer = self
+
+    # Asking.
+
+    def ask(self, lease: Lease[Upstream]) -> None:
+        """Send the request to an engine that has room for it."""
+        self._lease = lease
+        self._tries += 1
+        self._begun_at, self._beside = time.monotonic(), lease.life.health.serving
+        upstream, request = lease.upstream, self._request
+        name = upstream.endpoint.model
+        parts = request.parts if name is None or name == self._body.model else [self._body.renamed(name)]
+        self.start(upstream.wire, upstream.target(request.path), parts, wire.passed_on(request))
+
+    async def ask_when_free(self) -> None:
+        """Wait in the model's queue, and ask."""
+        self.ask(await self._door.pool.obtain(self._model, self._asked_at))
+
+    def wait(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have a task do what takes time; the client's leaving ends it at once."""
+        task = self._task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._door.tasks.add(task)
+        task.add_done_callback(self._door.tasks.discard)
+
+    def abandon(self) -> None:
+        """It will not be answered from here."""
+        self._finish("error")
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except ApiError as error:
+            self._refuse(error)
+        except Exception:
+            _LOG.exception("a fault of the gateway")
+            self._refuse(ApiError(500, "the gateway has a fault; its log tells more", kind="server_error"))
+        finally:
+            self._task = None
+
+    def _refuse(self, error: ApiError) -> None:
+        self.response.error(error, self._error_lines(error))
+        self._finish("error")
+
+    def _error_lines(self, error: ApiError) -> bytes:
+        return _named(self._model, self._reason) + self._door.named(self._request.path, error)
+
+    # What passes.
+
+    def lines(self, head: AnswerHead | None = None) -> bytes:
+        """Who answers, why, and the request's name."""
+        return _named(self._model, self._reason) + self._door.named(self._request.path)
+
+    def head(self, head: AnswerHead, body: bytes, framed: bytes | None) -> None:
+        """The answer has begun."""
+        self._is_stream = head.is_event_stream
+        if self._is_stream and self._request.path == _LONG_LAST_EVENT:
+            self._mark = b""
+        super().head(head, body, framed)
+
+    def piece(self, body: bytes) -> None:
+        """A piece of the answer passes."""
+        lease = self._lease
+        assert lease is not None
+        if self.body_bytes == len(body):
+            self._first_at = time.monotonic()
+            self._counts.first_byte.observe(self._first_at - self._asked_at)
+        lease.hear(body.count(b"data: ") if self._is_stream else 0)
+        if self._mark is not None:
+            self._has_ended = self._has_ended or is_done(self._mark + body)
+            self._mark = body[-_MARK_BYTES:]
+
+    def is_complete(self) -> bool:
+        """Whether an answer that ended in order is whole: a stream has a last event."""
+        return not self._is_stream or self._has_ended or is_done(self.tail)
+
+    def error(self, head: AnswerHead, body: bytes) -> None:
+        """The engine refused: in its own words if they are OpenAI's, else put into these."""
+        if head.status < 500 and self._lease is not None:
+            self._lease.hear()
+        again = head.values.get(b"retry-after")
+        later = b"" if again is None else b"retry-after: %b\r\n" % again
+        error = from_engine(head.status, body, self._request.path.decode())
+        if error:
+            self.response.error(error, self._error_lines(error) + later)
+            return
+        kind = head.values.get(b"content-type", b"application/json")
+        source = b"content-type: %b\r\nx-weighbridge-error-source: engine\r\n" % kind
+        self.response.send(head.status, self.lines() + later + source, body)
+
+    # What goes wrong.
+
+    def failed(self, failure: Failure) -> None:
+        """The engine failed. If it has ended, and nothing was answered yet, a new one is asked, once."""
+        lease = self._lease
+        assert lease is not None
+        self.failure = failure
+        if failure.kind == "unreachable":
+            self._door.pool.report_dead(self._model, lease.upstream)
+        elif failure.kind != "exhausted":
+            lease.doubt()
+        if failure.kind in ("timeout", "exhausted"):
+            self._give_up(failure)
+        else:
+            self.wait(self._ask_again)
+
+    async def _ask_again(self) -> None:
+        lease, failure = self._lease, self.failure
+        assert lease is not None
+        assert failure is not None
+        if failure.kind != "unreachable":
+            self._why = await lease.why()
+        if not lease.life.over.is_set() or self.response.status or self._tries > 1:
+            self._give_up(failure)
+            return
+        self._lease = None
+        self._door.pool.give_back(lease)
+        await self.ask_when_free()
+
+    def _give_up(self, failure: Failure) -> None:
+        if self.response.status:
+            super().failed(failure)
+            return
+        error = self.failure_error(failure)
+        self.response.error(error, self._error_lines(error))
+        self._finish("failed")
+
+    def failure_error(self, failure: Failure) -> ApiError:
+        """What the client is told: as a whole answer, or as the last event of a stream."""
+        error = self._what_failed(failure)
+        if self._request.path in _ANTHROPIC:
+            error.dialect = "anthropic"
+        return error
+
+    def _what_failed(self, failure: Failure) -> ApiError:
+        if failure.kind == "exhausted":
+            return ApiError(
+                503,
+                f"the gateway can open no more connections: {failure.detail}",
+                kind="server_error",
+                code="gateway_overloaded",
+                retry_after_seconds=1,
+            )
+        is_closing, is_silent = self._door.pool.is_closing, failure.kind == "timeout"
+        what = _WHAT_HAPPENED.get(failure.kind, "ended while it answered")
+        what += f": {self._why}" if self._why else ""
         return ApiError(
-            413,
-            f"the body has {size:,} bytes or more, at most {self.max_body_bytes:,} are taken",
-            code="body_too_large",
+            504 if is_silent else 502,
+            "the gateway is closing" if is_closing else f"the engine of {self._model} {what}",
+            kind="server_error",
+            code="engine_timeout" if is_silent else "engine_died",
+            source="gateway" if is_closing else "engine",
         )
 
-    async def _answer_unless_left(self, request: Request, chosen: Route, answer: Answer, receive: Receive) -> None:
-        """Answer, and stop at once when the client leaves, whatever is being waited for then."""
-        work = asyncio.create_task(self._answer(request, chosen, answer))
-        watch = asyncio.create_task(_until_left(receive))
-        try:
-            done, _ = await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if work not in done:
-                raise ClientLeft
-            await work
-        finally:
-            for task in (work, watch):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
-
-    async def _answer(self, request: Request, chosen: Route, answer: Answer) -> None:
-        started = time.monotonic()
-        try:
-            try:
-                await self._answer_by_lease(request, chosen, answer, started)
-            except _EngineGone:
-                # Nothing was answered yet: an engine that has just ended is started again, once, and asked again.
-                await self._answer_by_lease(request, chosen, answer, started)
-        except _EngineGone as gone:
-            await self._broken(gone.cause, gone.why, chosen, answer, SseTail(), is_stream=False)
-        finally:
-            self.metrics.seconds.labels(chosen.model).observe(time.monotonic() - started)
-
-    async def _answer_by_lease(self, request: Request, chosen: Route, answer: Answer, started: float) -> None:
-        async with self.pool.lease(chosen.model, started) as lease:
-            try:
-                await self._pass_through(request, chosen, answer, lease, started)
-            except aiohttp.ClientConnectorError as error:
-                if error.errno in _OURS_TO_MEND:
-                    raise _overloaded(error) from error
-                self.pool.report_dead(chosen.model, lease.upstream)
-                raise _EngineGone(error) from error
-
-    async def _pass_through(
-        self, request: Request, chosen: Route, answer: Answer, lease: Lease[Upstream], started: float
-    ) -> None:
-        upstream = lease.upstream
-        headers = {"content-type": "application/json"}
-        tail = SseTail()
-        begun, first, beside = time.monotonic(), 0.0, lease.life.health.serving
-        named = [("x-weighbridge-model", chosen.model), ("x-weighbridge-reason", _header_text(chosen.reason))]
-        is_stream = False
-        try:
-            async with upstream.post(request.path, _renamed(request, upstream.endpoint.model), headers) as reply:
-                if reply.status >= 400:
-                    if reply.status < 500:
-                        lease.hear()
-                    await self._pass_error(reply, request, answer, named)
-                    return
-                kind = reply.headers.get("content-type", "application/json")
-                is_stream = kind.startswith("text/event-stream")
-                length = [(name, reply.headers[name]) for name in _PASSED_BACK if name in reply.headers]
-                await answer.begin(reply.status, [("content-type", kind), *length, *named])
-                async for chunk in reply.content.iter_any():
-                    if not tail.size:
-                        first = time.monotonic()
-                        self.metrics.first_byte.labels(chosen.model).observe(first - started)
-                    tail.add(chunk)
-                    lease.hear(chunk.count(b"data: ") if is_stream else 0)
-                    await answer.body(chunk)
-                if is_stream and not tail.is_done:
-                    raise aiohttp.ClientPayloadError("the stream ended without its last event")
-                last = time.monotonic()
-                await answer.body(b"", more=False)
-                self._teach(lease, tail, beside, (first - begun, last - begun) if is_stream else None)
-        except aiohttp.ClientConnectorError:
-            raise
-        except _TRANSPORT_ERRORS as error:
-            lease.doubt()
-            why = "" if isinstance(error, TimeoutError) else await lease.why()
-            if answer.status is None and lease.life.over.is_set() and not isinstance(error, TimeoutError):
-                raise _EngineGone(error, why) from error
-            await self._broken(error, why, chosen, answer, tail, is_stream=is_stream)
-        finally:
-            usage = usage_of(tail.tail)
-            if not is_stream and lease.served:
+    def done(self) -> None:
+        """It is over, however: the engine is free for the next request, and all is counted."""
+        counts, lease, status = self._counts, self._lease, self.response.status
+        if self.outcome == "gone":
+            counts.cancelled.inc()
+            if self._task is not None:
+                self._task.cancel()
+        tail = self.tail[-_TAIL_BYTES:]
+        usage = usage_of(tail)
+        if self.outcome == "done" and lease is not None:
+            self._teach(lease, tail, usage)
+        for kind, count in usage.items():
+            counts.tokens[kind].inc(count)
+        if lease is not None:
+            self._lease = None
+            if not self._is_stream and lease.served:
                 lease.hear(usage.get("completion", 0))
-            for token_kind, count in usage.items():
-                self.metrics.tokens.labels(chosen.model, token_kind).inc(count)
+            self._door.pool.give_back(lease)
+        counts.in_flight -= 1
+        counts.seconds.observe(time.monotonic() - self._asked_at)
+        if status:
+            self._door.metrics.count(self._model, self._request.path.decode(), status)
 
-    def _teach(self, lease: Lease[Upstream], tail: SseTail, beside: int, seconds: tuple[float, float] | None) -> None:
+    def _teach(self, lease: Lease[Upstream], tail: bytes, usage: Mapping[str, int]) -> None:
         """Let a whole answer of an engine here teach how fast it is: by its own clock, else of a stream by ours."""
         # Of one that others joined or left, nobody knows how many shared the engine.
-        if lease.life.running.pid is None or lease.life.health.serving != beside:
+        if lease.life.running.pid is None or lease.life.health.serving != self._beside:
             return
-        timing = stated(tail.tail) or (measured(tail.tail, usage_of(tail.tail), *seconds) if seconds else None)
+        timing = stated(tail)
+        if timing is None and self._is_stream:
+            first, last = self._first_at - self._begun_at, time.monotonic() - self._begun_at
+            timing = measured(tail, usage, first, last)
         if timing is not None:
-            self.teacher.heard(lease.life.model, timing, beside)
-
-    async def _pass_error(
-        self, reply: aiohttp.ClientResponse, request: Request, answer: Answer, named: list[tuple[str, str]]
-    ) -> None:
-        raw = b""
-        async for chunk in reply.content.iter_any():
-            raw += chunk
-            if len(raw) > _MOST_ERROR_BYTES:
-                break
-        kept = [(name, reply.headers[name]) for name in ("retry-after",) if name in reply.headers]
-        error = from_engine(reply.status, raw, request.path)
-        if error:
-            await answer.error(error, [*named, *kept])
-            return
-        kind = reply.headers.get("content-type", "application/json")
-        source = ("x-weighbridge-error-source", "engine")
-        await answer.begin(reply.status, [("content-type", kind), *named, *kept, source])
-        await answer.body(raw, more=False)
-
-    async def _broken(
-        self, cause: BaseException, why: str, chosen: Route, answer: Answer, tail: SseTail, *, is_stream: bool
-    ) -> None:
-        """The engine's connection broke: an error while nothing was sent, an error event in a stream, else a cut; with
-        how it ended (`why`), where that is known."""
-        silent = isinstance(cause, TimeoutError)
-        what = "has been silent for too long" if silent else "ended while it answered"
-        what += f": {why}" if why else ""
-        if isinstance(cause, aiohttp.ClientConnectorError):
-            what = "takes no connection"
-        error = ApiError(
-            504 if silent else 502,
-            "the gateway is closing" if self.pool.is_closing else f"the engine of {chosen.model} {what}",
-            kind="server_error",
-            code="engine_timeout" if silent else "engine_died",
-            source="gateway" if self.pool.is_closing else "engine",
-        )
-        if answer.status is None:
-            raise error from cause
-        if not is_stream:
-            raise AnswerCut from cause
-        await answer.body((b"" if tail.is_whole else b"\n\n") + error.event(), more=False)
+            self._door.teacher.heard(lease.life.model, timing, self._beside)
 
 
-def _overloaded(error: OSError) -> ApiError:
-    return ApiError(
-        503,
-        f"the gateway can open no more connections: {error.strerror or error}",
-        kind="server_error",
-        code="gateway_overloaded",
-        retry_after_seconds=1,
-    )
+@functools.lru_cache(maxsize=256)
+def _named(model: str, reason: str) -> bytes:
+    """Who answers and why, as lines of a head."""
+    return b"x-weighbridge-model: %b\r\nx-weighbridge-reason: %b\r\n" % (_header_text(model), _header_text(reason))
 
 
-async def _until_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _renamed(request: Request, name: str | None) -> bytes:
-    """The body as the client sent it, but for the model's name where the engine knows another."""
-    if name is None or name == request.model:
-        return request.body
-    return json.dumps({**json.loads(request.body), "model": name}).encode()
-
-
-def _header_text(reason: str) -> str:
-    """A reason as a header may carry it: one line of visible ASCII."""
-    return reason.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")[:500]
+def _header_text(text: str) -> bytes:
+    """A text as a header may carry it: one line of visible ASCII."""
+    return text.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ").translate(_VISIBLE)[:500]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
+from .counting import Counter, Family, Gauge, Histogram, as_text
 from .pool import Pool
 from .scheduler import Breaker, Phase
 
@@ -25,43 +24,79 @@ _OF_MODELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("memory_budget_bytes", "Memory that all models may take together.", ("place",)),
     ("memory_used_bytes", "Memory that is promised to models that are loaded.", ("place",)),
 )
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class ModelCounts:
+    """One model's counters, found once for all of its requests."""
+
+    __slots__ = ("_by", "_routed", "cancelled", "first_byte", "in_flight", "model", "seconds", "tokens")
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self.model = model
+        self.in_flight = 0
+        """Requests that are waiting or being answered."""
+        self.seconds = metrics.seconds.labels(model)
+        self.first_byte = metrics.first_byte.labels(model)
+        self.cancelled = metrics.cancelled.labels(model)
+        self.tokens = {kind: metrics.tokens.labels(model, kind) for kind in ("prompt", "completion")}
+        self._routed = metrics.routed
+        self._by: dict[str, Counter] = {}
+
+    def count_route(self, by: str) -> None:
+        """One request more came here by its model's name, or by another's choice."""
+        counter = self._by.get(by)
+        if counter is None:
+            counter = self._by[by] = self._routed.labels(self.model, by)
+        counter.inc()
 
 
 class Metrics:
     """The gateway's own counters; engines keep theirs."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "weighbridge_requests", "Requests answered.", ("model", "path", "status"), registry=self.registry
+        self._of_model: dict[str, ModelCounts] = {}
+        self._answered: dict[tuple[str, str, int], Counter] = {}
+        self.requests = Family(Counter, "weighbridge_requests", "Requests answered.", ("model", "path", "status"))
+        self.seconds = Family(
+            Histogram, "weighbridge_request_seconds", "From the request's last byte to the answer's.", ("model",)
         )
-        self.seconds = Histogram(
-            "weighbridge_request_seconds", "From the request's last byte to the answer's.", ("model",),
-            registry=self.registry, buckets=_SECONDS,
-        )  # fmt: skip
-        self.first_byte = Histogram(
-            "weighbridge_time_to_first_byte_seconds", "From the request's last byte to the answer's first.", ("model",),
-            registry=self.registry, buckets=_SECONDS,
-        )  # fmt: skip
-        self.tokens = Counter(
-            "weighbridge_tokens", "Tokens by kind, as engines report them.", ("model", "kind"), registry=self.registry
+        self.first_byte = Family(
+            Histogram,
+            "weighbridge_time_to_first_byte_seconds",
+            "From the request's last byte to the answer's first.",
+            ("model",),
         )
-        self.cancelled = Counter(
-            "weighbridge_cancelled", "Requests whose client left before the end.", ("model",), registry=self.registry
+        self.tokens = Family(
+            Counter, "weighbridge_tokens", "Tokens by kind, as engines report them.", ("model", "kind")
         )
-        self.routed = Counter(
-            "weighbridge_routed", "Requests by how they were routed.", ("model", "by"), registry=self.registry
+        self.cancelled = Family(
+            Counter, "weighbridge_cancelled", "Requests whose client left before the end.", ("model",)
         )
-        self.in_flight = Gauge("weighbridge_requests_in_flight", "Requests being answered.", registry=self.registry)
+        self.routed = Family(Counter, "weighbridge_routed", "Requests by how they were routed.", ("model", "by"))
+        self._in_flight = Family(Gauge, "weighbridge_requests_in_flight", "Requests being answered.")
         self._gauges = {
-            name: Gauge(f"weighbridge_{name}", meaning, labels, registry=self.registry)
-            for name, meaning, labels in _OF_MODELS
+            name: Family(Gauge, f"weighbridge_{name}", meaning, labels) for name, meaning, labels in _OF_MODELS
         }
+
+    def of(self, model: str) -> ModelCounts:
+        """What is counted of one model's answers."""
+        counts = self._of_model.get(model)
+        if counts is None:
+            counts = self._of_model[model] = ModelCounts(self, model)
+        return counts
+
+    def count(self, model: str, path: str, status: int) -> None:
+        """One request more was answered; `model` is `none` where it got to none."""
+        key = (model, path, status)
+        counter = self._answered.get(key)
+        if counter is None:
+            counter = self._answered[key] = self.requests.labels(*key)
+        counter.inc()
 
     def look_at(self, pool: Pool[Any]) -> None:
         """Take down how the models are now."""
         now = time.monotonic()
+        self._in_flight.labels().set(sum(counts.in_flight for counts in self._of_model.values()))
         for name, model in pool.state.models.items():
             life = pool.lives.get(name)
             phase = self._gauges["model_state"]
@@ -85,4 +120,5 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
-        return generate_latest(self.registry)
+        counted = (self.requests, self.tokens, self.cancelled, self.routed)
+        return as_text([*counted, self.seconds, self.first_byte, self._in_flight, *self._gauges.values()])

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from weighbridge import engines
@@ -87,7 +88,11 @@ class Pool(Generic[C]):
         tell: Callable[[str], None],
     ) -> None:
         self.models = {model.name: model for model in models}
-        self.state = state
+        self._state = state
+        # Requests that the scheduler has not been told of, since nothing could follow from them, and when the last of
+        # them left: two decisions for each request cost more than all else that is done for it.
+        self._passing: dict[str, set[int]] = {name: set() for name in self.models}
+        self._passed: dict[str, float] = {}
         self.lives: dict[str, Life] = {}
         self.restarts = dict.fromkeys(self.models, 0)
         self.loads = dict.fromkeys(self.models, 0)
@@ -110,17 +115,36 @@ class Pool(Generic[C]):
         self._watching: asyncio.Task[None] | None = None
 
     @property
+    def state(self) -> State:
+        """How all models are now, as the scheduler sees them."""
+        for name in [name for name, passing in self._passing.items() if passing or name in self._passed]:
+            model, passing = self._state.models[name], self._passing[name]
+            serving, left = model.serving | passing, self._passed.pop(name, None)
+            idle_since = model.idle_since if serving or left is None else left
+            self._state = self._state.calm_with(name, model.serve(serving, model.failures, idle_since))
+            passing.clear()
+        return self._state
+
+    @property
     def running(self) -> dict[str, Running]:
         """The engines that are ready."""
         return {name: life.running for name, life in self.lives.items()}
 
     def phase(self, name: str) -> Phase:
         """Where the model is in its life."""
-        return self.state.models[name].phase
+        return self._state.models[name].phase
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str, since: float | None = None) -> AsyncIterator[Lease[C]]:
-        """Hold the model, loaded if need be; leaving the context gives it back.
+        """Hold the model as `obtain` does; leaving the context gives it back."""
+        lease = await self.obtain(name, since)
+        try:
+            yield lease
+        finally:
+            self.give_back(lease)
+
+    async def obtain(self, name: str, since: float | None = None) -> Lease[C]:
+        """Hold the model, loaded if need be. Whoever holds it gives it back.
 
         Waits in the model's queue until the engine may have the request. `since` is when a request that is asked again
         came first: it keeps its place. ApiError says why the model can't be had, in the engine's own words where it
@@ -139,13 +163,15 @@ class Pool(Generic[C]):
                 del self._answers[ticket]
                 if lease is None:  # refused, or the client left, or the engine died before this line
                     self._happen(scheduler.Left(name, ticket))
-        try:
-            yield lease
-        finally:
-            self.give_back(lease)
+        return lease
 
     def lease_now(self, name: str) -> Lease[C] | None:
         """Hold the model if it can be had without waiting; else None. Whoever holds it gives it back."""
+        passing = self._passing[name]
+        if scheduler.is_passed_by(self._state, name, len(passing)) and name in self.lives:
+            ticket = next(self._tickets)
+            passing.add(ticket)
+            return self._hold(name, ticket)
         if not scheduler.is_free(self.state, name):
             return None
         ticket = next(self._tickets)
@@ -155,6 +181,13 @@ class Pool(Generic[C]):
     def give_back(self, lease: Lease[C]) -> None:
         """The request is over."""
         lease.life.health.serving -= 1
+        passing = self._passing[lease.name]
+        if lease.ticket in passing:
+            passing.remove(lease.ticket)
+            self._passed[lease.name] = time.monotonic()
+            if not passing and self._state.models[lease.name].terms.keep_alive_seconds != inf:
+                self._happen(scheduler.Tick())
+            return
         self._happen(scheduler.Left(lease.name, lease.ticket, lease.served))
 
     def _hold(self, name: str, ticket: int) -> Lease[C] | None:
@@ -166,7 +199,7 @@ class Pool(Generic[C]):
 
     def can_serve(self, name: str, path: str) -> bool:
         """Whether the model is in order, can fit, and can do what is asked at this path; unknown counts as yes."""
-        if self.phase(name) is Phase.FAILED or scheduler.shortage(self.state, name):
+        if self.phase(name) is Phase.FAILED or scheduler.shortage(self._state, name):
             return False
         plan = self.models[name].plan
         if plan is None:
@@ -186,7 +219,7 @@ class Pool(Generic[C]):
     @property
     def is_closing(self) -> bool:
         """Whether no more requests are taken."""
-        return self.state.is_closing
+        return self._state.is_closing
 
     async def drain(self, patience_seconds: float) -> None:
         """Take no more requests, and wait for those that are served, for so long."""
@@ -240,7 +273,7 @@ class Pool(Generic[C]):
 
     def _happen(self, event: scheduler.Event) -> None:
         now = time.monotonic()
-        self.state, actions = scheduler.decide(self.state, event, now)
+        self._state, actions = scheduler.decide(self.state, event, now)
         for action in actions:
             match action:
                 case Serve(ticket=ticket):

@@ -80,6 +80,7 @@ __all__ = [
     "back_off_seconds",
     "decide",
     "is_free",
+    "is_passed_by",
     "next_time",
     "shortage",
 ]
@@ -128,6 +129,15 @@ def is_free(state: State, name: str) -> bool:
     model = state.models[name]
     in_use = model.phase is Phase.READY and not model.waiting and not state.is_closing
     return in_use and _has_room(model, state.limits)
+
+
+def is_passed_by(state: State, name: str, more: int) -> bool:
+    """Whether a request for the model, beside so `more` that the state does not know of, may come and go without a
+    decision: everything is calm, the model is ready and has room, and no failure of it is counted."""
+    model = state.models[name]
+    if not state.is_calm or model.phase is not Phase.READY or model.failures:
+        return False
+    return model.terms.at_once is None or len(model.serving) + more < model.terms.at_once
 
 
 def _decide_quickly(state: State, event: Event, now: float) -> tuple[State, tuple[Action, ...]] | None:

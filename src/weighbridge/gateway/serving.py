@@ -10,13 +10,12 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import psutil
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -28,7 +27,7 @@ from weighbridge.errors import AddressInUse, BadSetting
 from weighbridge.openai_api import AUTO, ApiError
 from weighbridge.settings import Settings
 
-from . import terms
+from . import terms, wire
 from .door import Door, check_caller
 from .metrics import Metrics
 from .pool import Pool
@@ -37,18 +36,11 @@ from .teaching import Teacher
 from .upstream import Upstream
 from .watching import Care
 
-_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+# How long what is left may take to reach its clients once all engines are stopped.
+_LAST_WORDS_SECONDS = 2.0
 _COUNTERS_SECONDS = 2.0
+_BACKLOG = 4096
 _COUNTER = re.compile(r"^llamacpp:(tokens_predicted_total|requests_processing)\s+([\d.e+]+)", re.MULTILINE)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: whoever runs the gateway decides what ends it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave all signals as they are."""
-        yield
 
 
 class Gateway:
@@ -68,14 +60,13 @@ class Gateway:
             tell,
         )
         self.teacher = Teacher(settings.state_path)
-        self.door = Door(self.pool, self.metrics, self.teacher, settings.api_key, settings.max_body_bytes)
+        self.door = Door(self.pool, self.metrics, self.teacher, settings.api_key)
 
     def application(self) -> Starlette:
-        """The ASGI application."""
+        """The pages: all that does not go to engines, as an ASGI application."""
         guarded = {"/v1/models": self.models, "/metrics": self.show_metrics, "/ps": self.ps}
         return Starlette(
             routes=[
-                *(Route(path, self.door, methods=["POST"]) for path in _PATHS),
                 *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
                 Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
                 Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
@@ -86,7 +77,7 @@ class Gateway:
 
     def _guarded(self, page: Any) -> Any:
         async def guarded(request: Request) -> Response:
-            check_caller(request.headers, self.settings.api_key)
+            check_caller(dict(request.headers.raw), self.settings.api_key)
             response: Response = await page(request)
             return response
 
@@ -235,16 +226,11 @@ async def _our_fault(request: Request, error: Exception) -> Response:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; AddressInUse where another program has the address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named so that asyncio knows accepted sockets for TCP and sets TCP_NODELAY: without it each
-    # answer waits 40 ms for the client's delayed acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(2048)
+        listener = wire.listen_tcp(host, port)
+        # Now, not when it serves: only a socket that listens keeps others from the address.
+        listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
-        listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise AddressInUse(
             f"cannot listen at {host}:{port}: {reason}",
@@ -278,25 +264,19 @@ async def serve(
         for line in clean_up(settings.state_path):
             tell(line)
         gateway = Gateway(models, settings, sockets, tell)
-        config = uvicorn.Config(
+        server = await wire.serve(
+            [listener],
+            gateway.door.route,
             gateway.application(),
-            log_level="critical",  # what goes wrong is told by the door, once and in its own words
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=2,
+            limits=wire.Limits(body_bytes=settings.max_body_bytes),
+            refused=gateway.door.refused,
         )
-        server = _Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            while not server.started and not task.done():
-                await asyncio.sleep(0.005)
             yield gateway, url
         finally:
             try:
                 await gateway.pool.drain(settings.drain_timeout_seconds)
                 await gateway.pool.close()
             finally:
-                server.should_exit = True
-                await task
+                await server.drain(_LAST_WORDS_SECONDS)
                 await gateway.teacher.close()

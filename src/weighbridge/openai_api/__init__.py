@@ -2,7 +2,21 @@
 
 from .client import Client, Reply
 from .errors import ApiError
-from .request import AUTO, Request, parse_request
-from .stream import SseTail, usage_of
+from .exchange import HttpAnswer, Unreachable, ask
+from .request import AUTO, Request, check_messages, prompt_of
+from .stream import is_done, usage_of
 
-__all__ = ["AUTO", "ApiError", "Client", "Reply", "Request", "SseTail", "parse_request", "usage_of"]
+__all__ = [
+    "AUTO",
+    "ApiError",
+    "Client",
+    "HttpAnswer",
+    "Reply",
+    "Request",
+    "Unreachable",
+    "ask",
+    "check_messages",
+    "is_done",
+    "prompt_of",
+    "usage_of",
+]

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import aiohttp
-
 from weighbridge.errors import GatewayUnreachable, UnknownModel, WeighbridgeError
 
+from .exchange import Unreachable, ask
+
 _PAGE_SECONDS = 10
+# A long prompt takes its time before the first word.
+_SILENCE_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,12 @@ class Client:
         self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     async def __aenter__(self) -> Client:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=600)
-        self.session = aiohttp.ClientSession(headers=self.headers, timeout=timeout)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.session.close()
+        """Nothing is kept open between two requests."""
 
     async def get(self, path: str) -> Any:
         """The JSON object at a path. GatewayUnreachable where nothing answers."""
@@ -53,28 +53,29 @@ class Client:
         return await self._page("POST", path, None)
 
     async def _page(self, method: str, path: str, seconds: float | None) -> Any:
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
         try:
-            async with self.session.request(method, self.base_url + path, timeout=timeout) as answer:
+            async with ask(method, self.base_url + path, headers=self.headers, seconds=seconds) as answer:
+                raw = await answer.read()
                 if answer.status != 200:
-                    raise _failure(answer.status, await answer.read())
-                found = await answer.json()
+                    raise _failure(answer.status, raw)
+                found = json.loads(raw)
                 if not isinstance(found, dict):
                     raise ValueError(f"{path} is no object")
                 return found
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise self._unreachable(error) from error
 
     async def chat(self, messages: list[dict[str, str]], model: str = "auto", **options: Any) -> AsyncIterator[Reply]:
         """The answer to a conversation, piece by piece as it comes."""
         body = {"model": model, "messages": messages, "stream": True, **options}
         try:
-            async with self.session.post(self.base_url + "/v1/chat/completions", json=body) as answer:
+            url = self.base_url + "/v1/chat/completions"
+            async with ask("POST", url, body, headers=self.headers, silence_seconds=_SILENCE_SECONDS) as answer:
                 if answer.status != 200:
                     raise _failure(answer.status, await answer.read())
                 chosen = answer.headers.get("x-weighbridge-model", model)
                 reason = answer.headers.get("x-weighbridge-reason", "")
-                async for line in answer.content:
+                async for line in answer.lines():
                     if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
                         continue
                     event = json.loads(line[6:])
@@ -83,15 +84,15 @@ class Client:
                     for choice in event.get("choices", ()):
                         delta = choice.get("delta") or {}
                         yield Reply(delta.get("content") or "", delta.get("reasoning_content") or "", chosen, reason)
-        except aiohttp.ClientConnectorError as error:
+        except Unreachable as error:
             raise self._unreachable(error) from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise WeighbridgeError(
                 f"the connection to {self.base_url} broke in the midst of an answer: {error}", hint="ask again"
             ) from error
 
     def _unreachable(self, error: Exception) -> GatewayUnreachable:
-        number = error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
+        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
         # A name that is not known has a number of another kind, and a text that says so.
         said = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
         return GatewayUnreachable(f"no gateway answers at {self.base_url}: {said}", hint="start one with: weigh up")

@@ -6,6 +6,18 @@ import json
 from typing import Literal
 
 Source = Literal["gateway", "router", "engine"]
+Dialect = Literal["openai", "anthropic"]
+_ANTHROPIC_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+_CONVERSATIONS = ("/chat/completions", "/messages", "/count_tokens")
 
 
 class ApiError(Exception):
@@ -30,9 +42,15 @@ class ApiError(Exception):
         self.param = param
         self.source = source
         self.retry_after_seconds = retry_after_seconds
+        self.dialect: Dialect = "openai"
+        """In whose words it is said."""
 
     def body(self) -> bytes:
         """The error object as JSON."""
+        if self.dialect == "anthropic":
+            kind = _ANTHROPIC_KINDS.get(self.status, "api_error" if self.status >= 500 else "invalid_request_error")
+            said = {"type": kind, "message": self.message, "code": self.code, "source": self.source}
+            return json.dumps({"type": "error", "error": said}).encode()
         error = {
             "message": self.message,
             "type": self.kind,
@@ -44,7 +62,8 @@ class ApiError(Exception):
 
     def event(self) -> bytes:
         """The error object as a server-sent event, for a stream that has begun."""
-        return b"data: " + self.body() + b"\n\n"
+        name = b"event: error\n" if self.dialect == "anthropic" else b""
+        return name + b"data: " + self.body() + b"\n\n"
 
 
 def from_engine(status: int, raw: bytes, path: str) -> ApiError | None:
@@ -71,7 +90,7 @@ def from_engine(status: int, raw: bytes, path: str) -> ApiError | None:
             f"This model's maximum context length is {error.get('n_ctx')} tokens. However, your request has "
             f"{error.get('n_prompt_tokens')} tokens. Please shorten it.",
             code="context_length_exceeded",
-            param="messages" if path.endswith("/chat/completions") else "prompt",
+            param="messages" if path.endswith(_CONVERSATIONS) else "input" if path.endswith("/responses") else "prompt",
             source="engine",
         )
     if path.endswith("/embeddings") and "is too large to process" in message:

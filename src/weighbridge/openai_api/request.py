@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .errors import ApiError
 
 AUTO = "auto"
+_CONVERSATIONS = frozenset({"/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +33,20 @@ def _text(content: object) -> str:
     return ""
 
 
-def _prompt(fields: dict[str, object]) -> str:
+def prompt_of(fields: Mapping[str, object]) -> str:
+    """The text that is asked: of the last user message, or of the prompt, the input or the query; empty without one."""
+    for turns in (fields.get("messages"), fields.get("input")):
+        for turn in reversed(turns) if isinstance(turns, list) else ():
+            if isinstance(turn, dict) and turn.get("role") == "user":
+                return _text(turn.get("content"))
+    texts = (_text(fields.get(name)) for name in ("prompt", "input", "query", "content"))
+    return next((text for text in texts if text), "")
+
+
+def check_messages(path: str, fields: Mapping[str, object]) -> None:
+    """ApiError 400 unless what is asked at a path for conversations holds one."""
+    if path not in _CONVERSATIONS:
+        return
     messages = fields.get("messages")
-    if isinstance(messages, list):
-        for message in reversed(messages):
-            if isinstance(message, dict) and message.get("role") == "user":
-                return _text(message.get("content"))
-    return _text(fields.get("prompt")) or _text(fields.get("input"))
-
-
-def parse_request(path: str, body: bytes) -> Request:
-    """A request from its path and JSON body. ApiError 400 tells what is wrong; a missing model means `auto`."""
-    try:
-        fields = json.loads(body)
-    except UnicodeDecodeError as error:
-        raise ApiError(400, f"the body is not UTF-8: byte {error.start} is {body[error.start]:#04x}") from error
-    except json.JSONDecodeError as error:
-        raise ApiError(
-            400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise ApiError(400, "the body's JSON is nested too deeply or holds a number that is too long") from error
-    if not isinstance(fields, dict):
-        raise ApiError(400, f"the body is a JSON {type(fields).__name__}, expected an object")
-    model, stream = fields.get("model", AUTO), fields.get("stream", False)
-    if not isinstance(model, str) or not model:
-        raise ApiError(400, f"model is {model!r}, expected a name", param="model")
-    if stream is not None and not isinstance(stream, bool):
-        raise ApiError(400, f"stream is {stream!r}, expected true or false", param="stream")
-    if path.endswith("/chat/completions"):
-        messages = fields.get("messages")
-        if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
-            raise ApiError(400, "messages is missing or no list of objects, expected at least one", param="messages")
-    return Request(path, model, bool(stream), _prompt(fields), body)
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        raise ApiError(400, "messages is missing or no list of objects, expected at least one", param="messages")

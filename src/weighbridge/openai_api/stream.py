@@ -1,39 +1,29 @@
-"""What must be known of an answer that passes through: whether its last event is whole, and what it used."""
+"""What must be known of an answer that passes through: whether its last event came, and what it used."""
 
 from __future__ import annotations
 
 import re
 
-_USAGE = re.compile(rb'"(prompt|completion)_tokens"\s*:\s*(\d{1,12})')
-_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"|^data: \{"error"', re.MULTILINE)
-_KEPT_BYTES = 4096
+_USAGE = re.compile(rb'"(?:(prompt|input)|completion|output)_tokens"\s*:\s*(\d{1,12})')
+# OpenAI's completions end with a reason and `[DONE]`, its responses and Anthropic's messages with an event of a name.
+_FINISHED = re.compile(
+    rb'"finish_reason"\s*:\s*"|^data: \{"(?:error|type":\s*"error)"'
+    rb'|"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|message_stop)"',
+    re.MULTILINE,
+)
+_DONE = b"data: [DONE]"
 
 
-class SseTail:
-    """The end of a body that passes through in chunks: enough to see the usage, and where the last event ends."""
-
-    __slots__ = ("size", "tail")
-
-    def __init__(self) -> None:
-        self.tail = b""
-        self.size = 0
-
-    def add(self, chunk: bytes) -> None:
-        """Take note of a chunk."""
-        self.size += len(chunk)
-        self.tail = (self.tail + chunk)[-_KEPT_BYTES:]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no event is half sent."""
-        return not self.tail or self.tail.endswith((b"\n\n", b"\r\n\r\n"))
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the stream said that it is done: by its last event, a reason to finish, or an error."""
-        return b"data: [DONE]" in self.tail or _FINISHED.search(self.tail) is not None
+def is_done(tail: bytes) -> bool:
+    """Whether a stream that ends so said that it is done: by its last event, a reason to finish, or an error."""
+    return _DONE in tail or _FINISHED.search(tail) is not None
 
 
 def usage_of(tail: bytes) -> dict[str, int]:
-    """Tokens by kind (`prompt`, `completion`), read from the end of an answer; the last mention counts."""
-    return {kind.decode(): int(count) for kind, count in _USAGE.findall(tail)}
+    """Tokens by kind (`prompt`, `completion`), read from the end of an answer; the last mention counts.
+
+    Anthropic and OpenAI's responses call them input and output.
+    """
+    at = tail.rfind(b'"usage"')
+    found = _USAGE.findall(tail, max(at, 0)) or (_USAGE.findall(tail) if at > 0 else ())
+    return {"prompt" if prompt else "completion": int(count) for prompt, count in found}

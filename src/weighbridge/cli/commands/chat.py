@@ -10,7 +10,6 @@ example:
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ from weighbridge.cli.gateway_flags import add_address, read_settings
 from weighbridge.cli.sources import find_models
 from weighbridge.cli.talk import Manner, talk, temperature
 from weighbridge.errors import GatewayUnreachable
-from weighbridge.gateway import serve
+from weighbridge.gateway import run_loop, serve
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
 
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
-    asyncio.run(_chat(arguments, read_settings(arguments)))
+    run_loop(_chat(arguments, read_settings(arguments)))
     return 0
 
 

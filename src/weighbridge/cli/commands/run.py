@@ -11,7 +11,6 @@ example:
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
@@ -22,7 +21,7 @@ from weighbridge.cli.sources import find_models, introduce
 from weighbridge.cli.talk import Manner, talk, temperature
 from weighbridge.engines import Model
 from weighbridge.errors import AddressInUse, EngineFailed, GatewayUnreachable
-from weighbridge.gateway import serve
+from weighbridge.gateway import run_loop, serve
 from weighbridge.gateway.scheduler import Phase
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
@@ -46,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Before the loop: what must be fetched takes its time, and Ctrl-C ends it.
     [model] = find_models([arguments.source], settings)
     manner = Manner(model.name, arguments.temperature, arguments.json, tells_model=False)
-    asyncio.run(_run(model, arguments, settings, manner))
+    run_loop(_run(model, arguments, settings, manner))
     return 0
 
 

@@ -29,7 +29,7 @@ from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.sources import find_models, introduce
 from weighbridge.engines import Model
 from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUnreachable, WeighbridgeError
-from weighbridge.gateway import Gateway, serve
+from weighbridge.gateway import Gateway, run_loop, serve, settle
 from weighbridge.gateway.scheduler import Phase
 from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     # Before the loop: what must be fetched takes its time, and Ctrl-C ends it.
     models = find_models(arguments.models, settings)
-    return asyncio.run(_serve(arguments, settings, models, started))
+    return run_loop(_serve(arguments, settings, models, started))
 
 
 async def _serve(arguments: argparse.Namespace, settings: Settings, models: list[Model], started: float) -> int:
@@ -108,6 +108,7 @@ async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse
     ready = [name for name in gateway.pool.models if gateway.pool.phase(name) is Phase.READY]
     if not ready and gateway.pool.failures:
         raise _none_loaded(gateway)
+    settle()
     seconds = time.monotonic() - started
     output.tell(f"ready after {seconds:.2f} s: {', '.join(ready) or 'models are loaded when they are asked for'}")
     output.tell(f"OpenAI API: {url}/v1   (model: auto, {', '.join(gateway.pool.models)})")

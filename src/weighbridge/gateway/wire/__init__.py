@@ -6,10 +6,11 @@ request. `Upstream` speaks to one engine, and a `Relay` passes its answer on as 
 
 from .body import Body
 from .connection import Response, header_lines
+from .form import Form
 from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
 from .relay import Relay, passed_on
-from .server import Route, Server, Work, listen_tcp, listen_unix, serve, tls_context
+from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, serve, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "Body",
     "Exchange",
     "Failure",
+    "Form",
     "Limits",
     "Receiver",
+    "Refused",
     "Relay",
     "Request",
     "Response",

@@ -67,6 +67,11 @@ class Body:
         self.model: str | None = model
         self.stream = bool(stream)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is so long that reading all of it would hold up others."""
+        return len(self.bytes) > _WHOLE_BYTES
+
     def _stepped_through(self, raw: bytes) -> dict[str, Any]:
         try:
             spans = _TopLevel(raw).spans

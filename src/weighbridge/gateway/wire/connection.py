@@ -186,7 +186,10 @@ class Response:
 
 
 def _refusing(error: ApiError) -> Callable[[Request, Response], None]:
-    return lambda request, response: response.error(error)
+    def refuse(request: Request, response: Response) -> None:
+        raise error
+
+    return refuse
 
 
 class Connection(asyncio.Protocol):
@@ -478,10 +481,11 @@ class Connection(asyncio.Protocol):
         try:
             work(request, response)
         except ApiError as error:
-            response.error(error)
+            response.error(error, self._server.refused(request, error))
         except Exception:
             _LOG.exception("a fault of the gateway")
-            response.error(ApiError(500, "the gateway has a fault; its log tells more", kind="server_error"))
+            fault = ApiError(500, "the gateway has a fault; its log tells more", kind="server_error")
+            response.error(fault, self._server.refused(request, fault))
 
     def _too_large(self, size: int) -> ApiError:
         most = self._server.limits.body_bytes
@@ -497,11 +501,12 @@ class Connection(asyncio.Protocol):
         if inlet is not None:
             inlet.gone()
         if response is None or not response.status:
-            head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            head = b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n"
             body = error.body()
+            more = self._server.refused(self.request, error)
             is_head = self.request is not None and self.request.method == b"HEAD"
             line = _STATUS_LINES.get(error.status) or b"HTTP/1.1 %d \r\n" % error.status
-            self.transport.write(head % (line, len(body)) + (b"" if is_head else body))
+            self.transport.write(head % (line, more, len(body)) + (b"" if is_head else body))
         self._responding = None
         if response is not None:
             response.gone()

@@ -18,7 +18,7 @@ _NOT_PASSED_BACK = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade "
     b"server set-cookie access-control-allow-origin access-control-allow-credentials "
     b"access-control-allow-methods access-control-allow-headers access-control-expose-headers "
-    b"access-control-max-age".split()
+    b"access-control-max-age x-request-id x-weighbridge-model x-weighbridge-reason x-weighbridge-error-source".split()
 )
 # What an engine may know of the client. Never its key, its cookies, or how it reached us.
 _PASSED_ON = frozenset(
@@ -95,6 +95,7 @@ class Relay:
         self.started_at = upstream.clock()
         self.answer = self._held_error = self.failure = None
         self.outcome = ""
+        self.body_bytes = 0
         exchange = self._exchange = upstream.start(self, target, body, headers=headers)
         response = self.response
         response.writer = self

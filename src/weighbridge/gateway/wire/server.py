@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from weighbridge.openai_api import ApiError
+
 from .asgi import AsgiApp, Inlet
 from .connection import Connection, Response
 from .heads import Request
@@ -23,14 +25,22 @@ Route = Callable[[Request], Work | None]
 
 ApiError refuses the request before its body is read.
 """
+Refused = Callable[[Request | None, ApiError], bytes]
+"""Told of every request that is answered with an error before a handler had it, or that a handler refused by raising
+ApiError; returns more lines for the answer's head, as by `header_lines`. None where not even a head could be read."""
 _BACKLOG = 4096
+
+
+def _no_lines(request: Request | None, error: ApiError) -> bytes:
+    return b""
 
 
 class Server:
     """What listens, and the connections that are open; made by `serve`."""
 
-    def __init__(self, route: Route, asgi_app: AsgiApp, limits: Limits) -> None:
+    def __init__(self, route: Route, asgi_app: AsgiApp, limits: Limits, refused: Refused = _no_lines) -> None:
         self.route = route
+        self.refused = refused
         self.limits = limits
         self.connections: set[Connection] = set()
         self.is_draining = False
@@ -102,9 +112,10 @@ async def serve(
     *,
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
+    refused: Refused = _no_lines,
 ) -> Server:
     """Answer the requests that come to bound sockets, in the running event loop, until `drain`."""
-    server = Server(route, asgi_app, limits or Limits())
+    server = Server(route, asgi_app, limits or Limits(), refused)
     for listener in listeners:
         await server.listen(listener, tls)
     return server

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,14 +25,17 @@ _LOG = logging.getLogger("weighbridge")
 _JOINED_BYTES = 64 << 10
 _IDLE_READ_BYTES = 64 << 10
 
-FailureKind = Literal["unreachable", "closed", "garbage", "timeout", "cut"]
+FailureKind = Literal["unreachable", "exhausted", "closed", "garbage", "timeout", "cut"]
+# It is this machine that has nothing left for one more connection; of the engine nothing is known.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an exchange did not end well.
 
-    `unreachable`: no connection came about, so the engine knows of nothing; `closed`: it ended the connection before
+    `unreachable`: no connection came about, so the engine knows of nothing; `exhausted`: none could be had, for this
+    process has as many files open as it may; `closed`: it ended the connection before
     it answered; `garbage`: it does not speak HTTP; `timeout`: it was silent for too long; `cut`: it ended in the midst
     of its answer.
     """
@@ -297,7 +302,7 @@ class _Line(asyncio.Protocol):
 
 
 class Upstream:
-    """One endpoint: `address` is a host and a port, or the path of a Unix socket.
+    """One endpoint: `address` is a host and a port, or the path of a Unix socket; with `tls`, through that.
 
     `headers` go with every request: the endpoint's own key, if it wants one. To be used in one running event loop, and
     closed by `close`.
@@ -309,10 +314,12 @@ class Upstream:
         *,
         headers: Sequence[tuple[bytes, bytes]] = (),
         limits: UpstreamLimits | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self.address = address
         self.limits = limits or UpstreamLimits()
-        host = b"localhost" if isinstance(address, Path) else b"%b:%d" % (_host(address[0]), address[1])
+        host = b"localhost" if isinstance(address, Path) else _authority(*address, 443 if tls else 80)
         self._headers = header_lines(((b"host", host), *headers))
         self._kept: deque[_Line] = deque()
         self.lines: set[_Line] = set()
@@ -382,10 +389,13 @@ class Upstream:
                 if isinstance(address, Path):
                     _, line = await self._loop.create_unix_connection(lambda: _Line(self), str(address))
                 else:
-                    _, line = await self._loop.create_connection(lambda: _Line(self), *address)
+                    _, line = await self._loop.create_connection(lambda: _Line(self), *address, ssl=self._tls)
         except (OSError, TimeoutError) as error:
             exchange._connecting = None
-            exchange._fail("unreachable", f"it takes no connection: {error or 'it does not answer'}")
+            if error.errno in _EXHAUSTED:
+                exchange._fail("exhausted", error.strerror or str(error))
+            else:
+                exchange._fail("unreachable", f"it takes no connection: {error or 'it does not answer'}")
             return
         exchange._connecting = None
         self.connections_made += 1
@@ -460,5 +470,7 @@ class _Collector:
             self.answer.set_exception(ConnectionError(failure.detail))
 
 
-def _host(name: str) -> bytes:
-    return b"[%b]" % name.encode() if ":" in name else name.encode("idna")
+def _authority(host: str, port: int, usual_port: int) -> bytes:
+    """The value of Host; the scheme's own port is left away, as some servers know their name only so."""
+    name = b"[%b]" % host.encode() if ":" in host else host.encode("idna")
+    return name if port == usual_port else b"%b:%d" % (name, port)

@@ -1,0 +1,186 @@
+"""One HTTP request and its answer over asyncio's streams, for questions that are few: a connection for each.
+
+A client library of its own would cost a process that only asks now and then more memory than all of its other work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httptools
+
+_CONNECT_SECONDS = 5.0
+_READ_BYTES = 65_536
+_LARGEST_BYTES = 64 << 20
+_BREAKS = re.compile(r"[\r\n\0]")
+
+
+class Unreachable(ConnectionError):
+    """No connection came about; the cause is the reason."""
+
+
+class HttpAnswer:
+    """An answer whose head has come: `headers` by their names in lower case, the body to be read once.
+
+    TimeoutError where it is silent for too long, ConnectionError where it breaks off or is no HTTP.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, silence_seconds: float | None) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._reader = reader
+        self._silence_seconds = silence_seconds
+        self._parser = httptools.HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self._has_head = False
+        self._is_whole = False
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One line of the head."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """The head is here, unless it is that of a provisional answer."""
+        self.status = self._parser.get_status_code()
+        self._has_head = self.status >= 200
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        if self._has_head:
+            self._is_whole = True
+        else:
+            self.headers.clear()
+
+    # What callers ask.
+
+    async def until_head(self) -> None:
+        """Return when the head is here."""
+        while not self._has_head:
+            await self._receive()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        while True:
+            pieces, self._pieces = self._pieces, []
+            for piece in pieces:
+                yield piece
+            if self._is_whole and not self._pieces:
+                return
+            if not self._pieces:
+                await self._receive()
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The body's lines, each with its end."""
+        held = b""
+        async for piece in self.pieces():
+            *whole, held = (held + piece).split(b"\n")
+            for line in whole:
+                yield line + b"\n"
+        if held:
+            yield held
+
+    async def read(self, most_bytes: int = _LARGEST_BYTES) -> bytes:
+        """The body, of which no more than `most_bytes` are taken: how much comes is the other side's word."""
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) >= most_bytes:
+                break
+        return bytes(body[:most_bytes])
+
+    async def _receive(self) -> None:
+        async with asyncio.timeout(self._silence_seconds):
+            data = await self._reader.read(_READ_BYTES)
+        if not data:
+            if self._has_head and not self.headers.keys() & {"content-length", "transfer-encoding"}:
+                self._is_whole = True
+                return
+            raise ConnectionError("it ended the connection in the midst of its answer" if self._has_head else
+                                  "it ended the connection before it answered")  # fmt: skip
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise ConnectionError(f"its answer is no HTTP: {error}") from error
+
+
+@contextlib.asynccontextmanager
+async def ask(
+    method: str,
+    url: str,
+    content: object = None,
+    *,
+    socket: Path | None = None,
+    headers: Mapping[str, str] | None = None,
+    verify_tls: bool = True,
+    seconds: float | None = None,
+    silence_seconds: float | None = None,
+) -> AsyncIterator[HttpAnswer]:
+    """Send a request, with `content` as JSON, to a URL or through a Unix socket; the context is left by closing.
+
+    `seconds` bound all of it, `silence_seconds` the time between two pieces. No redirect is followed, no proxy asked.
+    Unreachable without a connection, TimeoutError, or another ConnectionError.
+    """
+    parts = urlsplit(url)
+    async with asyncio.timeout(seconds):
+        reader, writer = await _connect(parts.scheme, parts.hostname or "", parts.port, socket, verify_tls)
+        try:
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            writer.write(_request(method, target, parts.netloc.rpartition("@")[2], headers or {}, content))
+            answer = HttpAnswer(reader, silence_seconds)
+            await answer.until_head()
+            yield answer
+        finally:
+            writer.transport.abort()
+
+
+async def _connect(
+    scheme: str, host: str, port: int | None, socket: Path | None, verify_tls: bool
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    is_tls = scheme == "https"
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            if socket is not None:
+                return await asyncio.open_unix_connection(str(socket), limit=_READ_BYTES)
+            port = port or (443 if is_tls else 80)
+            tls = _tls(verify_tls) if is_tls else None
+            return await asyncio.open_connection(host, port, limit=_READ_BYTES, ssl=tls)
+    except TimeoutError as error:
+        raise Unreachable(f"no connection within {_CONNECT_SECONDS:g} s") from error
+    except OSError as error:
+        raise Unreachable(str(error) or type(error).__name__) from error
+
+
+def _tls(verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _request(method: str, target: str, host: str, headers: Mapping[str, str], content: object) -> bytes:
+    """The bytes of a request. ValueError where a header would break out of its line."""
+    body = b"" if content is None else json.dumps(content).encode()
+    lines: dict[str, Any] = {"Host": host, "Connection": "close", "Accept-Encoding": "identity", **headers}
+    if content is not None:
+        lines["Content-Type"] = "application/json"
+    if body or method == "POST":
+        lines["Content-Length"] = len(body)
+    head = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items())]
+    if any(_BREAKS.search(line) for line in head):
+        raise ValueError("a header may be one line only")
+    return "\r\n".join([*head, "", ""]).encode("latin-1", "replace") + body

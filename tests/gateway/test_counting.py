@@ -1,0 +1,66 @@
+"""What is counted is said in Prometheus' own format: its official reader finds the same numbers."""
+
+from __future__ import annotations
+
+import math
+
+import httpx2 as httpx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from weighbridge.gateway.counting import Counter, Family, Gauge, Histogram, as_text
+
+
+def read(text: bytes) -> dict[tuple, float]:
+    """Every sample: name and labels, and its value."""
+    families = text_string_to_metric_families(text.decode())
+    return {(each.name, *sorted(each.labels.items())): each.value for family in families for each in family.samples}
+
+
+LABELS = st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=4, unique=True)
+
+
+@settings(deadline=None)
+@given(LABELS, st.floats(0, 1e300), st.floats())
+def test_the_official_reader_finds_what_was_counted_whatever_the_labels_hold(labels, count, level):
+    counters = Family(Counter, "asked", "Asked.", ("model", "by"))
+    gauges = Family(Gauge, "level", "Level.")
+    for values in labels:
+        counters.labels(*values).inc(count)
+        counters.labels(*values).inc()
+    gauges.labels().set(level)
+    found = read(as_text([counters, gauges]))
+
+    for model, by in labels:
+        assert found["asked_total", ("by", by), ("model", model)] == count + 1
+    assert found["level",] == level or math.isnan(level)
+    assert len(found) == len(labels) + 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1e6)))
+def test_a_histogram_counts_each_observation_at_every_bound_above_it(seconds):
+    family = Family(Histogram, "took_seconds", "Took.", ("model",))
+    for each in seconds:
+        family.labels("m").observe(each)
+    family.labels("m")
+    found = read(as_text([family]))
+
+    for bound in Histogram.bounds:
+        shown = "+Inf" if bound == math.inf else repr(float(bound))
+        assert found["took_seconds_bucket", ("le", shown), ("model", "m")] == sum(each <= bound for each in seconds)
+    assert found["took_seconds_count", ("model", "m")] == len(seconds)
+    assert math.isclose(found["took_seconds_sum", ("model", "m")], math.fsum(seconds), rel_tol=1e-9)
+
+
+def test_the_gateways_own_page_is_read_and_knows_its_models(bundled_gateway):
+    asked = {"model": "extract", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}
+    assert httpx.post(bundled_gateway.url + "/v1/chat/completions", json=asked).status_code == 200
+    found = read(httpx.get(bundled_gateway.url + "/metrics").content)
+
+    path = ("path", "/v1/chat/completions")
+    assert found["weighbridge_requests_total", ("model", "extract"), path, ("status", "200")] >= 1
+    assert found["weighbridge_request_seconds_count", ("model", "extract")] >= 1
+    assert found["weighbridge_model_state", ("model", "extract"), ("state", "ready")] == 1
+    assert found["weighbridge_requests_in_flight",] == 0
