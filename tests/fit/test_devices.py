@@ -5,17 +5,21 @@ Every prediction of a case is made before the engine is asked about it.
 
 from __future__ import annotations
 
+import random
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.facts.gguf_families import FAMILIES
-from tests.fit.asking import Engine
+from tests.fit.asking import Died, Engine
 from tests.fit.engine import Settings
 from tests.fit.pretend_devices import Offload, Pretended
+from tests.fit.record_graph import lengthened
+from tests.fit.shapes import vary
 from weighbridge import facts
+from weighbridge.errors import BadModelFile
 from weighbridge.fit import LlamaCpp, MemoryNeed, Placement, Workload
-from weighbridge.fit.steps import Step, find
+from weighbridge.fit.steps import Step, find, form_of
 from weighbridge.machine import Machine, Memory, Processor, describe
 
 MEBIBYTE = 1 << 20
@@ -185,3 +189,33 @@ def test_what_each_device_computes_with_is_never_below_what_is_reserved_and_with
         for index, need in case.said.items():
             over = (need.compute - case.reserved[index]["compute"]) / MEBIBYTE
             assert -0.01 <= over <= ABOVE.get(name, 1.0), (case.title, index, over)
+
+
+@pytest.mark.parametrize("name", ["glm4", "gptneox", "plamo2", "bert"])
+def test_where_no_graph_was_recorded_no_device_computes_with_more_than_is_said(name, processes, tmp_path):
+    engine, pretended = processes
+    chance, path = random.Random(name), tmp_path / "model.gguf"
+    family = FAMILIES[name]
+    engine.make(path, family.architecture, family.keys, family.also)
+    family = lengthened(family, form_of(facts.read(str(path))).layers)
+    while True:
+        try:
+            varied = vary(family, chance)
+            engine.make(path, varied.architecture, varied.keys, {**family.also, **varied.also})
+            break
+        except (Died, ValueError):  # the engine refuses some shapes
+            continue
+    model, compared = LlamaCpp(facts.read(str(path))), 0
+    for title, placement in placements(len(model.facts.layers), routed=any(model.expert_bytes)).items():
+        offload = Offload(placement.gpu_layers, tuple(map(float, placement.tensor_split)), "")
+        for workload in WORKLOADS:
+            try:
+                said = model.on_devices(a_machine(), workload, workload.context_tokens, placement)
+                (answer,) = pretended.buffers(path, offload, [settings(model, workload)])
+            except (BadModelFile, ValueError):  # not known, or refused by the engine
+                continue
+            reserved = by_device(answer["buffers"])
+            for index, need in said.items():
+                compared += 1
+                assert need.compute >= reserved[index]["compute"] - 0.01 * MEBIBYTE, (title, workload, index)
+    assert compared > 40

@@ -423,7 +423,7 @@ class LlamaCpp:
         # Each is taken to hold what the processor would alone, and a good deal more: no graph says how much it is.
         # Main memory holds the inputs where nothing is computed there.
         copies = COPIES if placement.pipelined else 1
-        inputs = self._input_bytes(step) + 16 * step.tokens * (self.facts.embedding_length or 0)
+        inputs = self._input_bytes(step) + 20 * step.tokens * (self.facts.embedding_length or 0)
         inputs += inputs // 8 + UNSURE_INPUTS
         alone = self.compute_bytes(step)
         alone += int(alone * unsure_share(self.facts.layers))
@@ -470,7 +470,7 @@ class LlamaCpp:
     def _may_copy_caches(self) -> bool:
         """Whether devices may hold far more than the processor alone would: pretend devices were asked for more than
         any bound known here, where layers use another's cache or have heads of several lengths, where they are run
-        through several times (HRM), and for GLM-5-Next."""
+        through several times (HRM), and for some more."""
         lengths = self.facts.dimensions
         return (
             any(layer.kind == "shared_kv" for layer in self.facts.layers)
@@ -486,7 +486,10 @@ class LlamaCpp:
         return (2 if step.flash_attention else 12) * step.tokens * cells + 32 * step.tokens
 
 
-_UNBOUNDED_ON_DEVICES = frozenset({"hrm_text", "glm5-next"})
+# Pretend devices were asked for more than the bound.
+_UNBOUNDED_ON_DEVICES = frozenset({
+    "deepseek32", "deepseek4", "glm-dsa", "glm5-next", "hrm_text", "hy_v4", "kimi-k3", "minimax-01",
+})  # fmt: skip
 # At most this share of a recipe's bytes has a second copy on processors with AVX2; by the types that it mixes.
 _COPIED_ON_AVX2 = {
     "Q4_0": 1.0, "Q4_K_M": 1.0, "Q4_K_S": 1.0, "IQ4_NL": 1.0, "MXFP4_MOE": 1.0, "Q3_K_L": 0.6, "Q3_K_M": 0.6,
@@ -541,8 +544,8 @@ def alternates(layers: Iterable[Layer]) -> bool:
 
 def unsure_share(layers: Iterable[Layer]) -> float:
     """How much more a device may compute with than the processor alone, where no graph was recorded: on pretend devices
-    it was up to a fifth more for plamo2, whose kinds of layers alternate."""
-    return 0.5 if alternates(layers) else 0.125
+    it was up to a fifth more for plamo2, and more than an eighth for mamba, which keep states."""
+    return 0.5 if any(layer.state_bytes for layer in layers) else 0.125
 
 
 def has_quantized_cache(workload: Workload) -> bool:

@@ -394,7 +394,7 @@ class _OnDevices:
         steps = [largest_step(table.workload, context) for context in table.contexts]
         bytes_a_cell = 4.0 if table.workload.flash_attention else 24.0
         masks = np.array([bytes_a_cell * step.tokens * cells_of(step.context_tokens) for step in steps])
-        self.inputs = (16.0 * tokens * table.widths[owner][:, None] + masks) * 9 / 8 + UNSURE_INPUTS
+        self.inputs = (20.0 * tokens * table.widths[owner][:, None] + masks) * 9 / 8 + UNSURE_INPUTS
 
     def _compute(self, copies: int) -> Any:
         """The most that a device may compute with, as `LlamaCpp` bounds it where no graph was recorded."""

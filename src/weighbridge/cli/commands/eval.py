@@ -1,0 +1,232 @@
+"""Which model is best on your own data: scores with intervals, paired comparisons, and what each answer costs.
+
+TASK is a file of questions and answers (JSONL or CSV with input and target, a .toml of `weigh eval init`, YAML of
+lm-eval or promptfoo). The models that a gateway serves are asked, or those that --model and --url name. Each answer is
+kept as it comes: the same command goes on where it was stopped. `report RESULTS...` compares logs, also those of
+lm-eval, Inspect, promptfoo and evalplus. `init DATA` makes a task of a file, or without DATA of what you type.
+
+example:
+  weigh eval tasks.jsonl --model arithmetic --model extract
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import csv
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from weighbridge.cli import eval_html, eval_pages, eval_serving, eval_tasks, output
+from weighbridge.cli.gateway_flags import add_address, read_settings
+from weighbridge.errors import BadSetting, BadTask
+from weighbridge.evals import EvalLog, Manner, Report, Target, Task, race, read_tasks, report, table
+from weighbridge.evals import run as run_task
+from weighbridge.evals.imports import read_results
+from weighbridge.evals.log import log_path
+from weighbridge.evals.running import Pace
+from weighbridge.evals.score import make_scorer
+from weighbridge.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare its arguments."""
+    parser.add_argument("words", nargs="+", metavar="TASK|init|report", help="tasks, or what to do with which files")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="a model; may be repeated")
+    parser.add_argument("--url", action="append", default=[], metavar="URL[#MODEL]", help="an OpenAI-compatible server")
+    parser.add_argument("--candidates", choices=["all"], help="all models that the gateway serves (as without --model)")
+    parser.add_argument("--data", metavar="FILE", help="the samples of a TASK that only says how to ask them")
+    parser.add_argument("--scorer", metavar="NAME", help="exact, includes, regex, numeric, choice, ... (by the data)")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the scorer, as in TOML")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="longest answer; one that is cut is not scored")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 (default): the likeliest answer")
+    parser.add_argument("--system", metavar="TEXT", help="the system message")
+    parser.add_argument("--score-truncated", action="store_true", help="score answers that were cut off, too")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="requests at once (default: the server's knee)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    parser.add_argument("--race", action="store_true", help="ask a model no more once another is better beyond chance")
+    parser.add_argument("--stream", action="store_true", help="measure the time to the first token too")
+    parser.add_argument("--again", action="store_true", help="ask all anew, and forget what was answered before")
+    parser.add_argument("--logs", metavar="FOLDER", help="where answers are kept (default: evals in the state folder)")
+    parser.add_argument("--html", metavar="FILE", help="write the report as one page too")
+    parser.add_argument("--table", metavar="FILE", help="write the scores by model, task and cluster as CSV too")
+    parser.add_argument("--outcomes", metavar="FILE", help="write each outcome as JSON lines, for weigh route learn")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    eval_tasks.add_arguments(parser)
+    add_address(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, score, and tell; or make a task; or compare logs."""
+    if arguments.words[0] == "init":
+        return eval_tasks.init(arguments)
+    if arguments.words[0] == "report":
+        if len(arguments.words) < 2:
+            raise BadSetting("weigh eval report names no results", hint="weigh eval report LOG LOG")
+        logs = [log for word in arguments.words[1:] for log in read_results(Path(word))]
+        _tell(arguments, report(logs), logs)
+        return 0
+    data = Path(arguments.data) if arguments.data else None
+    tasks = [_task(task, arguments) for word in arguments.words for task in read_tasks(Path(word), data)]
+    settings = read_settings(arguments)
+    reports, all_logs = asyncio.run(_evaluate(tasks, arguments, settings))
+    _tell(arguments, reports, all_logs)
+    return 0
+
+
+def _task(task: Task, arguments: argparse.Namespace) -> Task:
+    """The task with the flags laid over it."""
+    generation = task.generation
+    if arguments.max_tokens is not None:
+        generation = dataclasses.replace(generation, max_tokens=arguments.max_tokens)
+    if arguments.temperature is not None:
+        generation = dataclasses.replace(generation, temperature=arguments.temperature)
+    options = dict(task.scorer_options) if arguments.scorer in (None, task.scorer) else {}
+    options |= dict(_option(text) for text in arguments.option)
+    scorer = arguments.scorer or task.scorer
+    # A wrong name or option is told before any model is asked.
+    make_scorer(scorer, options)
+    return dataclasses.replace(
+        task,
+        generation=generation,
+        scorer=scorer,
+        scorer_options=options,
+        system=task.system if arguments.system is None else arguments.system,
+        scores_truncated=task.scores_truncated or arguments.score_truncated,
+    )
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise BadSetting(f"--option {text} has no value", hint="write --option tolerance=0.01")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+async def _evaluate(
+    tasks: list[Task], arguments: argparse.Namespace, settings: Settings
+) -> tuple[list[Report], list[EvalLog]]:
+    folder = Path(arguments.logs) if arguments.logs else settings.state_path / "evals"
+    manner = Manner(arguments.concurrency, stream=arguments.stream, limit=arguments.limit)
+    if arguments.concurrency is not None and not 1 <= arguments.concurrency <= 4096:
+        raise BadSetting(f"--concurrency is {arguments.concurrency}", hint="1 to 4096")
+    reports, all_logs = [], []
+    async with _targets(arguments, settings) as targets:
+        for task in tasks:
+            output.tell(f"task {task.name}: {_size(task)} samples, scorer {task.scorer}, {len(targets)} models")
+            if arguments.again:
+                for target in targets:
+                    log_path(folder, task, target).unlink(missing_ok=True)
+            if arguments.race and len(targets) > 1:
+                logs, found = await _race(task, targets, folder, manner)
+            else:
+                logs, found = await _each(task, targets, folder, manner)
+            reports += found
+            all_logs += logs
+    return reports, all_logs
+
+
+async def _each(task: Task, targets: list[Target], folder: Path, manner: Manner) -> tuple[list[EvalLog], list[Report]]:
+    """One model after the other on all samples, so that none is unloaded for another in between."""
+    logs, paces, memory = [], {}, {}
+    for target in targets:
+        log, pace = await _one(task, target, folder, manner)
+        logs.append(log)
+        paces[target.label] = pace
+        if (held := await eval_serving.memory_of(target)) is not None:
+            memory[target.label] = held
+    return logs, report(logs, paces, memory)
+
+
+async def _race(task: Task, targets: list[Target], folder: Path, manner: Manner) -> tuple[list[EvalLog], list[Report]]:
+    """All models in blocks, the beaten ones no more."""
+    lines = {target.label: eval_pages.ProgressLine(target.label) for target in targets}
+    try:
+        raced = await race(task, targets, folder, manner, lambda target: lines[target.label])
+    finally:
+        for line in lines.values():
+            line.end()
+    for name, beaten in raced.beaten.items():
+        output.tell(f"{name}: beaten by {beaten.by} after {beaten.samples:,} of {raced.samples:,} samples")
+    return raced.logs, report(raced.logs, raced.paces, raced=raced.p_values)
+
+
+def _size(task: Task) -> str:
+    return "as yet unknown" if task.dataset.count is None else f"{task.dataset.count:,}"
+
+
+async def _one(task: Task, target: Target, folder: Path, manner: Manner) -> tuple[EvalLog, Pace]:
+    line = eval_pages.ProgressLine(target.label)
+    try:
+        ran = await run_task(task, target, folder, manner, line)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        line.end()
+        output.tell("stopped; what was answered is kept: run the same again, and it goes on from there")
+        raise
+    finally:
+        line.end()
+    output.tell(f"{target.label}: {ran.pace.answered:,} asked in {ran.pace.wall_seconds:.1f} s; log: {ran.log.path}")
+    return ran.log, ran.pace
+
+
+@contextlib.asynccontextmanager
+async def _targets(arguments: argparse.Namespace, settings: Settings) -> AsyncIterator[list[Target]]:
+    remotes = [await eval_serving.named(eval_serving.remote(text, settings)) for text in arguments.url]
+    if remotes and not arguments.model and not arguments.candidates:
+        yield _distinct(remotes)
+        return
+    async with eval_serving.gateway_targets(arguments.model, settings) as local:
+        yield _distinct([*local, *remotes])
+
+
+def _distinct(targets: list[Target]) -> list[Target]:
+    """Models of one name on several servers bear their server's name too."""
+    labels = [target.label for target in targets]
+    return [
+        dataclasses.replace(target, name=f"{target.label} at {target.base_url}")
+        if labels.count(target.label) > 1
+        else target
+        for target in targets
+    ]
+
+
+def _tell(arguments: argparse.Namespace, reports: list[Report], logs: list[EvalLog]) -> None:
+    try:
+        if arguments.html:
+            Path(arguments.html).write_text(eval_html.html_page(reports), encoding="utf-8")
+            output.tell(f"written: {arguments.html}")
+        if arguments.table:
+            _write_table(Path(arguments.table), logs)
+        if arguments.outcomes:
+            _write_outcomes(Path(arguments.outcomes), logs)
+    except OSError as error:
+        raise BadTask(f"{error.filename}: {error.strerror}", hint="check the path") from error
+    if arguments.json:
+        print(output.to_json(reports))
+        return
+    print("\n\n".join(map(eval_pages.page, reports)))
+
+
+def _write_table(path: Path, logs: list[EvalLog]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("model", "task", "cluster", "score", "n", "low", "high"))
+        rows.writerows(dataclasses.astuple(row) for row in table(logs))
+
+
+def _write_outcomes(path: Path, logs: list[EvalLog]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for log in logs:
+            for row in log.rows():
+                if row.score is not None:
+                    found = {"model": log.head.model, "prompt": row.input, "score": row.score, "task": log.head.task}
+                    if row.seconds is not None:
+                        found["seconds"] = row.seconds
+                    file.write(json.dumps(found, ensure_ascii=False) + "\n")

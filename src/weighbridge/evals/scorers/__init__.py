@@ -1,0 +1,1 @@
+"""Scorers, one file each, found by name: `make(**options)` returns what scores an answer."""
