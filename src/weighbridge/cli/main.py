@@ -65,7 +65,7 @@ def _wrapped(text: str) -> str:
 def _overview() -> str:
     lines = [
         textwrap.fill(
-            documentation(name).splitlines()[0], width() - 2, initial_indent=f"  {name:<8} ", subsequent_indent=" " * 11
+            documentation(name).splitlines()[0], width() - 2, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12
         )
         for name in command_names()
     ]

@@ -45,7 +45,7 @@ _FEED_FORWARD_OF_PREDICTING = ("hy_v3", "step35")
 _FEED_FORWARD = re.compile(r"\.ffn_(?!norm)")
 # Without a graph a device held up to 48 MiB more than the processor alone (tests/fit/test_devices.py).
 UNSURE_BYTES = 64 << 20
-UNSURE_INPUTS = 4 << 20
+UNSURE_INPUTS = 16 << 20
 # 16 bits over the 4.5 of a value in q4_0.
 WIDENED = 4
 # Of a recorded graph's estimate, what is added where kinds of layers alternate and some stay in main memory: on pretend
@@ -488,7 +488,7 @@ class LlamaCpp:
 
 # Pretend devices were asked for more than the bound.
 _UNBOUNDED_ON_DEVICES = frozenset({
-    "deepseek32", "deepseek4", "glm-dsa", "glm5-next", "hrm_text", "hy_v4", "kimi-k3", "minimax-01",
+    "deepseek32", "deepseek4", "glm-dsa", "glm5-next", "grok", "hrm_text", "hy_v4", "kimi-k3", "minimax-01", "nanbeige",
 })  # fmt: skip
 # At most this share of a recipe's bytes has a second copy on processors with AVX2; by the types that it mixes.
 _COPIED_ON_AVX2 = {
