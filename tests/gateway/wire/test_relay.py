@@ -605,6 +605,17 @@ def test_idle_connections_to_the_engine_are_closed_before_it_closes_them(door):
     assert [asked.nth for asked in engine.asked] == [1, 1]
 
 
+def test_a_connection_that_was_just_made_is_not_swept_away_before_it_carries_its_request(door):
+    async def script(asked, reader, writer):
+        writer.write(whole(b"{}", extra=b"Connection: close\r\n"))
+
+    # Times are looked at in each round of the event loop, so also between a connection and its first request.
+    running, engine = door(script, upstream_limits=UpstreamLimits(sweep_seconds=0.0))
+    with Caller(running.port) as caller:
+        assert [caller.send(post()).answer()[0] for _ in range(50)] == [200] * 50
+    assert [asked.nth for asked in engine.asked] == [1] * 50
+
+
 def test_old_clients_get_answers_without_chunks(door):
     running, _ = door(says_hello)
     with Caller(running.port) as caller:

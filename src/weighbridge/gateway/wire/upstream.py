@@ -155,6 +155,8 @@ class _Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The engine has taken the connection."""
         self.transport = cast("asyncio.Transport", transport)
+        # It has no request yet, and must not be swept away as one that nobody has used for long.
+        self.idle_since = self._upstream.clock()
         self._upstream.lines.add(self)
 
     def carry(self, exchange: Exchange) -> None:
