@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from tests.gguf_files import write_model
 
 from weighbridge import engines, facts, fit, machine
