@@ -317,11 +317,11 @@ def test_a_terminal_without_signs_gets_others():
 @pytest.mark.parametrize("source", ["x" * 300, "~nosuchuser/x.gguf", "a\0b"])
 def test_a_name_that_can_be_no_file_is_an_error_of_the_user(source):
     if "\0" in source:
-        from weighbridge.cli.locate import locate
+        from weighbridge import facts
         from weighbridge.errors import BadModelFile
 
         with pytest.raises(BadModelFile):
-            locate(source)
+            facts.read(source)
         return
     done = run_weigh("facts", source)
 

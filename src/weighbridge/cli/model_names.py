@@ -9,7 +9,7 @@ from weighbridge import catalogue
 from weighbridge.errors import UnknownModel
 from weighbridge.facts import HubAccess
 from weighbridge.facts.shelves.references import parse
-from weighbridge.specialists import bundled
+from weighbridge.specialists import bundled_file
 
 PLACES = {"hf_cache": "cache", "lmstudio": "LM Studio", "ollama": "Ollama", "url": "address"}
 """Where models lie, as people read it."""
@@ -22,8 +22,8 @@ def source_of(name: str, access: HubAccess, folder: Path) -> str:
 
     Raises UnknownModel or AmbiguousModel, with the nearest names.
     """
-    if name in bundled() and not Path(name).exists():
-        return str(bundled()[name])
+    if path := bundled_file(name):
+        return str(path)
     if _is_source(name, access):
         return name
     plain, _, quantization = name.partition(":")

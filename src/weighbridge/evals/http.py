@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from weighbridge.errors import BadSetting, EvalStopped
+from weighbridge.openai_api import client_tls
 
 _LARGEST_BODY_BYTES = 64 << 20
 _CONNECT_SECONDS = 10.0
@@ -210,7 +211,7 @@ class Connection:
         if self._is_open and self._wire is not None:
             return self._wire
         loop = asyncio.get_running_loop()
-        context = self._tls() if self._secure else None
+        context = client_tls(self._target.verify_tls) if self._secure else None
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 if self._target.socket is not None:
@@ -227,13 +228,6 @@ class Connection:
                 f"nothing answers at {self._target.base_url}: {error or 'it took too long'}"
             ) from error
         return self._wire
-
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        if not self._target.verify_tls:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
     def close(self) -> None:
         """Give it back."""

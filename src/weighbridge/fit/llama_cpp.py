@@ -465,7 +465,8 @@ class LlamaCpp:
     @cached_property
     def _alternates(self) -> bool:
         """Whether layers that keep a state stand among layers that attend."""
-        return alternates(self.facts.layers)
+        layers = self._cached
+        return any(layer.state_bytes for layer in layers) and any(layer.keys for layer in layers)
 
     def _may_copy_caches(self) -> bool:
         """Whether devices may hold far more than the processor alone would: pretend devices were asked for more than
@@ -534,12 +535,6 @@ def layer_cache_bytes(layer: Layer, values: int, step: Step, key_block: int, val
     if layer.tokens_per_entry > 1:
         return cells * entry + cells_of(-(-whole // layer.tokens_per_entry)) * (entry + index)
     return cells * entry + whole * index
-
-
-def alternates(layers: Iterable[Layer]) -> bool:
-    """Whether layers that keep a state stand among layers that attend."""
-    kinds = set(layers)
-    return any(layer.state_bytes for layer in kinds) and any(layer.keys for layer in kinds)
 
 
 def unsure_share(layers: Iterable[Layer]) -> float:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, is_done, prompt_of, usage_of
+from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of, usage_of
 from weighbridge.openai_api.errors import from_engine
 from weighbridge.routing import Candidate, needs_of, route
 
@@ -261,7 +261,7 @@ class _Answer(Relay):
             self._refuse(error)
         except Exception:
             _LOG.exception("a fault of the gateway")
-            self._refuse(ApiError(500, "the gateway has a fault; its log tells more", kind="server_error"))
+            self._refuse(gateway_fault())
         finally:
             self._task = None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from weighbridge.engines import Endpoint
+from weighbridge.openai_api import client_tls
 
 from . import wire
 
@@ -63,12 +63,5 @@ class Upstream:
         self.wire.close()
 
 
-@functools.cache
-def _tls(verify: bool) -> ssl.SSLContext:
-    """How https endpoints are reached; reading the machine's authorities takes milliseconds and megabytes, once."""
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+# Reading the machine's authorities takes milliseconds and megabytes: once.
+_tls = functools.cache(client_tls)

@@ -1,8 +1,8 @@
 """The wire: OpenAI's error object, what a request says, and one asynchronous client."""
 
 from .client import Client, Reply
-from .errors import ApiError
-from .exchange import HttpAnswer, Unreachable, ask
+from .errors import ApiError, gateway_fault
+from .exchange import HttpAnswer, Unreachable, ask, client_tls
 from .request import AUTO, Request, check_messages, prompt_of
 from .stream import is_done, usage_of
 
@@ -16,6 +16,8 @@ __all__ = [
     "Unreachable",
     "ask",
     "check_messages",
+    "client_tls",
+    "gateway_fault",
     "is_done",
     "prompt_of",
     "usage_of",

@@ -100,3 +100,8 @@ def from_engine(status: int, raw: bytes, path: str) -> ApiError | None:
         kind = "server_error" if status >= 500 else "invalid_request_error"
         return ApiError(status, message, kind=kind, code=str(error.get("type")), source="engine")
     return None
+
+
+def gateway_fault() -> ApiError:
+    """What a client is told where the gateway itself failed; what happened stands in the gateway's log."""
+    return ApiError(500, "the gateway has a fault; its log tells more", kind="server_error")

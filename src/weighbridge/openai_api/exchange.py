@@ -156,7 +156,7 @@ async def _connect(
             if socket is not None:
                 return await asyncio.open_unix_connection(str(socket), limit=_READ_BYTES)
             port = port or (443 if is_tls else 80)
-            tls = _tls(verify_tls) if is_tls else None
+            tls = client_tls(verify_tls) if is_tls else None
             return await asyncio.open_connection(host, port, limit=_READ_BYTES, ssl=tls)
     except TimeoutError as error:
         raise Unreachable(f"no connection within {_CONNECT_SECONDS:g} s") from error
@@ -164,11 +164,13 @@ async def _connect(
         raise Unreachable(str(error) or type(error).__name__) from error
 
 
-def _tls(verify: bool) -> ssl.SSLContext:
+def client_tls(verify: bool) -> ssl.SSLContext:
+    """How https servers are reached: by the machine's authorities, or whoever they are where that is not asked for."""
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

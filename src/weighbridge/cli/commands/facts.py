@@ -23,7 +23,7 @@ from weighbridge.cli import output
 from weighbridge.errors import BadSetting
 from weighbridge.facts import HubAccess, Layer, ModelFacts
 from weighbridge.sizes import show_bytes, show_count
-from weighbridge.specialists import bundled
+from weighbridge.specialists import bundled_file
 
 # Bytes a value kept, by llama.cpp's name of the type: blocks of 32 with one 16-bit scale.
 _CACHE_TYPES = (("16-bit", 2.0), ("8-bit (q8_0)", 34 / 32), ("4-bit (q4_0)", 18 / 32))
@@ -61,9 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(source: str, access: HubAccess) -> ModelFacts:
     """A bundled model by its name, unless there is a path of that name."""
-    if source in bundled() and not Path(source).exists():
-        return facts.read(bundled()[source], access)
-    return facts.read(source, access)
+    return facts.read(bundled_file(source) or source, access)
 
 
 def _without_tensors(found: ModelFacts) -> dict[str, object]:

@@ -25,7 +25,7 @@ from weighbridge.fit import Plan, Verdict, Workload, calibration
 from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
 from weighbridge.settings import Settings, load
-from weighbridge.specialists import bundled
+from weighbridge.specialists import bundled_file
 
 # Below so many programs a processor that want to run, a machine is measured again.
 _QUIET = 0.5
@@ -149,8 +149,8 @@ def _is_quiet() -> bool:
 
 def _read(source: str) -> ModelFacts | str:
     """Facts of what is at hand; the name itself where it is one of the catalogue's."""
-    if source in bundled() and not Path(source).exists():
-        return facts.read(bundled()[source])
+    if path := bundled_file(source):
+        return facts.read(path)
     access = HubAccess.from_environment(os.environ)
     try:
         return facts.read(_one_of(source, access), access)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
-from weighbridge.openai_api import ApiError
+from weighbridge.openai_api import gateway_fault
 
 from .connection import Connection, Response, header_lines
 from .heads import Request
@@ -54,7 +54,7 @@ class Inlet:
             if not self._is_lost:
                 _LOG.exception("a fault of the gateway")
         if not self._response.is_over:
-            self._response.error(ApiError(500, "the gateway has a fault; its log tells more", kind="server_error"))
+            self._response.error(gateway_fault())
 
     # What the connection calls.
 

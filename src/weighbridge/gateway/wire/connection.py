@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from weighbridge.openai_api import ApiError
+from weighbridge.openai_api import ApiError, gateway_fault
 
 from .chunks import BadChunks, Chunked
 from .heads import Request, read_request
@@ -359,7 +359,7 @@ class Connection(asyncio.Protocol):
             self._refuse(error)
         except Exception:
             _LOG.exception("a fault of the gateway")
-            self._refuse(ApiError(500, "the gateway has a fault; its log tells more", kind="server_error"))
+            self._refuse(gateway_fault())
         finally:
             self._is_pumping = False
 
@@ -484,7 +484,7 @@ class Connection(asyncio.Protocol):
             response.error(error, self._server.refused(request, error))
         except Exception:
             _LOG.exception("a fault of the gateway")
-            fault = ApiError(500, "the gateway has a fault; its log tells more", kind="server_error")
+            fault = gateway_fault()
             response.error(fault, self._server.refused(request, fault))
 
     def _too_large(self, size: int) -> ApiError:
