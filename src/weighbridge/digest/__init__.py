@@ -1,0 +1,9 @@
+"""What is claimed of open-weight models, checked against facts, arithmetic and other claims, and told in a digest."""
+
+from __future__ import annotations
+
+from .claim import Claim
+from .page import Page
+from .verdict import Proof, Ruling, Verdict
+
+__all__ = ["Claim", "Page", "Proof", "Ruling", "Verdict"]
