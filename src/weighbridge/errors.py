@@ -4,6 +4,7 @@ WeighbridgeError
 ├── BadSetting          a setting that does not exist or cannot be
 ├── UnknownMachine      a machine or device whose name no table holds
 ├── BadModelFile        a model file that is damaged, foreign or not there
+├── BadPage             a page, feed or note that cannot be read for its claims
 ├── SourceUnreachable   a place on the network that does not hand over a model's files
 │   ├── ModelGated      a model whose licence must be accepted first
 │   └── RateLimited     a hub that was asked too often
@@ -41,6 +42,10 @@ class UnknownMachine(WeighbridgeError):
 
 class BadModelFile(WeighbridgeError):
     """A model file that is missing, damaged, or no model file at all."""
+
+
+class BadPage(WeighbridgeError):
+    """A page, feed, note or series that is missing, too large, or no text at all."""
 
 
 class SourceUnreachable(WeighbridgeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .claim import Claim
 from .page import Page
+from .reading import page_of, read_file
 from .verdict import Proof, Ruling, Verdict
 
-__all__ = ["Claim", "Page", "Proof", "Ruling", "Verdict"]
+__all__ = ["Claim", "Page", "Proof", "Ruling", "Verdict", "page_of", "read_file"]
