@@ -218,7 +218,7 @@ def test_an_option_that_llama_cpp_does_not_have_is_named(tmp_path):
     done = run_weigh("up", "--config", str(tmp_path / "w.toml"), "--once", "hi", WEIGHBRIDGE_STATE_DIR=str(tmp_path))
 
     assert done.returncode == 1
-    assert "weigh: one: llama.cpp has no option 'mmprj'\n  there are: mmproj" in done.stderr
+    assert "weigh: one: llama.cpp has no option 'mmprj'\n  there are: draft, mmproj" in done.stderr
 
 
 def test_without_a_gateway_it_is_said_in_words():

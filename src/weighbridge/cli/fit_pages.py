@@ -11,7 +11,7 @@ from weighbridge import fit
 from weighbridge.cli import output
 from weighbridge.errors import WeighbridgeError
 from weighbridge.figures import Range
-from weighbridge.fit import DeviceNeed, LlamaCpp, Plan, Verdict, Workload
+from weighbridge.fit import Companions, DeviceNeed, LlamaCpp, Plan, Verdict, Workload
 from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
 from weighbridge.sizes import show_bytes
@@ -69,11 +69,17 @@ _VERDICTS = {
 }
 
 
-def plan_page(plan: Plan, here: Machine, workload: Workload, known: Calibration | None) -> str:
+def plan_page(
+    plan: Plan,
+    here: Machine,
+    workload: Workload,
+    known: Calibration | None,
+    companions: Companions = Companions(),  # noqa: B008 - it never changes
+) -> str:
     """The plan as people read it."""
     sections = [_headline(plan), _memory(plan), _speed(plan)]
     if plan.engine == "llama_cpp":
-        sections.append(_grid(plan, here, workload, known))
+        sections.append(_grid(plan, here, workload, known, companions))
     ends = [f"largest context that fits: {_longest(plan)}"]
     ends += [f"instead: {remedy}" for remedy in plan.remedies]
     if plan.arguments and plan.verdict is not Verdict.NO:
@@ -127,6 +133,7 @@ def _where(plan: Plan) -> str:
 _PARTS = (
     ("weights", "weights"), ("repack", "copies"), ("kv_cache", "cache"), ("recurrent_state", "state"),
     ("compute", "compute"), ("output", "scores"), ("overhead", "process"),
+    ("projector", "projector"), ("draft", "draft"),
 )  # fmt: skip
 
 
@@ -186,6 +193,8 @@ _MEANINGS = {
     "compute": "activations of one step",
     "output": "scores of the rows that are output",
     "overhead": "the engine's process",
+    "projector": "turns images or sound into what the model reads",
+    "draft": "a smaller model that proposes tokens, with its cache",
 }
 
 
@@ -244,7 +253,7 @@ def _speed(plan: Plan) -> str:
     return output.fields(rows)
 
 
-def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | None) -> str:
+def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | None, companions: Companions) -> str:
     """Verdict and speed for caches and contexts, for this file."""
     model = LlamaCpp(plan.facts)
     most = plan.facts.context_length or 8192
@@ -259,7 +268,7 @@ def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | No
                 workload, context_tokens=context, cache_type_k=keys, cache_type_v=values if keys else None
             )
             try:
-                found = fit.make_plan(model, here, asked, calibration=known, brief=True)
+                found = fit.plan_with(model, here, asked, companions, calibration=known, brief=True)
             except WeighbridgeError:
                 cells.append("?")
                 continue

@@ -16,7 +16,7 @@ from weighbridge.cli.progress import introduce as introduce_files
 from weighbridge.engines import Model
 from weighbridge.errors import BadModelFile, BadSetting, DoesNotFit, WeighbridgeError
 from weighbridge.facts import HubAccess, ModelFacts
-from weighbridge.fit import Plan, Verdict
+from weighbridge.fit import Companions, Plan, Verdict, companions_of
 from weighbridge.machine import Machine
 from weighbridge.settings import TAKEN_NAMES, ModelSettings, Settings
 from weighbridge.sizes import show_bytes, show_count
@@ -196,16 +196,26 @@ class _Finding:
             cache_type_v=own.cache_type_v or None,
         )
 
+        companions = _companions(own.options) if read.source.kind == "gguf" else Companions()
+
         def planned(reserved: Mapping[int | None, int]) -> Plan:
             if read.source.kind != "gguf":
                 from weighbridge.fit.checkpoints import plan_checkpoint
 
                 return plan_checkpoint(read, self.machine, workload, reserved=reserved)
             # The embedded engine computes on the processor alone.
-            return fit.make_plan(read, self.machine, workload, reserved=reserved, use_devices=engine != "llama_cpp")
+            return fit.plan_with(
+                read, self.machine, workload, companions, reserved=reserved, use_devices=engine != "llama_cpp"
+            )
 
         plan = planned(self.held)
         return planned(self.pinned) if plan.verdict is Verdict.NO and self.held != self.pinned else plan
+
+
+def _companions(options: Mapping[str, str]) -> Companions:
+    """What the engine loads with the model, by its options; what cannot be read is refused before it is fetched."""
+    named = {option: facts.read(options[option]) for option in ("mmproj", "draft") if options.get(option)}
+    return companions_of(named.get("mmproj"), named.get("draft"))
 
 
 def _is_of_files(url: str) -> bool:

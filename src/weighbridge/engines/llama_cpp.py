@@ -19,8 +19,8 @@ from .tails import refuse_zero_tail
 IS_ENGINE = True
 formats = frozenset({"gguf"})
 
-OPTIONS = frozenset({"mmproj"})
-"""`mmproj` is the file of a projector for images."""
+OPTIONS = frozenset({"mmproj", "draft"})
+"""`mmproj` is the file of a projector for images or sound, `draft` that of a smaller model that proposes tokens."""
 
 
 def find() -> Found:
@@ -43,6 +43,7 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
         "embeddings": plan.embeddings,
         "pooled": "embedding" in plan.facts.modalities.output,
         "mmproj": model.options.get("mmproj"),
+        "draft": model.options.get("draft"),
         **workload_of(plan),
     }
 

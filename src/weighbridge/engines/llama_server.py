@@ -155,6 +155,10 @@ def command(model: Model, plan: Plan, build: Build, endpoint: Endpoint) -> list[
         words += _needed(model, build, "--embeddings")
     if "mmproj" in model.options:
         words += [*_needed(model, build, "--mmproj"), model.options["mmproj"]]
+    if "draft" in model.options:
+        words += [*_needed(model, build, "--model-draft"), model.options["draft"]]
+        # Newer builds draft with a second model only where they are told to.
+        words += ["--spec-type", "draft-simple"] if "--spec-type" in build.options else []
     # The plan decides: not what the program finds free. Its prompt cache in main memory would be 8 GiB beside it.
     for flag, value in (("--fit", "off"), ("--cache-ram", "0"), ("--cors-origins", "http://localhost")):
         words += [flag, value] if flag in build.options else []

@@ -1,5 +1,6 @@
 """Whether a model runs on a machine, what it takes and how fast it goes, with the sum shown."""
 
+from .companions import Companions, companions_of, plan_with
 from .learner import Learner
 from .llama_cpp import LlamaCpp
 from .memory import DeviceNeed, MemoryNeed
@@ -10,6 +11,7 @@ from .workload import CACHE_TYPES, Workload
 
 __all__ = [
     "CACHE_TYPES",
+    "Companions",
     "DeviceNeed",
     "Learner",
     "LlamaCpp",
@@ -19,6 +21,8 @@ __all__ = [
     "Speed",
     "Verdict",
     "Workload",
+    "companions_of",
     "make_plan",
     "plan_set",
+    "plan_with",
 ]

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from .workload import Workload
 _SECONDS = 120.0
 # Of its own data, without what it maps: metadata, the vocabulary and the graph of one step.
 _MOST_BYTES = 4 << 30
+# The largest image of a batch of 1,024 tokens takes some gigabytes of the largest towers.
+_MOST_PROJECTOR_BUFFER = 64 << 30
 _ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -40,11 +43,7 @@ def plan_by_asking(
     """
     check_cache_types(workload)
     model = LlamaCpp(facts)
-    if not facts.source.files or not Path(facts.source.files[0]).is_file():
-        raise BadSetting(
-            f"{facts.name} is not here, and the engine is asked about files that are",
-            hint=f"fetch it first: weigh fetch {facts.name}",
-        )
+    _ensure_here(facts)
     context = workload.context_of(facts)
     repacked = model.repacked(machine)
     known = MemoryNeed(
@@ -85,6 +84,28 @@ def plan_by_asking(
     )
 
 
+def ask_projector(facts: ModelFacts) -> tuple[int, str]:
+    """Bytes of a projector's weights and of its buffer for a batch of images, and the engine that told them of this
+    very file (`mtmd_get_memory_usage`); the larger of with and without flash attention. Nothing is loaded.
+
+    BadSetting where the file is not here, EngineFailed where the engine refuses it.
+    """
+    _ensure_here(facts)
+    told = _answer(facts, {"projector": facts.source.files[0], "most_bytes": _MOST_BYTES})
+    least = facts.weights_bytes or 0
+    if not least <= told["bytes"] <= least + _MOST_PROJECTOR_BUFFER:
+        raise EngineFailed(f"{facts.name}: the engine tells {told['bytes']:,} bytes for {least:,} bytes of weights")
+    return told["bytes"], told["engine"]
+
+
+def _ensure_here(facts: ModelFacts) -> None:
+    if not facts.source.files or not Path(facts.source.files[0]).is_file():
+        raise BadSetting(
+            f"{facts.name} is not here, and the engine is asked about files that are",
+            hint=f"fetch it first: weigh get {facts.name}",
+        )
+
+
 def _ask(facts: ModelFacts, model: LlamaCpp, workload: Workload, context: int, budget: int) -> dict[str, Any]:
     step = model.step(workload, context)
     request = {
@@ -103,6 +124,11 @@ def _ask(facts: ModelFacts, model: LlamaCpp, workload: Workload, context: int, b
         "type_v": workload.cache_type_v or "f16",
         "embeddings": model.gives_embeddings(workload),
     }
+    return _answer(facts, request)
+
+
+def _answer(facts: ModelFacts, request: Mapping[str, object]) -> dict[str, Any]:
+    """What the engine says, in a process of its own."""
     command = [sys.executable, "-P", str(Path(__file__).with_name("asking_child.py"))]
     try:
         done = subprocess.run(

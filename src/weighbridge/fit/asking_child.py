@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 os.environ["GGML_NO_BACKTRACE"] = "1"
 
@@ -24,6 +24,7 @@ TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0":
 _STEP = 256
 _SEARCH_SECONDS = 30.0
 _MIB = 1 << 20
+_MOST_DEVICES = 64
 
 
 def _structure(name: str, fields: str) -> type[ctypes.Structure]:
@@ -49,6 +50,38 @@ ContextParams = _structure(
     "yarn_orig_ctx:u defrag_thold:f cb_eval cb_eval_data type_k:i type_v:i abort abort_data unnamed embeddings:b "
     "offload_kqv:b no_perf:b op_offload:b swa_full:b kv_unified:b samplers n_samplers:z ctx_other spare spare2",
 )
+# mtmd.h, struct mtmd_context_params.
+ProjectorParams = _structure(
+    "ProjectorParams",
+    "use_gpu:b device print_timings:b n_threads:i image_marker media_marker flash_attn_type:i warmup:b "
+    "image_min_tokens:i image_max_tokens:i cb_eval cb_eval_data batch_max_tokens:i progress progress_data spare spare2",
+)
+_PROJECTOR_DEFAULTS = {
+    "use_gpu": True, "device": None, "print_timings": True, "n_threads": 4, "image_marker": None, "warmup": True,
+    "flash_attn_type": -1, "image_min_tokens": -1, "image_max_tokens": -1, "batch_max_tokens": 1024,
+}  # fmt: skip
+
+
+class _Node(ctypes.Structure):
+    """A node of the tree that libstdc++'s std::map is."""
+
+
+_NODE = ctypes.POINTER(_Node)
+_Node._fields_ = [
+    ("color", _INT), ("parent", _NODE), ("left", _NODE), ("right", _NODE), ("device", _POINTER),
+    ("bytes", ctypes.c_size_t),
+]  # fmt: skip
+
+
+class _Map(ctypes.Structure):
+    """A std::map from a device to bytes, as libstdc++ lays it out."""
+
+    _fields_: ClassVar = [
+        ("compare", ctypes.c_size_t), ("color", _INT), ("root", _NODE), ("first", _NODE), ("last", _NODE),
+        ("count", ctypes.c_size_t),
+    ]  # fmt: skip
+
+
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, _POINTER)
 
 
@@ -122,6 +155,37 @@ class Engine:
         self._library.llama_free(pointer)
         return told(log)
 
+    def projector(self, path: str) -> int:
+        """Bytes of a projector's weights and buffer, the larger of with and without flash attention. ValueError where
+        the engine refuses the file, RuntimeError where it is not the version that can be asked."""
+        try:
+            usage = self._library._Z21mtmd_get_memory_usagePKc19mtmd_context_params
+            defaults = self._library.mtmd_context_params_default
+        except AttributeError as error:
+            raise RuntimeError(f"{self.version} cannot be asked about projectors") from error
+        defaults.restype, usage.restype = ProjectorParams, _Map
+        usage.argtypes = (ctypes.c_char_p, ProjectorParams)
+        params = defaults()
+        if wrong := [name for name, value in _PROJECTOR_DEFAULTS.items() if getattr(params, name) != value]:
+            raise RuntimeError(f"{self.version} is not the version that can be asked: {', '.join(wrong)} differ")
+        self._library.mtmd_log_set(self._keep, None)
+        most = 0
+        for flash in (0, 1):
+            params.flash_attn_type = flash
+            self._lines.clear()
+            found = usage(os.fsencode(path), params)
+            if not 1 <= found.count <= _MOST_DEVICES:
+                raise ValueError("".join(self._lines)[-2000:] or "it tells no memory")
+            most = max(most, sum(_bytes(found.root)))
+        return most
+
+
+def _bytes(node: Any) -> list[int]:
+    """What each device holds, of a tree."""
+    if not node:
+        return []
+    return [node.contents.bytes, *_bytes(node.contents.left), *_bytes(node.contents.right)]
+
 
 def told(log: str) -> dict[str, int]:
     """Bytes by kind. The log rounds to 0.01 MiB: half of that is added, so that no figure is too small."""
@@ -168,6 +232,17 @@ def _limit_memory(most_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _projector(engine: Engine, asked: dict[str, Any]) -> dict[str, Any]:
+    return {"bytes": engine.projector(asked["projector"])}
+
+
+def _buffers(engine: Engine, asked: dict[str, Any]) -> dict[str, Any]:
+    engine.open(asked["path"])
+    buffers = engine.buffers(asked, asked["context_tokens"])
+    largest = _largest(engine, asked, time.monotonic() + _SEARCH_SECONDS) if asked["budget_bytes"] else None
+    return {"buffers": buffers, "largest_context": largest}
+
+
 def main() -> None:
     """Answer one request."""
     answers = os.fdopen(os.dup(1), "w")
@@ -176,10 +251,8 @@ def main() -> None:
     _limit_memory(asked["most_bytes"])
     try:
         engine = Engine()
-        engine.open(asked["path"])
-        buffers = engine.buffers(asked, asked["context_tokens"])
-        largest = _largest(engine, asked, time.monotonic() + _SEARCH_SECONDS) if asked["budget_bytes"] else None
-        answer = {"engine": engine.version, "buffers": buffers, "largest_context": largest}
+        tell = _projector if "projector" in asked else _buffers
+        answer = {"engine": engine.version, **tell(engine, asked)}
     except (ValueError, RuntimeError, OSError, AttributeError, ImportError) as error:
         answer = {"refused": str(error)[-2000:]}
     print(json.dumps(answer), file=answers, flush=True)

@@ -172,7 +172,9 @@ class LlamaCpp:
         known = self._steps.get((workload, context_tokens))
         if known is None:
             step = largest_step(workload, context_tokens)
-            outputs = step.tokens if self.gives_embeddings(workload) else workload.parallel
+            # speculative.cpp, common_speculative_get_output_limits: what was proposed, and the token after it.
+            rows = workload.parallel * (1 + workload.drafted_tokens)
+            outputs = step.tokens if self.gives_embeddings(workload) else min(rows, step.tokens)
             known = replace(
                 step, outputs=outputs, cache=rotated_of(self.facts, workload.cache_type_k, workload.cache_type_v)
             )

@@ -20,6 +20,10 @@ class MemoryNeed:
     """Rows of scores, and of embeddings where they are given."""
     overhead: int = 0
     """The engine's process, and what a driver keeps for it."""
+    projector: int = 0
+    """A projector for images or sound: weights and buffer."""
+    draft: int = 0
+    """A second, smaller model that proposes tokens: all that it takes beside the process."""
 
     @property
     def total(self) -> int:

@@ -41,6 +41,8 @@ class Workload:
     """How full the context is where speed is asked for; None: half."""
     prompt_tokens: int = 512
     """Length of the prompt for the time to the first token."""
+    drafted_tokens: int = 0
+    """Tokens that a draft model proposes at once; the model then scores one more for each sequence."""
     wanted_tokens_per_second: float | None = None
     """Least decode speed of one sequence."""
 

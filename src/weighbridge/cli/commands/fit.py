@@ -21,7 +21,7 @@ from weighbridge.cli import output
 from weighbridge.errors import BadModelFile, BadSetting, WeighbridgeError
 from weighbridge.facts import HubAccess, ModelFacts
 from weighbridge.facts.shelves.references import parse
-from weighbridge.fit import Plan, Verdict, Workload, calibration
+from weighbridge.fit import Companions, Plan, Verdict, Workload, calibration, companions_of
 from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
 from weighbridge.settings import Settings, load
@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ask-engine", action="store_true", help="have the embedded engine tell a file's buffers, without loading it"
     )
+    parser.add_argument("--mmproj", metavar="FILE", help="projector for images or sound that is loaded with MODEL")
+    parser.add_argument("--draft", metavar="MODEL", help="smaller model that proposes tokens, loaded with MODEL")
     parser.add_argument("--wanted", type=_rate, metavar="TPS", help="least tokens a second of one request")
     catalogue = parser.add_argument_group("without a MODEL")
     catalogue.add_argument("--task", metavar="TAG", help="chat, code, reasoning, tools, vision, embedding ...")
@@ -88,14 +90,42 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load()
     # Read first: a wrong name shall not wait until this machine is measured.
     found = [_read(source) for source in arguments.sources]
+    companions = _companions(arguments, found)
     here = _machine(arguments.machine, settings)
-    code = _answer(arguments, found, here, settings)
+    code = _answer(arguments, found, companions, here, settings)
     if arguments.machine is None:
         _measure_again(settings, here)
     return code
 
 
-def _answer(arguments: argparse.Namespace, found: list[ModelFacts | str], here: Machine, settings: Settings) -> int:
+def _companions(arguments: argparse.Namespace, found: list[ModelFacts | str]) -> Companions:
+    """What is loaded with the one model; BadSetting where there is not one file that it could be loaded with."""
+    named = [flag for flag in ("mmproj", "draft") if getattr(arguments, flag)]
+    if not named:
+        return Companions()
+    is_file = len(found) == 1 and isinstance(found[0], ModelFacts) and found[0].source.kind == "gguf"
+    if not is_file or arguments.ask_engine:
+        raise BadSetting(
+            f"--{named[0]} is loaded with one .gguf file"
+            + (", and --ask-engine asks about a file alone" if is_file else ""),
+            hint=f"weigh fit model.gguf --{named[0]} {getattr(arguments, named[0])}",
+        )
+    read = {flag: _read(getattr(arguments, flag)) for flag in named}
+    for flag, each in read.items():
+        if isinstance(each, str):
+            raise BadSetting(
+                f"--{flag} {each}: a name of the catalogue, and a file is needed", hint=f"weigh get {each}"
+            )
+    return companions_of(read.get("mmproj"), read.get("draft"))  # type: ignore[arg-type]  # none is a name
+
+
+def _answer(
+    arguments: argparse.Namespace,
+    found: list[ModelFacts | str],
+    companions: Companions,
+    here: Machine,
+    settings: Settings,
+) -> int:
     if not found:
         return _show_catalogue(arguments, here, None)
     known, note = (None, None) if arguments.machine else calibration.load(settings.state_path, here)
@@ -109,7 +139,7 @@ def _answer(arguments: argparse.Namespace, found: list[ModelFacts | str], here: 
             "of several models each must be a file or a repository",
             hint="name one model of the catalogue alone: weigh fit NAME",
         )
-    return _show_plans(arguments, here, models, known)
+    return _show_plans(arguments, here, models, companions, known)
 
 
 def _machine(described: str | None, settings: Settings) -> Machine:
@@ -193,7 +223,11 @@ def workload_of(arguments: argparse.Namespace, parallel: int) -> Workload:
 
 
 def _show_plans(
-    arguments: argparse.Namespace, here: Machine, models: list[ModelFacts], known: Calibration | None
+    arguments: argparse.Namespace,
+    here: Machine,
+    models: list[ModelFacts],
+    companions: Companions,
+    known: Calibration | None,
 ) -> int:
     # Loaded here: the catalogue's commands do without.
     from weighbridge.cli import fit_pages
@@ -206,7 +240,7 @@ def _show_plans(
     elif len(models) == 1 and models[0].source.kind != "gguf":
         plans = [plan_checkpoint(models[0], here, workload, known)]
     elif len(models) == 1:
-        plans = [fit.make_plan(models[0], here, workload, calibration=known)]
+        plans = [fit.plan_with(models[0], here, workload, companions, calibration=known)]
     else:
         asked = [(each, workload) for each in models]
         is_gguf = all(each.source.kind == "gguf" for each in models)
@@ -215,7 +249,7 @@ def _show_plans(
         shown = [fit_pages.as_data(plan, here) for plan in plans]
         print(output.to_json(shown[0] if len(shown) == 1 else shown))
     else:
-        print("\n\n".join(fit_pages.plan_page(plan, here, workload, known) for plan in plans))
+        print("\n\n".join(fit_pages.plan_page(plan, here, workload, known, companions) for plan in plans))
         print(fit_pages.machine_lines(here))
     slow = [
         (plan, decode)

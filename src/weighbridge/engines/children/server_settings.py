@@ -41,6 +41,9 @@ def of(arguments: dict[str, Any]) -> xllamacpp.CommonParams:
         settings.cache_type_v = _cache_type(arguments["cache_type_v"])
     if arguments.get("mmproj"):
         settings.mmproj.path = arguments["mmproj"]
+    if arguments.get("draft"):
+        settings.speculative.draft.mparams.path = arguments["draft"]
+        settings.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
     settings.ctx_shift = False
     settings.cpuparams.n_threads = arguments["threads"]
     settings.cpuparams_batch.n_threads = arguments["threads"]
