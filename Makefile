@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that share the tests: no more, for some of them measure.
+WORKERS ?= 2
 QUESTION ?= What is 37 plus 58?
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 
@@ -38,7 +40,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@touch $@
 
 test: $(VENV)/.dev  ## the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 lint: $(VENV)/.dev  ## format, lint, types, import contract
 	@$(BIN)/ruff format --quiet --check src tests benchmarks docs
