@@ -256,7 +256,7 @@ def decision_seconds(data: Data) -> tuple[float, float]:
     candidates = [Candidate(model) for model in predictor.models]
     taken = []
     for prompt in data.evidence.prompts[:1000]:
-        request = Request("/v1/chat/completions", "auto", False, prompt, b"")
+        request = Request("/v1/chat/completions", "auto", False, str(prompt), b"")
         begun = time.perf_counter()
         route(request, candidates, predictor)
         taken.append(time.perf_counter() - begun)

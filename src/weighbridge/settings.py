@@ -8,6 +8,12 @@ The file holds a row a setting, and a table for each model that is served:
     source = "qwen3-coder-q4_k_m.gguf"
     context_tokens = 32768
     pinned = true
+
+and one for each policy of routing, by which a request for the model auto:NAME is routed:
+
+    [policies.office]
+    places = ["here"]
+    rules = { code = "coder" }
 """
 
 from __future__ import annotations
@@ -57,6 +63,12 @@ class ModelSettings:
     )
     preload: bool | None = _same("whether it is loaded at the start, where there is room", bool)
     pinned: bool = _setting(False, "whether it is loaded at the start and never unloaded for another model")
+    price_input: float | None = _same(
+        "price of a million tokens of prompt, in any one currency; for a model elsewhere", float
+    )
+    price_output: float | None = _same("price of a million tokens of answer", float)
+    place: str = _setting("", "where its data goes, as policies name it; empty: `here`, or the host of its server")
+    licence: str = _setting("", "SPDX identifier of its licence; empty: as its files say")
     options: Mapping[str, str] = field(
         default_factory=dict,
         metadata={
@@ -105,9 +117,14 @@ class Settings:
         10.0, "how often an engine is asked how it is; after two silences it is ended"
     )
     remote_api_key: str = _setting("", "key that is sent to servers elsewhere (MODEL given as a URL)")
+    route_learn_seconds: float = _setting(
+        0.0, "how often the gateway looks whether evals and thumbs are new, and learns to route by them; 0: never"
+    )
     state_dir: str = _setting("", "folder for logs; empty: weighbridge in the user's state folder")
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     """What the file says of single models, by name."""
+    policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The file's tables of policies, by name; `routing.read_policies` gives them their meaning."""
     given: frozenset[str] = frozenset()
     """Rows that a flag or the environment gave: they count for every model, whatever its table says."""
 
@@ -151,7 +168,7 @@ def _rows(kind: type) -> dict[str, dataclasses.Field[Any]]:
 _ROWS = _rows(Settings)
 _MODEL_ROWS = _rows(ModelSettings)
 # A typo of `models` itself is told too.
-_TOP_OF_FILE = {**_ROWS, "models": next(row for row in fields(Settings) if row.name == "models")}
+_TOP_OF_FILE = {**_ROWS, **{row.name: row for row in fields(Settings) if row.name in ("models", "policies")}}
 _WANTED = {
     int: "a whole number", float: "a number", str: "text", bool: "true or false",
     dict: "names and values, like { model = \"qwen3\" }",
@@ -180,6 +197,9 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "start_timeout_seconds": (0.1, 86400),
     "read_timeout_seconds": (0.1, 86400),
     "health_interval_seconds": (0.1, 3600),
+    "price_input": (0, 1e9),
+    "price_output": (0, 1e9),
+    "route_learn_seconds": (0, 86400 * 30),
 }
 
 
@@ -236,8 +256,22 @@ def _from_file(path: Path, *, required: bool) -> dict[str, object]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"{path}: {error}", hint="write one setting a line, like: port = 8642") from error
     models = _models(table.pop("models", {}), str(path))
+    policies = _policies(table.pop("policies", {}), str(path))
     values = {name: _convert(_known(name, str(path), _TOP_OF_FILE), value, str(path)) for name, value in table.items()}
-    return values | ({"models": models} if models else {})
+    return values | ({"models": models} if models else {}) | ({"policies": policies} if policies else {})
+
+
+def _policies(tables: object, path: str) -> dict[str, Mapping[str, Any]]:
+    """The tables `[policies.NAME]`, each a table; what stands in them is for routing to say."""
+    hint = 'write a table a policy: [policies.office], and below it: places = ["here"]'
+    if not isinstance(tables, dict):
+        raise BadSetting(f"{path}: policies is {tables!r}, expected tables", hint=hint)
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise BadSetting(f"{path}: policies.{name} is {table!r}, expected a table", hint=hint)
+        if not _MODEL_NAME.fullmatch(name):
+            raise BadSetting(f"{path}: [policies.{name}]: no policy can be named so", hint="letters, digits, . _ and -")
+    return tables
 
 
 def _models(tables: object, path: str) -> dict[str, ModelSettings]:
@@ -272,7 +306,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _check_bounds(row: dataclasses.Field[Any], value: Any, origin: str = "") -> None:
-    if row.name in _BOUNDS:
+    if row.name in _BOUNDS and value is not None:
         least, most = _BOUNDS[row.name]
         if not least <= value <= most:
             raise BadSetting(

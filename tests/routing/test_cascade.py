@@ -75,13 +75,13 @@ def test_an_unsure_or_empty_answer_escalates():
 
 def test_a_cascade_asks_the_cheap_one_first_and_names_the_other():
     small, big = (Candidate(name, cost_per_token=Figure(cost, Basis.STATED)) for name, cost in (("s", 1.0), ("b", 9.0)))
-    chosen = route(Request("/", "auto:cascade", False, "hi", b""), [big, small])
+    chosen = route(Request("/v1/chat/completions", "auto:cascade", False, "hi", b""), [big, small])
 
     assert (chosen.model, chosen.escalation.to) == ("s", "b")
-    assert "b is asked when its mean log-probability is below -0.35 (assumed)" in chosen.reason
+    assert "b if its mean log-probability is below -0.35 (assumed)" in chosen.reason
 
 
 def test_without_anything_known_there_is_no_cascade():
-    chosen = route(Request("/", "auto:cascade", False, "hi", b""), [Candidate("a"), Candidate("b")])
+    chosen = route(Request("/v1/chat/completions", "auto:cascade", False, "hi", b""), [Candidate("a"), Candidate("b")])
 
     assert (chosen.model, chosen.escalation) == ("a", None)

@@ -10,14 +10,15 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of, usage_of
 from weighbridge.openai_api.errors import from_engine
-from weighbridge.routing import Candidate, needs_of, route
+from weighbridge.routing import Route
 
 from . import wire
+from .choosing import Chooser
 from .metrics import Metrics
 from .pool import Lease, Pool
 from .teaching import Teacher, measured, stated
@@ -95,12 +96,14 @@ def _is_here(named: bytes) -> bool:
 class Door:
     """Answers the paths that go to engines; all others are the ASGI application's."""
 
-    def __init__(self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, api_key: str) -> None:
+    def __init__(
+        self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, chooser: Chooser, api_key: str
+    ) -> None:
         self.pool = pool
         self.metrics = metrics
         self.teacher = teacher
+        self.chooser = chooser
         self.api_key = api_key
-        self.candidates = {model.name: Candidate(model.name, model.card) for model in pool.models.values()}
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
         self._run = uuid.uuid4().hex[:20].encode()
@@ -138,15 +141,12 @@ class Door:
         is_form = path in _FORMS
         body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
         asked, fields = self._read(path.decode(), body)
-        is_named = asked.model in self.candidates
-        # What a request asks beside words matters only where there is a choice, and is costly to find.
-        needs = None if is_named or fields is None else needs_of(fields)
-        chosen = route(asked, self._able(asked), needs=needs)
-        self.metrics.of(chosen.model).count_route("name" if is_named else AUTO)
+        chosen = self.chooser.choose(asked, fields)
+        self.metrics.of(chosen.model).count_route(chosen.layer)
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.values[b"content-type"] = b"application/json"
-        answer = _Answer(self, request, response, body, (chosen.model, chosen.reason))
+        answer = _Answer(self, request, response, body, chosen)
         try:
             lease = self.pool.lease_now(chosen.model)
             if lease is not None:
@@ -166,20 +166,12 @@ class Door:
             raise ApiError(400, 'model is "", expected a name', param="model")
         if isinstance(body, Form):
             return Request(path, model, body.stream, "", body.bytes), None
-        is_named = model in self.candidates
+        is_named = model in self.pool.models
         fields = None if is_named and body.is_large else body.fields
         if fields is not None:
             check_messages(path, fields)
-        prompt = prompt_of(fields) if fields is not None and not is_named and len(self.candidates) > 1 else ""
+        prompt = prompt_of(fields) if fields is not None and not is_named and len(self.pool.models) > 1 else ""
         return Request(path, model, body.stream, prompt, body.bytes), fields
-
-    def _able(self, request: Request) -> Sequence[Candidate]:
-        """Who may be chosen: for `auto` those that are not out of order and can do what is asked, if there are any."""
-        everyone = list(self.candidates.values())
-        if request.model in self.candidates:
-            return everyone
-        able = [self.candidates[name] for name in self.candidates if self.pool.can_serve(name, request.path)]
-        return able or everyone
 
 
 class _Answer(Relay):
@@ -198,19 +190,17 @@ class _Answer(Relay):
         "_lease",
         "_mark",
         "_model",
-        "_reason",
         "_request",
+        "_route",
         "_task",
         "_tries",
         "_why",
     )
     takes_errors = True
 
-    def __init__(
-        self, door: Door, request: wire.Request, response: Response, body: Body | Form, chosen: tuple[str, str]
-    ) -> None:
+    def __init__(self, door: Door, request: wire.Request, response: Response, body: Body | Form, chosen: Route) -> None:
         super().__init__(response)
-        self._model, self._reason = chosen
+        self._model, self._route = chosen.model, chosen
         self._door = door
         self._request = request
         self._body = body
@@ -270,13 +260,13 @@ class _Answer(Relay):
         self._finish("error")
 
     def _error_lines(self, error: ApiError) -> bytes:
-        return _named(self._model, self._reason) + self._door.named(self._request.path, error)
+        return _named(self._model, self._route.reason, self._route.layer) + self._door.named(self._request.path, error)
 
     # What passes.
 
     def lines(self, head: AnswerHead | None = None) -> bytes:
         """Who answers, why, and the request's name."""
-        return _named(self._model, self._reason) + self._door.named(self._request.path)
+        return _named(self._model, self._route.reason, self._route.layer) + self._door.named(self._request.path)
 
     def head(self, head: AnswerHead, body: bytes, framed: bytes | None) -> None:
         """The answer has begun."""
@@ -405,20 +395,27 @@ class _Answer(Relay):
     def _teach(self, lease: Lease[Upstream], tail: bytes, usage: Mapping[str, int]) -> None:
         """Let a whole answer of an engine here teach how fast it is: by its own clock, else of a stream by ours."""
         # Of one that others joined or left, nobody knows how many shared the engine.
-        if lease.life.running.pid is None or lease.life.health.serving != self._beside:
+        if lease.life.health.serving != self._beside:
             return
         timing = stated(tail)
         if timing is None and self._is_stream:
             first, last = self._first_at - self._begun_at, time.monotonic() - self._begun_at
             timing = measured(tail, usage, first, last)
-        if timing is not None:
+        if timing is None:
+            return
+        self._door.chooser.heard(self._model, timing.generated_tokens, timing.decode_seconds)
+        if lease.life.running.pid is not None:
             self._door.teacher.heard(lease.life.model, timing, self._beside)
 
 
 @functools.lru_cache(maxsize=256)
-def _named(model: str, reason: str) -> bytes:
+def _named(model: str, reason: str, layer: str) -> bytes:
     """Who answers and why, as lines of a head."""
-    return b"x-weighbridge-model: %b\r\nx-weighbridge-reason: %b\r\n" % (_header_text(model), _header_text(reason))
+    return b"x-weighbridge-model: %b\r\nx-weighbridge-reason: %b\r\nx-weighbridge-layer: %b\r\n" % (
+        _header_text(model),
+        _header_text(reason),
+        layer.encode(),
+    )
 
 
 def _header_text(text: str) -> bytes:

@@ -126,6 +126,11 @@ class Pool(Generic[C]):
         return self._state
 
     @property
+    def glance(self) -> State:
+        """How all models were when the scheduler last decided, at no cost: requests that passed it by are not in it."""
+        return self._state
+
+    @property
     def running(self) -> dict[str, Running]:
         """The engines that are ready."""
         return {name: life.running for name, life in self.lives.items()}

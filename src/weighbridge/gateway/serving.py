@@ -24,10 +24,11 @@ from starlette.routing import Route
 from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
 from weighbridge.errors import AddressInUse, BadSetting
-from weighbridge.openai_api import AUTO, ApiError
+from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
 from . import terms, wire
+from .choosing import Chooser
 from .door import Door, check_caller
 from .metrics import Metrics
 from .pool import Pool
@@ -60,7 +61,8 @@ class Gateway:
             tell,
         )
         self.teacher = Teacher(settings.state_path)
-        self.door = Door(self.pool, self.metrics, self.teacher, settings.api_key)
+        self.chooser = Chooser(self.pool, self.metrics, settings, tell)
+        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, settings.api_key)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
@@ -84,8 +86,8 @@ class Gateway:
         return guarded
 
     async def models(self, request: Request) -> Response:
-        """OpenAI's list of models: those served, and `auto`."""
-        names = [AUTO, *self.pool.models]
+        """OpenAI's list of models: those served, `auto`, its kin and the policies of the settings."""
+        names = [*self.chooser.names, *self.pool.models]
         data = [
             {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"} for name in names
         ]
@@ -264,6 +266,7 @@ async def serve(
         for line in clean_up(settings.state_path):
             tell(line)
         gateway = Gateway(models, settings, sockets, tell)
+        await gateway.chooser.begin()
         server = await wire.serve(
             [listener],
             gateway.door.route,

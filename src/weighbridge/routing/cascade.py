@@ -17,6 +17,8 @@ from weighbridge.figures import Basis, Figure
 # Where nothing was learnt: e^-0.35 is 0.7 a token.
 ASSUMED = Figure(-0.35, Basis.ASSUMED, "a token of probability 0.7; no outcomes were learnt from")
 _FEWEST = 30
+WITH_LOG_PROBABILITIES = frozenset({"/v1/chat/completions", "/v1/completions"})
+"""Paths whose answers can tell how sure a model is of them; at others a cascade asks nobody first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 
 from weighbridge.errors import BadSetting
 
+from .features import Looks
+
 WEIGHTS: Mapping[str, float] = {"eval": 1.0, "imported": 1.0, "feedback": 0.3}
 """What one outcome weighs, by its source: a thumb also says how the user felt, and about what is not known."""
 
+# What others measured weighs half beside what was measured here: their prompts, settings and scorers are their own.
+_BESIDE_OWN = 0.5
 _MOST_ROWS = 5_000_000
 _MOST_BYTES = 1 << 30
-_COLUMNS = ("model", "prompt", "score", "task", "cost", "seconds", "source", "id")
+_COLUMNS = ("model", "prompt", "score", "task", "cost", "seconds", "source", "mean_log_probability", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Outcome:
     """How well one model did on one prompt."""
 
     model: str
-    prompt: str
+    prompt: str | Looks
+    """Its text, or where that is not kept what it looks like; those that are alike in text are one prompt."""
     score: float
     """From 0, useless, to 1, all right."""
     task: str | None = None
@@ -43,6 +48,8 @@ class Outcome:
     seconds: float | None = None
     source: str = "eval"
     """`eval`, `imported` or `feedback`."""
+    mean_log_probability: float | None = None
+    """Of the answer's tokens, in nats: how sure the model was; a cascade learns from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +57,15 @@ class Evidence:
     """Outcomes as a table: a row a prompt, a column a model; NaN where a model was not asked."""
 
     models: tuple[str, ...]
-    prompts: tuple[str, ...]
+    prompts: tuple[str | Looks, ...]
     tasks: tuple[str | None, ...]
     scores: NDArray[np.float64]
     weights: NDArray[np.float64]
     """What each score weighs, 0 to 1; 0 where there is none."""
     costs: NDArray[np.float64]
     seconds: NDArray[np.float64]
+    log_probabilities: NDArray[np.float64] | None = None
+    """Mean, of the answers' tokens; None where none is known at all."""
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> Evidence:
@@ -67,19 +76,23 @@ class Evidence:
         listed = list(outcomes)
         models = tuple(sorted({outcome.model for outcome in listed}))
         column = {model: at for at, model in enumerate(models)}
-        rows: dict[tuple[str, str | None], int] = {}
+        rows: dict[tuple[str | Looks, str | None], int] = {}
         for outcome in listed:
             rows.setdefault((outcome.prompt, outcome.task), len(rows))
         shape = (len(rows), len(models))
         weights, sums = np.zeros(shape), np.zeros(shape)
-        costs, seconds = _Means(shape), _Means(shape)
+        costs, seconds, sure = _Means(shape), _Means(shape), _Means(shape)
+        measured_here = any(outcome.source == "eval" for outcome in listed)
         for outcome in listed:
             weight = _weight(outcome)
+            if measured_here and outcome.source == "imported":
+                weight *= _BESIDE_OWN
             at = rows[outcome.prompt, outcome.task], column[outcome.model]
             weights[at] += weight
             sums[at] += weight * outcome.score
             costs.add(at, outcome.cost)
             seconds.add(at, outcome.seconds)
+            sure.add(at, outcome.mean_log_probability)
         with np.errstate(invalid="ignore", divide="ignore"):
             scores = sums / weights
         keys = tuple(rows)
@@ -91,13 +104,14 @@ class Evidence:
             np.minimum(weights, 1.0),
             costs.means(),
             seconds.means(),
+            sure.means() if any(outcome.mean_log_probability is not None for outcome in listed) else None,
         )
 
     @classmethod
     def of_table(
         cls,
         models: Sequence[str],
-        prompts: Sequence[str],
+        prompts: Sequence[str | Looks],
         scores: NDArray[np.float64],
         tasks: Sequence[str | None] | None = None,
         costs: NDArray[np.float64] | None = None,
@@ -128,6 +142,7 @@ class Evidence:
             self.weights[chosen],
             self.costs[chosen],
             self.seconds[chosen],
+            None if self.log_probabilities is None else self.log_probabilities[chosen],
         )
 
 
@@ -265,6 +280,7 @@ def _read_outcomes(path: Path) -> Iterable[Outcome]:
             _number(record.get("cost"), f"{where} cost"),
             _number(record.get("seconds"), f"{where} seconds"),
             str(record.get("source") or "imported"),
+            _number(record.get("mean_log_probability"), f"{where} mean_log_probability"),
         )
 
 

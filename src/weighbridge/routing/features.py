@@ -66,9 +66,9 @@ SIGNS = (
 """What each sign of form says."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """A prompt's hashes and signs of form."""
+    """A prompt's hashes and signs of form. Two are never taken for the same, so that each is a prompt of its own."""
 
     words: Hashes
     """Words, signs, and pairs of neighbouring words."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _BYTES_A_TOKEN = 3.5
 # What a picture is taken for, where nothing tells: about what 1024 x 1024 pixels are to most models.
 _TOKENS_OF_A_PICTURE = 1000
+# A conversation begins with few words of the operator's; the user's first follow.
+_MOST_TURNS, _KEYED_LETTERS = 64, 4096
 _PICTURES = (b'"image_url"', b'"input_image"', b'"image"')
 _TELLING = (*_PICTURES, b'"tools"', b'"functions"', b'"response_format"', b'"max_tokens"', b'"max_completion_tokens"',
             b'"max_output_tokens"', b'"json_schema"')  # fmt: skip
@@ -82,13 +84,24 @@ def needs_of(fields: Mapping[str, object]) -> Needs:
 
 
 def conversation_of(messages: object) -> str | None:
-    """A key of what stays alike through a conversation: all up to the first user message. None for a single text."""
+    """A key of what stays alike through a conversation: all up to the first user message. None for a single text.
+
+    Of a long text its length and its first 4,096 letters count, of a picture what is written beside it.
+    """
     if not isinstance(messages, list) or not messages:
         return None
     digest = hashlib.blake2b(digest_size=12)
-    for message in messages:
-        digest.update(json.dumps(message, sort_keys=True, default=str).encode("utf-8", "replace"))
-        if isinstance(message, dict) and message.get("role") == "user":
+    for message in messages[:_MOST_TURNS]:
+        if not isinstance(message, dict):
+            return None
+        role, content = message.get("role"), message.get("content")
+        parts = [content] if isinstance(content, str) else content if isinstance(content, list) else ()
+        digest.update(f"{role}\0".encode("utf-8", "replace"))
+        for part in parts:
+            text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
+            told = f"{len(text)}\0{text[:_KEYED_LETTERS]}\0" if isinstance(text, str) else "\1"
+            digest.update(told.encode("utf-8", "replace"))
+        if role == "user":
             return digest.hexdigest()
     return None
 
@@ -127,9 +140,9 @@ def obstacles(candidate: Candidate, needs: Needs, policy: Policy) -> tuple[str, 
 def forbidden(candidate: Candidate, policy: Policy) -> list[str]:
     """What the policy has against a candidate, whoever asks. A licence or place that is unknown is not allowed."""
     found = []
-    if policy.licences is not None and candidate.licence not in policy.licences:
+    if policy.licences is not None and (candidate.licence or "").casefold() not in policy.licences:
         found.append(f"its licence is {candidate.licence or 'unknown'}")
-    if policy.places is not None and candidate.place not in policy.places:
+    if policy.places is not None and (candidate.place or "").casefold() not in policy.places:
         found.append(f"it runs at {candidate.place or 'an unknown place'}")
     return found
 

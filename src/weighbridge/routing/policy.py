@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,15 +64,22 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     """Asked in this order, before any evidence."""
     licences: frozenset[str] | None = None
-    """SPDX identifiers that may answer; None: all."""
+    """SPDX identifiers that may answer, in lower case; None: all."""
     places: frozenset[str] | None = None
-    """Where data may go (`here`, a country, a company); None: anywhere."""
+    """Where data may go (`here`, a country, a host), in lower case; None: anywhere."""
     cascade: bool = False
     """Ask the cheapest that may do first, and escalate when it is unsure."""
+    cascade_models: tuple[str, ...] = ()
+    """Whom a cascade asks, in this order; of none the cheapest and the best are taken."""
     stickiness: float = 0.02
     """Points of quality that a conversation's warm cache is worth."""
     queue_worth: float = 0.02
     """Points of quality given up to find one waiting request fewer for each that a model answers at once."""
+
+    @property
+    def needs_task(self) -> bool:
+        """Whether a rule asks for the task that a prompt is recognised as."""
+        return any(rule.category.startswith("task:") for rule in self.rules)
 
 
 POLICIES: Mapping[str, Policy] = {
@@ -97,9 +105,18 @@ class Policies:
         return self.named.get(asked) or self.named.get(asked.removeprefix("auto:")) or POLICIES.get(asked)
 
     @property
+    def models(self) -> Mapping[str, frozenset[str]]:
+        """The models that each named policy's rules speak of."""
+        return {
+            name: frozenset(model for rule in policy.rules for model in rule.models) | {*policy.cascade_models}
+            for name, policy in self.named.items()
+        }
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All names by which a request may ask for one."""
-        return (*POLICIES, *(f"auto:{name}" for name in self.named))
+        own = (f"auto:{name}" for name in self.named if name != "auto")
+        return tuple(dict.fromkeys((*POLICIES, *own)))
 
 
 def read_policies(table: Mapping[str, Mapping[str, object]]) -> Policies:
@@ -120,17 +137,25 @@ def _policy(name: str, fields: Mapping[str, object]) -> Policy:
                 raise BadSetting(f"{where} is {value!r}", hint="expected points of quality, 0 to 1")
             known[key] = float(value)
         elif key == "cascade":
-            if not isinstance(value, bool):
-                raise BadSetting(f"{where} is {value!r}", hint="expected true or false")
-            known[key] = value
+            if isinstance(value, bool):
+                known[key] = value
+                continue
+            models = _texts(value, where)
+            if len(models) != 2:
+                raise BadSetting(
+                    f"{where} is {value!r}", hint="expected true, false, or two models: the small one first"
+                )
+            known |= {"cascade": True, "cascade_models": models}
         elif key in ("licences", "places"):
-            known[key] = frozenset(_texts(value, where))
+            known[key] = frozenset(text.casefold() for text in _texts(value, where))
         elif key == "rules":
             known[key] = _rules(value, where)
         else:
+            parts = sorted({*numbers, "cascade", "licences", "places", "rules"})
+            near = difflib.get_close_matches(key, parts, n=1, cutoff=0.5)
             raise BadSetting(
                 f"{where} is no part of a policy",
-                hint=f"there are: {', '.join(sorted({*numbers, 'cascade', 'licences', 'places', 'rules'}))}",
+                hint=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(parts)}",
             )
     return Policy(**known)  # type: ignore[arg-type]
 

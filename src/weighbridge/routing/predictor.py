@@ -22,8 +22,9 @@ import json
 import math
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weighbridge.errors import BadSetting
+from weighbridge.figures import Basis, Figure
 
+from .cascade import Tried, learn_threshold
 from .evidence import Evidence
 from .features import SIGNS, TABLE, Looks, look, rarity, sketch
 from .ridge import Doubles, Floats, Ridge
@@ -60,6 +63,8 @@ _BANDWIDTH = 0.6
 # Words and pieces are of length one, and so are the waves, nearly.
 _SQUARES = 3.0
 _SHARPNESS = (5.0, 10.0, 20.0, 40.0)
+# Points of quality that asking one more model must bring.
+_ESCALATION_WORTH = 0.02
 _MOST_FILE_BYTES = 256 << 20
 _SEED = 20261121
 
@@ -342,6 +347,8 @@ class Predictor:
         """Where each model stands in a prediction."""
         self.about = about
         """`examples`, `by_model` (outcomes of each), `tasks` and `error`."""
+        self.parts = arrays, near, lens
+        """What it is made of, to make another one that says more about itself."""
         self._near, self._lens = near, lens
         self._base: Doubles = arrays["base"]
         self._noise: Doubles = arrays["noise"]
@@ -352,12 +359,21 @@ class Predictor:
         self._growth: Doubles = arrays["growth"]
         self._carry: Doubles = arrays["carry"]
         """Familiarities, and below them what part of near holds there."""
+        self._thresholds = {
+            (str(small), str(big)): Figure(float(value), Basis(basis), str(source))
+            for small, big, value, basis, source in about.get("thresholds", ())
+        }
         self._tasks = {task: at for at, task in enumerate(near.tasks)} if near else {}
 
     @property
     def examples(self) -> int:
         """Prompts that it has learnt from."""
         return int(self.about["examples"])
+
+    @property
+    def thresholds(self) -> dict[tuple[str, str], Figure]:
+        """Of cascades, by small and big model: the mean log-probability below which the big one is asked."""
+        return self._thresholds
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -396,10 +412,10 @@ class Predictor:
         return self._base + part[:, None] * (said.near - self._base), part
 
     def predict_all(
-        self, prompts: list[str], tasks: list[str | None] | None = None
+        self, prompts: Sequence[str | Looks], tasks: list[str | None] | None = None
     ) -> tuple[Doubles, Doubles, Doubles]:
         """Of many prompts: qualities (prompts, models), familiarities, and parts of near that carry over."""
-        said = self._said([look(prompt) for prompt in prompts], tasks or [None] * len(prompts))
+        said = self._said(_looks(prompts), tasks or [None] * len(prompts))
         found, trust = self._weigh(said)
         return found[:, :1] + found[:, 1:], said.familiarity, trust
 
@@ -520,8 +536,31 @@ def learn(evidence: Evidence) -> Predictor:
     """
     if not len(evidence) or not evidence.weights.any():
         raise BadSetting("there are no outcomes to learn from", hint="without evidence, rules decide")
-    looks = [look(prompt) for prompt in evidence.prompts]
-    return _learn(evidence, looks, _shift(evidence, looks))
+    looks = _looks(evidence.prompts)
+    learnt = _learn(evidence, looks, _shift(evidence, looks))
+    return Predictor(learnt.models, {**learnt.about, "thresholds": _thresholds(evidence)}, *learnt.parts)
+
+
+def _looks(prompts: Sequence[str | Looks]) -> list[Looks]:
+    return [each if isinstance(each, Looks) else look(each) for each in prompts]
+
+
+def _thresholds(evidence: Evidence) -> list[tuple[str, str, float, str, str]]:
+    """Of each cascade from a model to a better one that enough prompts tell of: when to escalate."""
+    scores, sure = evidence.scores, evidence.log_probabilities
+    if sure is None:
+        return []
+    found = []
+    for small, big in permutations(range(len(evidence.models)), 2):
+        rows = np.flatnonzero(np.isfinite(sure[:, small]) & ~np.isnan(scores[:, small] + scores[:, big]))
+        if scores[rows, big].sum() <= scores[rows, small].sum():
+            continue
+        tried = [Tried(*map(float, (sure[at, small], scores[at, small], scores[at, big]))) for at in rows]
+        figure = learn_threshold(tried, _ESCALATION_WORTH)
+        if figure.basis is Basis.MEASURED:
+            names = evidence.models[small], evidence.models[big]
+            found.append((*names, figure.value, figure.basis.value, figure.source or ""))
+    return found
 
 
 def _learn(evidence: Evidence, looks: list[Looks], shift: _Shift | None) -> Predictor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from weighbridge.figures import Basis, Figure, Range
 from weighbridge.openai_api import AUTO, ApiError, Request
 
 from .cards import Cards
-from .cascade import ASSUMED, Escalation
+from .cascade import ASSUMED, WITH_LOG_PROBABILITIES, Escalation
 from .needs import Needs, forbidden, needs_of_request, obstacles, unknowns
 from .policy import Policies, Policy, categories
 
@@ -25,9 +25,15 @@ if TYPE_CHECKING:
     from .predictor import Prediction, Predictor
 
 _NO_CARD = Card()
+Thresholds = Mapping[tuple[str, str], Figure]
+"""By small and big model: when the big one is asked, as learnt; assumed where it is not here."""
+_NO_THRESHOLDS: Thresholds = {}
 _PREFIX = f"{AUTO}:"
 _ANSWER_TOKENS = 256
 _LETTERS_A_TOKEN = 4
+_OF_EVIDENCE = "mean of the evidence"
+# How many times less what costs nothing is taken to cost than the cheapest that does: logarithms know no nothing.
+_FREE = 8.0
 # One standard error and a half: about 90 % of what is expected lies within, were it normal.
 _SPREAD = 1.645
 # So many outcomes of a model, by weight, before its evidence counts.
@@ -61,6 +67,8 @@ class Candidate:
     parallel: int = 1
     """Requests that it answers at once."""
     cost_per_token: Figure | None = None
+    """Of its answer, in any one currency; of the prompt too, unless that is told."""
+    cost_per_prompt_token: Figure | None = None
     tokens_per_second: Figure | None = None
     joules_per_token: Figure | None = None
     evidence_name: str | None = None
@@ -95,7 +103,7 @@ class Route:
     basis: Basis = Basis.READ
     """What the choice rests on: read (a name, a rule, a card), measured (evidence), assumed (nothing known)."""
     layer: str = "name"
-    """What decided: `name`, `only`, `rule`, `card`, `evidence` or `order`."""
+    """What decided: `name`, `only`, `rule`, `card`, `evidence`, `cascade` or `order`."""
     considered: tuple[Considered, ...] = ()
     escalation: Escalation | None = None
     """In a cascade: when not to keep the answer, and whom to ask then."""
@@ -121,14 +129,14 @@ def route(
     needs: Needs | None = None,
     warm: str | None = None,
     task: str | None = None,
-    escalation_threshold: Figure | None = None,
+    thresholds: Thresholds = _NO_THRESHOLDS,
 ) -> Route:
     """The model named in the request; for `auto` and its kin, the best of those that can and may.
 
     `predictor` is what was learnt from evidence, `needs` what the request asks beside words (found in its body where it
     is not given), `warm` the model that holds this conversation's cache, `task` the request's task where the caller
-    knows it. ApiError 404 for an unknown name, 403 for one that the policy forbids, 400 where no candidate can do what
-    is asked, 503 where there is none.
+    knows it, `thresholds` what was learnt of when a cascade escalates. ApiError 404 for an unknown name, 403 for one
+    that the policy forbids, 400 where no candidate can do what is asked, 503 where there is none.
     """
     policy = policies.of(request)
     if policy is None:
@@ -140,17 +148,21 @@ def route(
     if len(able) == 1:
         why = "the only model served" if len(candidates) == 1 else f"the only one that can: {_refusals(refused)}"
         return Route(able[0].name, f"{policy.name}: {why}", Basis.READ, "only", refused)
-    prediction = predictor.predict(request.prompt, task) if predictor else None
+    prediction = predictor.predict(request.prompt, task) if predictor and policy.needs_task else None
     ruled = _by_rule(request, able, policy, needs, prediction)
     if ruled:
         return replace(ruled, considered=(*ruled.considered, *refused))
     carded = _by_cards(request.prompt, able, policy)
     if carded and carded.layer == "card":
         return replace(carded, considered=refused)
+    prediction = prediction or (predictor.predict(request.prompt, task) if predictor else None)
     weighed = _by_evidence(request, able, policy, predictor, prediction, warm) if predictor and prediction else None
     chosen = weighed or carded or _in_order(able, policy, warm)
-    chosen = replace(chosen, considered=(*chosen.considered, *refused))
-    return _cascaded(chosen, policy, able, escalation_threshold) if policy.cascade else chosen
+    if refused:
+        chosen = replace(chosen, considered=(*chosen.considered, *refused))
+    if policy.cascade and request.path in WITH_LOG_PROBABILITIES:
+        return _cascaded(chosen, policy, able, thresholds)
+    return chosen
 
 
 def _named(request: Request, candidates: Sequence[Candidate], policies: Policies) -> Route:
@@ -244,7 +256,7 @@ def _by_cards(prompt: str, able: Sequence[Candidate], policy: Policy) -> Route |
 
 def _in_order(able: Sequence[Candidate], policy: Policy, warm: str | None) -> Route:
     """Nothing is known of quality: where the conversation's cache is, else what the policy can see, else the first."""
-    weighed = [_burden(candidate, policy, None, None, 0) for candidate in able]
+    weighed = _weighed(able, 0)
     kept = next((candidate for candidate in able if candidate.name == warm), None)
     if kept and policy.stickiness:
         return Route(kept.name, f"{policy.name}: it holds this conversation's cache", Basis.READ, "order")
@@ -258,49 +270,79 @@ def _in_order(able: Sequence[Candidate], policy: Policy, warm: str | None) -> Ro
     return Route(able[0].name, reason, Basis.ASSUMED, "order")
 
 
-def _burden(
-    candidate: Candidate, policy: Policy, cost: float | None, seconds: float | None, letters: int
-) -> Considered:
-    """What an answer would take: the evidence's figures where there are some, else the candidate's own."""
-    tokens = _ANSWER_TOKENS + letters / _LETTERS_A_TOKEN
-    of_cost = _figure(cost, "mean of the evidence")
-    if of_cost is None and candidate.cost_per_token:
-        of_cost = replace(candidate.cost_per_token, value=candidate.cost_per_token.value * tokens)
-    of_time = _figure(seconds, "mean of the evidence")
-    if of_time is None and candidate.tokens_per_second and candidate.tokens_per_second.value > 0:
-        of_time = replace(candidate.tokens_per_second, value=_ANSWER_TOKENS / candidate.tokens_per_second.value)
-    if of_time and not candidate.loaded and candidate.load_seconds:
-        of_time = replace(of_time, value=of_time.value + candidate.load_seconds.value)
-    energy = candidate.joules_per_token
-    of_energy = replace(energy, value=energy.value * tokens) if energy else None
-    return Considered(candidate.name, cost=of_cost, seconds=of_time, joules=of_energy)
+def _weighed(
+    able: Sequence[Candidate], letters: int, costs: Sequence[float] = (), seconds: Sequence[float] = ()
+) -> list[Considered]:
+    """What an answer of each would take. `costs` and `seconds` are the evidence's, NaN where it knows none.
+
+    Figures of two origins cannot be compared: prices count where more of them are known than of the evidence's costs,
+    the evidence's seconds where of them no fewer are known than of speeds.
+    """
+    nothing: list[Figure | None] = [None] * len(able)
+    prices = [_price(each, letters) if each.cost_per_token else None for each in able]
+    of_cost = _fuller(prices, [_figure(each) for each in costs] if len(costs) else nothing)
+    speeds = [_answering(each.tokens_per_second) if each.tokens_per_second else None for each in able]
+    of_time = _fuller([_figure(each) for each in seconds] if len(seconds) else nothing, speeds)
+    return [
+        Considered(each.name, (), None, None, cost, _with_loading(each, time), _energy(each, letters))
+        for each, cost, time in zip(able, of_cost, of_time, strict=True)
+    ]
 
 
-def _figure(value: float | None, source: str) -> Figure | None:
-    return Figure(value, Basis.MEASURED, source) if value is not None and math.isfinite(value) and value > 0 else None
+def _fuller(first: list[Figure | None], second: list[Figure | None]) -> list[Figure | None]:
+    """The list that knows more, the first of equals."""
+    return second if first.count(None) > second.count(None) else first
+
+
+def _price(candidate: Candidate, letters: int) -> Figure:
+    per = candidate.cost_per_token
+    assert per is not None
+    read = candidate.cost_per_prompt_token or per
+    return Figure(per.value * _ANSWER_TOKENS + read.value * letters / _LETTERS_A_TOKEN, per.basis, per.source)
+
+
+def _answering(speed: Figure) -> Figure | None:
+    return Figure(_ANSWER_TOKENS / speed.value, speed.basis, speed.source) if speed.value > 0 else None
+
+
+def _with_loading(candidate: Candidate, answering: Figure | None) -> Figure | None:
+    if candidate.loaded or answering is None or candidate.load_seconds is None:
+        return answering
+    return replace(answering, value=answering.value + candidate.load_seconds.value)
+
+
+def _energy(candidate: Candidate, letters: int) -> Figure | None:
+    per = candidate.joules_per_token
+    return replace(per, value=per.value * (_ANSWER_TOKENS + letters / _LETTERS_A_TOKEN)) if per else None
+
+
+def _figure(value: float) -> Figure | None:
+    return Figure(value, Basis.MEASURED, _OF_EVIDENCE) if 0 < value < math.inf else None
 
 
 def _relative(weighed: Sequence[Considered], policy: Policy) -> list[float | None]:
     """Points of quality that each one's cost, time and energy take: by doublings over the least.
 
-    None where something that matters is not known of it; what is known of no candidate does not matter.
+    None where something that matters is not known of it; what is known of no candidate does not matter. What takes
+    nothing counts as three doublings less than the least that takes something.
     """
     total: list[float | None] = [0.0] * len(weighed)
-    for name, worth in (
-        ("cost", policy.cost_worth),
-        ("seconds", policy.seconds_worth),
-        ("joules", policy.energy_worth),
+    for worth, known in (
+        (policy.cost_worth, [each.cost for each in weighed]),
+        (policy.seconds_worth, [each.seconds for each in weighed]),
+        (policy.energy_worth, [each.joules for each in weighed]),
     ):
-        known = [getattr(each, name) for each in weighed]
-        if not worth or not any(known):
+        least = min((figure.value for figure in known if figure and figure.value > 0), default=0.0) if worth else 0.0
+        if least <= 0:
             continue
-        least = min(figure.value for figure in known if figure)
+        if any(figure and figure.value <= 0 for figure in known):
+            least /= _FREE
         for at, figure in enumerate(known):
             sofar = total[at]
-            if figure is None or least <= 0:
+            if figure is None:
                 total[at] = None
             elif sofar is not None:
-                total[at] = sofar + worth * math.log2(figure.value / least)
+                total[at] = sofar + worth * math.log2(max(figure.value, least) / least)
     return total
 
 
@@ -313,29 +355,33 @@ def _by_evidence(
     warm: str | None,
 ) -> Route | None:
     """The best by expected quality less what it takes. None where the evidence knows fewer than two of them."""
-    place = predictor.places
-    known = [
-        (candidate, place[candidate.evidence_name or candidate.name])
-        for candidate in able
-        if predictor.outcomes(candidate.evidence_name or candidate.name) >= _FEWEST_OUTCOMES
-    ]
+    known = []
+    for candidate in able:
+        name = candidate.evidence_name or candidate.name
+        outcomes = predictor.outcomes(name)
+        if outcomes >= _FEWEST_OUTCOMES:
+            known.append((candidate, predictor.places[name], outcomes))
     if len(known) < 2:
         return None
-    weighed = [
-        _burden(candidate, policy, float(prediction.costs[at]), float(prediction.seconds[at]), len(request.prompt))
-        for candidate, at in known
-    ]
+    places = [at for _, at, _ in known]
+    weighed = _weighed(
+        [candidate for candidate, _, _ in known],
+        len(request.prompt),
+        prediction.costs[places].tolist(),
+        prediction.seconds[places].tolist(),
+    )
+    qualities, deviations = prediction.quality[places].tolist(), prediction.deviation[places].tolist()
     # What is not known to be cheap is taken for as dear as the dearest.
     burdens = _relative(weighed, policy)
     most = max((burden for burden in burdens if burden is not None), default=0.0)
     found = []
-    for (candidate, at), each, burden in zip(known, weighed, burdens, strict=True):
-        quality, deviation = float(prediction.quality[at]), _SPREAD * float(prediction.deviation[at])
+    for at, ((candidate, _, outcomes), each, burden) in enumerate(zip(known, weighed, burdens, strict=True)):
+        quality, deviation = qualities[at], _SPREAD * deviations[at]
         worth = quality - (most if burden is None else burden)
         worth -= policy.queue_worth * candidate.waiting / max(candidate.parallel, 1)
         worth += policy.stickiness if candidate.name == warm else 0.0
-        source = f"{predictor.outcomes(candidate.evidence_name or candidate.name):.0f} outcomes"
-        span = Range(max(0.0, quality - deviation), min(1.0, quality + deviation), Basis.MEASURED, source)
+        span = Range(max(0.0, quality - deviation), min(1.0, quality + deviation), Basis.MEASURED,
+                     f"{outcomes:.0f} outcomes")  # fmt: skip
         found.append(Considered(each.model, (), span, worth, each.cost, each.seconds, each.joules))
     found.sort(key=lambda each: -(each.worth or 0.0))
     return Route(
@@ -370,24 +416,32 @@ def _told(found: Sequence[Considered], predictor: Predictor, prediction: Predict
     return "; ".join(words)
 
 
-def _cascaded(chosen: Route, policy: Policy, able: Sequence[Candidate], threshold: Figure | None) -> Route:
-    """Ask the one that takes least first, and the chosen one when that is unsure."""
-    weighed = [_burden(candidate, policy, None, None, 0) for candidate in able]
-    by_name = {each.model: each for each in chosen.considered if each.worth is not None}
-    weighed = [by_name.get(each.model, each) for each in weighed]
-    small = min(weighed, key=_dearness)
-    big = max(
-        weighed, key=lambda each: (each.quality.low + each.quality.high, 0.0) if each.quality else _dearness(each)
-    )
-    if small.model == big.model or _dearness(small) == (math.inf, math.inf):
-        return chosen
-    escalation = Escalation(big.model, threshold or ASSUMED)
+def _cascaded(chosen: Route, policy: Policy, able: Sequence[Candidate], thresholds: Thresholds) -> Route:
+    """Ask the one that takes least first, and the best when that is unsure; or the two that the policy names."""
+    if policy.cascade_models:
+        named = [name for name in policy.cascade_models if any(name == each.name for each in able)]
+        if len(named) < 2:
+            return chosen
+        (small, big), why = named, "asked first"
+    else:
+        by_name = {each.model: each for each in chosen.considered if each.worth is not None}
+        weighed = [by_name.get(each.model, each) for each in _weighed(able, 0)]
+        cheapest = min(weighed, key=_dearness)
+        best = max(
+            weighed, key=lambda each: (each.quality.low + each.quality.high, 0.0) if each.quality else _dearness(each)
+        )
+        if cheapest.model == best.model or _dearness(cheapest) == (math.inf, math.inf):
+            return chosen
+        small, big, why = cheapest.model, best.model, "takes least"
+    threshold = thresholds.get((small, big), ASSUMED)
     return replace(
         chosen,
-        model=small.model,
-        reason=f"{policy.name}: {small.model} takes least; {big.model} is asked when its mean log-probability is below "
-        f"{escalation.threshold.value:.2f} ({escalation.threshold.basis.value})",
-        escalation=escalation,
+        model=small,
+        reason=f"{policy.name}: {small} {why}; {big} if its mean log-probability is below "
+        f"{threshold.value:.2f} ({threshold.basis.value})",
+        basis=threshold.basis,
+        layer="cascade",
+        escalation=Escalation(big, threshold),
     )
 
 

@@ -18,7 +18,8 @@ _NOT_PASSED_BACK = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade "
     b"server set-cookie access-control-allow-origin access-control-allow-credentials "
     b"access-control-allow-methods access-control-allow-headers access-control-expose-headers "
-    b"access-control-max-age x-request-id x-weighbridge-model x-weighbridge-reason x-weighbridge-error-source".split()
+    b"access-control-max-age x-request-id x-weighbridge-model x-weighbridge-reason x-weighbridge-layer "
+    b"x-weighbridge-error-source".split()
 )
 # What an engine may know of the client. Never its key, its cookies, or how it reached us.
 _PASSED_ON = frozenset(
