@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weighbridge import errors
 from weighbridge.cli.main import command_names, parser_of
-from weighbridge.settings import PREFIX, ModelSettings, Settings
+from weighbridge.settings import PREFIX, DigestSettings, ModelSettings, Settings
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by docs/generate_reference.py; edit the code instead. -->\n\n"
@@ -45,13 +45,19 @@ def settings() -> str:
     )
     for row in dataclasses.fields(ModelSettings):
         text += f"| `{row.name}` | {_default(row)} | {row.metadata['help']} |\n"
+    text += (
+        "\n## What the digest follows\n\nIn the file alone, in the table `[digest]`; see [digest](../digest.md).\n\n"
+    )
+    text += "| row | default | meaning |\n|---|---|---|\n"
+    for row in dataclasses.fields(DigestSettings):
+        text += f"| `{row.name}` | {_default(row)} | {row.metadata['help']} |\n"
     return text
 
 
 def _default(row: dataclasses.Field[object]) -> str:
     if row.default is None:
         return "as for all"
-    return f"`{row.default!r}`" if row.default not in ("", dataclasses.MISSING) else "empty"
+    return f"`{row.default!r}`" if row.default not in ("", (), dataclasses.MISSING) else "empty"
 
 
 def error_tree() -> str:

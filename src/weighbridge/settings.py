@@ -14,6 +14,11 @@ and one for each policy of routing, by which a request for the model auto:NAME i
     [policies.office]
     places = ["here"]
     rules = { code = "coder" }
+
+and what the digest follows:
+
+    [digest]
+    sources = ["hf:trending", "github:ggml-org/llama.cpp"]
 """
 
 from __future__ import annotations
@@ -78,6 +83,31 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DigestSettings:
+    """What `[digest]` may say: what is followed, and for whom."""
+
+    sources: tuple[str, ...] = _setting(
+        ("hf:trending",),
+        "what is followed: hf:trending, hf:recent, hf:org/NAME, github:OWNER/REPOSITORY, feed:URL, arxiv:QUERY, "
+        "web:URL, file:PATH",
+    )
+    watch: tuple[str, ...] = _setting((), "models that are waited for; each digest says what is new of them")
+    machines: tuple[str, ...] = _setting(
+        (), 'machines beside this one for which it is told what fits, as `weigh fit --machine` takes them: "rtx 4090"'
+    )
+    title: str = _setting("Open-weight models", "what the digest is called")
+    contact: str = _setting("", "mail or page that the keepers of servers can turn to; it goes with each request")
+    pause_seconds: float = _setting(1.0, "pause between two requests to one host")
+    timeout_seconds: float = _setting(120.0, "how long one answer may take")
+    private_hosts: tuple[str, ...] = _setting(
+        (), 'hosts at private addresses that may be read, where no page may lead otherwise: "wiki.intern:8080"'
+    )
+    read_files: int = _setting(8, "new models of the hub whose files are read for their facts; headers only; 0: none")
+    github_api: str = _setting("https://api.github.com", "where GitHub's API answers; an enterprise has its own")
+    arxiv_api: str = _setting("https://export.arxiv.org", "where arXiv's API answers")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, in one row each: name, default, and what it means."""
 
@@ -125,6 +155,8 @@ class Settings:
     """What the file says of single models, by name."""
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The file's tables of policies, by name; `routing.read_policies` gives them their meaning."""
+    digest: DigestSettings = field(default_factory=DigestSettings)
+    """What the file says in `[digest]`."""
     given: frozenset[str] = frozenset()
     """Rows that a flag or the environment gave: they count for every model, whatever its table says."""
 
@@ -167,11 +199,12 @@ def _rows(kind: type) -> dict[str, dataclasses.Field[Any]]:
 
 _ROWS = _rows(Settings)
 _MODEL_ROWS = _rows(ModelSettings)
+_DIGEST_ROWS = _rows(DigestSettings)
 # A typo of `models` itself is told too.
-_TOP_OF_FILE = {**_ROWS, **{row.name: row for row in fields(Settings) if row.name in ("models", "policies")}}
+_TOP_OF_FILE = {**_ROWS, **{row.name: row for row in fields(Settings) if row.name in ("models", "policies", "digest")}}
 _WANTED = {
     int: "a whole number", float: "a number", str: "text", bool: "true or false",
-    dict: "names and values, like { model = \"qwen3\" }",
+    dict: "names and values, like { model = \"qwen3\" }", tuple: 'a list of texts, like ["one", "two"]',
 }  # fmt: skip
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # The first is the router's, the second is a log's.
@@ -200,6 +233,9 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "price_input": (0, 1e9),
     "price_output": (0, 1e9),
     "route_learn_seconds": (0, 86400 * 30),
+    "pause_seconds": (0, 3600),
+    "timeout_seconds": (0.1, 3600),
+    "read_files": (0, 1000),
 }
 
 
@@ -208,6 +244,8 @@ def _convert(row: dataclasses.Field[Any], value: object, origin: str) -> object:
     try:
         if kind is dict:
             return _options(value)
+        if kind is tuple:
+            return _texts(value)
         if kind is bool:
             return value if isinstance(value, bool) else _BOOLS[str(value).lower()]
         if isinstance(value, bool) or (kind is int and isinstance(value, float)):
@@ -223,6 +261,13 @@ def _convert(row: dataclasses.Field[Any], value: object, origin: str) -> object:
         wanted = "a size, e.g. 12GiB" if name.endswith("_bytes") else _WANTED[kind]
         raise BadSetting(f"{origin}: {name} is {value!r}, expected {wanted}", hint=_default_hint(row)) from error
     return converted
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """ValueError if it is no list of texts."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(value)
+    return tuple(value)
 
 
 def _options(value: object) -> dict[str, str]:

@@ -3,8 +3,8 @@
 Whoever needs a table appends a step to `MIGRATIONS`; steps that were released are never changed. Several processes may
 use the file at once: readers do not wait (WAL), writers wait for each other up to `BUSY_SECONDS`.
 
-All that is kept can be made anew, so a damaged file stops nobody: it is set aside under another name, which is told as
-a warning of the logger `weighbridge`, and an empty one takes its place.
+What is kept can be made anew, but for the counts of days that are gone, so a damaged file stops nobody: it is set aside
+under another name, which is told as a warning of the logger `weighbridge`, and an empty one takes its place.
 """
 
 from __future__ import annotations
@@ -39,6 +39,43 @@ MIGRATIONS: tuple[str, ...] = (
         path TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
         sum TEXT NOT NULL, verified_at REAL NOT NULL
     ) WITHOUT ROWID;
+    """,
+    # digest: what was read, what it claims and how that stands, what was listed and counted. A page's text goes once
+    # its claims are read.
+    """
+    CREATE TABLE pages (
+        id TEXT PRIMARY KEY, content TEXT NOT NULL, address TEXT NOT NULL, title TEXT NOT NULL, published TEXT,
+        fetched TEXT NOT NULL, source TEXT NOT NULL, characters INTEGER NOT NULL, links TEXT NOT NULL, text TEXT,
+        grammar TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX pages_address ON pages (address, fetched);
+    CREATE TABLE claims (
+        id TEXT PRIMARY KEY, page TEXT NOT NULL REFERENCES pages ON DELETE CASCADE, subject TEXT NOT NULL,
+        field TEXT NOT NULL, value TEXT NOT NULL, unit TEXT NOT NULL, qualifier TEXT NOT NULL, quote TEXT NOT NULL,
+        start INTEGER NOT NULL, end INTEGER NOT NULL, told TEXT
+    ) WITHOUT ROWID;
+    CREATE INDEX claims_page ON claims (page);
+    CREATE TABLE verdicts (
+        claim TEXT NOT NULL REFERENCES claims ON DELETE CASCADE, checked TEXT NOT NULL, ruling TEXT NOT NULL,
+        subject TEXT, evidence TEXT NOT NULL, PRIMARY KEY (claim, checked)
+    ) WITHOUT ROWID;
+    CREATE TABLE listings (
+        name TEXT NOT NULL, kind TEXT NOT NULL, seen TEXT NOT NULL, address TEXT NOT NULL, released TEXT,
+        source TEXT NOT NULL, told TEXT NOT NULL, PRIMARY KEY (name, kind, seen)
+    ) WITHOUT ROWID;
+    CREATE TABLE facts (
+        id TEXT PRIMARY KEY, subject TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, text TEXT NOT NULL,
+        basis TEXT NOT NULL, source TEXT NOT NULL, key TEXT NOT NULL, date TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX facts_subject ON facts (subject, field);
+    CREATE TABLE series (
+        model TEXT NOT NULL, date TEXT NOT NULL, likes INTEGER, downloads INTEGER, source TEXT NOT NULL,
+        PRIMARY KEY (model, date)
+    ) WITHOUT ROWID;
+    CREATE TABLE gathered (
+        source TEXT PRIMARY KEY, begun TEXT NOT NULL, cursor TEXT, finished TEXT, note TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE validators (url TEXT PRIMARY KEY, etag TEXT NOT NULL, modified TEXT NOT NULL) WITHOUT ROWID;
     """,
 )
 
@@ -148,7 +185,8 @@ class Store:
             Path(f"{self.path}-shm").unlink(missing_ok=True)
             self.path.rename(aside)
         _LOG.warning(
-            "%s was damaged and lies at %s now; a new one is made: when models were used is forgotten, models are not",
+            "%s was damaged and lies at %s now; a new one is made: when models were used and what the digest "
+            "recorded is forgotten, models are not",
             self.path,
             aside,
         )

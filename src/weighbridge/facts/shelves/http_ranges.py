@@ -319,7 +319,7 @@ class RangeClient:
             )
         if status == 429:
             wait = response.headers.get("Retry-After") or _reset(response.headers.get("RateLimit", ""))
-            seconds = _seconds_of(wait)
+            seconds = seconds_of(wait)
             wait = f"{wait} seconds" if wait.isdigit() else wait if wait.isascii() and wait.isprintable() else ""
             after = f"it asks to wait {wait[:40]}" if wait else "try later"
             return RateLimited(
@@ -458,7 +458,7 @@ def content_range(response: httpx2.Response) -> tuple[int | None, int | None, in
     return first, last, total
 
 
-def _seconds_of(wait: str) -> float | None:
+def seconds_of(wait: str) -> float | None:
     """The seconds in Retry-After, which is a number or the date of a day to come; None where it is neither."""
     if wait.isascii() and wait.isdigit():
         return float(wait[:9])
