@@ -72,7 +72,8 @@ def test_a_page_that_is_damaged_in_the_middle_is_found_when_it_is_read(tmp_path,
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
     content = bytearray((tmp_path / FILE_NAME).read_bytes())
-    content[8192:40960] = b"\xff" * 32768
+    # The table with all the rows lies at the end.
+    content[-40960:-8192] = b"\xff" * 32768
     (tmp_path / FILE_NAME).write_bytes(content)
 
     assert hub.last_used(tmp_path) == {}
