@@ -29,7 +29,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
 from pathlib import Path
@@ -40,6 +40,7 @@ from .sizes import parse_bytes
 
 PREFIX = "WEIGHBRIDGE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
+UNIX = "unix:"
 
 
 def _setting(default: Any, meaning: str, kind: type | None = None) -> Any:
@@ -67,6 +68,15 @@ class ModelSettings:
         "how long it stays loaded when nobody asks for it; 0: it goes at once, inf: it stays", float
     )
     preload: bool | None = _same("whether it is loaded at the start, where there is room", bool)
+    fallback: tuple[str, ...] = _setting(
+        (), "models that are asked in its place, in this order, while it fails and nothing was answered yet"
+    )
+    retries: int | None = _same("how often a server elsewhere is asked again, as above", int)
+    hedge_seconds: float | None = _same("when the first of its fallbacks is asked beside it, as above", float)
+    connect_timeout_seconds: float | None = _same("time to connect to it", float)
+    first_byte_timeout_seconds: float | None = _same("time to the first byte of its answer", float)
+    read_timeout_seconds: float | None = _same("time between two pieces of its answer", float)
+    request_timeout_seconds: float | None = _same("time for all of its answer", float)
     pinned: bool = _setting(False, "whether it is loaded at the start and never unloaded for another model")
     price_input: float | None = _same(
         "price of a million tokens of prompt, in any one currency; for a model elsewhere", float
@@ -111,9 +121,18 @@ class DigestSettings:
 class Settings:
     """All settings, in one row each: name, default, and what it means."""
 
-    host: str = _setting("127.0.0.1", "address the gateway listens at; beyond loopback an api_key is required")
+    host: str = _setting(
+        "127.0.0.1", "address the gateway listens at, or unix:/PATH of a socket; beyond loopback a key is required"
+    )
     port: int = _setting(8642, "port the gateway listens at; 0 takes a free one")
-    api_key: str = _setting("", "key that clients must send as a bearer token; empty: none is asked for")
+    api_key: str = _setting(
+        "", "the operator's key, sent as a bearer token; empty and no key made by `weigh key`: none is asked for"
+    )
+    tls_certificate: str = _setting("", "PEM file of the certificate with its chain; with it https is spoken")
+    tls_key: str = _setting("", "PEM file of the certificate's key; empty: it is in the same file")
+    cors_origins: tuple[str, ...] = _setting(
+        (), "origins whose pages may call the gateway from a browser, e.g. https://chat.example.org; * is any"
+    )
     context_tokens: int = _setting(0, "context of each request in tokens; 0: the model's own, at most 8192")
     parallel: int = _setting(2, "requests that one model answers at once")
     cache_type_k: str = _setting(
@@ -142,7 +161,20 @@ class Settings:
     drain_timeout_seconds: float = _setting(5.0, "how long answers may go on once the gateway is told to stop")
     max_body_bytes: int = _setting(32 << 20, "largest request body, e.g. 32MiB")
     start_timeout_seconds: float = _setting(300.0, "how long an engine may take to load its model")
+    connect_timeout_seconds: float = _setting(10.0, "how long a connection to an engine may take to come about")
+    first_byte_timeout_seconds: float = _setting(
+        0.0, "how long an engine may take to the first byte of an answer; 0: as read_timeout_seconds"
+    )
     read_timeout_seconds: float = _setting(600.0, "how long an engine may send nothing while a request waits for it")
+    request_timeout_seconds: float = _setting(
+        inf, "how long a request may take from its arrival to its answer's end, waiting and repetitions included"
+    )
+    retries: int = _setting(
+        0, "how often a server elsewhere that is busy or failed (429, 5xx, no connection) is asked again"
+    )
+    hedge_seconds: float = _setting(
+        0.0, "after how long without a first byte a model's first fallback is asked beside it; 0: never"
+    )
     health_interval_seconds: float = _setting(
         10.0, "how often an engine is asked how it is; after two silences it is ended"
     )
@@ -173,16 +205,30 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether only programs on this machine can reach the gateway."""
+        if self.socket is not None:
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     @property
+    def socket(self) -> Path | None:
+        """The Unix socket that the gateway listens at; None where it is an address."""
+        return Path(self.host.removeprefix(UNIX)).expanduser() if self.host.startswith(UNIX) else None
+
+    @property
     def url(self) -> str:
-        """Where the gateway answers."""
+        """Where the gateway answers: http://HOST:PORT, https://HOST:PORT or unix:/PATH."""
+        if self.socket is not None:
+            return f"{UNIX}{self.socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self.tls_certificate else 'http'}://{host}:{self.port}"
+
+    @property
+    def keys_path(self) -> Path:
+        """The file of the keys that `weigh key` made."""
+        return self.state_path / "keys.json"
 
     @property
     def state_path(self) -> Path:
@@ -209,6 +255,9 @@ _WANTED = {
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # The first is the router's, the second is a log's.
 TAKEN_NAMES = ("auto", "gateway")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#,\s]+")
+# What the kernel has room for in a socket's address, less the zero at its end.
+_MOST_SOCKET_BYTES = 107
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # What a row may be, in Settings as in a model's table.
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -228,7 +277,12 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "drain_timeout_seconds": (0, 86400),
     "max_body_bytes": (1024, 1 << 34),
     "start_timeout_seconds": (0.1, 86400),
+    "connect_timeout_seconds": (0.1, 3600),
+    "first_byte_timeout_seconds": (0, 86400),
     "read_timeout_seconds": (0.1, 86400),
+    "request_timeout_seconds": (0.1, inf),
+    "retries": (0, 10),
+    "hedge_seconds": (0, 3600),
     "health_interval_seconds": (0.1, 3600),
     "price_input": (0, 1e9),
     "price_output": (0, 1e9),
@@ -242,10 +296,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 def _convert(row: dataclasses.Field[Any], value: object, origin: str) -> object:
     name, kind = row.name, row.metadata["kind"]
     try:
-        if kind is dict:
-            return _options(value)
-        if kind is tuple:
-            return _texts(value)
+        if kind in _READ:
+            return _READ[kind](value)
         if kind is bool:
             return value if isinstance(value, bool) else _BOOLS[str(value).lower()]
         if isinstance(value, bool) or (kind is int and isinstance(value, float)):
@@ -263,18 +315,24 @@ def _convert(row: dataclasses.Field[Any], value: object, origin: str) -> object:
     return converted
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    """ValueError if it is no list of texts."""
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValueError(value)
-    return tuple(value)
-
-
 def _options(value: object) -> dict[str, str]:
     """An engine's options, in the words that engines take. ValueError if it is no table of plain values."""
     if not isinstance(value, dict) or not all(isinstance(each, str | int | float) for each in value.values()):
         raise ValueError(value)
     return {name: ("no", "yes")[each] if isinstance(each, bool) else str(each) for name, each in value.items()}
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Texts of a list, or of a line with commas between them. ValueError for anything else."""
+    if isinstance(value, str):
+        return tuple(each.strip() for each in value.split(",") if each.strip())
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each for each in value):
+        raise ValueError(value)
+    return tuple(value)
+
+
+# Kinds that hold several values.
+_READ: Mapping[type, Callable[[object], object]] = {dict: _options, tuple: _texts}
 
 
 def _default_hint(row: dataclasses.Field[Any]) -> str:
@@ -362,12 +420,36 @@ def _check_bounds(row: dataclasses.Field[Any], value: Any, origin: str = "") -> 
 def _checked(settings: Settings) -> Settings:
     for name, row in _ROWS.items():
         _check_bounds(row, getattr(settings, name))
-    if not settings.is_loopback and not settings.api_key:
+    # Whether one of the file's keys is still good is looked at by the gateway when it begins to listen.
+    if not settings.is_loopback and not settings.api_key and not settings.keys_path.exists():
         raise BadSetting(
             f"host is {settings.host}, which others can reach, and there is no api_key",
-            hint=f"set {PREFIX}API_KEY to a secret, or listen at 127.0.0.1",
+            hint=f"set {PREFIX}API_KEY to a secret, make a key with `weigh key create NAME`, or listen at 127.0.0.1",
         )
+    if settings.tls_key and not settings.tls_certificate:
+        raise BadSetting("tls_key is set, and tls_certificate is not", hint="set both, or neither")
+    if settings.socket is not None:
+        _check_socket(settings)
+    for origin in settings.cors_origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise BadSetting(
+                f"cors_origins holds {origin!r}, expected an origin", hint="a scheme and a name: https://example.org"
+            )
+    for name, model in settings.models.items():
+        if name in model.fallback:
+            raise BadSetting(f"[models.{name}]: fallback names itself", hint="name other models")
     return settings
+
+
+def _check_socket(settings: Settings) -> None:
+    path = settings.socket
+    if path is None or not path.is_absolute() or len(os.fsencode(path)) > _MOST_SOCKET_BYTES:
+        raise BadSetting(
+            f"host is {settings.host}, expected unix: and a path of at most {_MOST_SOCKET_BYTES} bytes from the root",
+            hint="like: unix:/run/user/1000/weighbridge.sock",
+        )
+    if settings.tls_certificate:
+        raise BadSetting("tls_certificate is set, and host is a Unix socket", hint="a socket needs no TLS")
 
 
 def load(

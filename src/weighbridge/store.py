@@ -77,6 +77,12 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE TABLE validators (url TEXT PRIMARY KEY, etag TEXT NOT NULL, modified TEXT NOT NULL) WITHOUT ROWID;
     """,
+    # gateway: when an API key was last used, and the tokens of its last day.
+    """
+    CREATE TABLE keys_used (
+        id TEXT PRIMARY KEY, used_at REAL NOT NULL, day INTEGER NOT NULL, tokens INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hmac
-import ipaddress
 import itertools
 import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import urlsplit
 
 from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of, usage_of
 from weighbridge.openai_api.errors import from_engine
@@ -19,8 +16,10 @@ from weighbridge.routing import Route
 
 from . import wire
 from .choosing import Chooser
+from .guard import Guard, check_model
 from .metrics import Metrics
 from .pool import Lease, Pool
+from .rates import RATE_LINES
 from .teaching import Teacher, measured, stated
 from .upstream import Upstream
 from .wire import AnswerHead, Body, Failure, Form, Relay, Response
@@ -42,68 +41,22 @@ _WHAT_HAPPENED = {
     "timeout": "has been silent for too long",
 }
 _TAIL_BYTES = 4096
+_NOTHING: frozenset[bytes] = frozenset()
 _UNSEEN = bytes([*range(32), *range(127, 256)])
 _VISIBLE = bytes.maketrans(_UNSEEN, b"?" * len(_UNSEEN))
-
-
-def check_caller(values: Mapping[bytes, bytes], api_key: str) -> None:
-    """ApiError 401 unless the bearer token, or Anthropic's `x-api-key`, is the gateway's key, compared in constant
-    time; `values` are headers by their names in lower case.
-
-    Without a key only this machine is served, and then ApiError 403 keeps out pages in a browser: those of other
-    origins, and those that reach us by a name of their own that they made point here (DNS rebinding).
-    """
-    if api_key:
-        kind, _, given = values.get(b"authorization", b"").partition(b" ")
-        if not kind:
-            kind, given = b"bearer", values.get(b"x-api-key", b"")
-        if kind.lower() != b"bearer" or not hmac.compare_digest(given.strip(), api_key.encode()):
-            raise ApiError(
-                401,
-                "Incorrect API key provided." if given else "No API key provided: send it as a bearer token.",
-                kind="authentication_error",
-                code="invalid_api_key",
-            )
-        return
-    for header in (b"host", b"origin"):
-        named = values.get(header)
-        if named and not _is_here(named):
-            raise ApiError(
-                403,
-                f"The {header.decode()} {named[:100].decode('latin-1')!r} is not this machine, and the gateway has no "
-                "API key.",
-                kind="permission_error",
-                code="foreign_caller",
-            )
-
-
-@functools.lru_cache(maxsize=256)
-def _is_here(named: bytes) -> bool:
-    """Whether a Host or Origin header names this machine."""
-    text = named.decode("latin-1")
-    try:
-        host = urlsplit(text if "//" in text else f"//{text}").hostname or ""
-    except ValueError:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Door:
     """Answers the paths that go to engines; all others are the ASGI application's."""
 
     def __init__(
-        self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, chooser: Chooser, api_key: str
+        self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, chooser: Chooser, guard: Guard
     ) -> None:
         self.pool = pool
         self.metrics = metrics
         self.teacher = teacher
         self.chooser = chooser
-        self.api_key = api_key
+        self.guard = guard
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
         self._run = uuid.uuid4().hex[:20].encode()
@@ -114,7 +67,7 @@ class Door:
         path = request.path
         if path not in PATHS:
             return None
-        check_caller(request.values, self.api_key)
+        request.caller = self.guard.caller(request.values)
         if request.method != b"POST":
             raise ApiError(405, f"{request.method.decode()} is not taken at {path.decode()}", code="method_not_allowed")
         return self.answer
@@ -124,7 +77,11 @@ class Door:
         path = b"" if request is None else request.path
         if path in PATHS:
             self.metrics.count("none", path.decode(), error.status)
-        return self.named(path, error)
+        lines = self.named(path, error)
+        if request is not None and request.spending is not None:
+            request.spending.drop()
+            lines += request.spending.lines()
+        return lines
 
     def named(self, path: bytes, error: ApiError | None = None) -> bytes:
         """The line that names a request, as the API of the path has it; an error is put into that API's words."""
@@ -141,7 +98,11 @@ class Door:
         is_form = path in _FORMS
         body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
         asked, fields = self._read(path.decode(), body)
-        chosen = self.chooser.choose(asked, fields)
+        caller = request.caller
+        check_model(caller, asked.model, self.pool.models)
+        if caller.is_limited:
+            self.guard.admit(request, body)
+        chosen = self.chooser.choose(asked, fields, caller.allowed)
         self.metrics.of(chosen.model).count_route(chosen.layer)
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
@@ -184,6 +145,7 @@ class _Answer(Relay):
         "_body",
         "_counts",
         "_door",
+        "_events",
         "_first_at",
         "_has_ended",
         "_is_stream",
@@ -195,6 +157,7 @@ class _Answer(Relay):
         "_task",
         "_tries",
         "_why",
+        "hidden",
     )
     takes_errors = True
 
@@ -212,10 +175,11 @@ class _Answer(Relay):
         self._has_ended = False
         self._why = ""
         self._begun_at = self._first_at = 0.0
-        self._beside = 0
+        self._beside = self._events = 0
         self._asked_at = time.monotonic()
         self._counts = door.metrics.of(self._model)
         self._counts.in_flight += 1
+        self.hidden = _NOTHING if request.spending is None else RATE_LINES
         response.writer = self
 
     # Asking.
@@ -260,13 +224,17 @@ class _Answer(Relay):
         self._finish("error")
 
     def _error_lines(self, error: ApiError) -> bytes:
-        return _named(self._model, self._route.reason, self._route.layer) + self._door.named(self._request.path, error)
+        request = self._request
+        lines = _named(self._model, self._route.reason, self._route.layer) + self._door.named(request.path, error)
+        return lines if request.spending is None else lines + request.spending.lines()
 
     # What passes.
 
     def lines(self, head: AnswerHead | None = None) -> bytes:
-        """Who answers, why, and the request's name."""
-        return _named(self._model, self._route.reason, self._route.layer) + self._door.named(self._request.path)
+        """Who answers, why, the request's name, and what is left of its key's limits."""
+        request = self._request
+        lines = _named(self._model, self._route.reason, self._route.layer) + self._door.named(request.path)
+        return lines if request.spending is None else lines + request.spending.lines()
 
     def head(self, head: AnswerHead, body: bytes, framed: bytes | None) -> None:
         """The answer has begun."""
@@ -282,7 +250,9 @@ class _Answer(Relay):
         if self.body_bytes == len(body):
             self._first_at = time.monotonic()
             self._counts.first_byte.observe(self._first_at - self._asked_at)
-        lease.hear(body.count(b"data: ") if self._is_stream else 0)
+        events = body.count(b"data: ") if self._is_stream else 0
+        self._events += events
+        lease.hear(events)
         if self._mark is not None:
             self._has_ended = self._has_ended or is_done(self._mark + body)
             self._mark = body[-_MARK_BYTES:]
@@ -293,8 +263,11 @@ class _Answer(Relay):
 
     def error(self, head: AnswerHead, body: bytes) -> None:
         """The engine refused: in its own words if they are OpenAI's, else put into these."""
-        if head.status < 500 and self._lease is not None:
-            self._lease.hear()
+        lease = self._lease
+        if lease is not None:
+            if head.status < 500:
+                lease.hear()
+            body = lease.upstream.without_key(body)
         again = head.values.get(b"retry-after")
         later = b"" if again is None else b"retry-after: %b\r\n" % again
         error = from_engine(head.status, body, self._request.path.decode())
@@ -378,6 +351,8 @@ class _Answer(Relay):
                 self._task.cancel()
         tail = self.tail[-_TAIL_BYTES:]
         usage = usage_of(tail)
+        if self._request.spending is not None:
+            self._request.spending.settle(usage, status, self._events, self._body)
         if self.outcome == "done" and lease is not None:
             self._teach(lease, tail, usage)
         for kind, count in usage.items():

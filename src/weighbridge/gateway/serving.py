@@ -23,13 +23,14 @@ from starlette.routing import Route
 
 from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
-from weighbridge.errors import AddressInUse, BadSetting
+from weighbridge.errors import AddressInUse, BadSetting, StateDamaged
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
-from . import terms, wire
+from . import keys, terms, wire
 from .choosing import Chooser
-from .door import Door, check_caller
+from .door import Door
+from .guard import Guard
 from .metrics import Metrics
 from .pool import Pool
 from .scheduler import Phase
@@ -41,6 +42,9 @@ from .watching import Care
 _LAST_WORDS_SECONDS = 2.0
 _COUNTERS_SECONDS = 2.0
 _BACKLOG = 4096
+# How often it is kept when keys were used and how much: what is lost where the machine's power goes.
+_NOTE_SECONDS = 15.0
+_LOG = logging.getLogger("weighbridge")
 _COUNTER = re.compile(r"^llamacpp:(tokens_predicted_total|requests_processing)\s+([\d.e+]+)", re.MULTILINE)
 
 
@@ -52,6 +56,7 @@ class Gateway:
         self.started = time.time()
         self._counted: dict[str, tuple[float, dict[str, str]]] = {}
         self.metrics = Metrics()
+        self.guard = Guard(settings, tell)
         self.pool: Pool[Upstream] = Pool(
             models,
             terms.initial_state(models, settings, machine.detect()),
@@ -62,13 +67,15 @@ class Gateway:
         )
         self.teacher = Teacher(settings.state_path)
         self.chooser = Chooser(self.pool, self.metrics, settings, tell)
-        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, settings.api_key)
+        self.guard.know(self.chooser.names)
+        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.guard)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
-        guarded = {"/v1/models": self.models, "/metrics": self.show_metrics, "/ps": self.ps}
+        guarded = {"/metrics": self.show_metrics, "/ps": self.ps}
         return Starlette(
             routes=[
+                Route("/v1/models", self.models, methods=["GET"]),
                 *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
                 Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
                 Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
@@ -78,16 +85,20 @@ class Gateway:
         )
 
     def _guarded(self, page: Any) -> Any:
+        """A page that is the operator's alone."""
+
         async def guarded(request: Request) -> Response:
-            check_caller(dict(request.headers.raw), self.settings.api_key)
+            self.guard.operator(dict(request.headers.raw))
             response: Response = await page(request)
             return response
 
         return guarded
 
     async def models(self, request: Request) -> Response:
-        """OpenAI's list of models: those served, `auto`, its kin and the policies of the settings."""
-        names = [*self.chooser.names, *self.pool.models]
+        """OpenAI's list of models: those served, `auto`, its kin and the policies of the settings, as far as the caller
+        may ask for them."""
+        caller = self.guard.caller(dict(request.headers.raw))
+        names = [name for name in (*self.chooser.names, *self.pool.models) if caller.may_ask(name)]
         data = [
             {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"} for name in names
         ]
@@ -125,6 +136,15 @@ class Gateway:
             served = ", ".join(self.pool.models)
             raise ApiError(404, f"no model is named {name[:100]!r}; there are: {served}", code="model_not_found")
         return name
+
+    async def note_uses(self) -> None:
+        """Keep how keys were used: off the loop, and at most with what a trouble of the disk says."""
+        used = self.guard.uses()
+        if used:
+            try:
+                await asyncio.to_thread(keys.write_uses, self.settings.state_path, used)
+            except StateDamaged as error:
+                _LOG.warning("when keys were used could not be kept: %s", error)
 
     async def show_metrics(self, request: Request) -> Response:
         """Prometheus' text."""
@@ -196,6 +216,12 @@ class Gateway:
         return counters
 
 
+async def _note(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(_NOTE_SECONDS)
+        await gateway.note_uses()
+
+
 def _whole(text: str | None) -> int | None:
     return None if text is None else int(float(text))
 
@@ -221,7 +247,7 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
-    logging.getLogger("weighbridge").error("a fault of the gateway", exc_info=error)
+    _LOG.error("a fault of the gateway", exc_info=error)
     message = f"the gateway failed: {type(error).__name__}; this is a fault of weighbridge, please report it"
     return await _api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
 
@@ -274,12 +300,15 @@ async def serve(
             limits=wire.Limits(body_bytes=settings.max_body_bytes),
             refused=gateway.door.refused,
         )
+        noting = asyncio.create_task(_note(gateway))
         try:
             yield gateway, url
         finally:
+            noting.cancel()
             try:
                 await gateway.pool.drain(settings.drain_timeout_seconds)
                 await gateway.pool.close()
             finally:
                 await server.drain(_LAST_WORDS_SECONDS)
                 await gateway.teacher.close()
+                await gateway.note_uses()

@@ -36,6 +36,11 @@ class Upstream:
         )
         self._prefix = base.path.rstrip("/").encode()
 
+    def without_key(self, said: bytes) -> bytes:
+        """What the endpoint said, without the key that it was sent: some repeat one that they refuse."""
+        key = self.endpoint.api_key.encode()
+        return said.replace(key, b"***") if key else said
+
     def target(self, path: bytes) -> bytes:
         """A path of the API as this endpoint has it."""
         return self._prefix + path

@@ -32,9 +32,10 @@ from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUn
 from weighbridge.gateway import Gateway, run_loop, serve, settle
 from weighbridge.gateway.scheduler import Phase
 from weighbridge.openai_api import Client
-from weighbridge.settings import Settings
+from weighbridge.settings import PREFIX, Settings
 
 _OF_THE_FOREGROUND = frozenset({"models", "once", "model", "detach", "json"})
+_KEY_VARIABLE = f"{PREFIX}API_KEY"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +182,8 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
+            # Where no list of processes shows it.
+            env={**os.environ, _KEY_VARIABLE: settings.api_key} if settings.api_key else None,
             start_new_session=True,
         )
     try:
@@ -195,8 +198,9 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _given(arguments: argparse.Namespace) -> list[str]:
-    """The command line again, without what makes it go into the background."""
-    kept = {name: value for name, value in vars(arguments).items() if name not in _OF_THE_FOREGROUND}
+    """The command line again, without what makes it go into the background, and without the key."""
+    left = _OF_THE_FOREGROUND | {"api_key"}
+    kept = {name: value for name, value in vars(arguments).items() if name not in left}
     words = [(f"--{name.replace('_', '-')}", str(value)) for name, value in kept.items() if value is not None]
     return [*itertools.chain.from_iterable(words), *arguments.models]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from typing import Any
 
 import httptools
 
@@ -51,7 +52,10 @@ class Request:
     `headers` are all of them. `parts` is the body in the pieces in which it came; `body` joins them.
     """
 
-    __slots__ = ("is_chunked", "is_last", "length", "method", "minor_version", "parts", "repeated", "target", "values")
+    __slots__ = (
+        "caller", "is_chunked", "is_last", "length", "method", "minor_version", "parts", "repeated", "spending",
+        "target", "values",
+    )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, minor_version: int, values: dict[bytes, bytes]) -> None:
         self.method = method
@@ -63,6 +67,9 @@ class Request:
         self.parts: list[bytes] = []
         self.is_chunked = False
         self.length = 0
+        self.caller: Any = None
+        """Who asks, as the route found out, and what it has set aside for the request."""
+        self.spending: Any = None
         self.is_last = minor_version == 0
         """Whether the client wants the connection closed after the answer; HTTP/1.0 always is taken to."""
 

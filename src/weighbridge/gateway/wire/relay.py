@@ -33,12 +33,12 @@ def passed_on(request: Request) -> bytes:
     return b"".join([b"%b: %b\r\n" % line for line in request.values.items() if line[0] in _PASSED_ON])
 
 
-def passed_back(head: AnswerHead) -> bytes:
-    """The lines of an answer's head that go back to the client, its length among them.
+def passed_back(head: AnswerHead, hidden: frozenset[bytes] = frozenset()) -> bytes:
+    """The lines of an answer's head that go back to the client, its length among them; those in `hidden` do not.
 
     CORS is the gateway's to allow, not the engine's.
     """
-    dropped = _NOT_PASSED_BACK
+    dropped = _NOT_PASSED_BACK | hidden if hidden else _NOT_PASSED_BACK
     named = head.values.get(b"connection")
     if named is not None:
         dropped = dropped.union(word.strip() for word in named.lower().split(b","))
@@ -72,6 +72,9 @@ class Relay:
     )
     takes_errors = False
     """Whether an answer of status 400 or above goes to `error`, whole, in place of the client."""
+
+    hidden: frozenset[bytes] = frozenset()
+    """Lines of the answer's head that the client does not get, by their names in lower case."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
@@ -140,7 +143,7 @@ class Relay:
             return
         if body:
             self._note(body)
-        lines = passed_back(head)
+        lines = passed_back(head, self.hidden)
         if self.lines is not None:
             lines += self.lines(head)
         self.response.begin(head.status, lines, head.length, body, framed, has_length=True)
