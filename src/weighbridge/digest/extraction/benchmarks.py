@@ -1,0 +1,258 @@
+"""Benchmarks and leaderboards by name, with the variant that a score belongs to: MMLU is not MMLU-Pro."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+
+_NAMES = (
+    "MMLU",
+    "MMMLU",
+    "MMMU",
+    "CMMLU",
+    "GPQA",
+    "SuperGPQA",
+    "HumanEval",
+    "MBPP",
+    "MATH",
+    "MATH-500",
+    "GSM8K",
+    "MGSM",
+    "AIME",
+    "HMMT",
+    "AMC",
+    "LiveCodeBench",
+    "LiveBench",
+    "SWE-bench",
+    "SWE-Lancer",
+    "Terminal-Bench",
+    "BBH",
+    "BIG-Bench Hard",
+    "HellaSwag",
+    "ARC-AGI",
+    "ARC-Challenge",
+    "ARC-C",
+    "ARC-E",
+    "IFEval",
+    "IFBench",
+    "MT-Bench",
+    "Arena-Hard",
+    "AlpacaEval",
+    "BFCL",
+    "τ-bench",
+    "τ²-bench",
+    "tau-bench",
+    "tau2-bench",
+    "BrowseComp",
+    "Humanity's Last Exam",
+    "HLE",
+    "SimpleQA",
+    "MathVista",
+    "MathVision",
+    "DocVQA",
+    "ChartQA",
+    "TextVQA",
+    "OCRBench",
+    "RULER",
+    "LongBench",
+    "TruthfulQA",
+    "WinoGrande",
+    "PIQA",
+    "OpenBookQA",
+    "DROP",
+    "TriviaQA",
+    "NaturalQuestions",
+    "CommonsenseQA",
+    "BoolQ",
+    "AGIEval",
+    "C-Eval",
+    "Codeforces",
+    "OSWorld",
+    "WebArena",
+    "WebVoyager",
+    "GAIA",
+    "FrontierMath",
+    "Aider Polyglot",
+    "Aider",
+    "CRUXEval",
+    "BigCodeBench",
+    "EvalPlus",
+    "MTEB",
+    "MMTEB",
+    "BEIR",
+    "NIAH",
+    "ZeroBench",
+    "Multi-IF",
+    "MultiPL-E",
+    "ScreenSpot",
+    "VideoMME",
+    "Video-MME",
+    "RealWorldQA",
+    "AI2D",
+    "VQAv2",
+    "ToolBench",
+    "Toolathlon",
+    "MCP-Atlas",
+    "GDPval",
+    "CyberGym",
+    "Cybench",
+    "FACTS",
+    "HealthBench",
+    "MedQA",
+    "PubMedQA",
+    "SciCode",
+    "HELMET",
+    "MRCR",
+    "EQ-Bench",
+    "ERQA",
+    "OlympiadBench",
+    "Omni-MATH",
+    "USAMO",
+    "IMO",
+    "CNMO",
+    "LMArena Elo",
+    "Arena Elo",
+    "WMT",
+    "FLORES",
+    "LibriSpeech",
+    "ImageNet",
+    "COCO",
+    "Artificial Analysis Intelligence Index",
+    "AA Intelligence Index",
+    "Intelligence Index",
+    "AA-LCR",
+    "Vending-Bench",
+    "FinSearchComp",
+)
+_VARIANTS = (
+    "pro verified lite multilingual multimodal diamond redux plus hard challenge easy full live extended "
+    "instruct v1 v2 v3 v4 v5 v6 "
+    "2.0 2.1 3.0 1.0 2 3 23 24 25 26 2023 2024 2025 2026 '24 '25 '26 ’24 ’25 ’26 500 1 i ii retail airline "
+    "telecom zh en text-only public"
+).split()
+_LEADERBOARDS = {
+    "lmarena": "Arena",
+    "lmsys": "Arena",
+    "chatbot arena": "Arena",
+    "lmsys chatbot arena": "Arena",
+    "arena ai": "Arena",
+    "text arena": "Arena",
+    "lmsys arena": "Arena",
+    "lm arena": "Arena",
+    "arena": "Arena",
+    "webdev arena": "WebDev Arena",
+    "vision arena": "Vision Arena",
+    "code arena": "Code Arena",
+    "open llm leaderboard": "Open LLM Leaderboard",
+    "artificial analysis": "Artificial Analysis",
+    "artificial analysis intelligence index": "Artificial Analysis",
+    "openrouter": "OpenRouter",
+    "trending": "Hugging Face trending",
+    "bigcode leaderboard": "BigCode Leaderboard",
+    "huggingface trending": "Hugging Face trending",
+    "hugging face trending": "Hugging Face trending",
+    "livebench": "LiveBench",
+    "mteb": "MTEB",
+    "aider leaderboard": "Aider",
+    "design arena": "Design Arena",
+    "video arena": "Video Arena",
+    "bfcl": "BFCL",
+}
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\s\-_'’.]", "", name.lower()).replace("tau", "τ").replace("²", "2")
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"(?:\\-|\\ |-| )", r"[-\\s_]?", re.escape(name))
+
+
+_CANON = {_fold(name): name for name in _NAMES} | {
+    "τ2bench": "τ²-bench",
+    "τbench": "τ-bench",
+    "τ2": "τ²-bench",
+    "swebench": "SWE-bench",
+    "humanityslastexam": "Humanity's Last Exam",
+    "hle": "Humanity's Last Exam",
+    "arcc": "ARC-Challenge",
+    "aaintelligenceindex": "Artificial Analysis Intelligence Index",
+    "intelligenceindex": "Artificial Analysis Intelligence Index",
+    "arenaelo": "Arena Elo",
+    "lmarenaelo": "Arena Elo",
+    "math500": "MATH-500",
+    "videomme": "Video-MME",
+    "bigbenchhard": "BBH",
+}
+_VARIANT = "|".join(re.escape(word) for word in sorted(_VARIANTS, key=len, reverse=True))
+_WHERE = re.compile(
+    r"(?<![\w/.-])(?:(?P<known>"
+    + "|".join(_pattern(name) for name in sorted(_NAMES, key=len, reverse=True))
+    + r")(?P<plus>\+)?(?P<variant>(?:[\s\-_(]{1,2}(?:"
+    + _VARIANT
+    + r")(?![\w%]|\.\d))*)"
+    r"|(?P<form>[A-Z][A-Za-z0-9τ²]{1,30}(?:-[A-Z][A-Za-z0-9]{1,20}){0,2}?-?(?:Bench|bench|Eval|QA"
+    r"|Arena)(?P<formplus>\+)?(?:[- ](?:Pro|Hard|Verified|Lite|Plus|v\d)(?!\w))?))(?![\w])",
+    re.IGNORECASE,
+)
+_FORM = re.compile(r"[A-Z]")
+_WORDS = frozenset(
+    {"drop", "facts", "math", "arena", "gaia", "ruler", "aime", "amc", "imo", "hle", "aider", "piqa", "coco", "helmet"}
+)
+_BOARD = re.compile(
+    r"\b(?:(?:the )?(?P<named>"
+    + "|".join(re.escape(name) for name in sorted(_LEADERBOARDS, key=len, reverse=True))
+    + r"|hugging ?face(?:['’‘]s)? trending(?: models| list| page)?)\b(?P<tail>(?: (?:\w+ )?(?:leaderboards?"
+    r"|rankings?|chart|index|elo|board))?)"
+    r"|(?P<form>(?:[\w.-]{2,24} ){1,3}?)(?P<kind>leaderboard|rankings?|index|arena)\b)",
+)
+
+
+def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    """The benchmarks named in a stretch: place, and name with variant (`SWE-bench Pro`, `MMLU-Pro`, `AIME 2025`)."""
+    for match in _WHERE.finditer(text, start, end):
+        if match["form"]:
+            if not _FORM.search(match["form"]) or match["form"].lower() in ("arena",) or match["form"].islower():
+                continue
+            yield match.start(), match.end(), match["form"]
+            continue
+        word = match["known"]
+        if word.lower() in _WORDS and not word.isupper() and word not in ("Aider",):
+            continue
+        name = _name(word, match["plus"] or "", match["variant"] or "")
+        yield match.start(), match.start() + len(match[0].rstrip()), name
+
+
+@functools.lru_cache(maxsize=2048)
+def _name(word: str, plus: str, variant: str) -> str:
+    base = _CANON.get(_fold(word), word) + plus
+    parts = [part for part in re.split(r"[\s\-_(]+", variant.strip()) if part]
+    shown = base
+    for part in parts:
+        low = part.lower().lstrip("'’")
+        if low.isdigit() and len(low) == 2 and base in ("AIME", "HMMT"):
+            low = f"20{low}"
+        pretty = (
+            low.capitalize() if low.isalpha() and low not in ("i", "ii") else low.upper() if low in ("i", "ii") else low
+        )
+        shown += (
+            f"-{pretty}"
+            if base.upper() in ("MMLU", "MMMU", "MATH") and low in ("pro", "redux", "500")
+            else f" {pretty}"
+        )
+    return shown
+
+
+def leaderboard(words: str) -> str | None:
+    """The leaderboard that a stretch in lower case names; None where it names none."""
+    match = _BOARD.search(words)
+    if match is None:
+        return None
+    named = match["named"]
+    if named:
+        return _LEADERBOARDS.get(named, "Hugging Face trending" if "trending" in named else named)
+    form = re.sub(
+        r"\b(?:the|on|of|in|at|a|an|top|public|our|its|this|that|official|new|current|and)\b", " ", match["form"]
+    ).strip()
+    return f"{re.sub(r' +', ' ', form)} {match['kind']}" if form else None

@@ -1,0 +1,102 @@
+"""Dense, mixture of experts or another kind of network, and how many experts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..quantities import Unit
+from ..scene import Found, Scene
+
+_KINDS = re.compile(
+    r"(?P<moe>\bmoe\b|\bmixture[- ]of[- ]experts\b|\bsparse expert\w*\b)"
+    r"|(?P<dense>\bdense\b)"
+    r"|(?P<hybrid>\bhybrid[- ](?:mamba|attention|ssm|architecture|linear|transformer|state|moe|model"
+    r"|gated)[\w-]*|\bmamba[- ]?\d?[- ]transformer\b|\bhybrid of (?:mamba|attention)\b)"
+    r"|(?P<diffusion>\bdiffusion (?:language |transformer|llm|model)\w*)"
+)
+_NO_MOE = re.compile(
+    r"\s?(?:models\b(?! introduce)|serving|inference|support|optimi[sz]\w+|routing|kernels?|\+|training|layers?"
+    r"|backbone of|hidden|block|wins|paradigm|has decisively|architectures,|experts into|performance "
+    r"improve\w+)"
+)
+_DENSE_OK = re.compile(
+    r"[\s-]*(?:\d|model\b|parameters?\b|params\b|transformer|decoder|architecture|llm|\)|,|$|\.|checkpoint"
+    r"|variant|network|language|\||;)"
+)
+_GENERIC = re.compile(
+    r"\b(?:any|many|most|some|every|other|than|like|handle|comparable to|versus|vs\.?|compared to|compared with"
+    r"|running|traditional|unlike|to|of|outperforms|between|matches|rivals|previously topped out at \w+) "
+    r"(?:(?:a|an|the|many|larger|much|its|old|\d+b) ){0,3}$"
+)
+_EXPERTS_AFTER = re.compile(
+    r"[\s-]*(?:(?:total|routed|fine-grained|small|different|distinct|local|specialized|specialised|shared"
+    r"|active|activated|sub|sparse)[\s-]+)*experts?\b(?! (?:note|say|warn|believe|predict|agree|in the|from))"
+)
+_LABEL = re.compile(r"\b(?:architecture|type|arch|architektur)\b")
+_LABEL_EXPERTS = re.compile(r"\bexperts\b")
+_PER_TOKEN = re.compile(r"(?:per token|active|activated|selected|routed to|top-|chosen|used|aktiv\w*)")
+
+
+def find(scene: Scene) -> Iterator[Found]:
+    """`architecture` and `experts`."""
+    seen = set()
+    for match in _KINDS.finditer(scene.low, scene.start, scene.end):
+        kind = match.lastgroup or ""
+        if kind in seen or any(mention.start <= match.start() < mention.end for mention in scene.mentions):
+            continue
+        if scene.is_negated(match.start()) or not _says(scene, match, kind):
+            continue
+        seen.add(kind)
+        yield Found(
+            "architecture",
+            kind,
+            match.start(),
+            match.end(),
+            needs_name=not (scene.label or _is_predicate(scene, match)),
+        )
+    yield from _experts(scene)
+
+
+def _is_predicate(scene: Scene, match: re.Match[str]) -> bool:
+    return bool(
+        re.search(
+            r"\b(?:is|are|was|uses?|using|adopts?|employs?|built (?:on|as)|based on|via)\b",
+            scene.before(match.start(), 60),
+        )
+    )
+
+
+def _says(scene: Scene, match: re.Match[str], kind: str) -> bool:
+    if _LABEL.search(scene.label):
+        return True
+    after, before = scene.after(match.end(), 30), scene.before(match.start(), 44)
+    if _GENERIC.search(before):
+        return False
+    if kind == "dense":
+        return bool(_DENSE_OK.match(after)) and not re.match(r"[\s-]*models\b", after)
+    if kind == "moe":
+        return not _NO_MOE.match(after) and not re.search(r"\b(?:improved|better|for|of better|traditional) $", before)
+    return True
+
+
+def _experts(scene: Scene) -> Iterator[Found]:
+    for each in scene.quantities:
+        if each.unit is not Unit.NONE or not 2 <= each.value <= 10_000 or each.magnitude:
+            continue
+        after, before = scene.after(each.end, 44), scene.before(each.start, 40)
+        labelled = bool(_LABEL_EXPERTS.search(scene.label)) and not re.search(
+            r"\bper expert|hidden|dimension|intermediate", scene.label
+        )
+        told = _EXPERTS_AFTER.match(after) or re.search(r"\bexperts?(?: count)?\s?[:=]\s*\**$", before)
+        if not (told or labelled):
+            continue
+        qualifiers: tuple[str, ...] = ()
+        near = (after[: told.end() + 16] if told and told.string == after else "") + scene.label
+        if "shared" in near:
+            qualifiers = ("shared",)
+        elif _PER_TOKEN.search(near) or re.search(
+            r"\b(?:activat\w+|select\w*|rout\w+ (?:each token )?to|top-?|uses?|using)(?: only)? $", before
+        ):
+            qualifiers = ("active",)
+        yield Found("experts", each.value, each.start, each.end, "experts", qualifiers)

@@ -1,0 +1,30 @@
+"""In which file formats a model is to be had."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..scene import Found, Scene
+
+_FORMATS = re.compile(
+    r"(?<![\w.-])(?:(gguf|safetensors|gptq|awq|exl2|exl3|mlx|onnx|nvfp4|mxfp4|fp8)(?!\w)(?!-\d)(?! (?:format "
+    r")?support in))"
+)
+_CUE = re.compile(
+    r"\b(?:quant\w*|formats?|files?|weights?|versions?|releas\w+|ship\w*|availab\w+|builds?|checkpoints?"
+    r"|download\w*|variants?|conver\w+|publish\w*|uploaded|provid\w+|day[- ]one|fits?)\b"
+)
+_LABEL = re.compile(r"\b(?:formats?|files?|quantizations?|library_name|tags)\b")
+
+
+def find(scene: Scene) -> Iterator[Found]:
+    """`file_formats`, one claim a format."""
+    labelled = bool(_LABEL.search(scene.label))
+    seen = set()
+    for match in _FORMATS.finditer(scene.low, scene.start, scene.end):
+        if match[1] in seen or any(mention.start <= match.start() < mention.end for mention in scene.mentions):
+            continue
+        if (labelled or _CUE.search(scene.words)) and not scene.is_negated(match.start()):
+            seen.add(match[1])
+            yield Found("file_formats", match[1], match.start(), match.end(), needs_name=not labelled)

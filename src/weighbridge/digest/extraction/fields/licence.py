@@ -1,0 +1,54 @@
+"""Under which licence a model is given out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..licences import identifier, licences
+from ..scene import Found, Scene
+
+_CUE = re.compile(r"licen[cs]|lizenz|\bunder (?:the |an |a )?$|\bterms\b|open-weights?|\(\s*$|[/|,]\s*$|\(mit\)")
+_GENERAL = re.compile(
+    r"\b(?:licen[cs]es? (?:like|such as)|both|models (?:under|released under|with)|as opposed to|all have "
+    r"different|each have)\b"
+)
+_LABEL = re.compile(r"\b(?:licen[cs]e|lizenz|terms)\b")
+_CODE = re.compile(r"\b(?:code|codebase|repository|scripts|inference code|source code)\b[^.,;]{0,30}$")
+_WEIGHTS = re.compile(r"\b(?:weights|model|checkpoints?)\b[^.,;]{0,40}$")
+
+
+def find(scene: Scene) -> Iterator[Found]:
+    """`licence`."""
+    labelled = bool(_LABEL.search(scene.label))
+    seen = set()
+    for start, end, name, kind in licences(scene.low, scene.start, scene.end):
+        if name in seen or scene.is_negated(start):
+            continue
+        before = scene.before(start, 60)
+        if kind == "mit" and not (labelled or _is_mit(scene, start, end, before)):
+            continue
+        if kind in ("custom", "research", "noncommercial") and scene.mentions and _GENERAL.search(scene.words):
+            continue
+        seen.add(name)
+        qualifiers = ("code",) if _CODE.search(before) and not _WEIGHTS.search(before) else ()
+        yield Found("licence", name, start, end, qualifiers=qualifiers + _expected(scene))
+    if labelled and not seen and scene.end - scene.start < 70:
+        plain = identifier(scene.text[scene.start : scene.end].strip("*_` []"))
+        if plain is not None and plain not in ("yes", "no", "open", "custom-license", "n/a", "-"):
+            yield Found("licence", plain, scene.start, scene.end)
+
+
+def _expected(scene: Scene) -> tuple[str, ...]:
+    return ()
+
+
+def _is_mit(scene: Scene, start: int, end: int, before: str) -> bool:
+    after = scene.after(end, 14)
+    if re.match(r"['’]?s?[\s-]*(?:licen[cs]|terms|lizenz)", after):
+        return True
+    if scene.text[start:end] != "MIT":
+        return False
+    return bool(
+        re.search(r"(?:\bunder(?: the| an| a)?|\(|[/|,:–—]|licen[cs]ed|licen[cs]e is|unter(?: der)?)\s*$", before)
+    ) and not re.match(r"\s(?:and|team|lab|media)", after)

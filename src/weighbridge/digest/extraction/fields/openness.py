@@ -1,0 +1,83 @@
+"""Whether the weights are given out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..scene import Found, Scene
+
+_WORDS = re.compile(
+    r"\b(?P<closed>closed[- ](?:source|weights?|model)|proprietary|api[- ]only|(?:not|isn't|never) (?:open[- "
+    r"](?:source|weights?)|openly available)|"
+    r"no open weights|weights (?:are |were |remain )?(?:not |un)(?:released|available|published))\b"
+    r"|\b(?P<weights>open[- ]weights?|openly (?:available|licensed|released)(?: weights)?|weights (?:are |is "
+    r"|were )?(?:openly |publicly |freely |now )?available)\b"
+    r"|\b(?P<source>(?:fully |truly )?open[- ]sourc(?:e|ed))\b"
+)
+_GENERIC = re.compile(
+    r"\b(?:any|other|many|most|all|first|previous|every|which|best|top|leading|other|several|more|some|of|for"
+    r"|among|in|the|between|how|with|supporting|"
+    r"about|existing|commercial,|true|confusing|on|than|as|against|into|to|three independent|specialized|recognized)"
+    r"[\s“\"'(]*(?:(?:previous|strongest|capable|largest|of|best|leading|top|major|new|available|the|an?"
+    r"|powerful|specialized|\d+)[\s“\"'(]*){0,3}$"
+)
+_NOUN_AFTER = re.compile(
+    r"[\s”\"')]*(?:race|community|ecosystem|frontier|movement|story|world|landscape|line\b|labs?\b|market"
+    r"|cohort|tools?|frameworks?|projects?|software|client|"
+    r"implementations?|training|licen[cs]es?|leaderboards?|competition|data|inference|code\b|llms\b|models\b"
+    r"|ai\b|space|alternatives?|options?|tail|mantle|"
+    r"map|gap|safety|default|drops?|branch|deployment|category|agent|provider|definition|tier|release path"
+    r"|status|news|stack|variants? of|baseline|systems?|"
+    r"track|pivot|rivals?|performance|exemption|categories|hierarchy|giants?|labs)"
+)
+
+
+def find(scene: Scene) -> Iterator[Found]:
+    """`openness`: `closed`, `open-weights` or `open-source`."""
+    seen = set()
+    for match in _WORDS.finditer(scene.low, scene.start, scene.end):
+        value = {"closed": "closed", "weights": "open-weights", "source": "open-source"}[match.lastgroup or ""]
+        if value in seen or scene.is_negated(match.start()):
+            continue
+        if not _is_said(scene, match):
+            continue
+        seen.add(value)
+        yield Found("openness", value, match.start(), match.end(), needs_name=True)
+
+
+def _is_said(scene: Scene, match: re.Match[str]) -> bool:
+    """Whether it is said of a model, not of models in general: beside a name, in its brackets, or by `is`."""
+    after, before = scene.after(match.end(), 60), scene.before(match.start(), 60)
+    beside = _named_behind(scene, match.end())
+    if beside:
+        return True
+    if _NOUN_AFTER.match(after):
+        return False
+    if re.search(
+        r"\b(?:is|are|was|were|as|remains?|stays?|being|be|went|goes|go)\s(?:a |an |the |fully |now |also "
+        r"|completely |truly )*(?:[\w-]+, )?(?:and )?$",
+        before,
+    ):
+        return True
+    if match.lastgroup == "source" and match[0].endswith("sourced"):
+        return True
+    if scene.in_brackets_behind(match.start()) is not None:
+        return True
+    if _GENERIC.search(before):
+        return False
+    return scene.is_fragment and bool(re.search(r"[,;/(|–—]\s*$|^\s*$", before))
+
+
+def _named_behind(scene: Scene, at: int) -> bool:
+    for mention in scene.mentions:
+        if mention.start >= at:
+            gap = scene.low[at : mention.start]
+            return len(gap) <= 30 and bool(
+                re.fullmatch(
+                    r"[\s,]*(?:(?:model|llm|flagship|family|release|successor|moe|reasoning|vision-language"
+                    r"|language|large|\d+b|multimodal|coding)[\s,]*){0,4}",
+                    gap,
+                )
+            )
+    return False

@@ -1,0 +1,174 @@
+"""How many parameters a model has, and how many of them one token uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..quantities import Quantity, Unit
+from ..scene import Found, Scene
+
+_NOUN = r"[\s-]*(?:trainable |learnable |model )?(?:params?|parameters?|parametern|weights)\b"
+_AFTER_ACTIVE = re.compile(
+    rf"(?:{_NOUN})?[\s,-]*(?:\(?|(?:that |which )?(?:are |is |being )?)(?:only )?\(?(?:active|activated"
+    rf"|aktiv\w*)\b(?! (?:user|research|develop|commun))"
+)
+_AFTER_TOTAL = re.compile(rf"(?:{_NOUN})?[\s-]*(?:in |\(|of )?(?:total|overall|altogether|insgesamt|gesamt\w*)\b")
+_AFTER_NOUN = re.compile(_NOUN)
+_BEFORE_ACTIVE = re.compile(
+    r"(?:\b(?:active|activated|activates?|activating|aktive\w*)(?:[ -](?:params?|parameters?|count|only|just|of"
+    r"|is|are|at|set|size"
+    r"|weights|about|roughly|around|some|nearly|merely|parameter)){0,4}[\s:=(*|~≈]{0,4}|\bonly uses |\buses only )$"
+)
+_BEFORE_TOTAL = re.compile(
+    r"\b(?:total|overall|gesamt\w*)(?:[ -](?:params?|parameters?|count|size|of|is|are|number"
+    r"|parameter)){0,4}[\s:=(*|~≈]{0,4}$"
+)
+_BEFORE_NOUN = re.compile(
+    r"\b(?:params?|parameters?|parameter count|model size|parametern?)(?: count| total| size)?(?: of| is| are"
+    r"|\s?[:=(])?[\s*|~≈]{0,4}$"
+)
+_OTHER = re.compile(
+    r"[\s-]*(?:\+)?\s?(?:tokens?|downloads?|stars?|likes|users?|class\b|level\b|tier|range\b|context|people"
+    r"|developers|views|images?|pairs|"
+    r"samples|documents|hours|gpu|requests|usd|dollars|valuation|threshold|requests|examples|conversations"
+    r"|monthly|lines|"
+    r"devices|repos|variants|fund|round|budget|revenue|-?style|bits?\b)"
+)
+_THING = re.compile(
+    r"[\s-]*(?:\+)?\s?(?:(?:open|open-weights?|dense|sparse|moe|mixture|reasoning|language|multimodal|vision"
+    r"|instruct|base|flagship|code|coding|"
+    r"vlm|llm|hybrid|parameter|model|chat|total|sparse|transformer|specialist|decoder|checkpoints?|variant"
+    r"|version|vision-language)\b)"
+)
+_GENERIC_BEFORE = re.compile(
+    r"\b(?:any|many|most|some|every|typical|than|like|handle|comparable to|versus|vs\.?|of|other|another"
+    r"|compared to|compared with|"
+    r"dense models? in|class of|between|running|run|against|models?|under|below|above|over|to)"
+    r" (?:(?:a|an|the|dense|larger|smaller|much|other|many|typical|comparable|old|standard|full|bigger) ){0,3}$"
+)
+_LABEL = re.compile(r"\b(?:params?|parameters?|size|model size|total|parameter count|weights|# ?params|parametern?)\b")
+_LABEL_ACTIVE = re.compile(r"\b(?:active|activated|aktiv\w*)\b")
+_PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||,? with |\s?\+\s?)\s?$")
+_ACTIVE_WORD = re.compile(r"(?<![\w.])a(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
+_EXPERT_PRODUCT = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,2})?)bx(\d{1,4})e(?!\w)")
+_NO_LABEL = re.compile(
+    r"\b(?:tokens?|context|disk|vram|memory|ram|layers|hidden|vocab\w*|download|file|training data)\b"
+)
+
+
+def find(scene: Scene) -> Iterator[Found]:
+    """`parameters_total` and `parameters_active`."""
+    yield from _shorthand(scene)
+    previous: Quantity | None = None
+    for number, each in enumerate(scene.quantities):
+        following = scene.quantities[number + 1] if number + 1 < len(scene.quantities) else None
+        role = _role(scene, each, previous, following)
+        previous = each
+        if role is None or scene.is_negated(each.start):
+            continue
+        qualifiers = [each.bound] if each.bound else []
+        if each.low is not None:
+            qualifiers.append(f"from {each.low / 1e9:g}B")
+        yield Found(role, each.value, each.start, each.end, "parameters", tuple(qualifiers))
+
+
+def _shorthand(scene: Scene) -> Iterator[Found]:
+    """`A37B` and `17Bx16E`, where they stand outside of a name."""
+    words = scene.words
+    for match in _ACTIVE_WORD.finditer(words):
+        start, end = scene.start + match.start(), scene.start + match.end()
+        if not any(mention.start <= start < mention.end for mention in scene.mentions):
+            yield Found("parameters_active", float(match[1]) * 1e9, start, end, "parameters")
+    for match in _EXPERT_PRODUCT.finditer(words):
+        start, end = scene.start + match.start(), scene.start + match.end()
+        yield Found("parameters_active", float(match[1]) * 1e9, start, end, "parameters")
+        yield Found("experts", float(match[2]), start, end, "experts")
+
+
+def _is_count(each: Quantity) -> bool:
+    return each.unit is Unit.NONE and (each.magnitude in ("m", "b", "t") or each.value >= 1e6) and each.value >= 1e5
+
+
+def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Quantity | None) -> str | None:
+    if not _is_count(each):
+        return None
+    after = scene.after(each.end, 44)
+    if following is not None:
+        after = after[: max(0, following.start - each.end)]
+    if _OTHER.match(after):
+        return None
+    before = scene.before(each.start, 44)
+    if previous is not None:
+        before = before[-max(0, each.start - previous.end) :] if each.start > previous.end else ""
+    told = _told_role(before, after)
+    if told is not None:
+        return None if _is_generic(scene, each, after) else told
+    paired = _paired(scene, each, previous, following)
+    if paired is not None:
+        return paired
+    if scene.label and _LABEL.search(scene.label) and not _NO_LABEL.search(scene.label):
+        return "parameters_active" if _LABEL_ACTIVE.search(scene.label) else "parameters_total"
+    return _plain(scene, each, before, after)
+
+
+def _told_role(before: str, after: str) -> str | None:
+    """What the words beside the number say outright."""
+    if _AFTER_ACTIVE.match(after):
+        return "parameters_active"
+    if _AFTER_TOTAL.match(after):
+        return "parameters_total"
+    if _BEFORE_ACTIVE.search(before):
+        return "parameters_active"
+    if _BEFORE_TOTAL.search(before):
+        return "parameters_total"
+    return None
+
+
+def _paired(scene: Scene, each: Quantity, previous: Quantity | None, following: Quantity | None) -> str | None:
+    """`671B/37B` is total and active; the greater comes first."""
+    if following is not None and _is_count(following) and following.value < each.value / 1.5:
+        gap = scene.low[each.end : following.start]
+        if _PAIR.fullmatch(gap) and not _OTHER.match(scene.after(following.end, 20)):
+            return "parameters_total"
+    if previous is not None and _is_count(previous) and each.value < previous.value / 1.5:
+        gap = scene.low[previous.end : each.start]
+        if _PAIR.fullmatch(gap):
+            return "parameters_active"
+    return None
+
+
+def _is_generic(scene: Scene, each: Quantity, after: str) -> bool:
+    """Whether it is said of models in general: `models under 10B parameters`, `than a dense 200B model`."""
+    before = scene.before(each.number_start, 40)
+    if re.search(
+        r"\b(?:models?|systems|llms) (?:under|below|above|over|with (?:under|over|more than|less than|fewer "
+        r"than)) (?:~ ?)?$",
+        before,
+    ):
+        return True
+    return bool(_GENERIC_BEFORE.search(before)) and bool(
+        re.match(
+            r"[\s-]*\+?\s?(?:parameters? |params? )?(?:models?|range|tier|class|dense|llms?|threshold|variants"
+            r"|mark)\b",
+            after,
+        )
+    )
+
+
+def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
+    if each.magnitude == "m" and each.value < 1e7 and not _AFTER_NOUN.match(after):
+        return None
+    if _is_generic(scene, each, after):
+        return None
+    if _AFTER_NOUN.match(after) or _BEFORE_NOUN.search(before):
+        return "parameters_total"
+    if each.magnitude not in ("b", "t"):
+        return None
+    if _THING.match(after):
+        return "parameters_total"
+    if scene.in_brackets_behind(each.start) is not None:
+        return "parameters_total"
+    if re.search(r"[:=–—|]\s{0,2}\**$", before) and len(before) < 40 and scene.is_fragment:
+        return "parameters_total"
+    return None

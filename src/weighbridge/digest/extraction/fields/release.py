@@ -1,0 +1,229 @@
+"""When a model was or will be released, and how it stands: released, announced, expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..dates import Told
+from ..names import Mention
+from ..scene import Found, Scene
+
+_VERB = re.compile(
+    r"\b(?P<verb>re-?leas(?:e[sd]?|ing)|launch(?:e[sd]|ing)?|ship(?:s|ped|ping)|open-?sourc(?:ed|es|ing)"
+    r"|debut(?:s|ed)?|unveil(?:s|ed)|"
+    r"introduc(?:es|ed|ing)|announc(?:es|ed|ing)|publish(?:es|ed)|drop(?:s|ped)|roll(?:s|ed) out|made available"
+    r"|now available|generally available|"
+    r"general availability|is out|came out|went live|landed|lands|open(?:s|ed) (?:up )?(?:the )?(?=[\w "
+    r".-]{0,30}weights)|arriv(?:es|ed|e)|available (?:since|from|as of|on|now)|"
+    r"veröffentlicht\w*|erschien(?:en)?|freigegeben|goes live|put out|posted|uploaded|released)\b"
+)
+_NOUN = re.compile(r"\b(?P<noun>release|launch|debut|arrival|launch window|announcement|veröffentlichung)\b")
+_NOT_MODEL = re.compile(
+    r"[^.;]{0,60}?\b(?:papers?|reports?|benchmarks?|results|guidance|codebase|quanti[sz]\w+|gguf\w*|datasets?"
+    r"|demo|updates?|blog|notes?|app|api docs|implementations?|"
+    r"leaderboards?|framework|tool|library|guidelines|statement|recipe|details|kernels?|plugin|support for"
+    r"|integration|drivers?|sdk|client)\b"
+)
+_PASSIVE = re.compile(
+    r"(?:\b(?:was|were|been|is|are|be|being|got|gets|has|wurde|wurden|had|newly|just|recently|first|originally"
+    r"|officially|finally|publicly|also|since|model|family|models|variants?|weights)|[,(–—-])\s*(?:\w+ly |both "
+    r"|all |also |now |first |then )?$"
+)
+_INTRANSITIVE = re.compile(
+    r"\s(?:under|on|in|today|yesterday|last|this|as|with|at|next|via|through|for|to|early|late|mid|by|alongside"
+    r"|later|earlier|soon|after|before|,|am|im)\b|\s?[,.;:(]|$"
+)
+_FUTURE_NEAR = re.compile(
+    r"\b(?:will|['’]ll|expected|upcoming|to be|would|could|may|might|set to|plans?(?: to)?|going to|slated"
+    r"|scheduled|about to|planned|anticipated|due|eventual|imminent|rumou?red|before|until|once|if|when|wird"
+    r"|can|should|ready to|countdown|pre)\b[^.;,]{0,30}$"
+)
+_FUTURE_PLAIN = re.compile(
+    r"\b(?P<future>expected (?:in|on|by|next|later|this|to (?:arrive|land|ship|launch|drop|release))|(?:is "
+    r"|are )?coming (?:in|on|next|later|this|soon)|"
+    r"(?:is |are )?(?:due|slated|scheduled|planned) (?:in|on|for|next|later|this)|arriving|launch window"
+    r"|imminent\b|is imminent|(?:launch|release) countdown|pre-release|pre-launch|"
+    r"erwartet|in early development|still (?:in|under) development|eventual release|yet to be released|not yet "
+    r"(?:been )?released|upcoming)\b"
+)
+_LABEL = re.compile(
+    r"\b(?:release[d]?(?: date)?|launch(?:ed)?(?: date)?|date|released on|veröffentlicht|erscheinung\w*"
+    r"|available|availability|launch)\b"
+)
+_LABEL_EXPECTED = re.compile(r"\b(?:expected|eta|timeline|planned|due|forecast|erwartet)\b")
+_LABEL_STATUS = re.compile(r"\bstatus\b")
+_LABEL_CUTOFF = re.compile(r"\b(?:cut-?off|knowledge|updated|training|note)\b")
+_LICENCE_ONLY = re.compile(r"\s(?:it |them )?under\b")
+_ANNOUNCED = ("announc", "unveil")
+_STATUS_CELL = {
+    "released": "released",
+    "available": "released",
+    "ga": "released",
+    "generally available": "released",
+    "out": "released",
+    "announced": "announced",
+    "preview": "announced",
+    "expected": "expected",
+    "upcoming": "expected",
+    "planned": "expected",
+    "rumored": "expected",
+    "rumoured": "expected",
+    "closed": "closed",
+    "closed-source": "closed",
+    "api only": "closed",
+    "api-only": "closed",
+    "proprietary": "closed",
+    "live": "released",
+    "shipped": "released",
+    "coming soon": "expected",
+}
+
+
+def find(scene: Scene) -> Iterator[Found]:
+    """`release_date` and `status`."""
+    if scene.label and (
+        _LABEL.search(scene.label) or _LABEL_EXPECTED.search(scene.label) or _LABEL_STATUS.search(scene.label)
+    ):
+        if not _LABEL_CUTOFF.search(scene.label):
+            yield from _labelled(scene)
+        return
+    seen: set[tuple[str | None, str]] = set()
+    for match in _VERB.finditer(scene.low, scene.start, scene.end):
+        yield from _once(_of_verb(scene, match), seen)
+    if not seen:
+        for match in _NOUN.finditer(scene.low, scene.start, scene.end):
+            yield from _once(_of_noun(scene, match), seen)
+    if not any(what == "status" for _, what in seen):
+        yield from _once(_of_future(scene), seen)
+
+
+def _once(found: Iterator[Found], seen: set[tuple[str | None, str]]) -> Iterator[Found]:
+    for each in found:
+        if (each.subject, each.field) not in seen:
+            seen.add((each.subject, each.field))
+            yield each
+
+
+def _labelled(scene: Scene) -> Iterator[Found]:
+    word = scene.words.strip(" *_`.")
+    expected = bool(_LABEL_EXPECTED.search(scene.label))
+    if _LABEL_STATUS.search(scene.label):
+        status = _STATUS_CELL.get(word)
+        if status:
+            yield Found("status", status, scene.start, scene.end)
+        if not scene.dates:
+            return
+    if scene.dates and len(scene.words) < 60:
+        told = scene.dates[0]
+        yield _dated(told, expected=expected)
+        if expected:
+            yield Found("status", "expected", told.start, told.end)
+
+
+def _dated(told: Told, *, expected: bool) -> Found:
+    qualifiers = tuple(word for word in (told.words, "expected" if expected else "") if word)
+    return Found("release_date", told.value, told.start, told.end, "date", qualifiers)
+
+
+def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
+    start, end = match.start(), match.end()
+    verb = match["verb"]
+    if scene.is_negated(start):
+        return
+    owner = _owner(scene, match)
+    if owner is None and scene.mentions:
+        return
+    if owner is None and _NOT_MODEL.match(scene.after(end, 60)):
+        return
+    future = bool(_FUTURE_NEAR.search(scene.before(start, 44)))
+    status = "expected" if future else "announced" if verb.startswith(_ANNOUNCED) else "released"
+    subject = owner.name if owner else None
+    told = _date_near(scene, start, end, owner)
+    yield Found("status", status, start, end, subject=subject, told=told.value if told else None)
+    if told is not None:
+        found = _dated(told, expected=future or (told.is_later and status != "released"))
+        found.subject = subject
+        if status != "announced" or future:
+            yield found
+
+
+def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
+    """Whom a verb of release is about: its object where it has one, else its subject."""
+    start, end = match.start(), match.end()
+    before = scene.before(start, 40)
+    passive = bool(_PASSIVE.search(before)) or match["verb"].endswith(
+        ("available", "availability", "out", "live", "since", "from")
+    )
+    after = scene.after(end, 60)
+    nothing_behind = bool(_INTRANSITIVE.match(after))
+    ahead = next((mention for mention in scene.mentions if mention.start >= end), None)
+    if not passive and not nothing_behind and ahead is not None and ahead.start - end < 60:
+        gap = scene.low[end : ahead.start]
+        if (
+            not _NOT_MODEL.match(gap)
+            and not re.search(r"[.;:]|\b(?:under|with|to|for|than|against|beats?|while)\b", gap)
+            and ahead.is_specific
+        ):
+            return ahead
+        return None
+    if not passive and not nothing_behind:
+        return None
+    behind = [mention for mention in scene.mentions if mention.end <= start]
+    if behind:
+        gap = scene.low[behind[-1].end : start]
+        if re.search(
+            r"\b(?:paper|report|benchmarks?|guidance|dataset|quantizations|team|researchers|implementation)\b", gap
+        ):
+            return None
+        if behind[-1].is_specific and len(gap) < 90:
+            return behind[-1]
+        return None
+    if passive and ahead is not None and ahead.is_specific and start - scene.start < 30 and ahead.start - end < 60:
+        return ahead
+    return None
+
+
+def _date_near(scene: Scene, start: int, end: int, owner: Mention | None) -> Told | None:
+    """The date that goes with a verb: the nearest, on its side of the next name's clause."""
+    best = None
+    for told in scene.dates:
+        away = told.start - end if told.start >= end else start - told.end
+        if away < 90 and (best is None or away < best[0]):
+            best = (away, told)
+    return best[1] if best else None
+
+
+def _of_noun(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
+    start, end = match.start(), match.end()
+    after = scene.after(end, 30)
+    owner = None
+    of = re.match(r"(?: \w+)? of (?:the |its )?(?:\w+ )?", after)
+    for mention in scene.mentions:
+        if not mention.is_specific:
+            continue
+        if of and end <= mention.start <= end + of.end() + 1:
+            owner = mention
+        elif 0 <= start - mention.end <= 3 or re.fullmatch(r"['’‘]s (?:\w+ )?", scene.low[mention.end : start]):
+            owner = owner or mention
+    if owner is None or re.match(r" (?:notes|candidate|paper|bundle|path)", after):
+        return
+    told = _date_near(scene, start, end, owner)
+    future = scene.is_future() or (told is not None and told.is_later)
+    if told is None and not future and not of:
+        return
+    yield Found("status", "expected" if future else "released", start, end, subject=owner.name)
+    if told is not None:
+        found = _dated(told, expected=future)
+        found.subject = owner.name
+        yield found
+
+
+def _of_future(scene: Scene) -> Iterator[Found]:
+    match = _FUTURE_PLAIN.search(scene.low, scene.start, scene.end)
+    if match is None or scene.is_negated(match.start()):
+        return
+    told = _date_near(scene, match.start(), match.end(), None)
+    yield Found("status", "expected", match.start(), match.end(), needs_name=not scene.is_fragment)
+    if told is not None:
+        yield _dated(told, expected=True)

@@ -1,0 +1,63 @@
+"""How fast, and how much faster; how much smaller."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..quantities import Unit
+from ..scene import Found, Scene
+
+_FASTER = re.compile(
+    r"[\s-]*(?:(?:more|higher|the|its|decode|decoding|inference|prefill|generation|token|serving|training"
+    r"|output|greater|a|wall-clock|end-to-end) )*"
+    r"(?:faster|speed-?ups?|speeds?|throughput|quicker|acceleration|schneller|lower latency|tokens per second)\b"
+)
+_FASTER_BEFORE = re.compile(
+    r"\b(?:speed-?ups?|faster|throughput|speeds?(?: up)?|accelerat\w+|latency|quicker)(?: \w+){0,5}?(?: by| of"
+    r"| to| roughly| about| up to| is|:)*\s*$"
+)
+_SMALLER = re.compile(
+    r"[\s-]*(?:\w+ ){0,3}(?:compression|smaller|compress\w*|less memory|reduction in (?:\w+ ){0,3}(?:size"
+    r"|memory|cache)|memory (?:reduction|savings?)|"
+    r"(?:cache|memory|size) (?:reduction|savings?|compression)|kleiner)\b"
+)
+_SMALLER_BEFORE = re.compile(
+    r"\b(?:compress(?:es|ed|ion|ing)?(?: ratio)?|shrinks?|shrunk|shrinking|reduc(?:es|ed|ing) (?:\w+ "
+    r"){0,4}(?:memory|size|cache|footprint)|smaller)"
+    r"(?: \w+){0,6}?(?: by| of| to| roughly| about|:)*\s*$"
+)
+_RATIO = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,2})?):1(?![\d:])")
+
+
+def find(scene: Scene) -> Iterator[Found]:
+    """`speed` (tokens/s, or x), `compression` (x)."""
+    for each in scene.quantities:
+        if each.unit is Unit.SPEED:
+            yield Found("speed", each.value, each.start, each.end, "tokens/s", (each.bound,) if each.bound else ())
+        elif each.unit is Unit.TIMES and 1 < each.value < 10_000 and not scene.is_negated(each.start):
+            field = _field(scene, each.start, each.end)
+            if field is not None:
+                qualifiers = [each.bound] if each.bound else []
+                if each.low is not None:
+                    qualifiers.append(f"from {each.low:g}")
+                yield Found(field, each.value, each.start, each.end, "x", tuple(qualifiers))
+        elif each.unit is Unit.NONE and re.search(r"(?:tok(?:ens)?/s|tps|tokens per second|tokens/sec)", scene.label):
+            yield Found("speed", each.value, each.start, each.end, "tokens/s")
+    if ":1" in scene.words and "compress" in scene.words:
+        for match in _RATIO.finditer(scene.words):
+            start, end = scene.start + match.start(), scene.start + match.end()
+            yield Found("compression", float(match[1]), start, end, "x")
+
+
+def _field(scene: Scene, start: int, end: int) -> str | None:
+    after, before = scene.after(end, 60), scene.before(start, 70)
+    if _FASTER.match(after):
+        return "speed"
+    if _SMALLER.match(after):
+        return "compression"
+    if _FASTER_BEFORE.search(before):
+        return "speed"
+    if _SMALLER_BEFORE.search(before):
+        return "compression"
+    return None

@@ -1,0 +1,121 @@
+"""Words that a reader of the field knows: families, makers, suffixes of variants, and names that are no model's."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from weighbridge.catalogue import load
+
+_FAMILIES = (
+    "llama qwen qwq gemma gemini gpt chatgpt claude opus sonnet haiku mistral mixtral ministral codestral "
+    "devstral magistral pixtral "
+    "voxtral deepseek glm chatglm kimi minimax mimo phi yi falcon olmo olmoe molmo nemotron granite command "
+    "aya jamba "
+    "starcoder starcoder2 stablelm smollm smollm2 smollm3 smolvlm smolvlm2 internlm internvl baichuan ernie hunyuan "
+    "bloom mpt dbrx grok pythia tinyllama zephyr vicuna alpaca wizardlm wizardcoder orca hermes dolphin solar exaone "
+    "sarvam bonsai helios ltx flux sora veo whisper cogvideox wan muse codellama codegemma medgemma paligemma "
+    "codeqwen gpt-oss gpt-neo gpt-j palm bert roberta t5 flan-t5 lfm2 ling ring bielik apertus eurollm teuken arctic "
+    "cohere-command aquila xgen snowflake-arctic seed-oss longcat step trinity kanana hyperclova"
+).split()
+# Words for whole lines of models: lists of others' names hold them, but alone they are everyday words.
+_NEED_MORE = frozenset(
+    "command muse step ring ling orca dolphin solar falcon granite hermes zephyr bloom alpaca trinity arctic "
+    "wan flux "
+    "palm opus sonnet haiku helios bonsai ltx seed north trinity laguna inkling moonlight kimi aya north a.x "
+    "veo phi yi "
+    "bert t5 whisper ernie jamba pythia mellum hy3 hy4 sora salamandra".split()
+)
+
+SUFFIXES = frozenset(
+    "instruct chat base it pt pro flash mini max ultra large small medium nano micro tiny coder code math vl "
+    "vision omni audio "
+    "thinking reasoning think turbo plus preview lite air next scout maverick behemoth dense moe exp experimental "
+    "distill distilled dev lightning super speciale terminus embedding reranker guard ocr vlm live research "
+    "fast heavy high low sft dpo rl zero r v oss cloud edge voice speech kontext hybrid hd xl xxl cyber "
+    "uncensored latest "
+    "r+ a+".split()
+)
+PACKINGS = frozenset(
+    "gguf ggml awq gptq exl2 exl3 mlx fp8 fp16 bf16 fp4 nvfp4 mxfp4 int4 int8 bnb onnx safetensors q4 q8 4bit 8bit"
+    " w4a16 w8a8".split()
+)
+
+MAKERS = frozenset(
+    "meta meta's facebook google google's deepmind alibaba alibaba's microsoft microsoft's nvidia nvidia's openai "
+    "openai's anthropic anthropic's xai mistralai cohere cohere's ibm ibm's apple apple's amazon tencent tencent's "
+    "baidu baidu's bytedance bytedance's xiaomi xiaomi's zhipu zhipu's z.ai moonshot moonshot's stepfun databricks "
+    "prismml ai2 allenai eleutherai tii liquid liquidai huawei huawei's samsung lg naver upstage servicenow "
+    "salesforce "
+    "black-forest-labs huggingface hugging nous nousresearch 01.ai the from by and or of with for its new our "
+    "their this "
+    "that both either neither unlike like while although if when since using".split()
+)
+"""Makers and small words: they go before a name and are no part of it."""
+
+NO_MODELS = frozenset(
+    "january february march april may june july august september october november december jan feb mar apr jun "
+    "jul aug sep "
+    "sept oct nov dec monday tuesday wednesday thursday friday saturday sunday q1 q2 q3 q4 h1 h2 "
+    "apache mit bsd cc cc-by cc-by-nc cc-by-sa agpl gpl lgpl mpl llama.cpp vllm sglang ollama pytorch "
+    "tensorflow jax keras transformers "
+    "python rust node java cuda rocm windows linux ubuntu macos android ios debian chrome "
+    "rtx gtx geforce radeon nvidia amd intel apple tesla a100 h100 h200 b200 b100 gb200 gh200 l40s l40 l4 t4 "
+    "v100 mi300x mi300 mi325x "
+    "mi250 ascend tpu xeon ryzen epyc macbook mac m1 m2 m3 m4 m5 hopper blackwell ampere ada volta jetson orin "
+    "dgx raspberry pi snapdragon "
+    "iphone pixel galaxy table figure fig section chapter part step phase week day month year version release "
+    "top round series number no level tier stage tip note appendix update page issue pr line lines point points "
+    "option rank place about around over under nearly roughly some all only with more less up least most just "
+    "than and "
+    "gpu gpus cpu cpus ram vram ssd api apis sdk url http https json yaml html pdf csv sql "
+    "mmlu gpqa humaneval mbpp math gsm8k aime livecodebench swe-bench bbh hellaswag arc ifeval mt-bench arena "
+    "lmarena "
+    "arxiv github gitlab reddit twitter huggingface discord slack youtube linkedin "
+    "i we you he she it they a an the this that these those in on at by for from of to is are was were be has "
+    "have had "
+    "do does did can could will would should may might must as or but if so yes not what why how when where "
+    "which who "
+    "open closed free new old fast slow big small high low mid late early next last first second third total active "
+    "eu us uk usa un ai ml llm llms vlm nlp agi rag moe kv lora qlora sft rlhf dpo grpo ppo int fp bf "
+    "articles article annex recital act regulation directive iso rfc pep cve usd eur covid ces neurips icml iclr acl "
+    "tensorrt-llm tensorrt trt-llm deepspeed megatron-lm megatron langchain llamaindex openvino gguf ggml awq "
+    "gptq exl2 mlx "
+    "fp8 fp16 bf16 fp4 nvfp4 mxfp4 int4 int8 tokens token parameters params context experts layers heads "
+    "license licence "
+    "gpt-class o(n) covid-19 utf-8 sha-256 http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
+    "turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
+    "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
+    "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()
+)
+"""Words that stand before numbers and are no model's name."""
+
+_WORD = re.compile(r"[a-z][a-z.+-]*\d*")
+
+
+@functools.cache
+def families() -> frozenset[str]:
+    """Names of families, in lower case, without their versions: those of the catalogue, and more."""
+    found = set(_FAMILIES)
+    for variant in load():
+        for name in (variant.family, variant.release):
+            word = name.lower().split()[0].rstrip("0123456789.")
+            if len(word) > 1:
+                found.add(word)
+                found.add(word.partition("-")[0] if not word.startswith(("gpt", "k-", "ui-")) else word)
+    return (
+        frozenset(found)
+        - {"v", "a", "e", "multilingual", "code", "intern", "open", "jina", "nomic", "e5", "big", "bge"}
+        - frozenset({"k", "ui", "north", "step", "seed", "tulu"})
+    )
+
+
+@functools.cache
+def makers() -> frozenset[str]:
+    """Names of organisations on the hub, in lower case."""
+    return frozenset(variant.repository.partition("/")[0].lower() for variant in load()) | MAKERS
+
+
+def needs_more(word: str) -> bool:
+    """Whether a family's name is an everyday word too, so that alone it names no model."""
+    return word in _NEED_MORE

@@ -1,0 +1,122 @@
+"""`Scene`: a sentence, a list item or a table's cell as the fields see it, and `Found`: what a field finds in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .dates import Told
+from .names import Mention
+from .quantities import Quantity
+
+_NEGATION = re.compile(
+    r"(?:\bnot|n['’]t|\bnever|\bno longer|\binstead of|\brather than|\bneither|\bnor|\bwithout|\bfar from"
+    r"|\bkein\w*|\bnicht)\b"
+    r"(?! (?:only|just|merely))[^.,;:()]{0,14}$"
+)
+_HEARSAY = re.compile(
+    r"\b(?:reportedly|allegedly|rumou?red|rumou?rs?|said to|according to (?:leaks|rumou?rs)|leak(?:s|ed)?"
+    r"|purported(?:ly)?|"
+    r"supposed(?:ly)?|apparently|unconfirmed|speculat\w+|suggests?|hints?|angeblich|claimed)\b"
+)
+_FUTURE = re.compile(
+    r"\b(?:will|['’]ll|expected|expects?|upcoming|imminent|anticipated|planned|plans to|going to|pre-release"
+    r"|pre-launch|slated|"
+    r"scheduled|forthcoming|about to|should (?:arrive|land|ship|launch)|set to|due (?:in|on|by|this|next)"
+    r"|teas(?:ed|es)|"
+    r"coming|soon to be|wird|erwartet|countdown|launch window|preparing|not yet released|yet to be released)\b"
+)
+
+
+@dataclass(slots=True)
+class Found:
+    """A value that a field finds, before it is known of whom it is said."""
+
+    field: str
+    value: float | str | bool
+    start: int
+    end: int
+    unit: str = ""
+    qualifiers: tuple[str, ...] = ()
+    subject: str | None = None
+    """The name where the words leave no doubt; None: who stands nearest."""
+    told: str | None = None
+    needs_name: bool = False
+    """Whether it is said of nobody unless the sentence itself names somebody."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """A stretch of the page that says one thing."""
+
+    text: str
+    low: str
+    """The whole page in lower case, with the same offsets."""
+    start: int
+    end: int
+    quantities: Sequence[Quantity]
+    mentions: Sequence[Mention]
+    dates: Sequence[Told]
+    label: str = ""
+    """What stands before it in lower case: the header of its column, the words before a colon."""
+    row_label: str = ""
+    """What the first cell of its row says, in lower case, where that is no model."""
+    heading: str = ""
+    benchmarks: Sequence[tuple[int, int, str]] = ()
+    """Benchmarks' names with their places."""
+    is_fragment: bool = False
+    """A list item, a cell or a heading: no whole sentence."""
+    pairs: list[tuple[str, ...]] = field(default_factory=list)
+    """Benchmarks that the page named side by side, the latest last: `87.6% / 64.3%` means these."""
+
+    @property
+    def words(self) -> str:
+        """The stretch in lower case."""
+        return self.low[self.start : self.end]
+
+    def before(self, at: int, most: int) -> str:
+        """What stands before a place, in lower case."""
+        return self.low[max(self.start, at - most) : at]
+
+    def after(self, at: int, most: int) -> str:
+        """What stands behind a place, in lower case."""
+        return self.low[at : min(self.end, at + most)]
+
+    def is_negated(self, at: int) -> bool:
+        """Whether the words before a place deny what follows."""
+        return _NEGATION.search(self.before(at, 34)) is not None
+
+    def modality(self) -> tuple[str, ...]:
+        """`reportedly` and `expected` where the sentence says so."""
+        found = []
+        words = self.words
+        if _HEARSAY.search(words):
+            found.append("reportedly")
+        if _FUTURE.search(words):
+            found.append("expected")
+        return tuple(found)
+
+    def is_future(self) -> bool:
+        """Whether the sentence speaks of what is to come."""
+        return _FUTURE.search(self.words) is not None
+
+    def in_brackets_behind(self, at: int) -> Mention | None:
+        """The name right before the bracket that a place stands in: `Qwen 3 (72B)`."""
+        opening = self.text.rfind("(", max(self.start, at - 160), at)
+        if opening < 0 or self.text.find(")", opening, at) >= 0:
+            return None
+        for mention in reversed(self.mentions):
+            gap = self.low[mention.end : opening].strip(" *_`\"'”")
+            if mention.end <= opening and (
+                not gap or re.fullmatch(r"(?:'s|’s)?\s?(?:variant|model|models|family|series|version|flagship)?", gap)
+            ):
+                return mention
+            if mention.end <= opening:
+                return None
+        return None
+
+
+def overlaps(start: int, end: int, spans: Iterable[tuple[int, int]]) -> bool:
+    """Whether a stretch touches one of these."""
+    return any(start < last and first < end for first, last in spans)

@@ -1,0 +1,196 @@
+"""Of whom something is said: the name before a bracket, the possessor, the nearest that is no object of a comparison,
+all of several that are joined, and where the sentence has no name, whom the text speaks of there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .names import Kind, Mention
+from .scene import Found, Scene
+
+_OBJECT = re.compile(
+    r"(?:\b(?:than|vs\.?|versus|over|beat(?:s|en|ing)?|outperform(?:s|ed|ing)?|ahead of|surpass(?:es|ed|ing)?"
+    r"|behind|compared (?:to|with)|like|unlike|"
+    r"rivals?|rivall?ing|match(?:es|ed|ing)?|against|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
+    r"|as good as|similar to|comparable to|successor to|succeeds|"
+    r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
+    r"par with|parity with|close to|level with|same as|"
+    r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
+    r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
+    r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
+    r"|whereas|for context,)"
+    r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous |meta['’‘]s "
+    r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
+    r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and )*)$"
+)
+_NOT_OBJECT = re.compile(r"(?:for comparison,?|for context,|whereas) $")
+_JOIN = re.compile(
+    r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |meta['’]s "
+    r"|google['’]s )?"
+)
+_POSSESSED = re.compile(r"['’‘]s?\s(?:[\w.-]+\s){0,4}?[~≈$\"“(]*")
+_DIRECT_BEHIND = re.compile(
+    r"(?:[ -]?licensed)?(?:[\s,]*(?:model|llm|moe|release|weights|dense|parameter|version of|open|open-weights?"
+    r"|reasoning|multimodal|flagship|sibling|large|small|language|variant))*[\s,*_:–—]*"
+)
+_FOR = re.compile(
+    r"\)?\s?(?:%|points?|percent)?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?(?:for|by|from|of|in|at) (?:the |both )?"
+)
+_ANAPHOR = re.compile(
+    r"(?:\b(?:it|its|it['’‘]s|itself|they|their|them|this (?:model|release|one|version|checkpoint|variant)|the "
+    r"(?:new |full |resulting |same |larger |smaller |latest |original |base |open |flagship |dense |moe )?"
+    r"(?:models?|release|weights|checkpoints?|variant|result|result:|network|license|licence|architecture"
+    r"|lineup|series|family|version|system|llm)|these models|both|each|es|sie|das modell|dessen|seine?)\b"
+    r"|^\s*(?:with|at|at just|the result|licensed|released|trained|supports|available)\b)"
+)
+_RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
+_ADJECTIVES = frozenset(
+    {"licence", "openness", "architecture", "modality", "file_formats", "parameters_total", "parameters_active"}
+)
+_STRONG = frozenset(
+    "parameters_total parameters_active context_length training_tokens licence price_input price_output "
+    "training_cost experts "
+    "memory_needed release_date".split()
+)
+
+
+def objects(scene: Scene) -> set[int]:
+    """The numbers of those mentions that others are compared with."""
+    found: set[int] = set()
+    for number, mention in enumerate(scene.mentions):
+        before = scene.before(mention.start, 60)
+        if (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (
+            number
+            and number - 1 in found
+            and _JOIN.fullmatch(scene.low[scene.mentions[number - 1].end : mention.start])
+        ):
+            found.add(number)
+    return found
+
+
+def main_subject(scene: Scene) -> Mention | None:
+    """Whom the sentence is about: its first name that is no object of a comparison."""
+    compared = objects(scene)
+    specific = [m for number, m in enumerate(scene.mentions) if number not in compared and m.is_specific]
+    if specific:
+        return specific[0]
+    return next((m for number, m in enumerate(scene.mentions) if number not in compared), None)
+
+
+class Owners:
+    """Finds the owners of what one scene says; what the page was speaking of before is told by `carried`."""
+
+    def __init__(self, scene: Scene, carried: Sequence[str]) -> None:
+        self._scene = scene
+        self._carried = tuple(carried)
+        self._objects = objects(scene)
+        specific = any(mention.is_specific for mention in scene.mentions)
+        self._names = [
+            (number, mention) for number, mention in enumerate(scene.mentions) if mention.is_specific or not specific
+        ]
+
+    def of(self, found: Found) -> tuple[str, ...]:
+        """The names, in full; none where it is said of nobody that the page names."""
+        if found.subject:
+            return (found.subject,)
+        scene = self._scene
+        if found.field == "base_model":
+            return self._of_base(found)
+        bracketed = scene.in_brackets_behind(found.start)
+        if bracketed is not None and (bracketed.is_specific or not self._names_before(found.start, specific=True)):
+            return (bracketed.name,)
+        direct = self._possessor(found) or self._behind(found)
+        if direct is not None:
+            return (direct.name,)
+        group = self._group_before(found.start)
+        if group:
+            return tuple(mention.name for mention in group)
+        return self._without_one_before(found)
+
+    def zipped(self, found: Sequence[Found]) -> dict[int, tuple[str, ...]]:
+        """`A and B have 8B and 14B parameters, respectively`: the values in the names' order."""
+        if len(found) < 2 or not _RESPECTIVELY.search(self._scene.words):
+            return {}
+        group = self._group_before(found[0].start)
+        if len(group) != len(found):
+            return {}
+        return {number: (group[number].name,) for number in range(len(found))}
+
+    def _names_before(self, at: int, *, specific: bool = False) -> list[tuple[int, Mention]]:
+        return [(n, m) for n, m in self._names if m.end <= at and (m.is_specific or not specific)]
+
+    def _possessor(self, found: Found) -> Mention | None:
+        before = self._names_before(found.start)
+        if not before:
+            return None
+        mention = before[-1][1]
+        gap = self._scene.text[mention.end : found.start]
+        if len(gap) < 50 and gap[:1] in "'’‘" and _POSSESSED.fullmatch(gap):
+            return mention
+        is_object = before[-1][0] in self._objects
+        if is_object and re.fullmatch(r"\s?(?:\(|at |@ ?|: ?|= ?|[–—-] ?|, (?:which|at) (?:\w+ )?)[~≈$]?", gap):
+            return mention
+        return None
+
+    def _behind(self, found: Found) -> Mention | None:
+        """`MIT-licensed GLM-5.1`, `88.7 for GPT-4o`."""
+        for _, mention in self._names:
+            if mention.start < found.end:
+                continue
+            gap = self._scene.low[found.end : mention.start]
+            if found.field in _ADJECTIVES and len(gap) < 50 and _DIRECT_BEHIND.fullmatch(gap):
+                return mention
+            if found.field.startswith(("benchmark:", "rank:", "price", "speed", "downloads", "stars", "memory")) and (
+                len(gap) < 40 and _FOR.fullmatch(gap)
+            ):
+                return mention
+            return None
+        return None
+
+    def _group_before(self, at: int) -> list[Mention]:
+        """The nearest names before a place that are joined to each other, without those that are compared with."""
+        names = [(number, mention) for number, mention in self._names_before(at) if number not in self._objects]
+        if not names:
+            return []
+        group = [names[-1]]
+        for each in reversed(names[:-1]):
+            gap = self._scene.low[each[1].end : group[0][1].start]
+            if each[0] != group[0][0] - 1 or not _JOIN.fullmatch(gap):
+                break
+            group.insert(0, each)
+        return [mention for _, mention in group]
+
+    def _without_one_before(self, found: Found) -> tuple[str, ...]:
+        """Whom the text speaks of, where the sentence has an anaphor or is a fragment; else the name that follows."""
+        scene = self._scene
+        following = [m for number, m in self._names if m.start >= found.end and number not in self._objects]
+        opens = re.match(
+            r"\s*(?:at|with|weighing in at|boasting|featuring|packing|despite|under|released|licensed|trained"
+            r"|scoring|built|mit|from|bei|mit)\b",
+            scene.words,
+        )
+        if following and (opens or not self._carried or following[0].is_specific):
+            until = scene.low[found.end : following[0].start]
+            if opens or len(until) < 90:
+                return (following[0].name,)
+        if not self._carried or (found.needs_name and not (scene.is_fragment or _ANAPHOR.search(scene.words))):
+            return ()
+        if scene.is_fragment or _ANAPHOR.search(scene.words):
+            return self._carried
+        has_own = any(mention.is_specific for mention in scene.mentions)
+        return self._carried if found.field in _STRONG and not has_own else ()
+
+    def _of_base(self, found: Found) -> tuple[str, ...]:
+        before = [m for _, m in self._names_before(found.start) if m.name != found.value]
+        if before:
+            return (before[0].name,)
+        following = [m for _, m in self._names if m.start >= found.end and m.name != found.value]
+        if self._scene.label and self._carried:
+            return self._carried
+        return (following[0].name,) if following else tuple(name for name in self._carried if name != found.value)
+
+
+def carries(mention: Mention | None) -> bool:
+    """Whether the sentences that follow may speak of it."""
+    return mention is not None and mention.kind in (Kind.FULL, Kind.SHORT, Kind.REPOSITORY, Kind.FAMILY)

@@ -1,0 +1,78 @@
+"""A table's rows as scenes' outlines: whose each cell is, and which words label it.
+
+Three layouts: a row a model (`| Model | Params | MMLU |`), a column a model (`| Benchmark | A | B |`), and a row a
+property (`| Licence | MIT |`); else the cells are sentences, and the row's name holds for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .layout import Table
+from .names import Mention
+
+_MOST_CELLS = 20_000
+
+
+@dataclass(slots=True)
+class Cell:
+    """A cell, its labels, and whom it is about where that does not depend on its own words."""
+
+    start: int
+    end: int
+    label: tuple[int, int] | None
+    row_label: tuple[int, int] | None
+    subject: Mention | None
+    row: tuple[int, int]
+    is_name: bool = False
+
+
+Within = Callable[[int, int], Sequence[Mention]]
+
+
+def cells(table: Table, mentions: Within) -> Iterator[Cell]:
+    """The table's cells in their order, the header's left out where it only labels."""
+    header = [list(mentions(*span)) for span in table.header]
+    first = [list(mentions(*row[0])) if row else [] for row in table.rows]
+    named = sum(bool(each) for each in header[1:])
+    if named and named >= (len(header) - 1) / 2 and sum(map(bool, first)) <= len(first) / 2:
+        yield from _by_column(table, header)
+    elif len(table.header) == 2 and not any(first) and not any(header):
+        yield from _properties(table)
+    else:
+        yield from _by_row(table, mentions, is_headed=not any(header))
+
+
+def _span(row: list[tuple[int, int]]) -> tuple[int, int]:
+    filled = [cell for cell in row if cell[0] < cell[1]] or row
+    return filled[0][0], filled[-1][1]
+
+
+def _by_column(table: Table, header: list[list[Mention]]) -> Iterator[Cell]:
+    for row in table.rows[: _MOST_CELLS // max(1, len(header))]:
+        for number, (start, end) in enumerate(row[: len(header)]):
+            if number and header[number] and start < end:
+                yield Cell(start, end, row[0], None, header[number][0], _span(row))
+    for start, end in table.header[1:]:
+        yield Cell(start, end, None, None, None, (start, end), is_name=True)
+
+
+def _properties(table: Table) -> Iterator[Cell]:
+    for row in [table.header, *table.rows[:500]]:
+        if len(row) >= 2 and row[1][0] < row[1][1]:
+            yield Cell(*row[1], row[0], None, None, _span(row))
+
+
+def _by_row(table: Table, mentions: Within, *, is_headed: bool) -> Iterator[Cell]:
+    rows = table.rows if is_headed else [table.header, *table.rows]
+    for row in rows[: _MOST_CELLS // max(1, len(table.header))]:
+        spans = [(number, cell) for number, cell in enumerate(row) if cell[0] < cell[1]]
+        owner_at, owner = next(
+            ((number, found[0]) for number, cell in spans[:3] if (found := list(mentions(*cell)))), (-1, None)
+        )
+        for number, (start, end) in spans:
+            label = table.header[number] if is_headed and number < len(table.header) else None
+            row_label = row[0] if number and owner_at != 0 and owner is None else None
+            is_name = number == owner_at
+            yield Cell(start, end, label, row_label, None if is_name else owner, _span(row), is_name)
