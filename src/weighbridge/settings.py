@@ -178,6 +178,15 @@ class Settings:
     health_interval_seconds: float = _setting(
         10.0, "how often an engine is asked how it is; after two silences it is ended"
     )
+    ledger: bool = _setting(True, "whether every request is recorded, in a row that `weigh log verify` can prove")
+    ledger_text: bool = _setting(False, "whether the record holds prompts and answers too")
+    ledger_days: float = _setting(365.0, "how long the record is kept; 0: for ever")
+    ledger_bytes: int = _setting(
+        4 << 30, "how large the record of one process may become before its oldest files go; 0: no bound"
+    )
+    ledger_sums: bool = _setting(
+        True, "whether the sha256 of models' files is taken for the record, where it is not known yet"
+    )
     remote_api_key: str = _setting("", "key that is sent to servers elsewhere (MODEL given as a URL)")
     route_learn_seconds: float = _setting(
         0.0, "how often the gateway looks whether evals and thumbs are new, and learns to route by them; 0: never"
@@ -290,6 +299,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "pause_seconds": (0, 3600),
     "timeout_seconds": (0.1, 3600),
     "read_files": (0, 1000),
+    "ledger_days": (0, 1 << 20),
+    "ledger_bytes": (0, 1 << 60),
 }
 
 

@@ -60,7 +60,8 @@ def test_the_gateways_own_page_is_read_and_knows_its_models(bundled_gateway):
     found = read(httpx.get(bundled_gateway.url + "/metrics").content)
 
     path = ("path", "/v1/chat/completions")
-    assert found["weighbridge_requests_total", ("model", "extract"), path, ("status", "200")] >= 1
-    assert found["weighbridge_request_seconds_count", ("model", "extract")] >= 1
+    route = ("route", "name")
+    assert found["weighbridge_requests_total", ("model", "extract"), path, route, ("status", "200")] >= 1
+    assert found["weighbridge_request_seconds_count", ("model", "extract"), route] >= 1
     assert found["weighbridge_model_state", ("model", "extract"), ("state", "ready")] == 1
     assert found["weighbridge_requests_in_flight",] == 0

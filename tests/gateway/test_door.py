@@ -157,9 +157,9 @@ def test_every_refusal_is_an_error_object_with_a_name_and_is_counted(tmp_path):
         assert len(set(names)) == len(names)
         counted = (await served.http.get("/metrics", headers=key)).text
         for status, count in ((401, 2), (400, 2), (404, 1), (413, 1)):
-            line = f'weighbridge_requests_total{{model="none",path="{path}",status="{status}"}} {count}.0'
+            line = f'weighbridge_requests_total{{model="none",path="{path}",route="none",status="{status}"}} {count}.0'
             assert line in counted
-        assert f'weighbridge_requests_total{{model="one",path="{path}",status="200"}} 1.0' in counted
+        assert f'weighbridge_requests_total{{model="one",path="{path}",route="name",status="200"}} 1.0' in counted
 
     play(tmp_path, [fake("one")], story, api_key="s3cret", max_body_bytes=100_000)
 
@@ -292,7 +292,7 @@ def test_anthropics_messages_are_answered_and_counted(bundled_gateway, model):
 def test_anthropics_stream_passes_to_its_last_event_and_its_tokens_are_counted(bundled_gateway):
     def counted() -> float:
         lines = httpx.get(bundled_gateway.url + "/metrics").text.splitlines()
-        name = 'weighbridge_tokens_total{kind="completion",model="extract"} '
+        name = 'weighbridge_tokens_total{kind="completion",model="extract",route="name"} '
         return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
     before = counted()

@@ -210,14 +210,15 @@ def test_answers_do_not_wait_for_delayed_acknowledgements():
 
 
 def test_health_and_metrics_tell_what_happened(bundled_gateway):
-    before = _metric(bundled_gateway.url, 'weighbridge_tokens_total{kind="completion",model="arithmetic"}')
+    before = _metric(bundled_gateway.url, 'weighbridge_tokens_total{kind="completion",model="arithmetic",route="card"}')
     used = ask(bundled_gateway.client(), "What is 37 plus 58?").usage.completion_tokens
     health = httpx.get(bundled_gateway.url + "/health").json()
 
     assert health["status"] == "ok"
     assert health["models"] == {"arithmetic": "ready", "extract": "ready"}
     assert (
-        _metric(bundled_gateway.url, 'weighbridge_tokens_total{kind="completion",model="arithmetic"}') == before + used
+        _metric(bundled_gateway.url, 'weighbridge_tokens_total{kind="completion",model="arithmetic",route="card"}')
+        == before + used
     )
     assert _metric(bundled_gateway.url, 'weighbridge_engine_ready{model="extract"}') == 1
 

@@ -21,7 +21,7 @@ from weighbridge.openai_api import Request
 from weighbridge.routing import Candidate, Needs, Route, needs_of, read_policies, route
 from weighbridge.settings import Settings
 
-from .metrics import Metrics, ModelCounts
+from .metrics import Load, Metrics
 from .pool import Pool
 from .scheduler import ModelState, Phase, shortage
 from .upstream import Upstream
@@ -113,7 +113,7 @@ class Chooser:
             for missing in sorted(models - set(pool.models)):
                 tell(f"policy {name}: it names {missing}, which is not served")
         self._pool, self._tell = pool, tell
-        self._counts: list[ModelCounts] = [metrics.of(name) for name in pool.models]
+        self._under_way: list[Load] = [metrics.load(name) for name in pool.models]
         self._static = [known_of(model, settings) for model in pool.models.values()]
         self._candidates = list(self._static)
         self._listed: dict[bool, tuple[Candidate, ...]] = {}
@@ -206,7 +206,7 @@ class Chooser:
         self._seen = state
         if is_old:
             self._can.clear()
-        for at, counts in enumerate(self._counts):
+        for at, counts in enumerate(self._under_way):
             known = self._candidates[at]
             load = max(0, counts.in_flight - known.parallel)
             if not is_old and load == self._loads[at]:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
+from weighbridge.ledger import Served
 from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of, usage_of
 from weighbridge.openai_api.errors import from_engine
 from weighbridge.routing import Route
@@ -20,6 +21,7 @@ from .guard import Guard, check_model
 from .metrics import Metrics
 from .pool import Lease, Pool
 from .rates import RATE_LINES
+from .recording import Recorder
 from .teaching import Teacher, measured, stated
 from .upstream import Upstream
 from .wire import AnswerHead, Body, Failure, Form, Relay, Response
@@ -50,9 +52,16 @@ class Door:
     """Answers the paths that go to engines; all others are the ASGI application's."""
 
     def __init__(
-        self, pool: Pool[Upstream], metrics: Metrics, teacher: Teacher, chooser: Chooser, guard: Guard
+        self,
+        pool: Pool[Upstream],
+        metrics: Metrics,
+        teacher: Teacher,
+        chooser: Chooser,
+        recorder: Recorder,
+        guard: Guard,
     ) -> None:
         self.pool = pool
+        self.recorder = recorder
         self.metrics = metrics
         self.teacher = teacher
         self.chooser = chooser
@@ -75,13 +84,15 @@ class Door:
     def refused(self, request: wire.Request | None, error: ApiError) -> bytes:
         """Count a request that got no further than this door, and name it."""
         path = b"" if request is None else request.path
+        named = self.named(path, error)
         if path in PATHS:
-            self.metrics.count("none", path.decode(), error.status)
-        lines = self.named(path, error)
+            self.metrics.count_refused(path.decode(), error.status)
+            caller = None if request is None or request.caller is None else request.caller.name
+            self.recorder.refused(_id_in(named), path.decode(), error, caller)
         if request is not None and request.spending is not None:
             request.spending.drop()
-            lines += request.spending.lines()
-        return lines
+            named += request.spending.lines()
+        return named
 
     def named(self, path: bytes, error: ApiError | None = None) -> bytes:
         """The line that names a request, as the API of the path has it; an error is put into that API's words."""
@@ -103,7 +114,7 @@ class Door:
         if caller.is_limited:
             self.guard.admit(request, body)
         chosen = self.chooser.choose(asked, fields, caller.allowed)
-        self.metrics.of(chosen.model).count_route(chosen.layer)
+        self.metrics.of(chosen.model, chosen.layer).routed.inc()
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.values[b"content-type"] = b"application/json"
@@ -145,16 +156,21 @@ class _Answer(Relay):
         "_body",
         "_counts",
         "_door",
+        "_error",
         "_events",
         "_first_at",
+        "_gap",
         "_has_ended",
+        "_heard_at",
         "_is_stream",
         "_lease",
         "_mark",
         "_model",
+        "_named",
         "_request",
         "_route",
         "_task",
+        "_text",
         "_tries",
         "_why",
         "hidden",
@@ -174,11 +190,14 @@ class _Answer(Relay):
         self._mark: bytes | None = None
         self._has_ended = False
         self._why = ""
-        self._begun_at = self._first_at = 0.0
+        self._named = b""
+        self._error: str | None = None
+        self._text: list[bytes] | None = [] if door.recorder.keeps_text else None
+        self._begun_at = self._first_at = self._heard_at = self._gap = 0.0
         self._beside = self._events = 0
         self._asked_at = time.monotonic()
-        self._counts = door.metrics.of(self._model)
-        self._counts.in_flight += 1
+        self._counts = door.metrics.of(self._model, chosen.layer)
+        self._counts.load.in_flight += 1
         self.hidden = _NOTHING if request.spending is None else RATE_LINES
         response.writer = self
 
@@ -225,7 +244,9 @@ class _Answer(Relay):
 
     def _error_lines(self, error: ApiError) -> bytes:
         request = self._request
-        lines = _named(self._model, self._route.reason, self._route.layer) + self._door.named(request.path, error)
+        self._error = error.code or error.kind
+        self._named = self._door.named(request.path, error)
+        lines = _named(self._model, self._route.reason, self._route.layer) + self._named
         return lines if request.spending is None else lines + request.spending.lines()
 
     # What passes.
@@ -233,7 +254,8 @@ class _Answer(Relay):
     def lines(self, head: AnswerHead | None = None) -> bytes:
         """Who answers, why, the request's name, and what is left of its key's limits."""
         request = self._request
-        lines = _named(self._model, self._route.reason, self._route.layer) + self._door.named(request.path)
+        self._named = self._door.named(request.path)
+        lines = _named(self._model, self._route.reason, self._route.layer) + self._named
         return lines if request.spending is None else lines + request.spending.lines()
 
     def head(self, head: AnswerHead, body: bytes, framed: bytes | None) -> None:
@@ -247,12 +269,22 @@ class _Answer(Relay):
         """A piece of the answer passes."""
         lease = self._lease
         assert lease is not None
-        if self.body_bytes == len(body):
-            self._first_at = time.monotonic()
-            self._counts.first_byte.observe(self._first_at - self._asked_at)
-        events = body.count(b"data: ") if self._is_stream else 0
-        self._events += events
-        lease.hear(events)
+        if self._is_stream:
+            events = body.count(b"data: ")
+            self._events += events
+            lease.hear(events)
+            heard = lease.life.health.heard
+            if not self._first_at:
+                self._first_at = heard
+            elif heard - self._heard_at > self._gap:
+                self._gap = heard - self._heard_at
+            self._heard_at = heard
+        else:
+            lease.hear()
+            if not self._first_at:
+                self._first_at = lease.life.health.heard
+        if self._text is not None:
+            self._door.recorder.keep(self._text, body)
         if self._mark is not None:
             self._has_ended = self._has_ended or is_done(self._mark + body)
             self._mark = body[-_MARK_BYTES:]
@@ -276,6 +308,7 @@ class _Answer(Relay):
             return
         kind = head.values.get(b"content-type", b"application/json")
         source = b"content-type: %b\r\nx-weighbridge-error-source: engine\r\n" % kind
+        self._error = "engine_error"
         self.response.send(head.status, self.lines() + later + source, body)
 
     # What goes wrong.
@@ -320,6 +353,7 @@ class _Answer(Relay):
         error = self._what_failed(failure)
         if self._request.path in _ANTHROPIC:
             error.dialect = "anthropic"
+        self._error = error.code
         return error
 
     def _what_failed(self, failure: Failure) -> ApiError:
@@ -362,10 +396,53 @@ class _Answer(Relay):
             if not self._is_stream and lease.served:
                 lease.hear(usage.get("completion", 0))
             self._door.pool.give_back(lease)
-        counts.in_flight -= 1
-        counts.seconds.observe(time.monotonic() - self._asked_at)
+        counts.load.in_flight -= 1
+        now = time.monotonic()
+        path = self._request.path.decode()
+        self._observe(usage.get("completion"), now)
         if status:
-            self._door.metrics.count(self._model, self._request.path.decode(), status)
+            counts.count(path, status)
+        elif self.outcome != "gone":
+            return  # refused, which is told elsewhere
+        self._door.recorder.answered(self._served(path, usage, now), lease, self._request.parts, self._text)
+
+    def _observe(self, tokens: int | None, now: float) -> None:
+        """Count how long it took."""
+        counts, asked = self._counts, self._asked_at
+        counts.seconds.observe(now - asked)
+        if self._begun_at:
+            counts.queue.observe(self._begun_at - asked)
+        if self._is_stream and self._first_at:
+            counts.first_token.observe(self._first_at - asked)
+            pauses = (tokens or self._events) - 1
+            if pauses > 0:
+                counts.between.observe((self._heard_at - self._first_at) / pauses, pauses)
+                counts.gap.observe(self._gap)
+
+    def _served(self, path: str, usage: Mapping[str, int], now: float) -> Served:
+        """What the ledger is told of it."""
+        asked, chosen = self._asked_at, self._route
+        return Served(
+            time.time(),
+            _id_in(self._named or self._door.named(b"")),
+            path,
+            self._body.model,
+            chosen.model,
+            chosen.layer,
+            chosen.reason,
+            None,
+            self._request.caller.name,
+            self.response.status or None,
+            self.outcome,
+            self._error,
+            self._is_stream,
+            usage.get("prompt"),
+            usage.get("completion"),
+            usage.get("cached"),
+            int((self._begun_at - asked) * 1e6) if self._begun_at else None,
+            int((self._first_at - asked) * 1e6) if self._first_at else None,
+            int((now - asked) * 1e6),
+        )
 
     def _teach(self, lease: Lease[Upstream], tail: bytes, usage: Mapping[str, int]) -> None:
         """Let a whole answer of an engine here teach how fast it is: by its own clock, else of a stream by ours."""
@@ -391,6 +468,11 @@ def _named(model: str, reason: str, layer: str) -> bytes:
         _header_text(reason),
         layer.encode(),
     )
+
+
+def _id_in(lines: bytes) -> str:
+    """A request's name in the line that tells it."""
+    return lines[14 : lines.index(b"\r")].decode()
 
 
 def _header_text(text: str) -> bytes:

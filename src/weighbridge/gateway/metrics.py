@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from .counting import Counter, Family, Gauge, Histogram, as_text
+from .counting import BriefHistogram, Counter, Family, Gauge, Histogram, as_text
 from .pool import Pool
 from .scheduler import Breaker, Phase
 
+NOBODY = "none"
+"""The label of what got to no model."""
 # Gauges that are set when they are read.
 _OF_MODELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model_state", "1 for the state that the model is in.", ("model", "state")),
@@ -23,30 +26,50 @@ _OF_MODELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("tokens_per_second", "Tokens over the last seconds, of all its answers.", ("model",)),
     ("memory_budget_bytes", "Memory that all models may take together.", ("place",)),
     ("memory_used_bytes", "Memory that is promised to models that are loaded.", ("place",)),
+    ("ledger_rows", "Rows written to the ledger since the start.", ()),
+    ("ledger_rows_lost", "Rows that found no place in the ledger, since the start.", ()),
+    ("spans_dropped", "Spans of traces that could not be sent, since the start.", ()),
 )
 
 
-class ModelCounts:
-    """One model's counters, found once for all of its requests."""
+class Load:
+    """What one model has to do."""
 
-    __slots__ = ("_by", "_routed", "cancelled", "first_byte", "in_flight", "model", "seconds", "tokens")
+    __slots__ = ("in_flight",)
 
-    def __init__(self, metrics: Metrics, model: str) -> None:
-        self.model = model
+    def __init__(self) -> None:
         self.in_flight = 0
         """Requests that are waiting or being answered."""
-        self.seconds = metrics.seconds.labels(model)
-        self.first_byte = metrics.first_byte.labels(model)
-        self.cancelled = metrics.cancelled.labels(model)
-        self.tokens = {kind: metrics.tokens.labels(model, kind) for kind in ("prompt", "completion")}
-        self._routed = metrics.routed
-        self._by: dict[str, Counter] = {}
 
-    def count_route(self, by: str) -> None:
-        """One request more came here by its model's name, or by another's choice."""
-        counter = self._by.get(by)
+
+class ModelCounts:
+    """The counters of one model's requests that were routed in one way, found once for all of them."""
+
+    __slots__ = (
+        "_by", "_requests", "between", "cancelled", "first_token", "gap", "load", "model", "queue",
+        "route", "routed", "seconds", "tokens",
+    )  # fmt: skip
+
+    def __init__(self, metrics: Metrics, model: str, route: str) -> None:
+        self.model = model
+        self.route = route
+        self.load = metrics.load(model)
+        self.seconds = metrics.seconds.labels(model, route)
+        self.first_token = metrics.first_token.labels(model, route)
+        self.between = metrics.between.labels(model, route)
+        self.gap = metrics.gap.labels(model, route)
+        self.queue = metrics.queue.labels(model, route)
+        self.cancelled = metrics.cancelled.labels(model)
+        self.tokens = {kind: metrics.tokens.labels(model, kind, route) for kind in ("prompt", "completion", "cached")}
+        self.routed = metrics.routed.labels(model, route)
+        self._requests = metrics.requests
+        self._by: dict[tuple[str, int], Counter] = {}
+
+    def count(self, path: str, status: int) -> None:
+        """One request more was answered."""
+        counter = self._by.get((path, status))
         if counter is None:
-            counter = self._by[by] = self._routed.labels(self.model, by)
+            counter = self._by[path, status] = self._requests.labels(self.model, path, self.route, status)
         counter.inc()
 
 
@@ -54,20 +77,38 @@ class Metrics:
     """The gateway's own counters; engines keep theirs."""
 
     def __init__(self) -> None:
-        self._of_model: dict[str, ModelCounts] = {}
-        self._answered: dict[tuple[str, str, int], Counter] = {}
-        self.requests = Family(Counter, "weighbridge_requests", "Requests answered.", ("model", "path", "status"))
-        self.seconds = Family(
-            Histogram, "weighbridge_request_seconds", "From the request's last byte to the answer's.", ("model",)
+        self._of_model: dict[tuple[str, str], ModelCounts] = {}
+        self._loads: dict[str, Load] = {}
+        by_route = ("model", "route")
+        self.requests = Family(
+            Counter, "weighbridge_requests", "Requests answered.", ("model", "path", "route", "status")
         )
-        self.first_byte = Family(
+        self.seconds = Family(
+            Histogram, "weighbridge_request_seconds", "From the request's last byte to the answer's.", by_route
+        )
+        self.first_token = Family(
             Histogram,
-            "weighbridge_time_to_first_byte_seconds",
-            "From the request's last byte to the answer's first.",
-            ("model",),
+            "weighbridge_time_to_first_token_seconds",
+            "From the request's last byte to a stream's first event.",
+            by_route,
+        )
+        self.between: Family[Histogram] = Family(
+            BriefHistogram,
+            "weighbridge_inter_token_seconds",
+            "Between two tokens of a stream: each stream's mean, counted once for each of its tokens.",
+            by_route,
+        )
+        self.gap: Family[Histogram] = Family(
+            BriefHistogram, "weighbridge_longest_gap_seconds", "A stream's longest silence after its start.", by_route
+        )
+        self.queue = Family(
+            Histogram, "weighbridge_queue_seconds", "Until an engine was asked, loading included.", by_route
         )
         self.tokens = Family(
-            Counter, "weighbridge_tokens", "Tokens by kind, as engines report them.", ("model", "kind")
+            Counter,
+            "weighbridge_tokens",
+            "Tokens by kind, as engines report them; cached ones are contained in those of the prompt.",
+            ("model", "kind", "route"),
         )
         self.cancelled = Family(
             Counter, "weighbridge_cancelled", "Requests whose client left before the end.", ("model",)
@@ -78,25 +119,30 @@ class Metrics:
             name: Family(Gauge, f"weighbridge_{name}", meaning, labels) for name, meaning, labels in _OF_MODELS
         }
 
-    def of(self, model: str) -> ModelCounts:
-        """What is counted of one model's answers."""
-        counts = self._of_model.get(model)
+    def load(self, model: str) -> Load:
+        """What the model has to do now, however it came to it."""
+        return self._loads.setdefault(model, Load())
+
+    def of(self, model: str, route: str) -> ModelCounts:
+        """What is counted of one model's answers; `route` is what decided for it (`Route.layer`)."""
+        counts = self._of_model.get((model, route))
         if counts is None:
-            counts = self._of_model[model] = ModelCounts(self, model)
+            counts = self._of_model[model, route] = ModelCounts(self, model, route)
         return counts
 
-    def count(self, model: str, path: str, status: int) -> None:
-        """One request more was answered; `model` is `none` where it got to none."""
-        key = (model, path, status)
-        counter = self._answered.get(key)
-        if counter is None:
-            counter = self._answered[key] = self.requests.labels(*key)
-        counter.inc()
+    def count_refused(self, path: str, status: int) -> None:
+        """One request more was refused before it got to a model."""
+        self.requests.labels(NOBODY, path, NOBODY, status).inc()
+
+    @property
+    def all_counts(self) -> Iterable[ModelCounts]:
+        """All that is counted, by model and route."""
+        return self._of_model.values()
 
     def look_at(self, pool: Pool[Any]) -> None:
         """Take down how the models are now."""
         now = time.monotonic()
-        self._in_flight.labels().set(sum(counts.in_flight for counts in self._of_model.values()))
+        self._in_flight.labels().set(sum(load.in_flight for load in self._loads.values()))
         for name, model in pool.state.models.items():
             life = pool.lives.get(name)
             phase = self._gauges["model_state"]
@@ -121,4 +167,5 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         counted = (self.requests, self.tokens, self.cancelled, self.routed)
-        return as_text([*counted, self.seconds, self.first_byte, self._in_flight, *self._gauges.values()])
+        times = (self.seconds, self.first_token, self.between, self.gap, self.queue)
+        return as_text([*counted, *times, self._in_flight, *self._gauges.values()])

@@ -33,6 +33,7 @@ from .door import Door
 from .guard import Guard
 from .metrics import Metrics
 from .pool import Pool
+from .recording import Recorder
 from .scheduler import Phase
 from .teaching import Teacher
 from .upstream import Upstream
@@ -68,7 +69,8 @@ class Gateway:
         self.teacher = Teacher(settings.state_path)
         self.chooser = Chooser(self.pool, self.metrics, settings, tell)
         self.guard.know(self.chooser.names)
-        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.guard)
+        self.recorder = Recorder(models, settings)
+        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.guard)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
@@ -312,3 +314,4 @@ async def serve(
                 await server.drain(_LAST_WORDS_SECONDS)
                 await gateway.teacher.close()
                 await gateway.note_uses()
+                await gateway.recorder.close()

@@ -165,6 +165,8 @@ class Life:
         """How it ended by itself, in its own last words."""
         self.measured_bytes: int | None = None
         self.has_drifted = False
+        self.recorded: tuple[int, str] | None = None
+        """In which file of the ledger its row stands, and the row's hash."""
 
     async def measure(self) -> bool:
         """Look at its memory; True the first time that it holds more than its plan says."""

@@ -6,6 +6,7 @@ from .listing import Stored, stored
 from .model_files import File, ModelFiles, Progress
 from .packing import Packed, pack, unpack
 from .removal import Removal, choose_stored, plan_removal, remove
+from .sums import known_sha256, take_sha256
 from .updates import Update, newer
 from .usage import last_used, touch
 
@@ -20,12 +21,14 @@ __all__ = [
     "choose_stored",
     "fetch",
     "find",
+    "known_sha256",
     "last_used",
     "newer",
     "pack",
     "plan_removal",
     "remove",
     "stored",
+    "take_sha256",
     "touch",
     "unpack",
 ]

@@ -17,6 +17,7 @@ from .model_files import File
 READ_BYTES = 1 << 20
 # What may wait to be added: a little, so that a slow processor slows the network and fills no memory.
 _MOST_WAITING = 64
+_SHA256_LETTERS = 64
 
 
 class Hash(Protocol):
@@ -102,3 +103,42 @@ class Verified:
             "SELECT size_bytes, modified_ns, inode, sum FROM files_verified WHERE path = ?", (str(path),)
         )
         return found == [(status.st_size, status.st_mtime_ns, status.st_ino, file.identity)]
+
+
+def known_sha256(path: Path, state: Path) -> str | None:
+    """A file's sha256 where it was taken before and the file has not changed since. Raises StateDamaged."""
+    place = path.resolve()
+    status = place.stat()
+    with Store(state) as store:
+        found = store.rows(
+            "SELECT sum FROM files_verified WHERE path = ? AND size_bytes = ? AND modified_ns = ? AND inode = ?",
+            (str(place), status.st_size, status.st_mtime_ns, status.st_ino),
+        )
+    # Of small files it may be git's sum that is known, which is shorter.
+    return str(found[0][0]) if found and len(found[0][0]) == _SHA256_LETTERS else None
+
+
+def take_sha256(path: Path, state: Path, *, goes_on: Callable[[], bool] = lambda: True) -> str | None:
+    """Read a file for its sha256, and remember it for as long as the file stays unchanged. None where it changed
+    meanwhile, cannot be read, or `goes_on` said no. Raises StateDamaged."""
+    place = path.resolve()
+    total = hashlib.sha256()
+    try:
+        before = place.stat()
+        with place.open("rb", buffering=0) as content:
+            while piece := content.read(READ_BYTES):
+                if not goes_on():
+                    return None
+                total.update(piece)
+        after = place.stat()
+    except OSError:
+        return None
+    same = (before.st_size, before.st_mtime_ns, before.st_ino)
+    if same != (after.st_size, after.st_mtime_ns, after.st_ino):
+        return None
+    with Store(state) as store:
+        # What a hub stated of the file, and was found to be so, stays.
+        row = (str(place), *same, total.hexdigest(), time.time())
+        store.write("DELETE FROM files_verified WHERE path = ? AND modified_ns <> ?", (str(place), same[1]))
+        store.write("INSERT OR IGNORE INTO files_verified VALUES (?, ?, ?, ?, ?, ?)", row)
+    return total.hexdigest()

@@ -1,1 +1,27 @@
-"""What was run, routed and measured, in records each of which holds the hash of the one before."""
+"""The record of what was asked and answered: append-only, each row chained to the one before it by a hash.
+
+`Ledger.open()` writes, `rows()` and `last()` read, `verify()` proves that nothing was changed since.
+"""
+
+from .following import follow
+from .reading import folder_of, heads, last, rows
+from .row import Head, Row
+from .served import Served
+from .verifying import Problem, Verdict, verify
+from .writing import Keep, Ledger
+
+__all__ = [
+    "Head",
+    "Keep",
+    "Ledger",
+    "Problem",
+    "Row",
+    "Served",
+    "Verdict",
+    "folder_of",
+    "follow",
+    "heads",
+    "last",
+    "rows",
+    "verify",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_USAGE = re.compile(rb'"(?:(prompt|input)|completion|output)_tokens"\s*:\s*(\d{1,12})')
+_USAGE = re.compile(rb'"(?:(prompt|input)|(cached|cache_read_input)|completion|output)_tokens"\s*:\s*(\d{1,12})')
 # OpenAI's completions end with a reason and `[DONE]`, its responses and Anthropic's messages with an event of a name.
 _FINISHED = re.compile(
     rb'"finish_reason"\s*:\s*"|^data: \{"(?:error|type":\s*"error)"'
@@ -20,10 +20,11 @@ def is_done(tail: bytes) -> bool:
 
 
 def usage_of(tail: bytes) -> dict[str, int]:
-    """Tokens by kind (`prompt`, `completion`), read from the end of an answer; the last mention counts.
+    """Tokens by kind (`prompt`, `completion`, and of the prompt those that were `cached`), read from the end of an
+    answer; the last mention counts.
 
     Anthropic and OpenAI's responses call them input and output.
     """
     at = tail.rfind(b'"usage"')
     found = _USAGE.findall(tail, max(at, 0)) or (_USAGE.findall(tail) if at > 0 else ())
-    return {"prompt" if prompt else "completion": int(count) for prompt, count in found}
+    return {"prompt" if prompt else "cached" if cached else "completion": int(count) for prompt, cached, count in found}

@@ -1,0 +1,168 @@
+"""What the ledger is told of requests and engines, and who else hears of it: the page, and traces."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from weighbridge import __version__
+from weighbridge.engines import Model
+from weighbridge.ledger import Keep, Ledger, Served
+from weighbridge.openai_api import ApiError
+from weighbridge.settings import Settings
+
+from .identities import Identities
+from .pool import Lease
+from .transcripts import MOST_KEPT_BYTES, answer_text, prompt_text
+from .watching import Life
+
+# Strangers without a key could fill the disk with refusals: so many a second are told one by one.
+_REFUSALS_A_SECOND = 50
+_MOST_TEXTS_WAITING_BYTES = 64 << 20
+
+
+class Recorder:
+    """Makes rows of what the door tells. With the ledger off it does nothing."""
+
+    def __init__(self, models: Sequence[Model], settings: Settings) -> None:
+        self.ledger: Ledger | None = None
+        self.keeps_text = settings.ledger and settings.ledger_text
+        """Whether prompts and answers are kept too."""
+        self._refused = (0, 0)
+        self._texts: ThreadPoolExecutor | None = None
+        self._texts_bytes = 0
+        self._identities: Identities | None = None
+        if not settings.ledger:
+            return
+        keep = Keep(settings.ledger_days, settings.ledger_bytes)
+        self.ledger = Ledger.open(settings.state_path, keep, written_by=f"weighbridge {__version__}")
+        self.ledger.record("gateway", {"event": "started", "version": __version__, "url": settings.url})
+        if self.keeps_text:
+            self._texts = ThreadPoolExecutor(1, thread_name_prefix="texts")
+        self._identities = Identities(
+            {model.name: _files_of(model) for model in models}, settings.state_path, takes_sums=settings.ledger_sums
+        )
+
+    def answered(
+        self, served: Served, lease: Lease[Any] | None, parts: Sequence[bytes], answer: list[bytes] | None
+    ) -> None:
+        """A request is over; `parts` are its body, `answer` what was kept of the answer's."""
+        ledger = self.ledger
+        if ledger is None:
+            return
+        if lease is not None:
+            life = lease.life
+            known = life.recorded
+            if known is None or known[0] != ledger.files_begun:
+                known = self._introduce(ledger, life)
+            served = served._replace(engine=known[1])
+        if answer is None or self._texts is None:
+            ledger.served(served)
+        else:
+            self._with_text(ledger, served, parts, answer)
+
+    def refused(self, name: str, path: str, error: ApiError, key: str | None) -> None:
+        """A request got no further than the door."""
+        ledger = self.ledger
+        if ledger is None:
+            return
+        now = time.time()
+        second, count = self._refused
+        self._refused = (int(now), count + 1 if second == int(now) else 1)
+        if self._refused[1] > _REFUSALS_A_SECOND:
+            ledger.pass_over()
+            return
+        code = error.code or error.kind
+        ledger.served(
+            Served(now, name, path, None, None, None, None, None, key, error.status, "error", code, False, None, None,
+                   None, None, None, 0)
+        )  # fmt: skip
+
+    def keep(self, answer: list[bytes], body: bytes) -> None:
+        """A piece of an answer whose text is kept, up to a bound."""
+        if answer and len(answer[0]) >= MOST_KEPT_BYTES:
+            return
+        answer.append(body)
+        if len(answer) > 256:
+            answer[:] = [b"".join(answer)]
+
+    async def close(self) -> None:
+        """Write what waits; returns when it is on disk."""
+        ledger = self.ledger
+        if ledger is None:
+            return
+        if self._identities is not None:
+            await asyncio.to_thread(self._identities.close)
+        if self._texts is not None:
+            await asyncio.to_thread(self._texts.shutdown)
+            await asyncio.sleep(0)  # what it made is put down
+        ledger.record("gateway", {"event": "stopped", "rows": ledger.rows, "lost": ledger.lost})
+        await asyncio.to_thread(ledger.close)
+
+    def _introduce(self, ledger: Ledger, life: Life) -> tuple[int, str]:
+        """Put down what answers: once for each of the ledger's files, and anew once its files' sums are known."""
+        assert self._identities is not None
+        files, is_final = self._identities.of(life.model.name)
+        named = ledger.record("engine", {**_engine(life), "files": files})
+        known = ledger.files_begun, named
+        # Until all sums are known, the next request asks again; it finds the same row or a better one.
+        life.recorded = known if is_final else None
+        return known
+
+    def _with_text(self, ledger: Ledger, served: Served, parts: Sequence[bytes], answer: list[bytes]) -> None:
+        """Have its text made ready on a thread; where too much waits, the row goes without."""
+        size = sum(map(len, parts)) + sum(map(len, answer))
+        if self._texts_bytes + size > _MOST_TEXTS_WAITING_BYTES:
+            ledger.served(served)
+            return
+        assert self._texts is not None
+        self._texts_bytes += size
+        loop = asyncio.get_running_loop()
+
+        def put_down(prompt: str | None, text: str | None) -> None:
+            self._texts_bytes -= size
+            ledger.served(served._replace(prompt=prompt, answer=text))
+
+        def work() -> None:
+            prompt, text = prompt_text(served.path, parts), answer_text(answer, is_stream=served.stream)
+            loop.call_soon_threadsafe(put_down, prompt, text)
+
+        self._texts.submit(work)
+
+
+def _files_of(model: Model) -> tuple[Path, ...]:
+    """The files that hold the model's weights, as far as they lie here."""
+    if model.facts is not None:
+        return tuple(map(Path, model.facts.source.files))
+    path = model.options.get("path")
+    return (Path(path),) if path else ()
+
+
+def _engine(life: Life) -> Mapping[str, Any]:
+    """What answers, and how it is run."""
+    model, plan, endpoint = life.model, life.model.plan, life.running.endpoint
+    said: dict[str, Any] = {"model": model.name, "engine": model.engine}
+    if life.running.pid is None:
+        base = urlsplit(endpoint.base_url)
+        said["server"] = f"{base.scheme}://{base.hostname}" + (f":{base.port}" if base.port else "") + base.path
+        said["server_model"] = endpoint.model
+    if plan is not None:
+        work = plan.workload
+        said["plan"] = {
+            "context_tokens": plan.context_tokens,
+            "parallel": work.parallel,
+            "cache_type_k": work.cache_type_k or "f16",
+            "cache_type_v": work.cache_type_v or "f16",
+            "ubatch_tokens": work.ubatch_tokens,
+            "threads": plan.threads,
+            "engine_version": plan.engine_version,
+            "arguments": list(plan.arguments),
+            "memory_bytes": dict(model.need),
+            "name": plan.facts.name,
+        }
+    return said
