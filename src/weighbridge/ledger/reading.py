@@ -6,7 +6,7 @@ import datetime
 import heapq
 import os
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from .row import LONGEST_LINE_BYTES, Head, Row, day_of, read_head, read_row, segments
@@ -55,12 +55,19 @@ def rows(
             yield row
 
 
-def last(folder: Path, count: int, *, wanted: Callable[[Row], bool] | None = None) -> list[Row]:
+def last(
+    folder: Path,
+    count: int,
+    *,
+    since: datetime.datetime | None = None,
+    wanted: Callable[[Row], bool] | None = None,
+) -> list[Row]:
     """The newest rows that are wanted, oldest first; no more is read than needed."""
     found = heapq.merge(
         *(_backwards(chain) for chain in chains(folder)), key=lambda row: row.time.timestamp(), reverse=True
     )
-    return [*islice((row for row in found if wanted is None or wanted(row)), count)][::-1]
+    recent = takewhile(lambda row: since is None or row.time >= since, found)
+    return [*islice((row for row in recent if wanted is None or wanted(row)), count)][::-1]
 
 
 def _of_chain(chain: Path, since: datetime.datetime | None) -> Iterator[Row]:

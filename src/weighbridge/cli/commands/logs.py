@@ -1,6 +1,6 @@
 """What a model's engine said, or the gateway that serves in the background.
 
-MODEL is the name under which the model is served, or `gateway`.
+MODEL is the name under which the model is served, or `gateway`. What was asked and answered is in `weigh log`.
 
 example:
   weigh logs arithmetic -n 20
