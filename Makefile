@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SOURCES_IN_C := src/weighbridge/facts/walk.c src/weighbridge/gateway/wire/quick.c
 # Processes that share the tests: no more, for some of them measure.
 WORKERS ?= 2
 QUESTION ?= What is 37 plus 58?
@@ -28,7 +29,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) cannot make virtual environments:" \
 	  "on Debian, apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/.run: requirements/run.txt pyproject.toml hatch_build.py src/weighbridge/facts/walk.c | $(VENV)/bin/python
+$(VENV)/.run: requirements/run.txt pyproject.toml hatch_build.py $(SOURCES_IN_C) | $(VENV)/bin/python
 	@echo "installing the package with its locked dependencies into $(VENV)"
 	@$(PIP_INSTALL) --require-hashes -r requirements/run.txt
 	@$(PIP_INSTALL) --no-deps --editable .

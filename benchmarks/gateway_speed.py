@@ -161,12 +161,12 @@ async def serve_bare(port: int, upstream_port: int) -> None:
     from starlette.responses import PlainTextResponse
 
     from weighbridge.gateway import settle
-    from weighbridge.gateway.wire import Relay, Request, Response, Upstream, listen_tcp, passed_on, serve
+    from weighbridge.gateway.wire import Relay, Request, Response, Upstream, listen_tcp, serve
 
     upstream = Upstream(("127.0.0.1", upstream_port), headers=[(b"authorization", b"Bearer engine")])
 
     def work(request: Request, response: Response) -> None:
-        Relay(response).start(upstream, request.target, request.parts, passed_on(request))
+        Relay(response).start(upstream, request.target, request.parts, request.passed_on)
 
     await serve(
         [listen_tcp("127.0.0.1", port)],

@@ -117,7 +117,7 @@ class Door:
         self.metrics.of(chosen.model, chosen.layer).routed.inc()
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
-            request.values[b"content-type"] = b"application/json"
+            request.replace_header(b"content-type", b"application/json")
         answer = _Answer(self, request, response, body, chosen)
         try:
             lease = self.pool.lease_now(chosen.model)
@@ -211,7 +211,7 @@ class _Answer(Relay):
         upstream, request = lease.upstream, self._request
         name = upstream.endpoint.model
         parts = request.parts if name is None or name == self._body.model else [self._body.renamed(name)]
-        self.start(upstream.wire, upstream.target(request.path), parts, wire.passed_on(request))
+        self.start(upstream.wire, upstream.target(request.path), parts, request.passed_on)
 
     async def ask_when_free(self) -> None:
         """Wait in the model's queue, and ask."""

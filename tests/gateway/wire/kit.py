@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from weighbridge.gateway.wire import Body, Limits, Relay, Upstream, UpstreamLimits, listen_tcp, passed_on, serve
+from weighbridge.gateway.wire import Body, Limits, Relay, Upstream, UpstreamLimits, listen_tcp, serve
 
 
 class Loop:
@@ -139,7 +139,7 @@ class Door:
         body = Body(request.body)
         relay = self.make_relay(response)
         self.relays.append(relay)
-        relay.start(self.upstream, request.target, request.parts, passed_on(request))
+        relay.start(self.upstream, request.target, request.parts, request.passed_on)
         assert body is not None
 
     def stop(self):

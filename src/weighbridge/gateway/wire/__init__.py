@@ -9,7 +9,7 @@ from .connection import Response, header_lines
 from .form import Form
 from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
-from .relay import Relay, passed_on
+from .relay import Relay
 from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, serve, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
 
@@ -33,7 +33,6 @@ __all__ = [
     "header_lines",
     "listen_tcp",
     "listen_unix",
-    "passed_on",
     "serve",
     "tls_context",
 ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from weighbridge.openai_api import ApiError, gateway_fault
 
 from .chunks import BadChunks, Chunked
-from .heads import Request, read_request
+from .heads import Request, read_plain_request, read_request
 
 if TYPE_CHECKING:
     from .asgi import Inlet
@@ -257,6 +257,11 @@ class Connection(asyncio.Protocol):
             if self._pending:
                 self._pending += data
             else:
+                if self._server.reads_plain:
+                    plain = read_plain_request(data)
+                    if plain is not None and len(data) == plain[0] + plain[1].length:
+                        self._take_plain(data, *plain)
+                        return
                 self._pending = data
                 self._deadline = self._server.clock() + self._server.limits.head_seconds
             self._pump()
@@ -392,6 +397,30 @@ class Connection(asyncio.Protocol):
             request = read_request(data[:end], limits)
         self._begin(request)
         return True
+
+    def _take_plain(self, data: bytes, end: int, request: Request) -> None:
+        """The usual case, in as few steps as may be: the request is whole, and nothing follows it."""
+        self.request = request
+        self._taken = 0
+        if request.length > self._server.limits.body_bytes:
+            self._refuse(self._too_large(request.length))
+            return
+        try:
+            work = self._server.route(request)
+        except ApiError as error:
+            if request.length > _READ_FOR_COURTESY_BYTES:
+                self._refuse(error)
+                return
+            work = _refusing(error)
+        except Exception:
+            _LOG.exception("a fault of the gateway")
+            self._refuse(gateway_fault())
+            return
+        self._work = work
+        if request.length:
+            request.parts.append(data[end:])
+        self._missing = 0
+        self._answer()
 
     def _begin(self, request: Request) -> None:
         self.request = request

@@ -1,9 +1,13 @@
-"""Heads of requests and answers, read by llhttp (through httptools) and then held to stricter rules than its own."""
+"""Heads of requests and answers, read by llhttp (through httptools) and then held to stricter rules than its own.
+
+Plain ones, which nearly all are, `quick.c` reads in one pass where it was compiled; what it leaves is read here.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -12,12 +16,34 @@ from weighbridge.openai_api import ApiError
 
 from .limits import Limits
 
+try:
+    from . import _quick  # type: ignore[attr-defined,unused-ignore]  # compiled when the package is installed
+except ImportError:  # no compiler, or no headers of Python, was there then
+    _quick = None
+
 # Twice the same of these is an attack or a fault: two readers might each believe another one.
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
 # llhttp takes more than one space here, of which another reader might make an empty target.
 _REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n")
 _VERSIONS = {b"1.1": 1, b"1.0": 0}
 _NO_BODY = frozenset({204, 304})
+
+
+# What an engine may know of the client. Never its key, its cookies, or how it reached us.
+PASSED_ON = frozenset(
+    b"content-type accept anthropic-version anthropic-beta openai-beta traceparent tracestate baggage "
+    b"idempotency-key user-agent".split()
+)
+# Between two neighbours, not from end to end, or the gateway's own to say: its framing, its name, who may read it.
+NOT_PASSED_BACK = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade "
+    b"server set-cookie access-control-allow-origin access-control-allow-credentials "
+    b"access-control-allow-methods access-control-allow-headers access-control-expose-headers "
+    b"access-control-max-age x-request-id x-weighbridge-model x-weighbridge-reason x-weighbridge-layer "
+    b"x-weighbridge-error-source".split()
+)
+# As large as quick.c reads: a server with narrower limits goes without it.
+_QUICK_LIMITS = Limits()
 
 
 class BadHead(Exception):
@@ -53,25 +79,49 @@ class Request:
     """
 
     __slots__ = (
-        "caller", "is_chunked", "is_last", "length", "method", "minor_version", "parts", "repeated", "spending",
-        "target", "values",
-    )  # fmt: skip
+        "_passed_on",
+        "caller",
+        "is_chunked",
+        "is_last",
+        "length",
+        "method",
+        "minor_version",
+        "parts",
+        "path",
+        "repeated",
+        "spending",
+        "target",
+        "values",
+    )
 
-    def __init__(self, method: bytes, target: bytes, minor_version: int, values: dict[bytes, bytes]) -> None:
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        path: bytes,
+        minor_version: int,
+        values: dict[bytes, bytes],
+        length: int = 0,
+        is_last: bool = False,
+        passed_on: bytes | None = None,
+    ) -> None:
         self.method = method
         self.target = target
+        self.path = path
+        """The target without its query, as the client wrote it."""
         self.minor_version = minor_version
         self.values = values
         self.repeated: list[tuple[bytes, bytes]] | None = None
         """All headers, where some name occurs more than once."""
         self.parts: list[bytes] = []
         self.is_chunked = False
-        self.length = 0
         self.caller: Any = None
         """Who asks, as the route found out, and what it has set aside for the request."""
         self.spending: Any = None
-        self.is_last = minor_version == 0
+        self.length = length
+        self.is_last = is_last
         """Whether the client wants the connection closed after the answer; HTTP/1.0 always is taken to."""
+        self._passed_on = passed_on
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -79,9 +129,17 @@ class Request:
         return self.repeated or list(self.values.items())
 
     @property
-    def path(self) -> bytes:
-        """The target without its query, as the client wrote it."""
-        return self.target.partition(b"?")[0]
+    def passed_on(self) -> bytes:
+        """The lines of the head that go on to an engine."""
+        if self._passed_on is None:
+            return b"".join([b"%b: %b\r\n" % line for line in self.values.items() if line[0] in PASSED_ON])
+        return self._passed_on
+
+    def replace_header(self, name: bytes, value: bytes) -> None:
+        """Have a header say something else to the engine; `name` in lower case."""
+        if self.values.get(name) != value:
+            self.values[name] = value
+            self._passed_on = None
 
     @property
     def body(self) -> bytes:
@@ -89,6 +147,32 @@ class Request:
         if len(self.parts) > 1:
             self.parts = [b"".join(self.parts)]
         return self.parts[0] if self.parts else b""
+
+
+if _quick is None:
+    read_plain_request: Callable[[bytes], tuple[int, Request] | None] = lambda data: None  # noqa: E731
+else:
+    _quick.configure(PASSED_ON, NOT_PASSED_BACK)
+    _read_plain = _quick.read_request
+
+    def read_plain_request(data: bytes) -> tuple[int, Request] | None:
+        """A request with a plain head at the beginning of `data`, and where its body begins; None where the head is
+        not plain, or not whole: then `read_request` tells."""
+        plain = _read_plain(data)
+        if plain is None:
+            return None
+        end, method, target, path, values, length, is_last, lines = plain
+        return end, Request(method, target, path, 1, values, length or 0, is_last, lines)
+
+
+def reads_plain(limits: Limits) -> bool:
+    """Whether plain heads may be read without a look at these limits."""
+    return (
+        _quick is not None
+        and limits.head_bytes >= _QUICK_LIMITS.head_bytes
+        and limits.headers >= _QUICK_LIMITS.headers
+        and limits.target_bytes >= _QUICK_LIMITS.target_bytes
+    )
 
 
 def read_request(head: bytes, limits: Limits) -> Request:
@@ -118,7 +202,8 @@ def read_request(head: bytes, limits: Limits) -> Request:
     if len(target) > limits.target_bytes:
         raise _refused(414, f"the request's target is longer than {limits.target_bytes:,} bytes")
     values = dict(zip(map(bytes.lower, raw), raw.values(), strict=False))
-    request = Request(method, target, _VERSIONS[version], values)
+    minor_version = _VERSIONS[version]
+    request = Request(method, target, target.partition(b"?")[0], minor_version, values, is_last=not minor_version)
     if len(values) != count:
         request.repeated = _repeated(head)
     _check(request)
@@ -165,23 +250,64 @@ def _refused(status: int, message: str) -> ApiError:
 class AnswerHead:
     """The head of an engine's answer; `values` are its headers by their names in lower case."""
 
-    __slots__ = ("can_keep", "is_chunked", "length", "lines", "status", "values")
+    __slots__ = ("_passed_back", "can_keep", "is_chunked", "length", "lines", "status", "values")
 
-    def __init__(self, status: int, values: dict[bytes, bytes], lines: bytes) -> None:
+    def __init__(
+        self,
+        status: int,
+        values: dict[bytes, bytes],
+        lines: bytes,
+        passed_back: bytes | None = None,
+        length: int | None = None,
+        is_chunked: bool = False,
+        can_keep: bool = False,
+    ) -> None:
         self.status = status
         self.values = values
         self.lines = lines
         """The headers as they came, each with its CRLF."""
-        self.length: int | None = None
+        self._passed_back = passed_back
+        self.length = length
         """Of the body; None where it is chunked or ends with the connection."""
-        self.is_chunked = False
-        self.can_keep = False
+        self.is_chunked = is_chunked
+        self.can_keep = can_keep
         """Whether the connection may serve again."""
+
+    @property
+    def passed_back(self) -> bytes:
+        """The lines of the head that go back to the client, the body's length among them.
+
+        CORS is the gateway's to allow, not the engine's.
+        """
+        return self.passed_back_without(frozenset()) if self._passed_back is None else self._passed_back
+
+    def passed_back_without(self, hidden: frozenset[bytes]) -> bytes:
+        """The same without some lines more, by their names in lower case."""
+        dropped = NOT_PASSED_BACK | hidden
+        named = self.values.get(b"connection")
+        if named is not None:
+            dropped = dropped.union(word.strip() for word in named.lower().split(b","))
+        lines = self.lines.split(b"\r\n")[:-1]
+        return b"".join([b"%b\r\n" % line for line in lines if line.partition(b":")[0].lower() not in dropped])
 
     @property
     def is_event_stream(self) -> bool:
         """Whether the body is a stream of server-sent events."""
         return self.values.get(b"content-type", b"").lower().startswith(b"text/event-stream")
+
+
+if _quick is None:
+    read_plain_answer: Callable[[bytes], tuple[int, AnswerHead] | None] = lambda data: None  # noqa: E731
+else:
+    _read_plain_answer = _quick.read_answer
+
+    def read_plain_answer(data: bytes) -> tuple[int, AnswerHead] | None:
+        """A plain head of an answer at the beginning of `data`, and where its body begins; None where it is not plain
+        or not whole: then `read_answer` tells."""
+        plain = _read_plain_answer(data)
+        if plain is None:
+            return None
+        return plain[0], AnswerHead(*plain[1:])
 
 
 def read_answer(head: bytes, *, to_head: bool) -> AnswerHead:

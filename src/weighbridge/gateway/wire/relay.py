@@ -8,44 +8,11 @@ from typing import Any, Literal
 from weighbridge.openai_api import ApiError
 
 from .connection import Response
-from .heads import AnswerHead, Request
+from .heads import AnswerHead
 from .upstream import Exchange, Failure, Upstream
 
 _TAIL_BYTES = 4_096
 _MOST_ERROR_BYTES = 1 << 20
-# Between two neighbours, not from end to end, or the gateway's own to say: its framing, its name, who may read it.
-_NOT_PASSED_BACK = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade "
-    b"server set-cookie access-control-allow-origin access-control-allow-credentials "
-    b"access-control-allow-methods access-control-allow-headers access-control-expose-headers "
-    b"access-control-max-age x-request-id x-weighbridge-model x-weighbridge-reason x-weighbridge-layer "
-    b"x-weighbridge-error-source".split()
-)
-# What an engine may know of the client. Never its key, its cookies, or how it reached us.
-_PASSED_ON = frozenset(
-    b"content-type accept anthropic-version anthropic-beta openai-beta traceparent tracestate baggage "
-    b"idempotency-key user-agent".split()
-)
-
-
-def passed_on(request: Request) -> bytes:
-    """The lines of a request's head that go on to an engine."""
-    return b"".join([b"%b: %b\r\n" % line for line in request.values.items() if line[0] in _PASSED_ON])
-
-
-def passed_back(head: AnswerHead, hidden: frozenset[bytes] = frozenset()) -> bytes:
-    """The lines of an answer's head that go back to the client, its length among them; those in `hidden` do not.
-
-    CORS is the gateway's to allow, not the engine's.
-    """
-    dropped = _NOT_PASSED_BACK | hidden if hidden else _NOT_PASSED_BACK
-    named = head.values.get(b"connection")
-    if named is not None:
-        dropped = dropped.union(word.strip() for word in named.lower().split(b","))
-    if named is None and dropped.isdisjoint(head.values):
-        return head.lines
-    lines = head.lines.split(b"\r\n")[:-1]
-    return b"".join([b"%b\r\n" % line for line in lines if line.partition(b":")[0].lower() not in dropped])
 
 
 class Relay:
@@ -143,7 +110,7 @@ class Relay:
             return
         if body:
             self._note(body)
-        lines = passed_back(head, self.hidden)
+        lines = head.passed_back if not self.hidden else head.passed_back_without(self.hidden)
         if self.lines is not None:
             lines += self.lines(head)
         self.response.begin(head.status, lines, head.length, body, framed, has_length=True)

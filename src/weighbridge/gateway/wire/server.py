@@ -15,7 +15,7 @@ from weighbridge.openai_api import ApiError
 
 from .asgi import AsgiApp, Inlet
 from .connection import Connection, Response
-from .heads import Request
+from .heads import Request, reads_plain
 from .limits import Limits
 
 Work = Callable[[Request, Response], None]
@@ -42,6 +42,7 @@ class Server:
         self.route = route
         self.refused = refused
         self.limits = limits
+        self.reads_plain = reads_plain(limits)
         self.connections: set[Connection] = set()
         self.is_draining = False
         self._asgi_app = asgi_app

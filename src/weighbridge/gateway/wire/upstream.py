@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol, cast
 
 from .chunks import BadChunks, Chunked
 from .connection import header_lines
-from .heads import AnswerHead, BadHead, read_answer
+from .heads import AnswerHead, BadHead, read_answer, read_plain_answer
 from .limits import UpstreamLimits
 
 _LOG = logging.getLogger("weighbridge")
@@ -220,13 +220,18 @@ class _Line(asyncio.Protocol):
             exchange.receiver.body(data, None)
 
     def _read_head(self, exchange: Exchange, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n") + 4
-        if end < 4:
-            if len(data) > self._upstream.limits.head_bytes or not data.startswith(b"HTTP/1."[: len(data)]):
-                raise BadHead("what it says is no HTTP")
-            self._pending = data
-            return
-        head = self._head = read_answer(data[:end], to_head=exchange._head_only)
+        plain = None if exchange._head_only else read_plain_answer(data)
+        if plain is None:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                if len(data) > self._upstream.limits.head_bytes or not data.startswith(b"HTTP/1."[: len(data)]):
+                    raise BadHead("what it says is no HTTP")
+                self._pending = data
+                return
+            head = read_answer(data[:end], to_head=exchange._head_only)
+        else:
+            end, head = plain
+        self._head = head
         self._pending = b""
         data = data[end:]
         if head.status < 200:

@@ -1,0 +1,368 @@
+/* Heads of requests and answers in their plain form, read in one pass.
+ *
+ * What is read here is a part of what heads.py accepts: every form that is rare, odd or wrong is left to it (None), and it
+ * alone refuses. So a mistake here can be that something plain is read slowly, and a test holds that nothing is read
+ * otherwise (tests/gateway/wire/test_quick.py).
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <string.h>
+
+enum { MOST_HEADERS = 100, MOST_NAME = 64, MOST_TARGET = 8192, MOST_HEAD = 32768 };
+
+/* RFC 9110, section 5.6.2: the lower-case form of a byte of a token, 0 where it is none. */
+static unsigned char token[256];
+/* Section 5.5: bytes that may stand in a value. */
+static unsigned char in_value[256];
+
+static PyObject *passed_on;      /* names that go on to an engine */
+static PyObject *not_passed_back; /* names that stop here on the way back */
+
+typedef struct {
+    const char *at, *end;
+} Cursor;
+
+typedef struct {
+    PyObject *name, *value;       /* owned */
+    const char *line;             /* as it came, with its CRLF */
+    Py_ssize_t line_bytes;
+} Header;
+
+static int same(const char *text, Py_ssize_t size, const char *lower)
+{
+    Py_ssize_t length = (Py_ssize_t)strlen(lower);
+    if (size != length)
+        return 0;
+    for (Py_ssize_t i = 0; i < size; i++)
+        if ((text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]) != lower[i])
+            return 0;
+    return 1;
+}
+
+/* Digits alone, at most 15 of them; -1 where it is anything else. */
+static long long number(const char *text, Py_ssize_t size)
+{
+    long long value = 0;
+    if (size < 1 || size > 15)
+        return -1;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    return value;
+}
+
+typedef struct {
+    long long length;             /* -1 without Content-Length */
+    int has_host, is_closing, is_kept, is_chunked;
+} Framing;
+
+/* Reads header lines up to the blank one. The count of them, -1 where they are not plain, -2 with an exception set. */
+static int read_lines(Cursor *cursor, Header *headers, PyObject *values, Framing *framing, int is_request)
+{
+    int count = 0;
+    const char *at = cursor->at, *end = cursor->end;
+    framing->length = -1;
+    for (;;) {
+        if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
+            cursor->at = at + 2;
+            return count;
+        }
+        if (count == MOST_HEADERS)
+            return -1;
+        char lower[MOST_NAME];
+        const char *line = at;
+        int size = 0;
+        while (at < end && size < MOST_NAME && token[(unsigned char)*at])
+            lower[size++] = (char)token[(unsigned char)*at++];
+        if (!size || at >= end || *at != ':')
+            return -1;
+        at++;
+        while (at < end && (*at == ' ' || *at == '\t'))
+            at++;
+        const char *value = at;
+        while (at < end && in_value[(unsigned char)*at])
+            at++;
+        Py_ssize_t value_bytes = at - value;
+        if (end - at < 2 || at[0] != '\r' || at[1] != '\n')
+            return -1;
+        /* llhttp keeps blanks at the end. */
+        if (value_bytes && (at[-1] == ' ' || at[-1] == '\t'))
+            return -1;
+        at += 2;
+        switch (lower[0]) {
+        case 'h':
+            framing->has_host |= size == 4 && !memcmp(lower, "host", 4);
+            break;
+        case 'c':
+            if (size == 14 && !memcmp(lower, "content-length", 14)) {
+                framing->length = number(value, value_bytes);
+                if (framing->length < 0)
+                    return -1;
+            } else if (size == 10 && !memcmp(lower, "connection", 10)) {
+                framing->is_closing = same(value, value_bytes, "close");
+                framing->is_kept = same(value, value_bytes, "keep-alive");
+                if (!framing->is_closing && !framing->is_kept)
+                    return -1;
+            }
+            break;
+        case 't':
+            if (size == 17 && !memcmp(lower, "transfer-encoding", 17)) {
+                if (is_request || !same(value, value_bytes, "chunked"))
+                    return -1;
+                framing->is_chunked = 1;
+            }
+            break;
+        case 'e':
+            if (is_request && size == 6 && !memcmp(lower, "expect", 6))
+                return -1;
+            break;
+        case 'u':
+            if (size == 7 && !memcmp(lower, "upgrade", 7))
+                return -1;
+            break;
+        case 'p':
+            /* llhttp takes it for Connection. */
+            if (size == 16 && !memcmp(lower, "proxy-connection", 16))
+                return -1;
+            break;
+        }
+        Header *header = &headers[count];
+        header->name = PyBytes_FromStringAndSize(lower, size);
+        if (header->name == NULL)
+            return -2;
+        header->value = PyBytes_FromStringAndSize(value, value_bytes);
+        if (header->value == NULL) {
+            Py_DECREF(header->name);
+            return -2;
+        }
+        header->line = line;
+        header->line_bytes = at - line;
+        int is_set = PyDict_SetItem(values, header->name, header->value);
+        /* The dictionary holds them now, and lives as long as they are looked at. */
+        Py_DECREF(header->name);
+        Py_DECREF(header->value);
+        if (is_set < 0)
+            return -2;
+        count++;
+    }
+}
+
+static Cursor after_head(const char *data, Py_ssize_t size)
+{
+    Cursor cursor = {data, data + (size < MOST_HEAD ? size : MOST_HEAD)};
+    return cursor;
+}
+
+static PyObject *none(PyObject *values)
+{
+    Py_XDECREF(values);
+    Py_RETURN_NONE;
+}
+
+static PyObject *failed(PyObject *values)
+{
+    Py_XDECREF(values);
+    return NULL;
+}
+
+/* The lines whose names are in the set (`wanted`), or are not; each `name: value` as it came, or made anew where `renew`. */
+static PyObject *chosen(const Header *headers, int count, PyObject *set, int wanted, int renew)
+{
+    Py_ssize_t total = 0;
+    char keep[MOST_HEADERS];
+    for (int i = 0; i < count; i++) {
+        int is_in = PySet_Contains(set, headers[i].name);
+        if (is_in < 0)
+            return NULL;
+        keep[i] = is_in == wanted;
+        if (keep[i])
+            total += renew ? PyBytes_Size(headers[i].name) + PyBytes_Size(headers[i].value) + 4 : headers[i].line_bytes;
+    }
+    PyObject *made = PyBytes_FromStringAndSize(NULL, total);
+    if (made == NULL)
+        return NULL;
+    char *to = PyBytes_AsString(made);
+    for (int i = 0; i < count; i++) {
+        if (!keep[i])
+            continue;
+        if (!renew) {
+            memcpy(to, headers[i].line, (size_t)headers[i].line_bytes);
+            to += headers[i].line_bytes;
+            continue;
+        }
+        Py_ssize_t name = PyBytes_Size(headers[i].name), value = PyBytes_Size(headers[i].value);
+        memcpy(to, PyBytes_AsString(headers[i].name), (size_t)name);
+        memcpy(to + name, ": ", 2);
+        memcpy(to + name + 2, PyBytes_AsString(headers[i].value), (size_t)value);
+        memcpy(to + name + 2 + value, "\r\n", 2);
+        to += name + value + 4;
+    }
+    return made;
+}
+
+static const char *const METHODS[] = {"POST ", "GET ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", NULL};
+
+PyDoc_STRVAR(read_request_doc,
+    "read_request(data) -> (end, method, target, path, values, length, is_last, passed_on) of a plain head at the\n"
+    "beginning of data, or None. `end` is where its body begins, `length` that of its body, None where none is stated.");
+
+static PyObject *read_request(PyObject *module, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t size;
+    (void)module;
+    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
+        return NULL;
+    Cursor cursor = after_head(data, size);
+    Py_ssize_t method_bytes = 0;
+    for (int i = 0; METHODS[i] != NULL && !method_bytes; i++) {
+        Py_ssize_t length = (Py_ssize_t)strlen(METHODS[i]);
+        if (cursor.end - cursor.at > length && !memcmp(cursor.at, METHODS[i], (size_t)length))
+            method_bytes = length - 1;
+    }
+    if (!method_bytes)
+        Py_RETURN_NONE;
+    const char *target = cursor.at + method_bytes + 1, *at = target, *query = NULL;
+    if (at < cursor.end && *at != '/')
+        Py_RETURN_NONE;
+    while (at < cursor.end && *at >= '!' && *at <= '~' && *at != '#' && at - target <= MOST_TARGET) {
+        if (*at == '?' && query == NULL)
+            query = at;
+        at++;
+    }
+    const char *after = at;
+    if (at - target > MOST_TARGET || cursor.end - at < 11 || memcmp(at, " HTTP/1.1\r\n", 11))
+        Py_RETURN_NONE;
+    cursor.at = at + 11;
+    Header headers[MOST_HEADERS];
+    Framing framing = {0};
+    PyObject *values = PyDict_New();
+    if (values == NULL)
+        return NULL;
+    int count = read_lines(&cursor, headers, values, &framing, 1);
+    if (count == -2)
+        return failed(values);
+    if (count < 0 || !framing.has_host || PyDict_Size(values) != count)
+        return none(values);
+    PyObject *lines = chosen(headers, count, passed_on, 1, 1);
+    if (lines == NULL)
+        return failed(values);
+    PyObject *path = PyBytes_FromStringAndSize(target, (query ? query : after) - target);
+    PyObject *whole = path && query ? PyBytes_FromStringAndSize(target, after - target) : path;
+    if (whole == NULL) {
+        Py_XDECREF(path);
+        Py_DECREF(lines);
+        return failed(values);
+    }
+    if (!query)
+        Py_INCREF(path);
+    PyObject *length = framing.length < 0 ? Py_None : PyLong_FromLongLong(framing.length);
+    if (framing.length < 0)
+        Py_INCREF(Py_None);
+    return Py_BuildValue("(ny#NNNNNN)", (Py_ssize_t)(cursor.at - data), data, method_bytes, whole, path, values, length,
+                         PyBool_FromLong(framing.is_closing), lines);
+}
+
+PyDoc_STRVAR(read_answer_doc,
+    "read_answer(data) -> (end, status, values, lines, passed_back, length, is_chunked, can_keep) of a plain head at the\n"
+    "beginning of data, or None. `lines` are its headers as they came, `length` is None where none is stated.");
+
+static PyObject *read_answer(PyObject *module, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t size;
+    (void)module;
+    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
+        return NULL;
+    Cursor cursor = after_head(data, size);
+    if (size < 17 || memcmp(data, "HTTP/1.1 ", 9) || data[12] != ' ')
+        Py_RETURN_NONE;
+    long status = (long)number(data + 9, 3);
+    if (status < 200 || status > 599 || status == 204 || status == 304)
+        Py_RETURN_NONE;
+    cursor.at = data + 13;
+    while (cursor.at < cursor.end && *cursor.at >= ' ' && *cursor.at <= '~')
+        cursor.at++;
+    if (cursor.end - cursor.at < 2 || cursor.at[0] != '\r' || cursor.at[1] != '\n')
+        Py_RETURN_NONE;
+    cursor.at += 2;
+    const char *begin = cursor.at;
+    Header headers[MOST_HEADERS];
+    Framing framing = {0};
+    PyObject *values = PyDict_New();
+    if (values == NULL)
+        return NULL;
+    int count = read_lines(&cursor, headers, values, &framing, 0);
+    if (count == -2)
+        return failed(values);
+    if (count < 0 || PyDict_Size(values) != count || (framing.is_chunked && framing.length >= 0))
+        return none(values);
+    PyObject *back = chosen(headers, count, not_passed_back, 0, 0);
+    if (back == NULL)
+        return failed(values);
+    PyObject *length = Py_None;
+    if (framing.length < 0)
+        Py_INCREF(Py_None);
+    else if ((length = PyLong_FromLongLong(framing.length)) == NULL) {
+        Py_DECREF(back);
+        return failed(values);
+    }
+    int can_keep = !framing.is_closing && (framing.is_chunked || framing.length >= 0);
+    return Py_BuildValue("(nlNy#NNNN)", (Py_ssize_t)(cursor.at - data), status, values, begin,
+                         (Py_ssize_t)(cursor.at - 2 - begin), back, length, PyBool_FromLong(framing.is_chunked),
+                         PyBool_FromLong(can_keep));
+}
+
+PyDoc_STRVAR(configure_doc, "configure(passed_on, not_passed_back): frozensets of names of headers in lower case.");
+
+static PyObject *configure(PyObject *module, PyObject *arguments)
+{
+    PyObject *on, *back;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "OO", &on, &back))
+        return NULL;
+    if (!PyFrozenSet_Check(on) || !PyFrozenSet_Check(back)) {
+        PyErr_SetString(PyExc_TypeError, "expected two frozensets");
+        return NULL;
+    }
+    Py_INCREF(on);
+    Py_INCREF(back);
+    Py_XDECREF(passed_on);
+    Py_XDECREF(not_passed_back);
+    passed_on = on;
+    not_passed_back = back;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"read_request", read_request, METH_O, read_request_doc},
+    {"read_answer", read_answer, METH_O, read_answer_doc},
+    {"configure", configure, METH_VARARGS, configure_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_quick", "Heads in their plain form, read in one pass.", -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__quick(void)
+{
+    for (int i = 0; i < 256; i++) {
+        in_value[i] = (i >= 0x20 && i != 0x7f) || i == '\t';
+        if ((i >= 'a' && i <= 'z') || (i >= '0' && i <= '9') || (i && strchr("!#$%&'*+-.^_`|~", i)))
+            token[i] = (unsigned char)i;
+        else if (i >= 'A' && i <= 'Z')
+            token[i] = (unsigned char)(i + 32);
+    }
+    PyObject *module = PyModule_Create(&definition);
+    PyObject *empty = module ? PyFrozenSet_New(NULL) : NULL;
+    if (empty == NULL) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    Py_INCREF(empty);
+    passed_on = not_passed_back = empty;
+    return module;
+}
