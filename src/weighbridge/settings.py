@@ -187,6 +187,9 @@ class Settings:
     ledger_sums: bool = _setting(
         True, "whether the sha256 of models' files is taken for the record, where it is not known yet"
     )
+    otel_endpoint: str = _setting(
+        "", "collector that traces are sent to by OTLP over HTTP, e.g. http://localhost:4318; empty: none"
+    )
     remote_api_key: str = _setting("", "key that is sent to servers elsewhere (MODEL given as a URL)")
     route_learn_seconds: float = _setting(
         0.0, "how often the gateway looks whether evals and thumbs are new, and learns to route by them; 0: never"

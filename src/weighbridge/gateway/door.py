@@ -171,6 +171,7 @@ class _Answer(Relay):
         "_route",
         "_task",
         "_text",
+        "_trace",
         "_tries",
         "_why",
         "hidden",
@@ -192,6 +193,8 @@ class _Answer(Relay):
         self._why = ""
         self._named = b""
         self._error: str | None = None
+        tracer = door.recorder.tracer
+        self._trace = None if tracer is None else tracer.begin(request.values)
         self._text: list[bytes] | None = [] if door.recorder.keeps_text else None
         self._begun_at = self._first_at = self._heard_at = self._gap = 0.0
         self._beside = self._events = 0
@@ -404,7 +407,8 @@ class _Answer(Relay):
             counts.count(path, status)
         elif self.outcome != "gone":
             return  # refused, which is told elsewhere
-        self._door.recorder.answered(self._served(path, usage, now), lease, self._request.parts, self._text)
+        served = self._served(path, usage, now)
+        self._door.recorder.answered(served, lease, self._request.parts, self._text, self._trace)
 
     def _observe(self, tokens: int | None, now: float) -> None:
         """Count how long it took."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from .counting import BriefHistogram, Counter, Family, Gauge, Histogram, as_text
 from .pool import Pool
+from .recording import Recorder
 from .scheduler import Breaker, Phase
 
 NOBODY = "none"
@@ -28,7 +29,7 @@ _OF_MODELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("memory_used_bytes", "Memory that is promised to models that are loaded.", ("place",)),
     ("ledger_rows", "Rows written to the ledger since the start.", ()),
     ("ledger_rows_lost", "Rows that found no place in the ledger, since the start.", ()),
-    ("spans_dropped", "Spans of traces that could not be sent, since the start.", ()),
+    ("traces_dropped", "Requests whose trace could not be sent, since the start.", ()),
 )
 
 
@@ -139,7 +140,7 @@ class Metrics:
         """All that is counted, by model and route."""
         return self._of_model.values()
 
-    def look_at(self, pool: Pool[Any]) -> None:
+    def look_at(self, pool: Pool[Any], recorder: Recorder) -> None:
         """Take down how the models are now."""
         now = time.monotonic()
         self._in_flight.labels().set(sum(load.in_flight for load in self._loads.values()))
@@ -159,6 +160,11 @@ class Metrics:
             self._gauges["engine_memory_over_plan"].labels(name).set(life.has_drifted if life else False)
             for place, size in model.terms.need.items():
                 self._gauges["engine_memory_planned_bytes"].labels(name, place).set(size)
+        if recorder.ledger is not None:
+            self._gauges["ledger_rows"].labels().set(recorder.ledger.rows)
+            self._gauges["ledger_rows_lost"].labels().set(recorder.ledger.lost)
+        if recorder.tracer is not None:
+            self._gauges["traces_dropped"].labels().set(recorder.tracer.dropped)
         used = pool.state.used()
         for place, size in pool.state.budget.items():
             self._gauges["memory_budget_bytes"].labels(place).set(size)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from weighbridge import __version__
@@ -20,6 +20,9 @@ from .identities import Identities
 from .pool import Lease
 from .transcripts import MOST_KEPT_BYTES, answer_text, prompt_text
 from .watching import Life
+
+if TYPE_CHECKING:
+    from .tracing import Trace, Tracer
 
 # Strangers without a key could fill the disk with refusals: so many a second are told one by one.
 _REFUSALS_A_SECOND = 50
@@ -37,6 +40,8 @@ class Recorder:
         self._texts: ThreadPoolExecutor | None = None
         self._texts_bytes = 0
         self._identities: Identities | None = None
+        self.tracer = _tracer(settings)
+        """Where requests are traced."""
         if not settings.ledger:
             return
         keep = Keep(settings.ledger_days, settings.ledger_bytes)
@@ -49,10 +54,17 @@ class Recorder:
         )
 
     def answered(
-        self, served: Served, lease: Lease[Any] | None, parts: Sequence[bytes], answer: list[bytes] | None
+        self,
+        served: Served,
+        lease: Lease[Any] | None,
+        parts: Sequence[bytes],
+        answer: list[bytes] | None,
+        trace: Trace | None,
     ) -> None:
         """A request is over; `parts` are its body, `answer` what was kept of the answer's."""
         ledger = self.ledger
+        if trace is not None and self.tracer is not None:
+            self.tracer.end(trace, served, None if lease is None else lease.life.model.engine)
         if ledger is None:
             return
         if lease is not None:
@@ -93,6 +105,8 @@ class Recorder:
 
     async def close(self) -> None:
         """Write what waits; returns when it is on disk."""
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
         ledger = self.ledger
         if ledger is None:
             return
@@ -133,6 +147,15 @@ class Recorder:
             loop.call_soon_threadsafe(put_down, prompt, text)
 
         self._texts.submit(work)
+
+
+def _tracer(settings: Settings) -> Tracer | None:
+    """Imported only where it is wanted: what it needs takes megabytes."""
+    if not settings.otel_endpoint:
+        return None
+    from .tracing import Tracer
+
+    return Tracer(settings.otel_endpoint)
 
 
 def _files_of(model: Model) -> tuple[Path, ...]:

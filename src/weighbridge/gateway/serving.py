@@ -150,7 +150,7 @@ class Gateway:
 
     async def show_metrics(self, request: Request) -> Response:
         """Prometheus' text."""
-        self.metrics.look_at(self.pool)
+        self.metrics.look_at(self.pool, self.recorder)
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def ps(self, request: Request) -> Response:
