@@ -6,7 +6,7 @@ A long prompt is looked at in its head and its tail: the task stands in one of t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log1p
+from math import log1p, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +53,14 @@ for _class, _bytes in {
 }.items():
     _CLASSES[list(_bytes)] = _class
 _IN_WORD = np.isin(_CLASSES, (_LOWER, _UPPER, _DIGIT, _FOREIGN)) | (np.arange(256) == ord("_"))
-_SMALL = np.arange(256, dtype=np.uint8)
-_SMALL[65:91] += 32
+# As bytes: `translate` maps a prompt in one go, where looking each up in an array takes several.
+_CLASS_OF, _WORD_OF = _CLASSES.tobytes(), _IN_WORD.astype(np.uint8).tobytes()
+_NO_SIGN = bytes(np.flatnonzero(_IN_WORD | (_CLASSES == _SPACE) | (_CLASSES == _NEWLINE)).astype(np.uint8))
+_CODE_WORDS = (b"def ", b"```", b"return", b"import ", b"function", b"class ")
 
-_FIRST, _NONE = np.ones(1, bool), np.zeros(0, np.intp)
+_ONE = np.uint32(1)
+_SIGNED, _OF_PIECE = np.uint32(2 * TABLE - 1), np.uint32(2 * TABLE)
+_LOGS = np.log1p(np.arange(_MOST_BYTES + 1))
 
 SIGNS = (
     "length", "words", "letters a word", "digits", "capitals", "line ends", "lines", "maths signs", "code signs",
@@ -90,43 +94,42 @@ def look(prompt: str) -> Looks:
     if len(prompt) > _HEAD_LETTERS + _TAIL_LETTERS:
         cut = f"{prompt[:_HEAD_LETTERS]}\n{prompt[-_TAIL_LETTERS:]}"
     raw = cut.encode("utf-8", "replace")
-    seen = np.frombuffer(raw, np.uint8)
-    small = _SMALL[seen]
-    prefix = np.zeros(len(seen) + 1, np.uint32)
-    np.cumsum((small.astype(np.uint32) + np.uint32(1)) * _POWERS[: len(seen)], out=prefix[1:], dtype=np.uint32)
-    in_word = np.zeros(len(seen) + 2, np.int8)
-    in_word[1:-1] = _IN_WORD[seen]
-    edges = np.flatnonzero(np.diff(in_word))
+    size = len(raw)
+    prefix = np.zeros(size + 1, np.uint32)
+    letters = np.frombuffer(raw.lower(), np.uint8).astype(np.uint32)
+    letters += _ONE
+    letters *= _POWERS[:size]
+    np.add.accumulate(letters, out=prefix[1:])
+    in_word = np.frombuffer(b"\0%b\0" % raw.translate(_WORD_OF), np.uint8)
+    edges = (in_word[1:] != in_word[:-1]).nonzero()[0]
     starts, ends = edges[::2], edges[1::2]
     words = _mixed((prefix[ends] - prefix[starts]) * _INVERSES[starts])
-    classes = _CLASSES[seen]
-    between = seen[(in_word[1:-1] == 0) & (classes != _SPACE) & (classes != _NEWLINE)].astype(np.uint32)
+    between = np.frombuffer(raw.translate(None, _NO_SIGN), np.uint8).astype(np.uint32)
     pairs = words[:-1] * np.uint32(0x85EBCA6B) + words[1:] + np.uint32(11)
     signs = between * np.uint32(0x9E3779B1) + np.uint32(7)
-    size = max(len(seen) - LETTERS_OF_A_PIECE + 1, 0)
-    pieces = (prefix[LETTERS_OF_A_PIECE:] - prefix[:size]) * _INVERSES[:size] if size else prefix[:0]
+    count = max(size - LETTERS_OF_A_PIECE + 1, 0)
+    pieces = (prefix[LETTERS_OF_A_PIECE:] - prefix[:count]) * _INVERSES[:count] if count else prefix[:0]
+    rest = _mixed(np.concatenate((signs, pairs, pieces + np.uint32(3))))
+    count = len(signs) + len(pairs)
     return Looks(
-        words=np.concatenate((words, _mixed(np.concatenate((signs, pairs))))),
-        pieces=_mixed(pieces + np.uint32(3)),
-        signs=_signs(prompt, raw, seen, classes, words, starts),
+        words=np.concatenate((words, rest[:count])),
+        pieces=rest[count:],
+        signs=_signs(prompt, raw, words, starts),
     )
 
 
-def _signs(
-    prompt: str,
-    raw: bytes,
-    seen: NDArray[np.uint8],
-    classes: NDArray[np.uint8],
-    words: Hashes,
-    starts: NDArray[np.intp],
-) -> Floats:
+def _signs(prompt: str, raw: bytes, words: Hashes, starts: NDArray[np.intp]) -> Floats:
+    classes = np.frombuffer(raw.translate(_CLASS_OF), np.uint8)
     counts = np.bincount(classes, minlength=12).tolist()
-    size, count = max(len(seen), 1), max(len(words), 1)
-    lines = np.flatnonzero(seen[:-2] == 10)
-    choices = ((classes[lines + 1] == _UPPER) & ((seen[lines + 2] == 46) | (seen[lines + 2] == 41))).sum()
-    numbers = (classes[starts] == _DIGIT).sum()
+    size, count = max(len(raw), 1), max(len(words), 1)
+    choices = 0
+    if counts[_NEWLINE]:
+        seen = np.frombuffer(raw, np.uint8)
+        lines = (seen[:-2] == 10).nonzero()[0]
+        choices = int(((classes[lines + 1] == _UPPER) & ((seen[lines + 2] == 46) | (seen[lines + 2] == 41))).sum())
+    numbers = np.count_nonzero(classes[starts] == _DIGIT)
     in_words = counts[_LOWER] + counts[_UPPER] + counts[_DIGIT] + counts[_FOREIGN]
-    code = sum(word in raw for word in (b"def ", b"```", b"return", b"import ", b"function", b"class "))
+    code = sum([word in raw for word in _CODE_WORDS])
     examples = raw.count(b"Answer") + raw.count(b"A:") + raw.count(b"Example")
     return np.array(
         (
@@ -148,18 +151,36 @@ def rarity(hashed: list[Hashes]) -> Floats:
     return (np.log((1 + len(hashed)) / (1 + counts)) + 0.3).astype(np.float32)
 
 
-def sketch(hashes: Hashes, rare: Floats, width: int) -> Floats:
-    """Of length one: each hash weighs the logarithm of its count times its rarity.
+def signed(rare_words: Floats, rare_pieces: Floats) -> Floats:
+    """How rare each hash of a word, then of a piece, is, by one bit more than the table has: that gives the sign."""
+    return np.concatenate((rare_words, -rare_words, rare_pieces, -rare_pieces))
 
-    Folded into `width` numbers with random signs, which keeps inner products (Weinberger and others 2009).
+
+def sketch(looks: Looks, rare: Floats, width: int) -> tuple[Hashes, NDArray[np.float64]]:
+    """Words and pieces as places in two halves of `width` and weights there, of length one a half; places may repeat.
+
+    Each hash weighs the logarithm of its count times its rarity (`signed`). Folded into `width` numbers with random
+    signs, which keeps inner products (Weinberger and others 2009).
     """
-    places = np.sort(hashes & np.uint32(TABLE * 2 - 1))
-    firsts = np.flatnonzero(np.concatenate((_FIRST, places[1:] != places[:-1]))) if len(places) else _NONE
-    counts = np.diff(np.concatenate((firsts, [len(places)])))
-    places = places[firsts]
-    weights = np.log1p(counts) * rare[places & np.uint32(TABLE - 1)]
-    # The bit above the table's gives the sign.
-    weights[places >= TABLE] *= -1
-    folded = np.bincount((places & np.uint32(width - 1)).astype(np.intp), weights, width).astype(np.float32)
-    length = float(np.sqrt(folded @ folded))
-    return folded / np.float32(length) if length else folded
+    both = np.concatenate((looks.words & _SIGNED, looks.pieces & _SIGNED | _OF_PIECE))
+    if not len(both):
+        return both, np.zeros(0)
+    both.sort()
+    is_first = np.empty(len(both), bool)
+    is_first[0] = True
+    np.not_equal(both[1:], both[:-1], out=is_first[1:])
+    firsts = is_first.nonzero()[0]
+    hashes = both[firsts]
+    counts = np.empty(len(firsts), np.intp)
+    np.subtract(firsts[1:], firsts[:-1], out=counts[:-1])
+    counts[-1] = len(both) - firsts[-1]
+    weights = _LOGS.take(counts) * rare.take(hashes)
+    words = int(hashes.searchsorted(_OF_PIECE))
+    places = hashes & np.uint32(width - 1)
+    places[words:] += np.uint32(width)
+    folded = np.bincount(places, weights, 2 * width)
+    for half, own in ((folded[:width], weights[:words]), (folded[width:], weights[words:])):
+        length = sqrt(half @ half)
+        if length:
+            own /= length
+    return places, weights

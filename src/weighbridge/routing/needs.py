@@ -124,14 +124,14 @@ def obstacles(candidate: Candidate, needs: Needs, policy: Policy) -> tuple[str, 
     found = []
     if candidate.context_tokens is not None and needs.context_tokens > candidate.context_tokens:
         found.append(f"takes {candidate.context_tokens:,} tokens, about {needs.context_tokens:,} are needed")
-    for asked, able, what in (
-        (needs.vision, candidate.vision, "sees no images"),
-        (needs.tools, candidate.tools, "calls no tools"),
-        (needs.json_schema, candidate.json_schema, "keeps to no JSON schema"),
-    ):
-        if asked and able is False:
-            found.append(what)
-    found += forbidden(candidate, policy)
+    if needs.vision and candidate.vision is False:
+        found.append("sees no images")
+    if needs.tools and candidate.tools is False:
+        found.append("calls no tools")
+    if needs.json_schema and candidate.json_schema is False:
+        found.append("keeps to no JSON schema")
+    if policy.licences is not None or policy.places is not None:
+        found += forbidden(candidate, policy)
     if not candidate.loaded and candidate.loadable is False:
         found.append("is not loaded, and what is free does not hold it")
     return tuple(found)

@@ -36,7 +36,7 @@ from weighbridge.figures import Basis, Figure
 
 from .cascade import Tried, learn_threshold
 from .evidence import Evidence
-from .features import SIGNS, TABLE, Looks, look, rarity, sketch
+from .features import SIGNS, TABLE, Looks, look, rarity, signed, sketch
 from .ridge import Doubles, Floats, Ridge
 
 VERSION = 1
@@ -125,6 +125,7 @@ class Lens:
 
     def __init__(self, arrays: dict[str, Any]) -> None:
         self.rare_words, self.rare_pieces = arrays["rare_words"], arrays["rare_pieces"]
+        self._rare = signed(self.rare_words, self.rare_pieces)
         self.middle, self.scale = arrays["middle"], arrays["scale"]
         self.frequencies, self.phases = arrays["frequencies"], arrays["phases"]
 
@@ -155,11 +156,12 @@ class Lens:
 
     def form(self, looks: Looks) -> Floats:
         """Signs of form, each about as large as others; what was never seen counts as the edge of what was."""
-        return np.asarray(np.clip((looks.signs - self.middle) / self.scale, -1, 1), np.float32)
+        edge: Floats = np.minimum(np.maximum((looks.signs - self.middle) / self.scale, -1), 1)
+        return edge
 
-    def text(self, looks: Looks) -> tuple[Floats, Floats]:
-        """Words and pieces, each folded and of length one."""
-        return sketch(looks.words, self.rare_words, _WIDTH), sketch(looks.pieces, self.rare_pieces, _WIDTH)
+    def text(self, looks: Looks) -> tuple[NDArray[np.uint32], Doubles]:
+        """Words and pieces: places among the first features, and what stands there; places may repeat."""
+        return sketch(looks, self._rare, _WIDTH)
 
     def waves(self, form: Floats) -> Floats:
         """Random Fourier features of the signs: nearness in form (Rahimi and Recht 2007)."""
@@ -168,7 +170,9 @@ class Lens:
     def features(self, looks: list[Looks]) -> tuple[Floats, Floats]:
         """(prompts, features), and the signs of form alone."""
         form = np.array([self.form(each) for each in looks])
-        text = np.array([np.concatenate(self.text(each)) for each in looks])
+        text = np.zeros((len(looks), 2 * _WIDTH), np.float32)
+        for row, each in zip(text, looks, strict=True):
+            row[:] = np.bincount(*self.text(each), 2 * _WIDTH)
         return np.concatenate((text, self.waves(form)), 1), form
 
 
@@ -357,6 +361,8 @@ class Predictor:
         self._costs: Doubles = arrays["costs"]
         self._seconds: Doubles = arrays["seconds"]
         self._growth: Doubles = arrays["growth"]
+        self._own_noise: Doubles = self._noise / np.maximum(self._counts, 1)
+        self._growths = self._growth.tolist()
         self._carry: Doubles = arrays["carry"]
         """Familiarities, and below them what part of near holds there."""
         self._thresholds = {
@@ -386,10 +392,10 @@ class Predictor:
         return float(self._counts[at]) if at is not None else 0.0
 
     def _said(self, looks: list[Looks], tasks: list[str | None]) -> _Said:
-        form = np.array([self._lens.form(each) for each in looks])
         if self._near is None:
             nothing = np.zeros(len(looks))
             return _Said(np.tile(self._base, (len(looks), 1)), nothing, np.zeros((len(looks), 0)))
+        form = np.array([self._lens.form(each) for each in looks])
         products = np.empty((len(looks), self._near.weights.shape[1]))
         for at, each in enumerate(looks):
             products[at] = self._product(each, form[at])
@@ -401,10 +407,10 @@ class Predictor:
         """Features times weights; only the rows of hashes that occur are touched."""
         assert self._near is not None
         weights = self._near.weights
-        words, pieces = self._lens.text(looks)
-        text = np.concatenate((words, pieces))
-        there = np.flatnonzero(text)
-        return np.asarray(text[there] @ weights[there] + self._lens.waves(form) @ weights[2 * _WIDTH :])
+        places, there = self._lens.text(looks)
+        found: Doubles = there.astype(np.float32) @ weights.take(places, 0)
+        found += self._lens.waves(form) @ weights[2 * _WIDTH :]
+        return found
 
     def _weigh(self, said: _Said) -> tuple[Doubles, Doubles]:
         """Level and distances, as far as they carry over, and the part of near that does."""
@@ -424,12 +430,13 @@ class Predictor:
         looks = look(prompt)
         said = self._said([looks], [task])
         found, trust = self._weigh(said)
-        familiarity = float(np.clip(said.familiarity[0], 0, 1))
-        variance = self._signal * (1 - familiarity * trust[0]) + self._noise / np.maximum(self._counts, 1)
+        familiarity = min(max(float(said.familiarity[0]), 0.0), 1.0)
+        variance = self._signal * (1 - familiarity * float(trust[0])) + self._own_noise
         most = int(said.tasks[0].argmax()) if said.tasks.shape[1] else None
-        growth = np.exp(self._growth * (float(looks.signs[0]) - self._growth_at))
+        longer = float(looks.signs[0]) - self._growth_at
+        growth = [math.exp(each * longer) for each in self._growths]
         return Prediction(
-            quality=np.clip(found[0, 0] + found[0, 1:], 0, 1),
+            quality=np.minimum(np.maximum(found[0, 0] + found[0, 1:], 0), 1),
             deviation=np.sqrt(variance),
             familiarity=familiarity,
             trust=float(trust[0]),
