@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 import sys
 
+import psutil
 import pytest
 
-from tests.gateway.test_lifecycle import Served, fake, play, settings_of
+from tests.gateway.test_lifecycle import Served, fake, play, settings_of, specialist
 from weighbridge import facts, fit, machine
 from weighbridge.engines import Model
 from weighbridge.errors import BadSetting
@@ -154,11 +157,106 @@ def test_a_model_that_failed_or_can_never_fit_is_not_chosen(tmp_path):
 
 
 def test_a_gateway_that_learnt_nothing_loads_no_arrays(bundled_gateway):
-    import psutil
-
     assert bundled_gateway.client().chat.completions.create(
         model="auto", messages=[{"role": "user", "content": "What is 37 plus 58?"}], temperature=0
     ).choices[0].message.content == "95"  # fmt: skip
     if sys.platform == "linux":
         mapped = {each.path for each in psutil.Process(bundled_gateway.process.pid).memory_maps()}
         assert not [path for path in mapped if "numpy" in path]
+
+
+CASCADE = """
+[policies.thrift]
+cascade = ["small", "big"]
+"""
+
+
+def pair(sure: float, **small: object) -> list[Model]:
+    return [fake("small", reply="little words", log_probability=sure, **small), fake("big", reply="great words")]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize(("sure", "model"), [(-0.1, "small"), (-0.9, "big")])
+def test_a_cascade_keeps_what_is_sure_and_asks_the_other_model_where_it_is_not(tmp_path, path, sure, model):
+    told = {
+        "small": "small: its mean log-probability is -0.10, not below -0.35 (assumed)",
+        "big": "asked after small, whose answer has mean log-probability -0.90, below -0.35 (assumed)",
+    }[model]
+
+    async def story(served: Served) -> None:
+        for stream in (False, True):
+            body = {"model": "auto:thrift", "messages": [{"role": "user", "content": "x"}], "prompt": "x"}
+            answer = await served.http.post(path, json=body | {"stream": stream})
+            assert answer.status_code == 200
+            assert answer.headers["x-weighbridge-model"] == model
+            assert answer.headers["x-weighbridge-layer"] == "cascade"
+            assert answer.headers["x-weighbridge-reason"] == f"thrift: {told}"
+            assert "logprobs" not in answer.text, "nobody asked for them"
+            assert ("little" in answer.text, "great" in answer.text) == (model == "small", model == "big")
+            if stream:
+                assert answer.headers["content-type"].startswith("text/event-stream")
+                assert answer.text.endswith("data: [DONE]\n\n")
+        both = await served.http.post(path, json=body | {"logprobs": 1})
+        assert ("logprobs" in both.text) == (model == "small"), "the client asked for them"
+        text = (await served.http.get("/metrics")).text
+        label = f'model="{model}",path="{path}",status="200"'
+        assert f"weighbridge_requests_total{{{label}}} 3.0" in text
+        assert text.count("weighbridge_requests_total{") == 1, "one request counts once, whoever was asked"
+
+    play(tmp_path, pair(sure), story, text=CASCADE)
+
+
+@pytest.mark.parametrize("trouble", [{"status": 500}, {"die_after_tokens": 1}, {"fail_start": "no"}, {}])
+def test_a_cascade_whose_small_model_fails_is_answered_by_the_other(tmp_path, trouble):
+    models = pair(-0.1, **trouble) if trouble else [fake("small"), fake("big", reply="great words")]
+
+    async def story(served: Served) -> None:
+        words: list[str] = []
+        await served.stream("auto:thrift", words)
+        assert "great" in "".join(words)
+        assert "little" not in "".join(words)
+
+    play(tmp_path, models, story, text=CASCADE)
+
+
+def test_a_client_that_leaves_a_cascade_stops_it(tmp_path):
+    async def story(served: Served) -> None:
+        asked = asyncio.create_task(served.ask("auto:thrift"))
+        await served.until("small", lambda model: model["requests_in_flight"] == 1)
+        asked.cancel()
+        await served.until("small", lambda model: model["requests_in_flight"] == 0, 1)
+        assert 'weighbridge_cancelled_total{model="small"} 1.0' in (await served.http.get("/metrics")).text
+        assert (await served.model("big"))["requests_in_flight"] == 0
+
+    play(tmp_path, pair(-0.1, tokens_per_second=5, tokens=50), story, text=CASCADE)
+
+
+def test_the_embedded_engine_tells_how_sure_it_is(tmp_path):
+    async def story(served: Served) -> None:
+        for stream in (False, True):
+            kept = await answered(
+                served, "What is 37 plus 58?", "auto:right", max_tokens=200, temperature=0, stream=stream
+            )
+            assert "95" in kept.text
+            assert "logprobs" not in kept.text
+            assert re.search(r"mean log-probability is -0\.0\d, not below", kept.headers["x-weighbridge-reason"])
+
+    text = '[policies.right]\ncascade = ["arithmetic", "extract"]'
+    play(tmp_path, [specialist(name) for name in bundled()], story, text=text, memory_budget_bytes=1 << 30)
+
+
+def test_a_cascade_learns_when_to_ask_the_other_model():
+    """Right answers are surer than -1.5 nats, wrong ones are not; the big model is always right."""
+    rng = random.Random(3)
+    rows = []
+    for at in range(60):
+        is_right = at % 3 > 0
+        sure = rng.uniform(-1.2, -0.1) if is_right else rng.uniform(-4, -1.8)
+        rows += [Outcome("small", f"question {at}", float(is_right), mean_log_probability=sure),
+                 Outcome("big", f"question {at}", 1.0)]  # fmt: skip
+    threshold = learn(Evidence.of(rows)).thresholds["small", "big"]
+    few = learn(Evidence.of(rows[:40])).thresholds
+
+    assert -1.8 < threshold.value < -1.2
+    assert (threshold.basis.value, threshold.source) == ("measured", "60 prompts that both models answered")
+    assert few == {}, "too few to learn from: it stays assumed"

@@ -27,6 +27,7 @@ OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "tokens": (int, "a whole number"),
     "context_tokens": (int, "a whole number"),
     "reply": (str, "text"),
+    "log_probability": (float, "a number"),
     "fail_start": (str, "text"),
     "die_after_tokens": (int, "a whole number"),
     "hang_after_tokens": (int, "a whole number"),

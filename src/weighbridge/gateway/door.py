@@ -16,6 +16,7 @@ from weighbridge.openai_api.errors import from_engine
 from weighbridge.routing import Route
 
 from . import wire
+from .cascading import Cascade
 from .choosing import Chooser
 from .guard import Guard, check_model
 from .metrics import Metrics
@@ -114,10 +115,17 @@ class Door:
         if caller.is_limited:
             self.guard.admit(request, body)
         chosen = self.chooser.choose(asked, fields, caller.allowed)
-        self.metrics.of(chosen.model, chosen.layer).routed.inc()
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.replace_header(b"content-type", b"application/json")
+        if chosen.escalation is not None and isinstance(body, Body):
+            Cascade(self.begin, request, response, body, chosen).start()
+        else:
+            self.begin(request, response, body, chosen)
+
+    def begin(self, request: wire.Request, response: Response, body: Body | Form, chosen: Route) -> _Answer:
+        """Have the chosen model answer."""
+        self.metrics.of(chosen.model, chosen.layer).routed.inc()
         answer = _Answer(self, request, response, body, chosen)
         try:
             lease = self.pool.lease_now(chosen.model)
@@ -129,6 +137,7 @@ class Door:
             # What it holds must come back, whatever went wrong.
             answer.abandon()
             raise
+        return answer
 
     def _read(self, path: str, body: Body | Form) -> tuple[Request, Mapping[str, object] | None]:
         """What is asked, and the body's fields where routing looks into them; a large body for a model that was named
@@ -213,7 +222,9 @@ class _Answer(Relay):
         self._begun_at, self._beside = time.monotonic(), lease.life.health.serving
         upstream, request = lease.upstream, self._request
         name = upstream.endpoint.model
-        parts = request.parts if name is None or name == self._body.model else [self._body.renamed(name)]
+        parts = request.parts if self._body.bytes is request.body else [self._body.bytes]
+        if name is not None and name != self._body.model:
+            parts = [self._body.renamed(name)]
         self.start(upstream.wire, upstream.target(request.path), parts, request.passed_on)
 
     async def ask_when_free(self) -> None:
@@ -228,7 +239,17 @@ class _Answer(Relay):
 
     def abandon(self) -> None:
         """It will not be answered from here."""
+        if self._exchange is not None:
+            self._exchange.cancel()
         self._finish("error")
+
+    def retell(self, route: Route) -> tuple[bytes, bytes]:
+        """Give another reason for the choice; the lines of a head that told it before, and those that do now."""
+        before, self._route = self._route, route
+        return (
+            _named(self._model, before.reason, before.layer),
+            _named(self._model, route.reason, route.layer),
+        )
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:

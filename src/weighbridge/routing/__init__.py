@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .cascade import Escalation, Tried, escalates, learn_threshold
+from .cascade import Escalation, Tried, escalates, learn_threshold, mean_log_probability
 from .needs import Needs, needs_of
 from .policy import POLICIES, Policies, Policy, Rule, read_policies
 from .route import Candidate, Considered, Route, explain, route
@@ -33,6 +33,7 @@ __all__ = [
     "explain",
     "learn",
     "learn_threshold",
+    "mean_log_probability",
     "needs_of",
     "read_evidence",
     "read_policies",

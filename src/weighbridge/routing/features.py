@@ -174,9 +174,9 @@ def sketch(looks: Looks, rare: Floats, width: int) -> tuple[Hashes, NDArray[np.f
     counts = np.empty(len(firsts), np.intp)
     np.subtract(firsts[1:], firsts[:-1], out=counts[:-1])
     counts[-1] = len(both) - firsts[-1]
-    weights = _LOGS.take(counts) * rare.take(hashes)
+    weights: NDArray[np.float64] = _LOGS.take(counts) * rare.take(hashes)
     words = int(hashes.searchsorted(_OF_PIECE))
-    places = hashes & np.uint32(width - 1)
+    places: Hashes = hashes & np.uint32(width - 1)
     places[words:] += np.uint32(width)
     folded = np.bincount(places, weights, 2 * width)
     for half, own in ((folded[:width], weights[:words]), (folded[width:], weights[words:])):

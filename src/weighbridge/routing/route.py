@@ -152,6 +152,9 @@ def route(
     ruled = _by_rule(request, able, policy, needs, prediction)
     if ruled:
         return replace(ruled, considered=(*ruled.considered, *refused))
+    asks_first = policy.cascade and request.path in WITH_LOG_PROBABILITIES
+    if asks_first and len(told := _told_cascade(policy, able)) == 2:
+        return _asking_first(Route("", "", considered=refused), policy, told, "is asked first", thresholds)
     carded = _by_cards(request.prompt, able, policy)
     if carded and carded.layer == "card":
         return replace(carded, considered=refused)
@@ -160,9 +163,7 @@ def route(
     chosen = weighed or carded or _in_order(able, policy, warm)
     if refused:
         chosen = replace(chosen, considered=(*chosen.considered, *refused))
-    if policy.cascade and request.path in WITH_LOG_PROBABILITIES:
-        return _cascaded(chosen, policy, able, thresholds)
-    return chosen
+    return _cascaded(chosen, policy, able, thresholds) if asks_first else chosen
 
 
 def _named(request: Request, candidates: Sequence[Candidate], policies: Policies) -> Route:
@@ -416,23 +417,26 @@ def _told(found: Sequence[Considered], predictor: Predictor, prediction: Predict
     return "; ".join(words)
 
 
+def _told_cascade(policy: Policy, able: Sequence[Candidate]) -> list[str]:
+    """The models that the policy's cascade names, as far as they can answer."""
+    return [name for name in policy.cascade_models if any(name == each.name for each in able)]
+
+
 def _cascaded(chosen: Route, policy: Policy, able: Sequence[Candidate], thresholds: Thresholds) -> Route:
-    """Ask the one that takes least first, and the best when that is unsure; or the two that the policy names."""
-    if policy.cascade_models:
-        named = [name for name in policy.cascade_models if any(name == each.name for each in able)]
-        if len(named) < 2:
-            return chosen
-        (small, big), why = named, "asked first"
-    else:
-        by_name = {each.model: each for each in chosen.considered if each.worth is not None}
-        weighed = [by_name.get(each.model, each) for each in _weighed(able, 0)]
-        cheapest = min(weighed, key=_dearness)
-        best = max(
-            weighed, key=lambda each: (each.quality.low + each.quality.high, 0.0) if each.quality else _dearness(each)
-        )
-        if cheapest.model == best.model or _dearness(cheapest) == (math.inf, math.inf):
-            return chosen
-        small, big, why = cheapest.model, best.model, "takes least"
+    """Ask the one that takes least first, and the best when that is unsure; nobody first where that is not known."""
+    by_name = {each.model: each for each in chosen.considered if each.worth is not None}
+    weighed = [by_name.get(each.model, each) for each in _weighed(able, 0)]
+    small = min(weighed, key=_dearness)
+    big = max(
+        weighed, key=lambda each: (each.quality.low + each.quality.high, 0.0) if each.quality else _dearness(each)
+    )
+    if policy.cascade_models or small.model == big.model or _dearness(small) == (math.inf, math.inf):
+        return chosen
+    return _asking_first(chosen, policy, [small.model, big.model], "takes least", thresholds)
+
+
+def _asking_first(chosen: Route, policy: Policy, models: Sequence[str], why: str, thresholds: Thresholds) -> Route:
+    small, big = models
     threshold = thresholds.get((small, big), ASSUMED)
     return replace(
         chosen,

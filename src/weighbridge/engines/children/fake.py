@@ -36,6 +36,7 @@ class Fake:
         self.abort_after: int | None = arguments.get("abort_after_tokens")
         self.stop_after: int | None = arguments.get("stop_after_tokens")
         self.leak_bytes: int = arguments.get("leak_bytes_per_token", 0)
+        self.log_probability: float | None = arguments.get("log_probability")
         self.leaked: list[mmap.mmap] = []
         self.status: int = arguments.get("status", 200)
         self.processing = 0
@@ -95,15 +96,17 @@ class Fake:
             }  # fmt: skip
             await self.send(writer, 400, {"error": error})
             return
+        wants_sure = bool(request.get("logprobs"))
         wanted = request.get("max_tokens") or request.get("max_completion_tokens") or self.tokens or len(self.words)
         self.processing += 1
         try:
             if request.get("stream"):
-                await self.stream(path, wanted, prompt_tokens, writer, reader)
+                await self.stream(path, wanted, prompt_tokens, writer, reader, wants_sure=wants_sure)
             else:
                 text = "".join([word async for word in self.say(wanted, reader)])
                 usage = {"prompt_tokens": prompt_tokens, "completion_tokens": wanted}
-                await self.send(writer, 200, self.body(path, text, "stop") | {"usage": usage})
+                told = self.told(path, text.split(), wants_sure)
+                await self.send(writer, 200, self.body(path, text, "stop", told) | {"usage": usage})
         finally:
             self.processing -= 1
 
@@ -140,9 +143,27 @@ class Fake:
                 return
             await asyncio.sleep(min(left, 0.02))
 
-    def body(self, path: str, text: str, finish_reason: str | None, *, delta: bool = False) -> dict[str, Any]:
+    def told(self, path: str, words: list[str], wants_sure: bool) -> dict[str, Any]:
+        """How sure it is of each token, where it was told to be, as OpenAI writes it."""
+        sure = self.log_probability
+        if not wants_sure or sure is None:
+            return {}
+        if path == "/v1/completions":
+            return {"logprobs": {"tokens": words, "token_logprobs": [sure] * len(words)}}
+        entries = [{"token": word, "logprob": sure, "bytes": None, "top_logprobs": []} for word in words]
+        return {"logprobs": {"content": entries}}
+
+    def body(
+        self,
+        path: str,
+        text: str,
+        finish_reason: str | None,
+        told: dict[str, Any] | None = None,
+        *,
+        delta: bool = False,
+    ) -> dict[str, Any]:
         """An answer, or a chunk of one, as OpenAI writes it."""
-        choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, **(told or {})}
         if path == "/v1/completions":
             choice["text"] = text
         else:
@@ -151,7 +172,14 @@ class Fake:
         return {"id": "fake-1", "object": kind, "created": int(time.time()), "model": self.name, "choices": [choice]}
 
     async def stream(
-        self, path: str, wanted: int, prompt_tokens: int, writer: asyncio.StreamWriter, reader: asyncio.StreamReader
+        self,
+        path: str,
+        wanted: int,
+        prompt_tokens: int,
+        writer: asyncio.StreamWriter,
+        reader: asyncio.StreamReader,
+        *,
+        wants_sure: bool,
     ) -> None:
         """The answer as server-sent events in a chunked body."""
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -163,7 +191,7 @@ class Fake:
             await writer.drain()
 
         async for word in self.say(wanted, reader):
-            await event(json.dumps(self.body(path, word, None, delta=True)))
+            await event(json.dumps(self.body(path, word, None, self.told(path, [word], wants_sure), delta=True)))
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": wanted}
         await event(json.dumps(self.body(path, "", "stop", delta=True) | {"usage": usage}))
         await event("[DONE]")
