@@ -241,6 +241,8 @@ class Cascade:
 
     def _ask_next(self, route: Route) -> None:
         if self._response.is_over:
+            if self._request.spending is not None:
+                self._request.spending.drop()
             return
         try:
             self._begin(self._request, self._response, self._body, route)

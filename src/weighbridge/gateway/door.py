@@ -409,7 +409,9 @@ class _Answer(Relay):
                 self._task.cancel()
         tail = self.tail[-_TAIL_BYTES:]
         usage = usage_of(tail)
-        if self._request.spending is not None:
+        # What a cascade held back is charged with the answer that follows.
+        is_over = bool(status) or self.outcome == "gone"
+        if self._request.spending is not None and is_over:
             self._request.spending.settle(usage, status, self._events, self._body)
         if self.outcome == "done" and lease is not None:
             self._teach(lease, tail, usage)
