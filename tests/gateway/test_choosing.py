@@ -15,6 +15,7 @@ from weighbridge import facts, fit, machine
 from weighbridge.engines import Model
 from weighbridge.errors import BadSetting
 from weighbridge.gateway.choosing import known_of
+from weighbridge.ledger import folder_of, rows
 from weighbridge.routing import Evidence, Outcome, learn
 from weighbridge.specialists import bundled
 
@@ -199,11 +200,23 @@ def test_a_cascade_keeps_what_is_sure_and_asks_the_other_model_where_it_is_not(t
         both = await served.http.post(path, json=body | {"logprobs": 1})
         assert ("logprobs" in both.text) == (model == "small"), "the client asked for them"
         text = (await served.http.get("/metrics")).text
-        label = f'model="{model}",path="{path}",status="200"'
+        label = f'model="{model}",path="{path}",route="cascade",status="200"'
         assert f"weighbridge_requests_total{{{label}}} 3.0" in text
         assert text.count("weighbridge_requests_total{") == 1, "one request counts once, whoever was asked"
 
     play(tmp_path, pair(sure), story, text=CASCADE)
+
+
+def test_the_ledger_holds_both_answers_of_a_cascade(tmp_path):
+    async def story(served: Served) -> None:
+        assert (await chosen(served, "x", "auto:thrift"))[0] == "big"
+
+    play(tmp_path, pair(-0.9), story, text=CASCADE)
+    found = [row.fields for row in rows(folder_of(tmp_path), wanted=lambda row: row.kind == "request")]
+    assert [(row["model"], row["status"], row["layer"]) for row in found] == [
+        ("small", None, "cascade"), ("big", 200, "cascade"),
+    ]  # fmt: skip
+    assert "asked after small" in found[1]["reason"]
 
 
 @pytest.mark.parametrize("trouble", [{"status": 500}, {"die_after_tokens": 1}, {"fail_start": "no"}, {}])

@@ -428,7 +428,7 @@ class _Answer(Relay):
         self._observe(usage.get("completion"), now)
         if status:
             counts.count(path, status)
-        elif self.outcome != "gone":
+        elif self.outcome != "gone" and not self._tries:
             return  # refused, which is told elsewhere
         served = self._served(path, usage, now)
         self._door.recorder.answered(served, lease, self._request.parts, self._text, self._trace)
