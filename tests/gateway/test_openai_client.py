@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.conftest import SHARED
-from weighbridge.gateway.serving import listen
+from weighbridge.gateway.listening import listen
 
 
 def ask(client, content, **options):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from weighbridge import settings
+from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
     """`--host`, `--port`, `--api-key`, `--config`."""
-    parser.add_argument("--host", metavar="ADDRESS", help="the gateway's address (default 127.0.0.1)")
+    parser.add_argument("--host", metavar="ADDRESS", help="the gateway's address, or unix:/PATH (default 127.0.0.1)")
     parser.add_argument(
         "--port", type=int, metavar="N", help="the gateway's port (default 8642; for up, 0: a free one)"
     )
@@ -40,6 +43,17 @@ def planning(arguments: argparse.Namespace) -> dict[str, object]:
         "ubatch_tokens": arguments.ubatch,
         "threads": arguments.threads,
     }
+
+
+def client_of(settings: Settings, url: str | None = None) -> Client:
+    """A client of the gateway that listens as the settings say, or of one at another address that is as these say.
+
+    With TLS it must show the very certificate of the settings, where that file is here: it may be nobody's but its own,
+    and made out to another name than the one by which it is reached.
+    """
+    certificate = Path(settings.tls_certificate).expanduser() if settings.tls_certificate else None
+    trusted = certificate if certificate is not None and os.access(certificate, os.R_OK) else None
+    return Client(url or settings.url, settings.api_key, trusted)
 
 
 def read_settings(arguments: argparse.Namespace, **more: object) -> Settings:

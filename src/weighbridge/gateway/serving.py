@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import os
 import re
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from math import inf
@@ -23,7 +21,7 @@ from starlette.routing import Route
 
 from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
-from weighbridge.errors import AddressInUse, BadSetting, StateDamaged
+from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
@@ -31,6 +29,7 @@ from . import keys, terms, wire
 from .choosing import Chooser
 from .door import Door
 from .guard import Guard
+from .listening import Place
 from .metrics import Metrics
 from .pool import Pool
 from .recording import Recorder
@@ -42,7 +41,6 @@ from .watching import Care
 # How long what is left may take to reach its clients once all engines are stopped.
 _LAST_WORDS_SECONDS = 2.0
 _COUNTERS_SECONDS = 2.0
-_BACKLOG = 4096
 # How often it is kept when keys were used and how much: what is lost where the machine's power goes.
 _NOTE_SECONDS = 15.0
 _LOG = logging.getLogger("weighbridge")
@@ -254,21 +252,6 @@ async def _our_fault(request: Request, error: Exception) -> Response:
     return await _api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; AddressInUse where another program has the address."""
-    try:
-        listener = wire.listen_tcp(host, port)
-        # Now, not when it serves: only a socket that listens keeps others from the address.
-        listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AddressInUse(
-            f"cannot listen at {host}:{port}: {reason}",
-            hint="a gateway may be running already (weigh ps), or choose another port: --port 0 takes a free one",
-        ) from error
-    return listener
-
-
 def _make_place_for_logs(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -287,24 +270,24 @@ async def serve(
     `tell` hears what an operator should know, a line each. What a gateway that was killed left running is ended first.
     """
     _make_place_for_logs(settings.state_path / "logs")
-    listener = listen(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
-    url = dataclasses.replace(settings, host=host, port=port).url
-    with contextlib.closing(listener), sockets_folder(settings.state_path) as sockets:
+    place = Place(settings)
+    with contextlib.closing(place), sockets_folder(settings.state_path) as sockets:
         for line in clean_up(settings.state_path):
             tell(line)
         gateway = Gateway(models, settings, sockets, tell)
         await gateway.chooser.begin()
         server = await wire.serve(
-            [listener],
+            [place.listener],
             gateway.door.route,
             gateway.application(),
             limits=wire.Limits(body_bytes=settings.max_body_bytes),
+            tls=place.tls,
             refused=gateway.door.refused,
         )
+        server.let_in(wire.Cors(settings.cors_origins) if settings.cors_origins else None)
         noting = asyncio.create_task(_note(gateway))
         try:
-            yield gateway, url
+            yield gateway, place.url
         finally:
             noting.cancel()
             try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +18,7 @@ from .exchange import Unreachable, ask
 _PAGE_SECONDS = 10
 # A long prompt takes its time before the first word.
 _SILENCE_SECONDS = 600
+_UNIX = "unix:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,16 @@ class Reply:
 
 
 class Client:
-    """Speaks to one server; `base_url` is like http://127.0.0.1:8642. Use it as an asynchronous context."""
+    """Speaks to one server; `base_url` is like http://127.0.0.1:8642, or unix:/PATH of a socket. Use it as an
+    asynchronous context. An https server must show the certificate in the file `trusted`, where one is named."""
 
-    def __init__(self, base_url: str, api_key: str = "") -> None:
+    def __init__(self, base_url: str, api_key: str = "", trusted: Path | None = None) -> None:
         self.base_url = base_url.rstrip("/")
+        is_socket = self.base_url.startswith(_UNIX)
+        self._root = "http://localhost" if is_socket else self.base_url
+        self._way: dict[str, Any] = {"trusted": trusted}
+        if is_socket:
+            self._way["socket"] = Path(self.base_url.removeprefix(_UNIX))
         self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     async def __aenter__(self) -> Client:
@@ -54,7 +63,8 @@ class Client:
 
     async def _page(self, method: str, path: str, seconds: float | None) -> Any:
         try:
-            async with ask(method, self.base_url + path, headers=self.headers, seconds=seconds) as answer:
+            url = self._root + path
+            async with ask(method, url, headers=self.headers, seconds=seconds, **self._way) as answer:
                 raw = await answer.read()
                 if answer.status != 200:
                     raise _failure(answer.status, raw)
@@ -69,8 +79,9 @@ class Client:
         """The answer to a conversation, piece by piece as it comes."""
         body = {"model": model, "messages": messages, "stream": True, **options}
         try:
-            url = self.base_url + "/v1/chat/completions"
-            async with ask("POST", url, body, headers=self.headers, silence_seconds=_SILENCE_SECONDS) as answer:
+            url = self._root + "/v1/chat/completions"
+            bounds: dict[str, Any] = {"headers": self.headers, "silence_seconds": _SILENCE_SECONDS}
+            async with ask("POST", url, body, **bounds, **self._way) as answer:
                 if answer.status != 200:
                     raise _failure(answer.status, await answer.read())
                 chosen = answer.headers.get("x-weighbridge-model", model)
@@ -92,6 +103,11 @@ class Client:
             ) from error
 
     def _unreachable(self, error: Exception) -> GatewayUnreachable:
+        if isinstance(error.__cause__, ssl.SSLError):
+            return GatewayUnreachable(
+                f"no gateway that is trusted answers at {self.base_url}: {error}",
+                hint="set WEIGHBRIDGE_TLS_CERTIFICATE to the file of its certificate",
+            )
         number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
         # A name that is not known has a number of another kind, and a text that says so.
         said = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__

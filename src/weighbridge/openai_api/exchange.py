@@ -13,13 +13,14 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httptools
 
 _CONNECT_SECONDS = 5.0
 _READ_BYTES = 65_536
 _LARGEST_BYTES = 64 << 20
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _BREAKS = re.compile(r"[\r\n\0]")
 
 
@@ -126,17 +127,19 @@ async def ask(
     socket: Path | None = None,
     headers: Mapping[str, str] | None = None,
     verify_tls: bool = True,
+    trusted: Path | None = None,
     seconds: float | None = None,
     silence_seconds: float | None = None,
 ) -> AsyncIterator[HttpAnswer]:
     """Send a request, with `content` as JSON, to a URL or through a Unix socket; the context is left by closing.
 
-    `seconds` bound all of it, `silence_seconds` the time between two pieces. No redirect is followed, no proxy asked.
+    With `trusted`, as at `client_tls`, an https server must show that certificate. `seconds` bound all of it,
+    `silence_seconds` the time between two pieces. No redirect is followed, no proxy asked.
     Unreachable without a connection, TimeoutError, or another ConnectionError.
     """
     parts = urlsplit(url)
     async with asyncio.timeout(seconds):
-        reader, writer = await _connect(parts.scheme, parts.hostname or "", parts.port, socket, verify_tls)
+        reader, writer = await _connect(parts, socket, verify_tls, trusted)
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             writer.write(_request(method, target, parts.netloc.rpartition("@")[2], headers or {}, content))
@@ -148,24 +151,36 @@ async def ask(
 
 
 async def _connect(
-    scheme: str, host: str, port: int | None, socket: Path | None, verify_tls: bool
+    parts: SplitResult, socket: Path | None, verify_tls: bool, trusted: Path | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    is_tls = scheme == "https"
+    is_tls = parts.scheme == "https"
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             if socket is not None:
                 return await asyncio.open_unix_connection(str(socket), limit=_READ_BYTES)
-            port = port or (443 if is_tls else 80)
-            tls = client_tls(verify_tls) if is_tls else None
-            return await asyncio.open_connection(host, port, limit=_READ_BYTES, ssl=tls)
+            port = parts.port or (443 if is_tls else 80)
+            tls = client_tls(verify_tls, trusted) if is_tls else None
+            return await asyncio.open_connection(parts.hostname or "", port, limit=_READ_BYTES, ssl=tls)
     except TimeoutError as error:
         raise Unreachable(f"no connection within {_CONNECT_SECONDS:g} s") from error
     except OSError as error:
         raise Unreachable(str(error) or type(error).__name__) from error
 
 
-def client_tls(verify: bool) -> ssl.SSLContext:
-    """How https servers are reached: by the machine's authorities, or whoever they are where that is not asked for."""
+def client_tls(verify: bool, trusted: Path | None = None) -> ssl.SSLContext:
+    """How https servers are reached: by the machine's authorities, or whoever they are where that is not asked for.
+
+    With a PEM file as `trusted` it must be the one whose certificate stands first in there, by whatever name it is
+    reached and whoever signed it. OSError where the file can't be read.
+    """
+    if trusted is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        first = _CERTIFICATE.search(trusted.read_text(errors="replace"))
+        context.load_verify_locations(cadata=first[0] if first else "")
+        # What signed it stands nowhere, and need not.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings
+from weighbridge.cli.gateway_flags import add_address, client_of, read_settings
 from weighbridge.cli.sources import find_models
 from weighbridge.cli.talk import Manner, talk, temperature
 from weighbridge.errors import GatewayUnreachable
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextlib.asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[Client]:
-    async with Client(settings.url, settings.api_key) as client:
+    async with client_of(settings) as client:
         try:
             await client.get("/health")
         except GatewayUnreachable:
@@ -54,7 +54,7 @@ async def _gateway(settings: Settings) -> AsyncIterator[Client]:
     settings = dataclasses.replace(settings, port=0)
     async with serve(find_models([], settings), settings, output.tell) as (gateway, url):
         await gateway.pool.preload()
-        async with Client(url, settings.api_key) as client:
+        async with client_of(settings, url) as client:
             yield client
 
 

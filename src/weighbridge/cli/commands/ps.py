@@ -15,9 +15,8 @@ import asyncio
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings
+from weighbridge.cli.gateway_flags import add_address, client_of, read_settings
 from weighbridge.errors import GatewayUnreachable
-from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
 from weighbridge.sizes import show_bytes
 
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _ask(settings: Settings) -> Any:
-    async with Client(settings.url, settings.api_key) as client:
+    async with client_of(settings) as client:
         return await client.get("/ps")
 
 

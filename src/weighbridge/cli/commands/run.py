@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, add_planning, planning, read_settings
+from weighbridge.cli.gateway_flags import add_address, add_planning, client_of, planning, read_settings
 from weighbridge.cli.sources import find_models, introduce
 from weighbridge.cli.talk import Manner, talk, temperature
 from weighbridge.engines import Model
@@ -59,7 +59,7 @@ async def _run(model: Model, arguments: argparse.Namespace, settings: Settings, 
 @contextlib.asynccontextmanager
 async def _served(model: Model, settings: Settings) -> AsyncIterator[Client]:
     """A client of the gateway that serves the model, or of one that is started for this talk."""
-    async with Client(settings.url, settings.api_key) as client:
+    async with client_of(settings) as client:
         if model.name in await _models_of(client):
             output.tell(f"{model.name} is served already: {settings.url}/v1")
             yield client
@@ -83,7 +83,7 @@ async def _served(model: Model, settings: Settings) -> AsyncIterator[Client]:
         if gateway.pool.phase(model.name) is not Phase.READY:
             raise gateway.pool.failures.get(model.name, EngineFailed(f"{model.name}: is not ready"))
         output.tell(f"OpenAI API: {url}/v1   (model: {model.name})")
-        yield await stack.enter_async_context(Client(url, settings.api_key))
+        yield await stack.enter_async_context(client_of(settings, url))
 
 
 async def _models_of(client: Client) -> set[str]:

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import time
 from typing import Any
 from urllib.parse import quote
 
 import psutil
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, read_settings
+from weighbridge.cli.gateway_flags import add_address, client_of, read_settings
 from weighbridge.errors import GatewayUnreachable
-from weighbridge.openai_api import Client
 from weighbridge.settings import Settings
 
 # What the gateway may take to end its engines, after the answers.
 _PATIENCE_SECONDS = 20
+_LOOK_SECONDS = 0.02
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,14 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _unload(models: list[str], settings: Settings) -> None:
-    async with Client(settings.url, settings.api_key) as client:
+    async with client_of(settings) as client:
         for name in models:
             await client.post(f"/admin/models/{quote(name, safe='')}/unload")
             output.tell(f"unloaded {name}")
 
 
 async def _ask(settings: Settings) -> Any:
-    async with Client(settings.url, settings.api_key) as client:
+    async with client_of(settings) as client:
         return await client.get("/ps")
 
 
@@ -67,12 +69,22 @@ def _end(said: Any, settings: Settings) -> None:
         if abs(process.create_time() - create_time) > 0.01:
             raise GatewayUnreachable(f"process {pid} is no gateway on this machine", hint="stop it where it runs")
         process.terminate()
-        process.wait(patience_seconds)
+        _wait(process, patience_seconds)
     except psutil.NoSuchProcess:
         raise GatewayUnreachable(f"process {pid} is not on this machine", hint="stop it where it runs") from None
     except psutil.AccessDenied:
         raise GatewayUnreachable(f"process {pid} belongs to another user", hint="ask its owner") from None
-    except psutil.TimeoutExpired:
+    except TimeoutError:
         process.kill()
         output.tell(f"it did not end within {patience_seconds:g} s and was killed; its engines end with it")
     output.tell(f"stopped process {pid}")
+
+
+def _wait(process: psutil.Process, seconds: float) -> None:
+    """Until it has ended. TimeoutError where it does not; one whose parent has not asked for its end is over too."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > until:
+                raise TimeoutError
+            time.sleep(_LOOK_SECONDS)

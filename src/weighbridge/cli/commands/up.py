@@ -24,14 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, add_planning, planning, read_settings
+from weighbridge.cli.gateway_flags import add_address, add_planning, client_of, planning, read_settings
 from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.sources import find_models, introduce
 from weighbridge.engines import Model
 from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUnreachable, WeighbridgeError
 from weighbridge.gateway import Gateway, run_loop, serve, settle
 from weighbridge.gateway.scheduler import Phase
-from weighbridge.openai_api import Client
 from weighbridge.settings import PREFIX, Settings
 
 _OF_THE_FOREGROUND = frozenset({"models", "once", "model", "detach", "json"})
@@ -130,7 +129,7 @@ def _none_loaded(gateway: Gateway) -> WeighbridgeError:
 async def _answer_once(url: str, settings: Settings, arguments: argparse.Namespace, started: float) -> None:
     asked = time.monotonic()
     text, first, model, reason = "", None, "", ""
-    async with Client(url, settings.api_key) as client:
+    async with client_of(settings, url) as client:
         messages = [{"role": "user", "content": arguments.once}]
         async for piece in client.chat(messages, arguments.model, temperature=0):
             if not model:
@@ -208,7 +207,7 @@ def _given(arguments: argparse.Namespace) -> list[str]:
 async def _health(settings: Settings) -> dict[str, Any]:
     """What the gateway at that address says of itself, nothing where there is none."""
     try:
-        async with Client(settings.url, settings.api_key) as client:
+        async with client_of(settings) as client:
             health: dict[str, Any] = await client.get("/health")
             return health
     except GatewayUnreachable:

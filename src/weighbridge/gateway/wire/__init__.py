@@ -6,16 +6,18 @@ request. `Upstream` speaks to one engine, and a `Relay` passes its answer on as 
 
 from .body import Body
 from .connection import Response, header_lines
+from .cors import Cors
 from .form import Form
 from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
 from .relay import Relay
-from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, serve, tls_context
+from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, load_certificate, serve, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
 
 __all__ = [
     "AnswerHead",
     "Body",
+    "Cors",
     "Exchange",
     "Failure",
     "Form",
@@ -33,6 +35,7 @@ __all__ = [
     "header_lines",
     "listen_tcp",
     "listen_unix",
+    "load_certificate",
     "serve",
     "tls_context",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from weighbridge.openai_api import ApiError, gateway_fault
 
 from .chunks import BadChunks, Chunked
+from .cors import Cors
 from .heads import Request, read_plain_request, read_request
 
 if TYPE_CHECKING:
@@ -128,6 +129,9 @@ class Response:
         request = connection.request
         assert request is not None
         self.status = status
+        cors = connection.cors
+        if cors is not None:
+            headers += cors.lines(request)
         self._is_bodiless = request.method == b"HEAD" or status in _NO_LENGTH
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         if length is not None:
@@ -311,6 +315,11 @@ class Connection(asyncio.Protocol):
             self._responding.writer.resume()
 
     # What the answer calls.
+
+    @property
+    def cors(self) -> Cors | None:
+        """Which pages in a browser may call."""
+        return self._server.cors
 
     def is_last_answer(self) -> bool:
         """Whether the connection closes after this answer though the client did not ask for that."""
@@ -533,6 +542,8 @@ class Connection(asyncio.Protocol):
             head = b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n"
             body = error.body()
             more = self._server.refused(self.request, error)
+            if self.cors is not None:
+                more += self.cors.lines(self.request)
             is_head = self.request is not None and self.request.method == b"HEAD"
             line = _STATUS_LINES.get(error.status) or b"HTTP/1.1 %d \r\n" % error.status
             self.transport.write(head % (line, more, len(body)) + (b"" if is_head else body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import ssl
@@ -11,10 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from weighbridge.locks import locked
 from weighbridge.openai_api import ApiError
 
 from .asgi import AsgiApp, Inlet
 from .connection import Connection, Response
+from .cors import Cors
 from .heads import Request, reads_plain
 from .limits import Limits
 
@@ -29,6 +32,7 @@ Refused = Callable[[Request | None, ApiError], bytes]
 """Told of every request that is answered with an error before a handler had it, or that a handler refused by raising
 ApiError; returns more lines for the answer's head, as by `header_lines`. None where not even a head could be read."""
 _BACKLOG = 4096
+_KNOCK_SECONDS = 1.0
 
 
 def _no_lines(request: Request | None, error: ApiError) -> bytes:
@@ -39,10 +43,11 @@ class Server:
     """What listens, and the connections that are open; made by `serve`."""
 
     def __init__(self, route: Route, asgi_app: AsgiApp, limits: Limits, refused: Refused = _no_lines) -> None:
-        self.route = route
+        self.route = self._route = route
         self.refused = refused
         self.limits = limits
         self.reads_plain = reads_plain(limits)
+        self.cors: Cors | None = None
         self.connections: set[Connection] = set()
         self.is_draining = False
         self._asgi_app = asgi_app
@@ -52,6 +57,19 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._sweeping = self._loop.call_later(limits.sweep_seconds, self._sweep)
+
+    def let_in(self, cors: Cors | None) -> None:
+        """Say which pages in a browser may call, from now on; None: none."""
+        self.cors = cors
+        self.route = self._route if cors is None else self._route_for_pages
+
+    def _route_for_pages(self, request: Request) -> Work | None:
+        """A browser asks before it sends a request, and has no key then."""
+        assert self.cors is not None
+        lines = self.cors.preflight(request)
+        if lines is None:
+            return self._route(request)
+        return lambda request, response: response.send(204, lines)
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Take connections from a bound socket."""
@@ -143,22 +161,38 @@ def listen_tcp(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 def listen_unix(path: Path, *, mode: int = 0o600) -> socket.socket:
-    """A bound Unix socket that only those whom `mode` names may use; a stale one in its place is removed."""
-    if path.is_socket():
-        path.unlink()
+    """A bound Unix socket that only those whom `mode` names may use. One that nobody answers at any more is removed;
+    OSError where somebody does, or the path can't be had."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.setblocking(False)
-        # The mode must hold from the start: between bind and chmod anyone might connect.
-        before = os.umask(0o777 & ~mode)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
+        # Two that begin at once must not remove each other's.
+        with locked(path.parent):
+            if path.is_socket():
+                _remove_stale(path)
+            # The mode must hold from the start: between bind and chmod anyone might connect.
+            before = os.umask(0o777 & ~mode)
+            try:
+                listener.bind(str(path))
+            finally:
+                os.umask(before)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _remove_stale(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
+        knocking.settimeout(_KNOCK_SECONDS)
+        try:
+            knocking.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except TimeoutError:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)) from None
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def tls_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
@@ -166,5 +200,16 @@ def tls_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(certificate, key)
+    load_certificate(context, certificate, key)
     return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None = None) -> None:
+    """Show this certificate to whoever connects from now on; as `tls_context`, and ValueError for a key that has a
+    password."""
+    context.load_cert_chain(certificate, key, password=_no_password)
+
+
+def _no_password() -> str:
+    # Else OpenSSL asks for it at the terminal, and the gateway stands still.
+    raise ValueError("the key has a password")

@@ -1,0 +1,113 @@
+"""`Place`: where the gateway listens: an address, with TLS if the settings name a certificate, or a Unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import socket
+import ssl
+from pathlib import Path
+
+from weighbridge.errors import AddressInUse, BadSetting
+from weighbridge.settings import Settings
+
+from . import wire
+
+_LOG = logging.getLogger("weighbridge")
+_BACKLOG = 4096
+_OF_OTHERS = 0o077
+
+
+class Place:
+    """A socket that listens, and its `url`. AddressInUse where another program has it, BadSetting for a certificate
+    that can't be used. Of a key that others can read the log warns."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.tls = _tls(settings)
+        path = settings.socket
+        if path is None:
+            self.listener = listen(settings.host, settings.port)
+            host, port = self.listener.getsockname()[:2]
+            self.url = dataclasses.replace(settings, host=host, port=port).url
+            self._made: tuple[Path, int] | None = None
+            return
+        self.listener = _listen_unix(path)
+        self.url = settings.url
+        self._made = (path, path.stat().st_ino)
+
+    def check(self, settings: Settings) -> None:
+        """BadSetting where other settings name a certificate that can't be used."""
+        if self.tls is not None:
+            _tls(settings)
+
+    def renew(self, settings: Settings) -> None:
+        """Show the certificate of other settings, which were checked, from the next connection on; those that are open
+        go on."""
+        if self.tls is not None and settings.tls_certificate:
+            wire.load_certificate(self.tls, *_files(settings))
+
+    def close(self) -> None:
+        """Listen no more; a socket of ours is removed, unless another gateway's has taken its place."""
+        self.listener.close()
+        if self._made is not None:
+            path, inode = self._made
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == inode:
+                    path.unlink()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; AddressInUse where another program has the address."""
+    try:
+        listener = wire.listen_tcp(host, port)
+        # Now, not when it serves: only a socket that listens keeps others from the address.
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AddressInUse(
+            f"cannot listen at {host}:{port}: {reason}",
+            hint="a gateway may be running already (weigh ps), or choose another port: --port 0 takes a free one",
+        ) from error
+    return listener
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    try:
+        listener = wire.listen_unix(path)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise AddressInUse(
+            f"cannot listen at {path}: {error.strerror or error}",
+            hint="a gateway may be running already (weigh ps), or choose another path: --host unix:/PATH",
+        ) from error
+    return listener
+
+
+def _files(settings: Settings) -> tuple[Path, Path | None]:
+    key = settings.tls_key
+    return Path(settings.tls_certificate).expanduser(), Path(key).expanduser() if key else None
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """TLS as the settings name it; BadSetting where that can't be."""
+    if not settings.tls_certificate:
+        return None
+    certificate, key = _files(settings)
+    try:
+        context = wire.tls_context(certificate, key)
+        secret = key or certificate
+        if secret.stat().st_mode & _OF_OTHERS:
+            _LOG.warning("%s: others on this machine may read or change the key: chmod 600 %s", secret, secret)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        raise BadSetting(
+            f"tls_certificate {certificate}, tls_key {key or 'in the same file'}: {_cause(error)}",
+            hint="name PEM files that belong together; the key without a password",
+        ) from error
+    return context
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason.replace("_", " ").lower() if error.reason else "they are no certificate and key"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
