@@ -313,7 +313,7 @@ def test_anthropics_errors_are_in_its_own_words(bundled_gateway):
     empty = post(bundled_gateway, "/v1/messages", model="extract", max_tokens=5)
 
     for answer, status, kind, source, words in (
-        (long, 400, "invalid_request_error", "engine", "maximum context length is 512 tokens"),
+        (long, 400, "invalid_request_error", "gateway", "maximum context length is 512 tokens"),
         (nobody, 404, "not_found_error", "router", "'gpt-9' is not served here"),
         (empty, 400, "invalid_request_error", "gateway", "messages is missing"),
     ):

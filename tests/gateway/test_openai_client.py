@@ -157,7 +157,8 @@ def test_a_request_beyond_the_context_is_a_400_with_both_numbers(bundled_gateway
     error = caught.value
     assert error.code == "context_length_exceeded"
     assert "maximum context length is 512 tokens" in error.body["message"]
-    assert "your request has 1" in error.body["message"]
+    assert "your messages resulted in 1" in error.body["message"]
+    assert error.body["source"] == "gateway"
 
 
 def test_completions_continue_a_text(gateway, tiny_gguf):

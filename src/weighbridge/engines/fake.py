@@ -11,6 +11,7 @@ from weighbridge.sizes import parse_bytes
 from .child_process import ChildProcess, Launch, new_socket
 from .endpoint import Endpoint, Running
 from .finding import Found
+from .manner import Manner
 from .model import Model
 from .surroundings import Surroundings
 
@@ -48,6 +49,11 @@ with.
 def find() -> Found:
     """It is part of weighbridge."""
     return Found("fake", __version__)
+
+
+def manner(model: Model) -> Manner:
+    """It speaks chat completions and nothing else."""
+    return Manner(speaks=frozenset(), heeds_named_tool=False, gives_choices=False)
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:

@@ -11,6 +11,7 @@ from weighbridge.fit import Plan
 from .child_process import ChildProcess, Launch, new_socket
 from .endpoint import Endpoint, Running
 from .finding import Found
+from .manner import COUNT_TOKENS, Manner
 from .model import Model
 from .self_test import self_test
 from .surroundings import Surroundings
@@ -29,6 +30,23 @@ def find() -> Found:
         return Found("llama_cpp", version("xllamacpp"))
     except PackageNotFoundError:
         return Found("llama_cpp", reason="the xllamacpp wheel is not installed", hint="pip install weighbridge again")
+
+
+def manner(model: Model) -> Manner:
+    """What llama.cpp's server understands, as that of xllamacpp 2026.10 was seen to answer.
+
+    It has `/v1/messages` and `/v1/responses`, but says `end_turn` at a stop word, opens a block before it closes the
+    one before, and of the responses passes over `text.format`, numbers no event, and calls a cut answer completed. Of
+    `n` choices it streams the first one's words alone, counts one, and gives no more than it has slots. A named
+    `tool_choice` it takes for `auto`.
+    """
+    return Manner(
+        speaks=frozenset({COUNT_TOKENS}),
+        heeds_named_tool=False,
+        gives_choices=False,
+        sees_images="mmproj" in model.options,
+        tells_stop_word={"verbose": True, "response_fields": ["stopping_word"]},
+    )
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:

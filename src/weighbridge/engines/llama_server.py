@@ -20,6 +20,7 @@ from weighbridge.fit import Plan
 from .endpoint import Endpoint, Running
 from .finding import Found
 from .llama_cpp import embeds_alone, planned
+from .llama_cpp import manner as manner
 from .model import Model
 from .program import private_endpoint, start_program
 from .surroundings import Surroundings

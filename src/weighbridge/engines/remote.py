@@ -15,6 +15,7 @@ from weighbridge.errors import BadSetting, EngineFailed
 
 from .endpoint import Endpoint, Running
 from .finding import Found
+from .manner import APIS, Manner
 from .model import Model
 from .self_test import ask_endpoint
 from .surroundings import Surroundings
@@ -23,9 +24,11 @@ IS_ENGINE = True
 QUEUES = True
 formats: frozenset[str] = frozenset()
 
-OPTIONS = frozenset({"url", "model", "api_key", "api_key_variable", "verify_tls", "context_tokens"})
+OPTIONS = frozenset({"url", "model", "api_key", "api_key_variable", "verify_tls", "context_tokens", "speaks"})
 """`api_key_variable` names the environment variable that holds the key, so that no list or file shows the key itself;
-`verify_tls=no` trusts any certificate; `context_tokens` says how long a sequence may be where the server does not."""
+`verify_tls=no` trusts any certificate; `context_tokens` says how long a sequence may be where the server does not;
+`speaks` which APIs it has beside chat completions (`messages`, `count_tokens`, `responses`, with spaces between, or
+`chat` for none), which is else found out by asking."""
 _ASK_SECONDS = 10.0
 _LARGEST_LIST_BYTES = 8 << 20
 _NO = frozenset({"no", "false", "0", "off"})
@@ -60,6 +63,17 @@ class RemoteEngine:
 def find() -> Found:
     """It needs nothing but a URL."""
     return Found("remote", __version__)
+
+
+def manner(model: Model) -> Manner:
+    """What the user says of it. BadSetting for an API that there is not."""
+    told = model.options.get("speaks")
+    if told is None:
+        return Manner()
+    named = frozenset(told.replace(",", " ").split()) - {"chat"}
+    if named - APIS:
+        raise BadSetting(f"{model.name}: speaks is {told!r}", hint=f"there are: chat, {', '.join(sorted(APIS))}")
+    return Manner(speaks=named)
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:

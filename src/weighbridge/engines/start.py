@@ -14,6 +14,7 @@ from weighbridge.machine import Machine
 
 from .endpoint import Running
 from .finding import Found
+from .manner import Manner
 from .model import Model
 from .surroundings import Surroundings
 
@@ -31,6 +32,9 @@ class EngineModule(Protocol):
 
     def find(self) -> Found:
         """Whether it is here, quickly: without starting or importing it."""
+
+    def manner(self, model: Model) -> Manner:
+        """What its server understands. Not every module says so: then nothing is known, and all is passed on."""
 
     async def start(self, model: Model, surroundings: Surroundings) -> Running:
         """Start the model and return when it answers; EngineFailed with the engine's own words otherwise."""
@@ -56,6 +60,14 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
     if engine is None:
         raise BadSetting(f"no engine is named {model.engine!r}", hint=f"there are: {', '.join(engine_names())}")
     return await engine.start(model, surroundings)
+
+
+def manner(model: Model) -> Manner:
+    """What this model's engine understands of what clients may ask."""
+    module = _find(model.engine)
+    tell = getattr(module, "manner", None)
+    found: Manner = tell(model) if tell is not None else Manner()
+    return found
 
 
 def queues(engine: str) -> bool:

@@ -19,6 +19,7 @@ from weighbridge.errors import BadSetting, EngineFailed
 
 from .endpoint import Endpoint, Running
 from .finding import Found
+from .manner import Manner
 from .model import Model
 from .program import private_endpoint, start_program
 from .surroundings import Surroundings
@@ -105,6 +106,12 @@ def find() -> Found:
     if here is None:
         return Found("vllm", reason="no `vllm` is on the PATH", hint=_INSTALL)
     return Found("vllm", here.version)
+
+
+def manner(model: Model) -> Manner:
+    """What of other APIs it has depends on its version, and is found out."""
+    facts = model.facts
+    return Manner(sees_images=None if facts is None else "image" in facts.modalities.input)
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:

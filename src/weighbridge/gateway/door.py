@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from weighbridge.ledger import Served
 from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of, usage_of
-from weighbridge.openai_api.errors import from_engine
+from weighbridge.openai_api.errors import from_engine, said_by_engine, too_long
 from weighbridge.routing import Route
 
 from . import wire
-from .cascading import Cascade
+from .adapted import Adapted
+from .adapting import Adapting, Prepared
+from .cascading import Answering, Cascade
 from .choosing import Chooser
+from .gathering import Gathering, Together
 from .guard import Guard, check_model
 from .metrics import Metrics
 from .pool import Lease, Pool
 from .rates import RATE_LINES
 from .recording import Recorder
 from .teaching import Teacher, measured, stated
+from .tokens import Tokens
 from .upstream import Upstream
 from .wire import AnswerHead, Body, Failure, Form, Relay, Response
 
@@ -67,6 +72,8 @@ class Door:
         self.teacher = teacher
         self.chooser = chooser
         self.guard = guard
+        self.adapting = Adapting(pool.models, self.context_of)
+        self.tokens = Tokens()
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
         self._run = uuid.uuid4().hex[:20].encode()
@@ -123,21 +130,42 @@ class Door:
         else:
             self.begin(request, response, body, chosen)
 
-    def begin(self, request: wire.Request, response: Response, body: Body | Form, chosen: Route) -> _Answer:
+    def begin(self, request: wire.Request, response: Response, body: Body | Form, chosen: Route) -> Answering:
         """Have the chosen model answer."""
         self.metrics.of(chosen.model, chosen.layer).routed.inc()
+        prepared = self.adapting.prepare(chosen.model, request.path, body) if isinstance(body, Body) else None
+        if prepared is not None:
+            return self._begin_adapted(request, response, prepared, chosen)
         answer = _Answer(self, request, response, body, chosen)
-        try:
-            lease = self.pool.lease_now(chosen.model)
-            if lease is not None:
-                answer.ask(lease)
-            else:
-                answer.wait(answer.ask_when_free)
-        except BaseException:
-            # What it holds must come back, whatever went wrong.
-            answer.abandon()
-            raise
+        answer.start_asking()
         return answer
+
+    def _begin_adapted(self, request: wire.Request, response: Response, prepared: Prepared, chosen: Route) -> Answering:
+        """Have a request answered that its engine would not understand, or not heed, as it came."""
+        count = len(prepared.bodies)
+        if count == 1:
+            answer = _Answer(self, request, response, prepared.bodies[0], chosen)
+            answer.adapt(prepared, prepared.bodies[0])
+            answer.start_asking(prepared)
+            return answer
+        gathering, together = Gathering(response, count), Together(count)
+        for share, body in zip(gathering.shares, prepared.bodies, strict=True):
+            answer = _Answer(self, request, share, body, chosen)
+            answer.adapt(prepared, body, together)
+            gathering.answers.append(answer)
+        for answer in gathering.answers:
+            if response.is_over:
+                break  # one that failed at once has ended all
+            answer.start_asking(prepared)
+        return gathering
+
+    def context_of(self, name: str) -> int | None:
+        """Tokens that one request to a model may have, as planned or as its engine says; None: nobody knows."""
+        plan = self.pool.models[name].plan
+        if plan is not None:
+            return plan.context_tokens
+        life = self.pool.lives.get(name)
+        return None if life is None else life.running.endpoint.context_tokens
 
     def _read(self, path: str, body: Body | Form) -> tuple[Request, Mapping[str, object] | None]:
         """What is asked, and the body's fields where routing looks into them; a large body for a model that was named
@@ -172,14 +200,18 @@ class _Answer(Relay):
         "_has_ended",
         "_heard_at",
         "_is_stream",
+        "_learns",
         "_lease",
         "_mark",
         "_model",
         "_named",
+        "_parts",
+        "_path",
         "_request",
         "_route",
         "_task",
         "_text",
+        "_together",
         "_trace",
         "_tries",
         "_why",
@@ -193,6 +225,11 @@ class _Answer(Relay):
         self._door = door
         self._request = request
         self._body = body
+        # Where the engine is asked, and with what; as the client asked, unless it is adapted.
+        self._path = request.path
+        self._parts: Sequence[bytes] = request.parts if body.bytes is request.body else [body.bytes]
+        self._together: Together | None = None
+        self._learns = False
         self._lease: Lease[Upstream] | None = None
         self._task: asyncio.Task[None] | None = None
         self._tries = 0
@@ -220,12 +257,26 @@ class _Answer(Relay):
         self._lease = lease
         self._tries += 1
         self._begun_at, self._beside = time.monotonic(), lease.life.health.serving
-        upstream, request = lease.upstream, self._request
+        upstream = lease.upstream
         name = upstream.endpoint.model
-        parts = request.parts if self._body.bytes is request.body else [self._body.bytes]
-        if name is not None and name != self._body.model:
-            parts = [self._body.renamed(name)]
-        self.start(upstream.wire, upstream.target(request.path), parts, request.passed_on)
+        parts = self._parts if name is None or name == self._body.model else [self._body.renamed(name)]
+        self.start(upstream.wire, upstream.target(self._path), parts, self._request.passed_on)
+
+    def start_asking(self, prepared: Prepared | None = None) -> None:
+        """Ask now if the engine has room, else wait for it; or do first what was prepared."""
+        try:
+            if prepared is not None and (prepared.is_count or prepared.is_checked):
+                self.wait(self.count if prepared.is_count else self.ask_if_it_fits)
+                return
+            lease = self._door.pool.lease_now(self._model)
+            if lease is not None:
+                self.ask(lease)
+            else:
+                self.wait(self.ask_when_free)
+        except BaseException:
+            # What it holds must come back, whatever went wrong.
+            self.abandon()
+            raise
 
     async def ask_when_free(self) -> None:
         """Wait in the model's queue, and ask."""
@@ -236,6 +287,47 @@ class _Answer(Relay):
         task = self._task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._door.tasks.add(task)
         task.add_done_callback(self._door.tasks.discard)
+
+    def adapt(self, prepared: Prepared, body: Body, together: Together | None = None) -> None:
+        """Have the engine asked in other words, and its answer put into the client's; `together` with others."""
+        self._path, self._body, self._parts = prepared.path, body, [body.bytes]
+        self._together = together
+        if prepared.translate is not None:
+            self.response = Adapted(self.response, prepared.translate(), self._error_lines)
+
+    async def ask_if_it_fits(self) -> None:
+        """Have the tokens counted by an engine that is there, and ask it only if they are not too many."""
+        life, context = self._door.pool.lives.get(self._model), self._door.context_of(self._model)
+        if life is not None and context is not None and isinstance(self._body, Body):
+            upstream = life.connection
+            assert isinstance(upstream, Upstream)
+            fields, tokens = self._body.fields, self._door.tokens
+            if self._path == b"/v1/completions":
+                found = await tokens.of_prompt(upstream, self._model, fields.get("prompt"))
+            else:
+                found = await tokens.of_chat(upstream, self._model, fields)
+            if found is not None and found > context:
+                raise too_long(context, found, self._request.path.decode(), "gateway")
+        await self.ask_when_free()
+
+    async def count(self) -> None:
+        """Answer with the number of the prompt's tokens."""
+        lease = self._lease = self._lease or await self._door.pool.obtain(self._model, self._asked_at)
+        assert isinstance(self._body, Body)
+        found = await self._door.tokens.of_chat(lease.upstream, self._model, self._body.fields)
+        if found is None:
+            raise ApiError(
+                501,
+                f"the engine of {self._model} does not count tokens",
+                kind="server_error",
+                code="not_supported",
+                source="engine",
+            )
+        lease.hear()
+        self._learn()
+        content = json.dumps({"input_tokens": found}).encode()
+        self.response.send(200, b"content-type: application/json\r\n" + self.lines(), content)
+        self._finish("done")
 
     def abandon(self) -> None:
         """It will not be answered from here."""
@@ -284,6 +376,8 @@ class _Answer(Relay):
 
     def head(self, head: AnswerHead, body: bytes, framed: bytes | None) -> None:
         """The answer has begun."""
+        if self._learns and head.status < 400:
+            self._learn()
         self._is_stream = head.is_event_stream
         if self._is_stream and self._request.path == _LONG_LAST_EVENT:
             self._mark = b""
@@ -324,9 +418,15 @@ class _Answer(Relay):
             if head.status < 500:
                 lease.hear()
             body = lease.upstream.without_key(body)
+        path = self._request.path
+        if self._path == path and self._door.adapting.may_lack(self._model, path, head.status):
+            self._ask_otherwise()
+            return
         again = head.values.get(b"retry-after")
         later = b"" if again is None else b"retry-after: %b\r\n" % again
-        error = from_engine(head.status, body, self._request.path.decode())
+        error = from_engine(head.status, body, path.decode())
+        if error is None and self._path != path and path in _ANTHROPIC:
+            error = said_by_engine(head.status, body)
         if error:
             self.response.error(error, self._error_lines(error) + later)
             return
@@ -334,6 +434,29 @@ class _Answer(Relay):
         source = b"content-type: %b\r\nx-weighbridge-error-source: engine\r\n" % kind
         self._error = "engine_error"
         self.response.send(head.status, self.lines() + later + source, body)
+
+    def _ask_otherwise(self) -> None:
+        """The engine does not have the path: ask it for a chat completion, and put that into the client's words."""
+        lease, body = self._lease, self._body
+        assert lease is not None
+        assert isinstance(body, Body)
+        try:
+            prepared = self._door.adapting.translated(self._model, self._request.path, body)
+        except ApiError as error:
+            self.response.error(error, self._error_lines(error))
+            return
+        self.adapt(prepared, prepared.bodies[0])
+        self._learns = True
+        if prepared.is_count:
+            self.outcome = ""
+            self.wait(self.count)
+        else:
+            self.ask(lease)
+
+    def _learn(self) -> None:
+        if self._learns:
+            self._learns = False
+            self._door.adapting.learn(self._model, self._request.path)
 
     # What goes wrong.
 
@@ -409,10 +532,14 @@ class _Answer(Relay):
                 self._task.cancel()
         tail = self.tail[-_TAIL_BYTES:]
         usage = usage_of(tail)
+        if type(self.response) is Adapted:
+            self.response.release()
+        # What the request used, once all that was asked for it is over.
+        in_all = usage if self._together is None else self._together.add(usage)
         # What a cascade held back is charged with the answer that follows.
-        is_over = bool(status) or self.outcome == "gone"
-        if self._request.spending is not None and is_over:
-            self._request.spending.settle(usage, status, self._events, self._body)
+        is_over = in_all is not None and (bool(status) or self.outcome == "gone")
+        if self._request.spending is not None and in_all is not None and is_over:
+            self._request.spending.settle(in_all, status, self._events, self._body)
         if self.outcome == "done" and lease is not None:
             self._teach(lease, tail, usage)
         for kind, count in usage.items():
@@ -426,11 +553,13 @@ class _Answer(Relay):
         now = time.monotonic()
         path = self._request.path.decode()
         self._observe(usage.get("completion"), now)
+        if in_all is None:
+            return  # others of the same request are not over yet
         if status:
             counts.count(path, status)
         elif self.outcome != "gone" and not self._tries:
             return  # refused, which is told elsewhere
-        served = self._served(path, usage, now)
+        served = self._served(path, in_all, now)
         self._door.recorder.answered(served, lease, self._request.parts, self._text, self._trace)
 
     def _observe(self, tokens: int | None, now: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from weighbridge.engines import Endpoint
@@ -13,6 +15,8 @@ from . import wire
 
 # Pages for machines are some kilobytes; what is longer is no answer to a question of ours.
 _MOST_PAGE_BYTES = 1 << 20
+# Every token of a long text, as numbers.
+_MOST_ANSWER_BYTES = 32 << 20
 
 
 class Upstream:
@@ -52,6 +56,24 @@ class Upstream:
         except OSError:
             return None
         return body.decode(errors="replace") if head.status == 200 else None
+
+    async def json(self, path: str, content: object, seconds: float) -> tuple[int, dict[str, Any]]:
+        """The answer to a question of our own: its status, and the JSON object, empty where it is none.
+
+        OSError where it does not come in time.
+        """
+        head, body = await self.wire.fetch(
+            self.target(path.encode()),
+            [json.dumps(content).encode()],
+            method=b"POST",
+            seconds=seconds,
+            most_bytes=_MOST_ANSWER_BYTES,
+        )
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError):
+            found = None
+        return head.status, found if isinstance(found, dict) else {}
 
     async def status(self, path: str, body: bytes, seconds: float) -> int | None:
         """The status of the answer to a request of our own, once it came whole; None where it did not in time."""

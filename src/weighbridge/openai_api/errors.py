@@ -85,14 +85,7 @@ def from_engine(status: int, raw: bytes, path: str) -> ApiError | None:
         # Not the client's key was refused, but ours.
         return ApiError(502, f"the engine refused the gateway: {message}", kind="server_error", source="engine")
     if error.get("type") == "exceed_context_size_error":
-        return ApiError(
-            400,
-            f"This model's maximum context length is {error.get('n_ctx')} tokens. However, your request has "
-            f"{error.get('n_prompt_tokens')} tokens. Please shorten it.",
-            code="context_length_exceeded",
-            param="messages" if path.endswith(_CONVERSATIONS) else "input" if path.endswith("/responses") else "prompt",
-            source="engine",
-        )
+        return too_long(error.get("n_ctx"), error.get("n_prompt_tokens"), path, "engine")
     if path.endswith("/embeddings") and "is too large to process" in message:
         return ApiError(400, message, code="context_length_exceeded", param="input", source="engine")
     if isinstance(error.get("code"), int):
@@ -100,6 +93,33 @@ def from_engine(status: int, raw: bytes, path: str) -> ApiError | None:
         kind = "server_error" if status >= 500 else "invalid_request_error"
         return ApiError(status, message, kind=kind, code=str(error.get("type")), source="engine")
     return None
+
+
+def said_by_engine(status: int, raw: bytes) -> ApiError:
+    """An engine's error that is in OpenAI's words, for a client that wants others; `from_engine` has found it good."""
+    error = json.loads(raw)["error"]
+    kind, code, param = error.get("type"), error.get("code"), error.get("param")
+    return ApiError(
+        status,
+        str(error["message"]),
+        kind=str(kind) if kind else "invalid_request_error",
+        code=None if code is None else str(code),
+        param=None if param is None else str(param),
+        source="engine",
+    )
+
+
+def too_long(context_tokens: object, tokens: object, path: str, source: Source) -> ApiError:
+    """The refusal of a prompt that a model can't take, with both numbers, in OpenAI's words."""
+    what = "messages" if path.endswith(_CONVERSATIONS) else "input" if path.endswith("/responses") else "prompt"
+    return ApiError(
+        400,
+        f"This model's maximum context length is {context_tokens} tokens. However, your {what} resulted in {tokens} "
+        f"tokens. Please reduce the length of the {what}.",
+        code="context_length_exceeded",
+        param=what,
+        source=source,
+    )
 
 
 def gateway_fault() -> ApiError:

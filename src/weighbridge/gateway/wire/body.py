@@ -38,12 +38,12 @@ class Body:
     level is checked then; damage deeper inside is found when `fields` is read, or by the engine.
     """
 
-    __slots__ = ("_fields", "_raw_model", "bytes", "model", "stream")
+    __slots__ = ("_fields", "_spans", "bytes", "model", "stream")
 
     def __init__(self, raw: bytes) -> None:
         self.bytes = raw
         self._fields: dict[str, Any] | None = None
-        self._raw_model: tuple[int, int] | None = None
+        self._spans: dict[str, tuple[int, int]] | None = None
         fields: Any
         if len(raw) <= _WHOLE_BYTES:
             try:
@@ -78,7 +78,7 @@ class Body:
         except _ManySteps:
             self._fields = _decoded(raw)
             return self._fields
-        self._raw_model = spans.get("model")
+        self._spans = spans
         return {name: value_of(raw, *spans[name]) for name in ("model", "stream") if name in spans}
 
     @property
@@ -88,10 +88,17 @@ class Body:
             self._fields = _decoded(self.bytes)
         return self._fields
 
+    def value(self, name: str) -> Any:
+        """What stands at a key of the top level, None where there is none; the rest is not taken apart for it."""
+        if self._fields is not None or self._spans is None:
+            return self.fields.get(name)
+        span = self._spans.get(name)
+        return None if span is None else value_of(self.bytes, *span)
+
     def renamed(self, model: str) -> bytes:
         """The body with another model's name, and no other byte changed but in one of very many small pieces."""
         try:
-            span = self._raw_model or self._model_span()
+            span = self._spans.get("model") if self._spans is not None else self._model_span()
         except _ManySteps:
             return json.dumps({**self.fields, "model": model}).encode()
         name = json.dumps(model).encode()

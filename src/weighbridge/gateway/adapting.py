@@ -1,0 +1,188 @@
+"""What must be done for a request because its engine differs from what the client speaks: decided once, by its body.
+
+Most requests need nothing, and must not pay for those that do.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from weighbridge import engines
+from weighbridge.engines import COUNT_TOKENS, MESSAGES, RESPONSES, Manner, Model
+from weighbridge.openai_api import ApiError
+
+from .translation import InTurn, Messages, NamedTool, Responses, Translation, force, named_tool, one_choice
+from .translation.anthropic_request import to_chat as messages_to_chat
+from .translation.responses_request import to_chat as responses_to_chat
+from .wire import Body
+
+CHAT, COMPLETIONS = b"/v1/chat/completions", b"/v1/completions"
+# By path: the API that an engine may lack.
+_APIS = {b"/v1/messages": MESSAGES, b"/v1/messages/count_tokens": COUNT_TOKENS, b"/v1/responses": RESPONSES}
+_TEXTS = frozenset({CHAT, COMPLETIONS})
+# How a server says that it does not have a path.
+UNKNOWN_PATH = frozenset({404, 405, 501})
+_PICTURE_KINDS = frozenset({"image_url", "input_image", "image"})
+_PICTURES = (b'"image_url"', b'"input_image"', b'"image"')
+_MOST_CHOICES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """How an engine is asked: where, with which bodies (one for each choice), and what becomes of its answers."""
+
+    path: bytes
+    bodies: tuple[Body, ...]
+    translate: Callable[[], Translation] | None = None
+    is_checked: bool = False
+    """Whether it may be too long for the model, so that its tokens are counted before the engine is asked."""
+    is_count: bool = False
+    """Whether only the number of its tokens is asked for, and the gateway answers."""
+
+
+class Adapting:
+    """What each model's engine understands, as far as it is known; what was found out by asking is remembered."""
+
+    def __init__(self, models: Mapping[str, Model], context_of: Callable[[str], int | None]) -> None:
+        self._models = models
+        self._context_of = context_of
+        self._manners: dict[str, Manner] = {}
+        self._lacks: set[tuple[str, bytes]] = set()
+
+    def manner(self, name: str) -> Manner:
+        """Of a model's engine."""
+        found = self._manners.get(name)
+        if found is None:
+            found = self._manners[name] = engines.manner(self._models[name])
+        return found
+
+    def prepare(self, name: str, path: bytes, body: Body) -> Prepared | None:
+        """What must be done for a request to a model; None: it passes as it is. ApiError for what can't be."""
+        api = _APIS.get(path)
+        if api is None:
+            return self._checked(name, path, body) if path in _TEXTS else None
+        manner = self.manner(name)
+        lacks = api not in manner.speaks if manner.speaks is not None else (name, path) in self._lacks
+        if manner.sees_images is False:
+            _refuse_pictures(name, body)
+        return self.translated(name, path, body) if lacks else None
+
+    def may_lack(self, name: str, path: bytes, status: int) -> bool:
+        """Whether such an answer of an engine may mean that it does not have the path, and another one does."""
+        return status in UNKNOWN_PATH and path in _APIS and self.manner(name).speaks is None
+
+    def learn(self, name: str, path: bytes) -> None:
+        """The engine does not have the path, and was asked in another way, which it has."""
+        self._lacks.add((name, path))
+
+    def translated(self, name: str, path: bytes, body: Body) -> Prepared:
+        """A request in other words than OpenAI's chat completions, put into these."""
+        fields, model = body.fields, body.model or name
+        mine = uuid.uuid4().hex[:24]
+        manner = self.manner(name)
+        translate: Callable[[], Translation]
+        if path == b"/v1/responses":
+            chat = responses_to_chat(fields)
+
+            def translate() -> Translation:
+                return Responses(mine, model, fields)
+        else:
+            chat = messages_to_chat(fields)
+            if "stop" in chat:
+                chat |= manner.tells_stop_word
+
+            def translate() -> Translation:
+                return Messages(mine, model)
+
+        inner = Body(json.dumps(chat).encode())
+        if path == b"/v1/messages/count_tokens":
+            return Prepared(CHAT, (inner,), is_count=True)
+        prepared = self._checked(name, CHAT, inner) or Prepared(CHAT, (inner,))
+        first = prepared.translate
+        if first is None:
+            return replace(prepared, translate=translate)
+        return replace(prepared, translate=lambda: InTurn(first(), translate()))
+
+    def _checked(self, name: str, path: bytes, body: Body) -> Prepared | None:
+        """What OpenAI's own chat and completions need."""
+        manner = self.manner(name)
+        is_checked = self._may_be_too_long(name, body)
+        if manner.sees_images is False and path == CHAT:
+            _refuse_pictures(name, body)
+        copies = 1 if manner.gives_choices else _copies(body)
+        forced = None
+        if not manner.heeds_named_tool and path == CHAT and type(body.value("tool_choice")) is dict:
+            forced = named_tool(body.fields)
+        if forced is None and copies == 1:
+            return Prepared(path, (body,), is_checked=True) if is_checked else None
+        fields: Mapping[str, Any] = body.fields if forced is None else force(body.fields, forced)
+        bodies = [fields] if copies == 1 else [one_choice(fields, place) for place in range(copies)]
+        return Prepared(
+            path,
+            tuple(Body(json.dumps(each).encode()) for each in bodies),
+            None if forced is None else _calling(forced),
+            is_checked,
+        )
+
+    def _may_be_too_long(self, name: str, body: Body) -> bool:
+        """Whether it could have more tokens than the model takes, by its bytes alone.
+
+        No token is shorter than a byte; and of letters and spaces one has seldom fewer than two, so that texts of usual
+        kinds are counted from about half the context on, and shorter ones never.
+        """
+        size = len(body.bytes)
+        if size < 512:
+            return False
+        context = self._context_of(name)
+        if context is None or size <= context:
+            return False
+        others = len(body.bytes.translate(None, _LETTERS))
+        if others + (size - others) // 2 <= context:
+            return False
+        # What a picture or a sound takes, no text tells.
+        return not any(sign in body.bytes for sign in (*_PICTURES, b'"input_audio"'))
+
+
+_LETTERS = b" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def _calling(tool: str) -> Callable[[], Translation]:
+    return lambda: NamedTool(f"call_{uuid.uuid4().hex[:24]}", tool)
+
+
+def _copies(body: Body) -> int:
+    count = body.value("n")
+    if count is None:
+        return 1
+    if type(count) is not int or not 1 <= count <= _MOST_CHOICES:
+        raise ApiError(400, f"n is {str(count)[:40]}, expected a whole number from 1 to {_MOST_CHOICES}", param="n")
+    return count
+
+
+def _refuse_pictures(name: str, body: Body) -> None:
+    """ApiError 400 where a request shows something to a model that is blind."""
+    if not any(sign in body.bytes for sign in _PICTURES):
+        return
+    for key in ("messages", "input"):
+        turns = body.value(key)
+        for place, turn in enumerate(turns if isinstance(turns, list) else ()):
+            if isinstance(turn, dict) and _shows(turn.get("content")):
+                raise ApiError(
+                    400,
+                    f"{name} does not take images: {key}[{place}] holds one. Choose one that sees, or leave it away.",
+                    code="image_not_supported",
+                    param=key,
+                )
+
+
+def _shows(content: object, depth: int = 3) -> bool:
+    if not isinstance(content, list) or not depth:
+        return False
+    return any(
+        isinstance(part, dict) and (part.get("type") in _PICTURE_KINDS or _shows(part.get("content"), depth - 1))
+        for part in content
+    )

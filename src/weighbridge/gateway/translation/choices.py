@@ -1,0 +1,97 @@
+"""Several choices (`n`) for engines that lack them: asked for one by one, and put together as one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .events import BadAnswer, Events, read_object, write
+
+
+def one_choice(fields: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """The request for one of the choices; a seed that would make all alike is another one for each."""
+    single = {name: value for name, value in fields.items() if name != "n"}
+    seed = fields.get("seed")
+    if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0:
+        single["seed"] = seed + place
+    return single
+
+
+class Choices:
+    """The answers to `count` requests for one choice each, as one answer: either `whole` of all, or `feed` and `end`
+    of each by its place, by turns as they come."""
+
+    def __init__(self, count: int) -> None:
+        self._events = [Events() for _ in range(count)]
+        self._left = set(range(count))
+        self._unnamed = set(range(count))
+        self._usages: dict[int, Mapping[str, Any]] = {}
+        self._head: dict[str, Any] = {}
+
+    def whole(self, bodies: list[bytes]) -> bytes:
+        """Plain answers, in the order of their places."""
+        answers = [read_object(body) for body in bodies]
+        choices = []
+        for place, answer in enumerate(answers):
+            choices += _placed(answer, place)
+            self._note_usage(place, answer)
+        usage = {"usage": self._usage()} if self._usages else {}
+        return write({**answers[0], "choices": choices, **usage})
+
+    def feed(self, place: int, piece: bytes) -> bytes:
+        """What a piece of one of the streams becomes."""
+        return b"".join([self._turned(place, data) for data in self._events[place].feed(piece)])
+
+    def end(self, place: int) -> bytes:
+        """One of the streams has ended: with the last one, the usage of all and the end."""
+        said = [self._turned(place, data) for data in self._events[place].end()]
+        self._left.discard(place)
+        if not self._left:
+            if self._usages:
+                said.append(b"data: %b\n\n" % write({**self._head, "choices": [], "usage": self._usage()}))
+            said.append(b"data: [DONE]\n\n")
+        return b"".join(said)
+
+    def _turned(self, place: int, data: bytes) -> bytes:
+        if not data:
+            return b": ping\n\n"
+        if data == b"[DONE]":
+            return b""
+        content = read_object(data)
+        if content.get("error"):
+            return b"data: %b\n\n" % data
+        if not self._head:
+            self._head = {key: content[key] for key in ("id", "object", "created", "model") if key in content}
+        if self._note_usage(place, content):
+            content.pop("usage")
+        choices = _placed(content, place)
+        for choice in choices if place in self._unnamed else ():
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                # Each choice begins with who speaks, which llama.cpp forgets now and then.
+                choice["delta"] = {"role": "assistant", **delta}
+                self._unnamed.discard(place)
+        # A chunk for the usage alone waits for the others.
+        return b"data: %b\n\n" % write({**content, **self._head, "choices": choices}) if choices else b""
+
+    def _note_usage(self, place: int, content: Mapping[str, Any]) -> bool:
+        usage = content.get("usage")
+        if isinstance(usage, dict):
+            self._usages[place] = usage
+            return True
+        return False
+
+    def _usage(self) -> dict[str, Any]:
+        """The prompt counts once, what was said for every choice."""
+        usages = list(self._usages.values())
+        made = sum(count for usage in usages if isinstance(count := usage.get("completion_tokens"), int))
+        given = usages[0].get("prompt_tokens")
+        given = given if isinstance(given, int) else 0
+        return {**usages[0], "prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+
+
+def _placed(content: Mapping[str, Any], place: int) -> list[dict[str, Any]]:
+    choices = content.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise BadAnswer("its choices are no list of objects")
+    return [{**choice, "index": place} for choice in choices]
