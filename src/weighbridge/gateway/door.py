@@ -153,10 +153,10 @@ class Door:
             answer = _Answer(self, request, share, body, chosen)
             answer.adapt(prepared, body, together)
             gathering.answers.append(answer)
-        for answer in gathering.answers:
+        for each in gathering.answers:
             if response.is_over:
                 break  # one that failed at once has ended all
-            answer.start_asking(prepared)
+            each.start_asking(prepared)
         return gathering
 
     def context_of(self, name: str) -> int | None:

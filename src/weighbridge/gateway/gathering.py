@@ -60,7 +60,8 @@ class Gathering:
 
     def retell(self, route: Route) -> tuple[bytes, bytes]:
         """Give another reason for the choice; the lines of the head that told it before, and those that do now."""
-        return [answer.retell(route) for answer in self.answers][0]
+        first, *_ = [answer.retell(route) for answer in self.answers]
+        return first
 
     def abandon(self) -> None:
         """Ask no more; the engine is told at once."""
