@@ -15,6 +15,7 @@ from tests.gateway.test_ledger import ASKED
 from tests.gateway.test_lifecycle import Served, fake, play
 from weighbridge.errors import BadSetting
 from weighbridge.gateway.tracing import Tracer
+from weighbridge.gateway.wire import Request
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -136,12 +137,12 @@ NO_CONTEXT = [
 @pytest.mark.parametrize("header", NO_CONTEXT)
 def test_a_context_that_is_none_begins_a_new_trace(collector, header):
     tracer = Tracer(collector.url)
-    values = {b"traceparent": header, b"tracestate": b"a=b"}
-    trace = tracer.begin(values)
+    request = Request(b"POST", b"/", b"/", 1, {b"traceparent": header, b"tracestate": b"a=b"})
+    trace = tracer.begin(request)
     tracer.close()
 
     assert trace.parent is None
-    assert values == {b"traceparent": b"00-%032x-%016x-01" % (trace.trace, trace.client)}
+    assert request.values == {b"traceparent": b"00-%032x-%016x-01" % (trace.trace, trace.client)}
 
 
 def test_an_address_that_cannot_be_is_told():

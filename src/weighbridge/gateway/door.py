@@ -95,8 +95,7 @@ class Door:
         named = self.named(path, error)
         if path in PATHS:
             self.metrics.count_refused(path.decode(), error.status)
-            caller = None if request is None or request.caller is None else request.caller.name
-            self.recorder.refused(_id_in(named), path.decode(), error, caller)
+            self.recorder.refused(_id_in(named), path.decode(), error, request)
         if request is not None and request.spending is not None:
             request.spending.drop()
             named += request.spending.lines()
@@ -117,6 +116,7 @@ class Door:
         is_form = path in _FORMS
         body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
         asked, fields = self._read(path.decode(), body)
+        request.asked = asked.model
         caller = request.caller
         check_model(caller, asked.model, self.pool.models)
         if caller.is_limited:
@@ -240,7 +240,7 @@ class _Answer(Relay):
         self._named = b""
         self._error: str | None = None
         tracer = door.recorder.tracer
-        self._trace = None if tracer is None else tracer.begin(request.values)
+        self._trace = None if tracer is None else tracer.begin(request)
         self._text: list[bytes] | None = [] if door.recorder.keeps_text else None
         self._begun_at = self._first_at = self._heard_at = self._gap = 0.0
         self._beside = self._events = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,14 @@ from .identities import Identities
 from .pool import Lease
 from .transcripts import MOST_KEPT_BYTES, answer_text, prompt_text
 from .watching import Life
+from .wire import Request
 
 if TYPE_CHECKING:
     from .tracing import Trace, Tracer
 
 # Strangers without a key could fill the disk with refusals: so many a second are told one by one.
 _REFUSALS_A_SECOND = 50
+_RECENT = 50
 _MOST_TEXTS_WAITING_BYTES = 64 << 20
 
 
@@ -34,6 +37,10 @@ class Recorder:
 
     def __init__(self, models: Sequence[Model], settings: Settings) -> None:
         self.ledger: Ledger | None = None
+        self.listeners: list[Callable[[Served], None]] = []
+        """Who else hears of each request."""
+        self.recent: deque[Served] = deque(maxlen=_RECENT)
+        """The last requests."""
         self.keeps_text = settings.ledger and settings.ledger_text
         """Whether prompts and answers are kept too."""
         self._refused = (0, 0)
@@ -63,6 +70,7 @@ class Recorder:
     ) -> None:
         """A request is over; `parts` are its body, `answer` what was kept of the answer's."""
         ledger = self.ledger
+        self._tell(served)
         if trace is not None and self.tracer is not None:
             self.tracer.end(trace, served, None if lease is None else lease.life.model.engine)
         if ledger is None:
@@ -78,22 +86,31 @@ class Recorder:
         else:
             self._with_text(ledger, served, parts, answer)
 
-    def refused(self, name: str, path: str, error: ApiError, key: str | None) -> None:
+    def refused(self, name: str, path: str, error: ApiError, request: Request | None) -> None:
         """A request got no further than the door."""
         ledger = self.ledger
-        if ledger is None:
-            return
         now = time.time()
         second, count = self._refused
         self._refused = (int(now), count + 1 if second == int(now) else 1)
         if self._refused[1] > _REFUSALS_A_SECOND:
-            ledger.pass_over()
+            if ledger is not None:
+                ledger.pass_over()
             return
         code = error.code or error.kind
-        ledger.served(
-            Served(now, name, path, None, None, None, None, None, key, error.status, "error", code, False, None, None,
-                   None, None, None, 0)
+        asked = None if request is None else request.asked
+        key = None if request is None or request.caller is None else request.caller.name
+        served = Served(
+            now, name, path, asked, None, None, None, None, key, error.status, "error", code, False, None, None, None,
+            None, None, 0,
         )  # fmt: skip
+        self._tell(served)
+        if ledger is not None:
+            ledger.served(served)
+
+    def _tell(self, served: Served) -> None:
+        self.recent.append(served)
+        for listener in self.listeners:
+            listener(served)
 
     def keep(self, answer: list[bytes], body: bytes) -> None:
         """A piece of an answer whose text is kept, up to a bound."""

@@ -15,13 +15,14 @@ from typing import Any
 
 import psutil
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
 from weighbridge.errors import BadSetting, StateDamaged
+from weighbridge.ledger import folder_of
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
@@ -29,8 +30,11 @@ from . import keys, terms, wire
 from .choosing import Chooser
 from .door import Door
 from .guard import Guard
+from .latency import Latency
 from .listening import Place
+from .live import Live
 from .metrics import Metrics
+from .page import page
 from .pool import Pool
 from .recording import Recorder
 from .scheduler import Phase
@@ -68,18 +72,22 @@ class Gateway:
         self.chooser = Chooser(self.pool, self.metrics, settings, tell)
         self.guard.know(self.chooser.names)
         self.recorder = Recorder(models, settings)
+        self.latency = Latency(self.metrics)
+        self.live = Live(self.recorder, self._state)
         self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.guard)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
-        guarded = {"/metrics": self.show_metrics, "/ps": self.ps}
+        guarded = {"/metrics": self.show_metrics, "/ps": self.ps, "/admin/events": self.events}
         return Starlette(
             routes=[
                 Route("/v1/models", self.models, methods=["GET"]),
                 *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
                 Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
                 Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
+                Route("/admin/ledger/verify", self._guarded(self.verify), methods=["POST"]),
                 Route("/health", self.health, methods=["GET"]),
+                Route("/", self.page, methods=["GET"]),
             ],
             exception_handlers={404: _no_such_path, 405: _wrong_method, ApiError: _api_error, 500: _our_fault},
         )
@@ -110,13 +118,53 @@ class Gateway:
         `status` is `starting` until what is loaded at the start is ready or has failed, then `ok` if a model is ready,
         `idle` if none is, and `failed` if none is and one can't be had.
         """
+        return JSONResponse(self._health())
+
+    def _health(self) -> dict[str, Any]:
         phases = {name: self.pool.phase(name) for name in self.pool.models}
         status = "failed" if Phase.FAILED in phases.values() else "idle"
         if Phase.READY in phases.values():
             status = "ok"
         elif Phase.STARTING in phases.values() or not self.pool.is_preloaded:
             status = "starting"
-        return JSONResponse({"status": status, "version": __version__, "models": phases})
+        return {"status": status, "version": __version__, "models": phases}
+
+    async def page(self, request: Request) -> Response:
+        """The page. It holds nothing secret, and asks for a key itself where one is needed."""
+        try:
+            self.guard.caller(dict(request.headers.raw))
+        except ApiError as error:
+            if error.status != 401:
+                raise
+        html, headers = page()
+        return Response(html, media_type="text/html; charset=utf-8", headers=headers)
+
+    async def events(self, request: Request) -> Response:
+        """What happens, as server-sent events: `state` every two seconds, `request` for each that ends."""
+        return StreamingResponse(
+            self.live.events(), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
+
+    async def verify(self, request: Request) -> Response:
+        """Check the ledger: what `weigh log verify --json` says."""
+        if self.recorder.ledger is None:
+            raise ApiError(404, "the ledger is off", code="no_ledger")
+        return JSONResponse(await self.live.verify(folder_of(self.settings.state_path)))
+
+    def _state(self) -> dict[str, Any]:
+        """How the gateway is, for the page: only what is at hand."""
+        self.latency.tick()
+        ledger = self.recorder.ledger
+        return {
+            **self._health(),
+            "uptime_seconds": time.time() - self.started,
+            "memory": self._memory(),
+            "models": [self._known(model) for model in self.pool.models.values()],
+            "latency": self.latency.minutes(),
+            "ledger": None
+            if ledger is None
+            else {"number": ledger.head.number, "hash": ledger.head.hash, "lost": ledger.lost},
+        }
 
     async def load(self, request: Request) -> Response:
         """Have a model ready; answers when it is, or why it can't be."""
@@ -155,24 +203,35 @@ class Gateway:
         """The models: phase, process, memory planned and measured, requests; and the memory that all may take."""
         models = await asyncio.gather(*(self._describe(model) for model in self.pool.models.values()))
         own = {"pid": os.getpid(), "create_time": psutil.Process().create_time()}
-        used = self.pool.state.used()
-        budget = {
-            place: {"used_bytes": used.get(place, 0), "budget_bytes": size}
-            for place, size in self.pool.state.budget.items()
-        }
         up = {
             "uptime_seconds": time.time() - self.started,
             "drain_timeout_seconds": self.settings.drain_timeout_seconds,
         }
-        return JSONResponse({**own, **up, "memory": budget, "models": models})
+        return JSONResponse({**own, **up, "memory": self._memory(), "models": models})
+
+    def _memory(self) -> dict[str, dict[str, int]]:
+        """What all models may take of each place, and what is promised of it."""
+        used = self.pool.state.used()
+        return {
+            place: {"used_bytes": used.get(place, 0), "budget_bytes": size}
+            for place, size in self.pool.state.budget.items()
+        }
 
     async def _describe(self, model: Model) -> dict[str, Any]:
-        now = time.monotonic()
-        state = self.pool.state.models[model.name]
         life = self.pool.lives.get(model.name)
         counters = await self._counters(model.name)
         if life is not None:
             await self.pool.measure(life)
+        return self._known(model) | {
+            "engine_requests_processing": _whole(counters.get("requests_processing")),
+            "engine_tokens_predicted": _whole(counters.get("tokens_predicted_total")),
+        }
+
+    def _known(self, model: Model) -> dict[str, Any]:
+        """What is known of a model without asking its engine."""
+        now = time.monotonic()
+        state = self.pool.state.models[model.name]
+        life = self.pool.lives.get(model.name)
         idle = state.is_idle and state.phase is Phase.READY
         return {
             "name": model.name,
@@ -196,8 +255,6 @@ class Gateway:
             "requests_waiting": len(state.waiting),
             "requests_in_flight": len(state.serving),
             "tokens_per_second": life.rate.per_second(now) if life else 0.0,
-            "engine_requests_processing": _whole(counters.get("requests_processing")),
-            "engine_tokens_predicted": _whole(counters.get("tokens_predicted_total")),
             "loads": self.pool.loads[model.name],
             "restarts": self.pool.restarts[model.name],
             "last_end": self.pool.ends.get(model.name),
@@ -219,6 +276,7 @@ class Gateway:
 async def _note(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(_NOTE_SECONDS)
+        gateway.latency.tick()
         await gateway.note_uses()
 
 
@@ -247,6 +305,8 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect | wire.ClientLeft):
+        return Response(status_code=499)  # to nobody
     _LOG.error("a fault of the gateway", exc_info=error)
     message = f"the gateway failed: {type(error).__name__}; this is a fault of weighbridge, please report it"
     return await _api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
@@ -294,6 +354,7 @@ async def serve(
                 await gateway.pool.drain(settings.drain_timeout_seconds)
                 await gateway.pool.close()
             finally:
+                gateway.live.close()
                 await server.drain(_LAST_WORDS_SECONDS)
                 await gateway.teacher.close()
                 await gateway.note_uses()

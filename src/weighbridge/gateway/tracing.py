@@ -11,13 +11,14 @@ import random
 import re
 import threading
 from collections import deque
-from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from weighbridge import __version__
 from weighbridge.errors import BadSetting
 from weighbridge.ledger import Served
+
+from .wire import Request
 
 _LOG = logging.getLogger("weighbridge")
 _MOST_WAITING = 4096
@@ -68,10 +69,10 @@ class Tracer:
         self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
         self._thread.start()
 
-    def begin(self, values: MutableMapping[bytes, bytes]) -> Trace | None:
-        """A request has come, `values` being its headers: they get the context that goes on to the engine. None where
-        the client does not want it traced."""
-        told = values.get(b"traceparent")
+    def begin(self, request: Request) -> Trace | None:
+        """A request has come: its headers get the context that goes on to the engine. None where the client does not
+        want it traced."""
+        told = request.values.get(b"traceparent")
         found = None if told is None else _TRACEPARENT.fullmatch(told)
         # Version ff is forbidden, all zeros are no number, and version 00 has no more fields.
         if found is None or found[1] == b"ff" or (found[1] == b"00" and found[5]):
@@ -83,9 +84,9 @@ class Tracer:
             if not trace or not parent:
                 trace, parent = random.getrandbits(128) or 1, None
         made = Trace(trace, parent, random.getrandbits(64) or 1, random.getrandbits(64) or 1)
-        values[b"traceparent"] = b"00-%032x-%016x-01" % (trace, made.client)
         if parent is None:
-            values.pop(b"tracestate", None)
+            request.values.pop(b"tracestate", None)
+        request.replace_header(b"traceparent", b"00-%032x-%016x-01" % (trace, made.client))
         return made
 
     def end(self, trace: Trace, served: Served, engine: str | None) -> None:

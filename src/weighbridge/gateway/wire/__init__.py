@@ -4,6 +4,7 @@
 request. `Upstream` speaks to one engine, and a `Relay` passes its answer on as it comes.
 """
 
+from .asgi import ClientLeft
 from .body import Body
 from .connection import Response, header_lines
 from .cors import Cors
@@ -17,6 +18,7 @@ from .upstream import Exchange, Failure, Receiver, Upstream
 __all__ = [
     "AnswerHead",
     "Body",
+    "ClientLeft",
     "Cors",
     "Exchange",
     "Failure",

@@ -24,6 +24,10 @@ AsgiApp = Callable[
 ]
 
 
+class ClientLeft(OSError):
+    """Nobody reads what the application sends."""
+
+
 class Inlet:
     """One request to an ASGI application: its body as it comes, its answer as it is sent, both with back-pressure."""
 
@@ -106,7 +110,7 @@ class Inlet:
 
     async def _send(self, message: Message) -> None:
         if self._is_lost:
-            raise OSError("the client has left")
+            raise ClientLeft("the client has left")
         if message["type"] == "http.response.start":
             self._start = message
             return

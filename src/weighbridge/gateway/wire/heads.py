@@ -80,6 +80,7 @@ class Request:
 
     __slots__ = (
         "_passed_on",
+        "asked",
         "caller",
         "is_chunked",
         "is_last",
@@ -117,6 +118,8 @@ class Request:
         self.is_chunked = False
         self.caller: Any = None
         """Who asks, as the route found out, and what it has set aside for the request."""
+        self.asked: str | None = None
+        """The model that its body names, once that was read."""
         self.spending: Any = None
         self.length = length
         self.is_last = is_last
