@@ -1,6 +1,6 @@
 """How fast the gateway's data path is, on one core, beside nginx and others in the same run.
 
-    python benchmarks/gateway_speed.py [--quick] [--rounds N] [--nginx PATH] [--also NAME=COMMAND] [--big] [--json FILE]
+    python benchmarks/gateway_speed.py [--quick] [--rounds N] [--nginx PATH] [--peers FOLDER] [--also NAME=COMMAND] [--big] [--json FILE]
 
 Each gateway stands between the same client and the same mock engine, both in C and compiled here, and is pinned to one
 core; client and mock share another. A request is 2.2 KB, its answer 1 KB of JSON or a stream of 102 events. Gateways
@@ -20,8 +20,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shlex
-import shutil
 import socket
 import statistics
 import subprocess
@@ -30,47 +28,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.gateway_peers import Gateway, given, peers
+
 HERE = Path(__file__).parent
 PATH = "/v1/chat/completions"
-NGINX = """
-daemon off; master_process off; worker_processes 1; pid {home}/pid; error_log {home}/errors;
-events {{ worker_connections 8192; multi_accept on; }}
-http {{
-  access_log off; keepalive_requests 100000000; client_max_body_size 64m; client_body_buffer_size 64k; tcp_nodelay on;
-  client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-  uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-  upstream mock {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 100000000; }}
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location / {{
-      proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
-    }}
-  }}
-}}
-"""
-HAPROXY = """
-global
-  nbthread 1
-  maxconn 8192
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-frontend in
-  bind 127.0.0.1:{port}
-  default_backend mock
-backend mock
-  http-reuse always
-  server mock 127.0.0.1:{upstream}
-"""
 
 
 def free_port() -> int:
@@ -79,52 +48,16 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@dataclass(frozen=True)
-class Gateway:
-    """One that is measured: the command that starts it in the foreground, from a folder of its own."""
-
-    name: str
-    command: Callable[[Path, int, int], list[str]]
-
-
 def data_path(*flags: str) -> Callable[[Path, int, int], list[str]]:
     """Our own data path with nothing on it: every POST goes to the one engine. With `--whole`, the gateway itself."""
     program = [sys.executable, str(Path(__file__).resolve()), "--serve"]
     return lambda home, port, upstream: [*program, str(port), str(upstream), *flags]
 
 
-def configured(program: str, template: str, *flags: str) -> Callable[[Path, int, int], list[str]]:
-    """A gateway that reads a file."""
-
-    def command(home: Path, port: int, upstream: int) -> list[str]:
-        written = home / "settings"
-        written.write_text(template.format(home=home, port=port, upstream=upstream))
-        return [program, *(flag.format(settings=written, home=home) for flag in flags)]
-
-    return command
-
-
-def given(text: str) -> Gateway:
-    """A gateway from the command line."""
-    name, _, command = text.partition("=")
-    return Gateway(
-        name,
-        lambda home, port, upstream: [
-            part.replace("{port}", str(port)).replace("{upstream}", str(upstream)) for part in shlex.split(command)
-        ],
-    )
-
-
 def gateways(options: argparse.Namespace) -> list[Gateway]:
     """Those that can be measured here; ours first, then the one that all are held against."""
     found = [Gateway("gateway", data_path("--whole")), Gateway("data path", data_path())]
-    nginx = options.nginx or shutil.which("nginx")
-    if nginx:
-        found.append(Gateway("nginx", configured(nginx, NGINX, "-c", "{settings}", "-p", "{home}")))
-    haproxy = shutil.which("haproxy")
-    if haproxy:
-        found.append(Gateway("haproxy", configured(haproxy, HAPROXY, "-f", "{settings}", "-db")))
-    return [*found, *map(given, options.also)]
+    return [*found, *peers(options.nginx, options.peers), *map(given, options.also)]
 
 
 async def serve_whole(port: int, upstream_port: int) -> None:
@@ -420,6 +353,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="one short round: about a minute")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nginx", help="where nginx is, if not on the path")
+    parser.add_argument(
+        "--peers", type=Path, metavar="FOLDER", help="where other gateways are installed (gateway_peers)"
+    )
     parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--big", action="store_true", help="also beside bodies of 8 MB")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
