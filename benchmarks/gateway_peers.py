@@ -135,9 +135,9 @@ def peers(nginx: str | None = None, folder: Path | None = None) -> list[Gateway]
         flags = ("--config-path", "{settings}", "--concurrency", "1", "--disable-hot-restart", "--log-level", "off")
         found.append(Gateway("envoy", configured(str(envoy), ENVOY, *flags)))
     if (router := folder / "vllm-router/bin/vllm-router").exists():
-        flags = "--host 127.0.0.1 --port {port} --worker-urls http://127.0.0.1:{upstream} --policy round_robin"
-        found.append(given(f"vllm-router={router} {flags} --log-level error"))
+        worker = "--worker-urls http://127.0.0.1:{upstream} --policy round_robin --log-level error"
+        found.append(given(f"vllm-router={router} --host 127.0.0.1 --port {{port}} {worker}"))
     if (litellm := folder / "litellm/bin/litellm").exists():
-        flags = ("--config", "{settings}", "--host", "127.0.0.1", "--port", "{port}")
-        found.append(Gateway("litellm", configured(str(litellm), LITELLM, *flags)))
+        listening = ("--host", "127.0.0.1", "--port", "{port}")
+        found.append(Gateway("litellm", configured(str(litellm), LITELLM, "--config", "{settings}", *listening)))
     return found

@@ -1,6 +1,7 @@
 """How fast the gateway's data path is, on one core, beside nginx and others in the same run.
 
-    python benchmarks/gateway_speed.py [--quick] [--rounds N] [--nginx PATH] [--peers FOLDER] [--also NAME=COMMAND] [--big] [--json FILE]
+    python benchmarks/gateway_speed.py [--quick] [--rounds N] [--nginx PATH] [--peers FOLDER]
+                                        [--also NAME=COMMAND] [--big] [--json FILE]
 
 Each gateway stands between the same client and the same mock engine, both in C and compiled here, and is pinned to one
 core; client and mock share another. A request is 2.2 KB, its answer 1 KB of JSON or a stream of 102 events. Gateways
@@ -156,7 +157,9 @@ class Running:
         self.port = free_port()
         home = Path(tempfile.mkdtemp(dir=bench.home))
         command = gateway.command(home, self.port, bench.upstream)
-        self.process = subprocess.Popen(["taskset", "-c", bench.ours, *command], stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            ["taskset", "-c", bench.ours, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self._wait()
         time.sleep(0.5)
 
@@ -353,9 +356,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="one short round: about a minute")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nginx", help="where nginx is, if not on the path")
-    parser.add_argument(
-        "--peers", type=Path, metavar="FOLDER", help="where other gateways are installed (gateway_peers)"
-    )
+    parser.add_argument("--peers", type=Path, metavar="FOLDER", help="where others are installed: see gateway_peers.py")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--big", action="store_true", help="also beside bodies of 8 MB")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
