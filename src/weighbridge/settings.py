@@ -192,7 +192,10 @@ class Settings:
     )
     remote_api_key: str = _setting("", "key that is sent to servers elsewhere (MODEL given as a URL)")
     route_learn_seconds: float = _setting(
-        0.0, "how often the gateway looks whether evals and thumbs are new, and learns to route by them; 0: never"
+        3600.0, "how often `weigh up` looks whether evals and thumbs are new, and learns to route by them; 0: never"
+    )
+    feedback_requests: int = _setting(
+        2000, "latest requests of which /v1/feedback takes thumbs; their prompts are in memory alone; 0: none"
     )
     state_dir: str = _setting("", "folder for logs; empty: weighbridge in the user's state folder")
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
@@ -298,6 +301,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "health_interval_seconds": (0.1, 3600),
     "price_input": (0, 1e9),
     "price_output": (0, 1e9),
+    "feedback_requests": (0, 1_000_000),
     "route_learn_seconds": (0, 86400 * 30),
     "pause_seconds": (0, 3600),
     "timeout_seconds": (0.1, 3600),

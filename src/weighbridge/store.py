@@ -83,6 +83,14 @@ MIGRATIONS: tuple[str, ...] = (
         id TEXT PRIMARY KEY, used_at REAL NOT NULL, day INTEGER NOT NULL, tokens INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    # routing: what users thought of answers, and what the prompts looked like.
+    """
+    CREATE TABLE thumbs (
+        request_id TEXT PRIMARY KEY, given_at REAL NOT NULL, model TEXT NOT NULL, score REAL NOT NULL, task TEXT,
+        better TEXT, comment TEXT, looks BLOB NOT NULL
+    );
+    CREATE INDEX thumbs_given ON thumbs (given_at);
+    """,
 )
 
 

@@ -21,6 +21,7 @@ from .adapted import Adapted
 from .adapting import Adapting, Prepared
 from .cascading import Answering, Cascade
 from .choosing import Chooser
+from .feedback import Feedback
 from .gathering import Gathering, Together
 from .guard import Guard, check_model
 from .metrics import Metrics
@@ -64,10 +65,12 @@ class Door:
         teacher: Teacher,
         chooser: Chooser,
         recorder: Recorder,
+        feedback: Feedback,
         guard: Guard,
     ) -> None:
         self.pool = pool
         self.recorder = recorder
+        self.feedback = feedback
         self.metrics = metrics
         self.teacher = teacher
         self.chooser = chooser
@@ -557,6 +560,7 @@ class _Answer(Relay):
             return  # others of the same request are not over yet
         if status:
             counts.count(path, status)
+            self._remember()
         elif self.outcome != "gone" and not self._tries:
             return  # refused, which is told elsewhere
         served = self._served(path, in_all, now)
@@ -574,6 +578,15 @@ class _Answer(Relay):
             if pauses > 0:
                 counts.between.observe((self._heard_at - self._first_at) / pauses, pauses)
                 counts.gap.observe(self._gap)
+
+    def _remember(self) -> None:
+        """Let it be told later what somebody thought of the answer."""
+        if self.response.status != 200:
+            return
+        request, chosen = self._request, self._route
+        self._door.feedback.remember(
+            _id_in(self._named), request.path, self._body, chosen.model, chosen.category, request.caller
+        )
 
     def _served(self, path: str, usage: Mapping[str, int], now: float) -> Served:
         """What the ledger is told of it."""

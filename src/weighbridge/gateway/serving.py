@@ -29,6 +29,7 @@ from weighbridge.settings import Settings
 from . import keys, terms, wire
 from .choosing import Chooser
 from .door import Door
+from .feedback import Feedback
 from .guard import Guard
 from .latency import Latency
 from .listening import Place
@@ -74,7 +75,8 @@ class Gateway:
         self.recorder = Recorder(models, settings)
         self.latency = Latency(self.metrics)
         self.live = Live(self.recorder, self._state)
-        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.guard)
+        self.feedback = Feedback(settings.state_path, settings.feedback_requests)
+        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.feedback, self.guard)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
@@ -86,6 +88,7 @@ class Gateway:
                 Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
                 Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
                 Route("/admin/ledger/verify", self._guarded(self.verify), methods=["POST"]),
+                Route("/v1/feedback", self.take_feedback, methods=["POST"]),
                 Route("/health", self.health, methods=["GET"]),
                 Route("/", self.page, methods=["GET"]),
             ],
@@ -111,6 +114,11 @@ class Gateway:
             {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"} for name in names
         ]
         return JSONResponse({"object": "list", "data": data})
+
+    async def take_feedback(self, request: Request) -> Response:
+        """What a user thinks of an answer, by the request's name; whoever may ask for models may say it of his own."""
+        caller = self.guard.caller(dict(request.headers.raw))
+        return JSONResponse(await self.feedback.take(await request.body(), caller, frozenset(self.pool.models)))
 
     async def health(self, request: Request) -> Response:
         """200 while the gateway answers; says of each model where it is in its life.
@@ -357,5 +365,6 @@ async def serve(
                 gateway.live.close()
                 await server.drain(_LAST_WORDS_SECONDS)
                 await gateway.teacher.close()
+                await gateway.feedback.close()
                 await gateway.note_uses()
                 await gateway.recorder.close()

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .cascade import Escalation, Tried, escalates, learn_threshold, mean_log_probability
+from .excerpt import excerpt
 from .needs import Needs, needs_of
 from .policy import POLICIES, Policies, Policy, Rule, read_policies
 from .route import Candidate, Considered, Route, explain, route
@@ -13,6 +14,7 @@ from .route import Candidate, Considered, Route, explain, route
 if TYPE_CHECKING:
     from .evidence import Evidence, Outcome, read_evidence
     from .predictor import Prediction, Predictor, learn
+    from .thumbs import Thumb, keep_thumb, newest_thumb, read_thumbs
 
 __all__ = [
     "POLICIES",
@@ -28,15 +30,20 @@ __all__ = [
     "Predictor",
     "Route",
     "Rule",
+    "Thumb",
     "Tried",
     "escalates",
+    "excerpt",
     "explain",
+    "keep_thumb",
     "learn",
     "learn_threshold",
     "mean_log_probability",
     "needs_of",
+    "newest_thumb",
     "read_evidence",
     "read_policies",
+    "read_thumbs",
     "route",
 ]
 
@@ -48,6 +55,10 @@ _LATER = {
     "Prediction": "predictor",
     "Predictor": "predictor",
     "learn": "predictor",
+    "Thumb": "thumbs",
+    "keep_thumb": "thumbs",
+    "newest_thumb": "thumbs",
+    "read_thumbs": "thumbs",
 }
 
 

@@ -11,11 +11,12 @@ from math import log1p, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from .excerpt import HEAD_LETTERS, TAIL_LETTERS, excerpt
+
 Floats = NDArray[np.float32]
 Hashes = NDArray[np.uint32]
 
-_HEAD_LETTERS = _TAIL_LETTERS = 1200
-_MOST_BYTES = 4 * (_HEAD_LETTERS + _TAIL_LETTERS) + 1
+_MOST_BYTES = 4 * (HEAD_LETTERS + TAIL_LETTERS) + 1
 LETTERS_OF_A_PIECE = 4
 TABLE = 1 << 16
 """Entries in a table of how rare a hash is."""
@@ -88,18 +89,15 @@ def _mixed(hashes: Hashes) -> Hashes:
     return hashes ^ (hashes >> np.uint32(15))
 
 
-def look(prompt: str) -> Looks:
-    """The prompt's features; 0.1 to 0.2 ms, whatever its length."""
-    cut = prompt
-    if len(prompt) > _HEAD_LETTERS + _TAIL_LETTERS:
-        cut = f"{prompt[:_HEAD_LETTERS]}\n{prompt[-_TAIL_LETTERS:]}"
-    raw = cut.encode("utf-8", "replace")
+def look(prompt: str, letters: int | None = None) -> Looks:
+    """The prompt's features; 0.05 to 0.2 ms, whatever its length. Of an `excerpt`, `letters` is how long it was."""
+    raw = excerpt(prompt).encode("utf-8", "replace")
     size = len(raw)
     prefix = np.zeros(size + 1, np.uint32)
-    letters = np.frombuffer(raw.lower(), np.uint8).astype(np.uint32)
-    letters += _ONE
-    letters *= _POWERS[:size]
-    np.add.accumulate(letters, out=prefix[1:])
+    hashed = np.frombuffer(raw.lower(), np.uint8).astype(np.uint32)
+    hashed += _ONE
+    hashed *= _POWERS[:size]
+    np.add.accumulate(hashed, out=prefix[1:])
     in_word = np.frombuffer(b"\0%b\0" % raw.translate(_WORD_OF), np.uint8)
     edges = (in_word[1:] != in_word[:-1]).nonzero()[0]
     starts, ends = edges[::2], edges[1::2]
@@ -114,11 +112,11 @@ def look(prompt: str) -> Looks:
     return Looks(
         words=np.concatenate((words, rest[:count])),
         pieces=rest[count:],
-        signs=_signs(prompt, raw, words, starts),
+        signs=_signs(len(prompt) if letters is None else letters, raw, words, starts),
     )
 
 
-def _signs(prompt: str, raw: bytes, words: Hashes, starts: NDArray[np.intp]) -> Floats:
+def _signs(letters: int, raw: bytes, words: Hashes, starts: NDArray[np.intp]) -> Floats:
     classes = np.frombuffer(raw.translate(_CLASS_OF), np.uint8)
     counts = np.bincount(classes, minlength=12).tolist()
     size, count = max(len(raw), 1), max(len(words), 1)
@@ -133,7 +131,7 @@ def _signs(prompt: str, raw: bytes, words: Hashes, starts: NDArray[np.intp]) -> 
     examples = raw.count(b"Answer") + raw.count(b"A:") + raw.count(b"Example")
     return np.array(
         (
-            log1p(len(prompt)), log1p(count), in_words / count / 10, counts[_DIGIT] / size * 5,
+            log1p(letters), log1p(count), in_words / count / 10, counts[_DIGIT] / size * 5,
             counts[_UPPER] / size * 5, counts[_NEWLINE] / size * 20, log1p(counts[_NEWLINE]),
             counts[_MATHS] / size * 10, counts[_CODE] / size * 10, counts[_FOREIGN] / size,
             counts[_ASKING] / size * 30, counts[_COMMA] / size * 20, counts[_QUOTE] / size * 20,

@@ -59,6 +59,8 @@ _OUTSIDE = 0.3
 # So many examples of average outcome are taken as seen of each model before the first.
 _PRIOR_EXAMPLES = 4.0
 _TASK_SCALE = 5.0
+# So many examples of the mean of all are added to each task's own.
+_TABLE_PRIOR = 3.0
 _BANDWIDTH = 0.6
 # Words and pieces are of length one, and so are the waves, nearly.
 _SQUARES = 3.0
@@ -228,20 +230,33 @@ class Near:
         turn = _turn(outputs)
         mixed = _best_mixed(features, form, likely, outputs @ turn, parts[0], grams[0]) if named else _no_waves()
         added = _of_task(form, likely, *mixed)
+        # Tasks' means first, and what they leave by text, each with a strength of its own; or both at once: what errs
+        # less on examples left out.
+        by_table = _table_of(outputs, of_task)
+        first = _but_own(outputs, of_task, likely, by_table) if named else np.zeros_like(outputs)
+        apart = named and _is_better_apart(features, added, (outputs, first), turn, parts[0], grams[0], len(named))
+        if apart:
+            added = added[:, len(named) :]
+        rest = outputs - first if apart else outputs
         for part, gram in zip(parts, grams, strict=True):
             ridge = Ridge(np.concatenate((features[part], added[part]), 1), gram + added[part] @ added[part].T)
-            fitted = ridge.fit(outputs[part] @ turn)
+            fitted = ridge.fit(rest[part] @ turn)
             found, middle = found + fitted.weights @ turn.T / len(parts), middle + fitted.means @ turn.T / len(parts)
             left_out[part] = fitted.left_out @ turn.T
+        found = np.asarray(found)
+        if apart:
+            left_out += first
+            width = features.shape[1]
+            found = np.concatenate((found[:width], by_table / _TASK_SCALE, found[width:]))
         width = features.shape[1]
         directions, familiar = np.zeros((width, 0), np.float32), recognised.max(1) if named else np.zeros(len(tasks))
         if not named:
             directions, familiar = _span(features, parts[0], grams[0])
-        first = np.asarray(weights) if named else np.zeros((width, 0))
+        scores = np.asarray(weights) if named else np.zeros((width, 0))
         arrays = {
-            "weights": np.concatenate((first, np.asarray(found)[:width], directions), 1).astype(np.float32),
+            "weights": np.concatenate((scores, found[:width], directions), 1).astype(np.float32),
             "means": np.concatenate((np.asarray(means) if named else np.zeros(0), np.asarray(middle))),
-            "by_task": np.asarray(found)[width:].astype(np.float32),
+            "by_task": found[width:].astype(np.float32),
             "mixed_frequencies": mixed[0],
             "mixed_phases": mixed[1],
         }
@@ -309,6 +324,41 @@ def _best_mixed(
         rest = ridge.fit(outputs[part]).left_out - outputs[part]
         errors.append(float((rest[:, 1:] ** 2).mean()))
     return waves if errors[1] < errors[0] else _no_waves()
+
+
+def _table_of(outputs: Doubles, of_task: Doubles) -> Doubles:
+    """Each task's mean outputs, drawn towards those of all as by a few examples more."""
+    counts = of_task.sum(0)[:, None]
+    return np.asarray((of_task.T @ outputs + _TABLE_PRIOR * outputs.mean(0)) / (counts + _TABLE_PRIOR))
+
+
+def _but_own(outputs: Doubles, of_task: Doubles, likely: Doubles, table: Doubles) -> Doubles:
+    """What the tasks' means foretell of each example, its own part in its task's mean taken out."""
+    counts = of_task.sum(0)[None, :]
+    own = of_task * likely / (counts + _TABLE_PRIOR - 1)
+    of_own = (of_task * (counts + _TABLE_PRIOR)).sum(1, keepdims=True)
+    mean_of_own = of_task @ table
+    shift = own.sum(1, keepdims=True) * (mean_of_own - outputs) * (of_own > 0)
+    return np.asarray(likely @ table + shift)
+
+
+def _is_better_apart(
+    features: Floats,
+    added: Floats,
+    outputs: tuple[Doubles, Doubles],
+    turn: Doubles,
+    part: NDArray[np.intp],
+    gram: Floats,
+    tasks: int,
+) -> bool:
+    """Whether tasks' means first and ridge on what they leave err less than both at once, on examples left out."""
+    whole, first = outputs
+    errors = []
+    for some, target, base in ((added, whole, 0.0), (added[:, tasks:], whole - first, first[part])):
+        ridge = Ridge(np.concatenate((features[part], some[part]), 1), gram + some[part] @ some[part].T)
+        foretold = base + ridge.fit(target[part] @ turn).left_out @ turn.T
+        errors.append(float(((foretold - whole[part])[:, 1:] ** 2).mean()))
+    return errors[1] < errors[0]
 
 
 def _span(features: Floats, part: NDArray[np.intp], gram: Floats) -> tuple[Floats, Doubles]:

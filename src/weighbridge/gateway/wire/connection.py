@@ -514,6 +514,9 @@ class Connection(asyncio.Protocol):
         if work is None:
             self._at = _BODY if self._is_reading else _WORK
             self._inlet = self._server.bridge(self, request, response, more=self._is_reading)
+            # A body that came with its head is here already.
+            for part in request.parts:
+                self._inlet.feed(part, more=self._is_reading)
             return
         self._at = _WORK
         try:
