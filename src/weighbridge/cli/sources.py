@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from weighbridge import engines, facts, fit, hub, machine
 from weighbridge.cli import output
@@ -27,22 +28,36 @@ _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def find_models(sources: Sequence[str], settings: Settings) -> list[Model]:
+def wanted_sources(sources: Sequence[str], settings: Settings) -> list[str]:
+    """What is served: what was named, else the tables of the settings, else the bundled models."""
+    return list(sources) or list(settings.models) or list(bundled())
+
+
+def find_models(
+    sources: Sequence[str],
+    settings: Settings,
+    kept: Mapping[str, Model] = MappingProxyType({}),
+    free: Mapping[str, int] | None = None,
+) -> list[Model]:
     """A model for each source; for none those of the settings, and where it names none the bundled ones.
 
     What is not on this machine is planned by its header first, and fetched only if it fits. Each plan is for the model
     beside the others where there is room for all, else for the model alone: the gateway then loads them in turns.
-    Raises BadModelFile, DoesNotFit or BadSetting before anything is started.
+    `kept` are models that were found before, by their sources, and are taken as they are; `free` is the memory by place
+    that all may take together, where models run already. Raises BadModelFile, DoesNotFit or BadSetting before anything
+    is started.
     """
-    finding = _Finding(settings, _within_budget(machine.detect(settings.state_path), settings))
-    wanted = list(sources) or list(settings.models) or list(bundled())
+    here = machine.detect(settings.state_path)
+    finding = _Finding(settings, _within_budget(here if free is None else _as_if_idle(here, free), settings))
+    wanted = wanted_sources(sources, settings)
     if not wanted:
         raise BadModelFile("no model is named, and none is bundled", hint="name a .gguf file: weigh up FILE.gguf")
     models: dict[int, Model] = {}
     # What is pinned never goes: all others are planned beside it.
     for number in sorted(range(len(wanted)), key=lambda number: not finding.is_pinned(wanted[number])):
         try:
-            model = finding.model(wanted[number])
+            known = kept.get(wanted[number])
+            model = finding.model(wanted[number]) if known is None else finding.take(known)
         except WeighbridgeError as error:
             if wanted[number] in settings.models:
                 # Whose table it is that is wrong.
@@ -64,6 +79,18 @@ def introduce(model: Model) -> str:
         f"{show_bytes(plan.memory.total)} of {show_bytes(plan.available_bytes)} at "
         f"{plan.context_tokens:,} tokens x {plan.workload.parallel}"
     )
+
+
+def _as_if_idle(here: Machine, free: Mapping[str, int]) -> Machine:
+    """The machine as it was before the gateway's models were loaded."""
+    memory = here.memory
+    if memory is not None and "memory" in free:
+        memory = dataclasses.replace(memory, available_bytes=max(memory.available_bytes, free["memory"]))
+    devices = tuple(
+        dataclasses.replace(device, memory_free_bytes=free.get(f"gpu{index}", device.memory_free_bytes))
+        for index, device in enumerate(here.devices)
+    )
+    return dataclasses.replace(here, memory=memory, devices=devices)
 
 
 def _within_budget(here: Machine, settings: Settings) -> Machine:
@@ -151,12 +178,16 @@ class _Finding:
             return Model(name, self._engine(own, read), card=read.card, options=options)
         plan = self._plan(name, read)
         self._ensure_fits(plan)
-        taken = self.pinned if own.pinned else {}
-        for need in plan.devices:
+        plan = dataclasses.replace(plan, threads=own.threads or plan.threads)
+        return self.take(Model(name, self._engine(own, read), card=read.card, plan=plan, options=own.options))
+
+    def take(self, model: Model) -> Model:
+        """The model, whose memory is held from now on."""
+        taken = self.pinned if self.settings.of(model.name).pinned else {}
+        for need in model.plan.devices if model.plan else ():
             self.held[need.index] = self.held.get(need.index, 0) + need.memory.total
             taken[need.index] = taken.get(need.index, 0) + need.memory.total
-        plan = dataclasses.replace(plan, threads=own.threads or plan.threads)
-        return Model(name, self._engine(own, read), card=read.card, plan=plan, options=own.options)
+        return model
 
     def _ensure_fits(self, plan: Plan) -> None:
         """DoesNotFit with the sum, and with what the settings leave of the memory."""

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from weighbridge.engines import Model
 from weighbridge.errors import BadSetting, WeighbridgeError
 from weighbridge.figures import Basis, Figure, Range
 from weighbridge.openai_api import Request
-from weighbridge.routing import Candidate, Needs, Route, needs_of, read_policies, route
+from weighbridge.routing import Candidate, Needs, Policies, Route, needs_of, read_policies, route
 from weighbridge.settings import Settings
 
 from .metrics import Load, Metrics
@@ -103,12 +103,14 @@ class Chooser:
     """
 
     def __init__(
-        self, pool: Pool[Upstream], metrics: Metrics, settings: Settings, tell: Callable[[str], None] = lambda _: None
+        self,
+        pool: Pool[Upstream],
+        metrics: Metrics,
+        settings: Settings,
+        tell: Callable[[str], None] = lambda _: None,
+        before: Chooser | None = None,
     ) -> None:
-        self.policies = read_policies(settings.policies)
-        taken = sorted(set(self.policies.named) & set(pool.models))
-        if taken:
-            raise BadSetting(f"[policies.{taken[0]}]: a model is named so", hint="give one of them another name")
+        self.policies = self.check(settings, pool.models.values())
         for name, models in self.policies.models.items():
             for missing in sorted(models - set(pool.models)):
                 tell(f"policy {name}: it names {missing}, which is not served")
@@ -128,6 +130,18 @@ class Chooser:
         self._stamp: tuple[int, int] | None = None
         self._look_at = 0.0
         self._loading: asyncio.Task[None] | None = None
+        if before is not None:
+            self._speeds, self._warm, self.predictor = before._speeds, before._warm, before.predictor
+            self._stamp = before._stamp
+
+    @staticmethod
+    def check(settings: Settings, models: Iterable[Model]) -> Policies:
+        """The policies of the settings; BadSetting where one cannot be, or is named as a model is."""
+        policies = read_policies(settings.policies)
+        taken = sorted(set(policies.named) & {model.name for model in models})
+        if taken:
+            raise BadSetting(f"[policies.{taken[0]}]: a model is named so", hint="give one of them another name")
+        return policies
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -109,6 +109,10 @@ class Family(Generic[C]):
             member = self._members[key] = self._make()
         return member
 
+    def clear(self) -> None:
+        """Forget all members: what is not there any more is not told."""
+        self._members.clear()
+
     def lines(self) -> Iterator[str]:
         """All of it, as text."""
         kind: str = self._make.kind

@@ -143,6 +143,8 @@ class Metrics:
     def look_at(self, pool: Pool[Any], recorder: Recorder) -> None:
         """Take down how the models are now."""
         now = time.monotonic()
+        for gauge in self._gauges.values():
+            gauge.clear()  # a model may be gone
         self._in_flight.labels().set(sum(load.in_flight for load in self._loads.values()))
         for name, model in pool.state.models.items():
             life = pool.lives.get(name)

@@ -7,8 +7,8 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Generic, TypeVar
 
@@ -21,10 +21,12 @@ from weighbridge.sizes import show_bytes
 
 from . import scheduler
 from .scheduler import Leaving, Phase, Refusal, Refuse, Serve, Start, State, Stop
+from .states import ABSENT
 from .watching import Care, Connection, Life
 
 _LOG = logging.getLogger("weighbridge")
 _WATCH_SECONDS = 3.0
+_RETIRE_SECONDS = 0.05
 # How long after a broken connection the end of a process is waited for: the kernel tells it within milliseconds.
 _END_SECONDS = 0.5
 _STATUS = {Refusal.DOES_NOT_FIT: 507}
@@ -84,7 +86,7 @@ class Pool(Generic[C]):
         state: State,
         surroundings: Surroundings,
         care: Care,
-        connect: Callable[[Endpoint], C],
+        connect: Callable[[str, Endpoint], C],
         tell: Callable[[str], None],
     ) -> None:
         self.models = {model.name: model for model in models}
@@ -110,6 +112,7 @@ class Pool(Generic[C]):
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stops: dict[str, asyncio.Event] = {}
+        self._changes: set[asyncio.Task[None]] = set()
         self._settled = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -265,8 +268,64 @@ class Pool(Generic[C]):
         if ending is not None:
             await asyncio.wait({ending})
 
+    def rearrange(self, models: Iterable[Model], state: State, care: Care, surroundings: Surroundings) -> None:
+        """Serve these models from now on, by `terms.rearranged`. One that is gone answers all that it was asked, and
+        ends; one that is another now (another file, another context) ends its answers, and the next request starts it
+        anew. Those that are new and shall be loaded are."""
+        had, self.models = self.models, {model.name: model for model in models}
+        self._care, self._surroundings = care, surroundings
+        for name in self.models:
+            self._passing.setdefault(name, set())
+            self.restarts.setdefault(name, 0)
+            self.loads.setdefault(name, 0)
+        self._state = state
+        self._happen(scheduler.Tick())
+        added = [name for name in self.models if name not in had]
+        for name in [name for name in had if name not in self.models]:
+            self._begin_change(self._retire(name))
+        for name, model in self.models.items():
+            if name in had and had[name] != model:
+                self._begin_change(self._renew(name, model))
+        wanted = [name for name in added if state.models[name].terms.preload or state.models[name].terms.pinned]
+        if wanted:
+            self._begin_change(self.preload(wanted))
+
+    def _begin_change(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+
+    async def _retire(self, name: str) -> None:
+        """Have a model that is not served any more end, once nobody waits for it or is answered by it."""
+        while (model := self.state.models[name]).waiting or model.serving:
+            await asyncio.sleep(_RETIRE_SECONDS)
+        if name in self.models:
+            return  # it is back
+        await self.unload(name)
+        model = self.state.models[name]
+        if name in self.models or model.phase not in ABSENT:
+            return
+        self._state = replace(
+            self._state, models={key: each for key, each in self._state.models.items() if key != name}
+        )
+        for counted in (self._passing, self._passed, self.restarts, self.loads, self.failures, self.ends):
+            counted.pop(name, None)
+
+    async def _renew(self, name: str, model: Model) -> None:
+        """Have the engine of before end; what is needed by the new one counts from then on."""
+        await self.unload(name)
+        if self.models.get(name) is model:
+            old = self.state.models[name]
+            changed = replace(old, terms=replace(old.terms, need=model.need))
+            self._state = replace(self._state, models={**self._state.models, name: changed}, is_calm=False)
+            self._happen(scheduler.Tick())
+            if changed.terms.preload or changed.terms.pinned:
+                await self.preload([name])
+
     async def close(self) -> None:
         """Stop every engine; returns when none is left."""
+        for change in self._changes:
+            change.cancel()
         self._happen(scheduler.Shutdown())
         while tasks := [task for task in self._tasks.values() if not task.done()]:
             await asyncio.wait(tasks)
@@ -335,7 +394,7 @@ class Pool(Generic[C]):
         try:
             running = await _start_unless(stop, self.models[name], self._surroundings)
             if running is not None and not stop.is_set():
-                connection = self._connect(running.endpoint)
+                connection = self._connect(name, running.endpoint)
                 life = Life(self.models[name], running, connection, self._care)
                 self._begin(name, life, connection)
                 ended = await _until_ended(life, stop)

@@ -56,9 +56,20 @@ class Recorder:
         self.ledger.record("gateway", {"event": "started", "version": __version__, "url": settings.url})
         if self.keeps_text:
             self._texts = ThreadPoolExecutor(1, thread_name_prefix="texts")
-        self._identities = Identities(
-            {model.name: _files_of(model) for model in models}, settings.state_path, takes_sums=settings.ledger_sums
-        )
+        self._files = {model.name: _files_of(model) for model in models}
+        self._identities = Identities(self._files, settings.state_path, takes_sums=settings.ledger_sums)
+
+    def know(self, models: Sequence[Model], settings: Settings) -> None:
+        """Hear of other models; the sums of their files are taken in the background."""
+        before = self._identities
+        if before is None:
+            return
+        files = {model.name: _files_of(model) for model in models}
+        if files != self._files:
+            self._files = files
+            self._identities = Identities(files, settings.state_path, takes_sums=settings.ledger_sums)
+            # It ends once the sum that it takes is given up.
+            asyncio.get_running_loop().run_in_executor(None, before.close)
 
     def answered(
         self,

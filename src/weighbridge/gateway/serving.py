@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from starlette.routing import Route
 
 from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
-from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.ledger import folder_of
+from weighbridge.errors import BadSetting, StateDamaged, WeighbridgeError
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
@@ -38,6 +39,7 @@ from .metrics import Metrics
 from .page import page
 from .pool import Pool
 from .recording import Recorder
+from .reloading import Reloaded, Reloader, Reread
 from .scheduler import Phase
 from .teaching import Teacher
 from .upstream import Upstream
@@ -57,6 +59,10 @@ class Gateway:
 
     def __init__(self, models: Sequence[Model], settings: Settings, sockets: Path, tell: Callable[[str], None]) -> None:
         self.settings = settings
+        self._sockets = sockets
+        self.tell = tell
+        self.reload: Callable[[], Awaitable[Reloaded]] | None = None
+        """Takes the settings anew; set once the gateway serves."""
         self.started = time.time()
         self._counted: dict[str, tuple[float, dict[str, str]]] = {}
         self.metrics = Metrics()
@@ -64,9 +70,9 @@ class Gateway:
         self.pool: Pool[Upstream] = Pool(
             models,
             terms.initial_state(models, settings, machine.detect()),
-            Surroundings(sockets, settings.state_path / "logs", settings.start_timeout_seconds),
-            Care(settings.health_interval_seconds, settings.read_timeout_seconds, settings.memory_margin_bytes),
-            lambda endpoint: Upstream(endpoint, settings.read_timeout_seconds),
+            self.surroundings(settings),
+            self.care(settings),
+            lambda name, endpoint: Upstream(endpoint, self.settings.of(name)),
             tell,
         )
         self.teacher = Teacher(settings.state_path)
@@ -78,6 +84,19 @@ class Gateway:
         self.feedback = Feedback(settings.state_path, settings.feedback_requests)
         self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.feedback, self.guard)
 
+    def surroundings(self, settings: Settings) -> Surroundings:
+        """What engines that start share."""
+        return Surroundings(self._sockets, settings.state_path / "logs", settings.start_timeout_seconds)
+
+    def care(self, settings: Settings) -> Care:
+        """How engines are looked after."""
+        return Care(settings.health_interval_seconds, settings.read_timeout_seconds, settings.memory_margin_bytes)
+
+    def choose_anew(self) -> None:
+        """Have the router know the models and policies as they are now; what it has learnt stays."""
+        self.chooser = self.door.chooser = Chooser(self.pool, self.metrics, self.settings, self.tell, self.chooser)
+        self.guard.know(self.chooser.names)
+
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
         guarded = {"/metrics": self.show_metrics, "/ps": self.ps, "/admin/events": self.events}
@@ -86,6 +105,7 @@ class Gateway:
                 Route("/v1/models", self.models, methods=["GET"]),
                 *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
                 Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
+                Route("/admin/reload", self._guarded(self.reread), methods=["POST"]),
                 Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
                 Route("/admin/ledger/verify", self._guarded(self.verify), methods=["POST"]),
                 Route("/v1/feedback", self.take_feedback, methods=["POST"]),
@@ -185,6 +205,16 @@ class Gateway:
         name = self._named(request)
         await self.pool.unload(name)
         return JSONResponse({"name": name, "state": str(self.pool.phase(name))})
+
+    async def reread(self, request: Request) -> Response:
+        """Take the settings anew; answers what has changed, or 400 why nothing has."""
+        assert self.reload is not None
+        try:
+            done = await self.reload()
+        except WeighbridgeError as error:
+            raise ApiError(400, f"nothing was reloaded: {error} ({error.hint})", code="bad_setting") from error
+        self.tell(str(done))
+        return JSONResponse(dataclasses.asdict(done))
 
     def _named(self, request: Request) -> str:
         name: str = request.path_params["name"]
@@ -331,11 +361,15 @@ def _make_place_for_logs(folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def serve(
-    models: Sequence[Model], settings: Settings, tell: Callable[[str], None] = lambda line: None
+    models: Sequence[Model],
+    settings: Settings,
+    tell: Callable[[str], None] = lambda line: None,
+    reread: Reread | None = None,
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """The gateway while it serves, and its URL; leaving the context stops it and every engine.
 
-    `tell` hears what an operator should know, a line each. What a gateway that was killed left running is ended first.
+    `tell` hears what an operator should know, a line each; `reread` brings settings and models anew for a reload. What
+    a gateway that was killed left running is ended first.
     """
     _make_place_for_logs(settings.state_path / "logs")
     place = Place(settings)
@@ -353,13 +387,14 @@ async def serve(
             refused=gateway.door.refused,
         )
         server.let_in(wire.Cors(settings.cors_origins) if settings.cors_origins else None)
+        gateway.reload = Reloader(gateway, server, place, reread)
         noting = asyncio.create_task(_note(gateway))
         try:
             yield gateway, place.url
         finally:
             noting.cancel()
             try:
-                await gateway.pool.drain(settings.drain_timeout_seconds)
+                await gateway.pool.drain(gateway.settings.drain_timeout_seconds)
                 await gateway.pool.close()
             finally:
                 gateway.live.close()

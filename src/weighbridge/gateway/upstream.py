@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from weighbridge.engines import Endpoint
 from weighbridge.openai_api import client_tls
+from weighbridge.settings import ModelSettings
 
 from . import wire
 
@@ -22,7 +23,7 @@ _MOST_ANSWER_BYTES = 32 << 20
 class Upstream:
     """Requests to one endpoint, over kept connections; `wire` carries those that pass through."""
 
-    def __init__(self, endpoint: Endpoint, read_timeout_seconds: float) -> None:
+    def __init__(self, endpoint: Endpoint, settings: ModelSettings) -> None:
         self.endpoint = endpoint
         base = urlsplit(endpoint.base_url)
         is_tls = base.scheme == "https"
@@ -30,15 +31,15 @@ class Upstream:
         headers = [(b"accept-encoding", b"identity")]
         if endpoint.api_key:
             headers.append((b"authorization", b"Bearer " + endpoint.api_key.encode()))
-        limits = wire.UpstreamLimits(
-            first_byte_seconds=read_timeout_seconds,
-            silence_seconds=read_timeout_seconds,
-            sweep_seconds=min(0.5, read_timeout_seconds / 4),
-        )
+        limits = _limits(settings)
         self.wire = wire.Upstream(
             address, headers=headers, limits=limits, tls=_tls(endpoint.verify_tls) if is_tls else None
         )
         self._prefix = base.path.rstrip("/").encode()
+
+    def take(self, settings: ModelSettings) -> None:
+        """Other time-outs, from now on."""
+        self.wire.limits = _limits(settings)
 
     def without_key(self, said: bytes) -> bytes:
         """What the endpoint said, without the key that it was sent: some repeat one that they refuse."""
@@ -88,6 +89,19 @@ class Upstream:
     async def close(self) -> None:
         """Close all connections."""
         self.wire.close()
+
+
+def _limits(settings: ModelSettings) -> wire.UpstreamLimits:
+    """The time-outs of a model's table, all filled."""
+    defaults = wire.UpstreamLimits()
+    silence = settings.read_timeout_seconds or defaults.silence_seconds
+    first = settings.first_byte_timeout_seconds or silence
+    return wire.UpstreamLimits(
+        connect_seconds=settings.connect_timeout_seconds or defaults.connect_seconds,
+        first_byte_seconds=first,
+        silence_seconds=silence,
+        sweep_seconds=min(0.5, silence / 4, first / 4),
+    )
 
 
 # Reading the machine's authorities takes milliseconds and megabytes: once.

@@ -14,18 +14,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from weighbridge.cli import output
 from weighbridge.cli.gateway_flags import add_address, add_planning, client_of, planning, read_settings
 from weighbridge.cli.main import INTERRUPTED
+from weighbridge.cli.rereading import Rereader
 from weighbridge.cli.sources import find_models, introduce
 from weighbridge.engines import Model
 from weighbridge.errors import AddressInUse, BadSetting, EngineFailed, GatewayUnreachable, WeighbridgeError
@@ -33,7 +37,14 @@ from weighbridge.gateway import Gateway, run_loop, serve, settle
 from weighbridge.gateway.scheduler import Phase
 from weighbridge.settings import PREFIX, Settings
 
-_OF_THE_FOREGROUND = frozenset({"models", "once", "model", "detach", "json"})
+_OF_THE_FOREGROUND = frozenset({"models", "once", "model", "detach", "reload", "json"})
+_RELOADED = {
+    "added": "models added",
+    "removed": "models removed, once their answers are complete",
+    "replaced": "models that are started anew",
+    "settings": "settings that have changed",
+    "kept": "hold only once the gateway is started again",
+}
 _KEY_VARIABLE = f"{PREFIX}API_KEY"
 
 
@@ -42,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="what to serve (default: the bundled specialists)")
     parser.add_argument("--once", metavar="QUESTION", help="answer one question through the gateway, then stop")
     parser.add_argument("--model", default="auto", metavar="NAME", help="which model answers --once (default auto)")
+    parser.add_argument(
+        "--reload", action="store_true", help="have the gateway that runs take its settings anew, and end"
+    )
     parser.add_argument("--detach", action="store_true", help="serve in the background; `weigh stop` ends it")
     add_planning(parser)
     parser.add_argument("--parallel", type=int, metavar="P", help="requests that one model answers at once (default 2)")
@@ -55,15 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop, or until the one question is answered."""
-    port = 0 if arguments.once and arguments.port is None else arguments.port
-    settings = read_settings(
-        arguments,
-        port=port,
-        parallel=arguments.parallel,
-        memory_budget_bytes=arguments.memory_budget,
-        keep_alive_seconds=arguments.keep_alive,
-        **planning(arguments),
-    )
+    settings = _settings(arguments)
+    if arguments.reload:
+        return asyncio.run(_reload(settings, arguments))
     if arguments.detach:
         return _detach(arguments, settings)
     started = time.monotonic()
@@ -72,10 +80,38 @@ def run(arguments: argparse.Namespace) -> int:
     return run_loop(_serve(arguments, settings, models, started))
 
 
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """The settings, under these flags."""
+    return read_settings(
+        arguments,
+        port=0 if arguments.once and arguments.port is None else arguments.port,
+        parallel=arguments.parallel,
+        memory_budget_bytes=arguments.memory_budget,
+        keep_alive_seconds=arguments.keep_alive,
+        **planning(arguments),
+    )
+
+
+async def _reload(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Have the gateway that runs take its settings anew."""
+    async with client_of(settings) as client:
+        done = await client.post("/admin/reload")
+    if arguments.json:
+        print(output.to_json(done))
+        return 0
+    for what, names in done.items():
+        if names:
+            output.tell(f"{_RELOADED.get(what, what)}: {', '.join(names)}")
+    if not any(done.values()):
+        output.tell("nothing has changed")
+    return 0
+
+
 async def _serve(arguments: argparse.Namespace, settings: Settings, models: list[Model], started: float) -> int:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
     for model in models:
         output.tell(introduce(model))
     is_loaded = len(models) > 1
@@ -85,7 +121,8 @@ async def _serve(arguments: argparse.Namespace, settings: Settings, models: list
         if is_loaded:
             output.tell(line)
 
-    async with serve(models, settings, tell) as (gateway, url):
+    reread = Rereader(arguments.models, settings, models, lambda: _settings(arguments))
+    async with serve(models, settings, tell, reread) as (gateway, url), _hang_ups(gateway, stop):
         stopped = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(_ready(gateway, url, started, arguments, settings))
         await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,6 +137,61 @@ async def _serve(arguments: argparse.Namespace, settings: Settings, models: list
             output.tell("stopping")
     # Whoever waits for an answer and interrupts has none.
     return INTERRUPTED if arguments.once and stop.is_set() else 0
+
+
+@contextlib.asynccontextmanager
+async def _hang_ups(gateway: Gateway, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Meanwhile SIGHUP has the settings read anew; only where it says that our terminal is gone, it ends the gateway,
+    as it would any command. One under `nohup`, in the background or of a service goes on."""
+    loop = asyncio.get_running_loop()
+    had_terminal, is_ignored = _has_terminal(), signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    tasks: set[asyncio.Task[None]] = set()
+
+    def hung_up() -> None:
+        if had_terminal and not _has_terminal():
+            _fall_silent()
+            if not is_ignored:
+                stop.set()
+                return
+        task = loop.create_task(_take_anew(gateway))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+    try:
+        yield
+    finally:
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
+        for task in tasks:
+            task.cancel()
+
+
+async def _take_anew(gateway: Gateway) -> None:
+    assert gateway.reload is not None
+    try:
+        said = str(await gateway.reload())
+    except WeighbridgeError as error:
+        said = f"nothing was reloaded: {error}\n  {error.hint}"
+    with contextlib.suppress(OSError):
+        output.tell(said)
+
+
+def _fall_silent() -> None:
+    """Nobody reads at a terminal that is gone, and to write there is an error."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+            os.dup2(nobody, stream.fileno())
+    os.close(nobody)
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a terminal from which it is controlled, and that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse.Namespace, settings: Settings) -> None:
