@@ -75,7 +75,7 @@ class Door:
         self.teacher = teacher
         self.chooser = chooser
         self.guard = guard
-        self.adapting = Adapting(pool.models, self.context_of)
+        self.adapt_anew()
         self.tokens = Tokens()
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
@@ -161,6 +161,10 @@ class Door:
                 break  # one that failed at once has ended all
             each.start_asking(prepared)
         return gathering
+
+    def adapt_anew(self) -> None:
+        """Know nothing of what the models' engines understand: they may be others now."""
+        self.adapting = Adapting(self.pool.models, self.context_of)
 
     def context_of(self, name: str) -> int | None:
         """Tokens that one request to a model may have, as planned or as its engine says; None: nobody knows."""

@@ -96,6 +96,7 @@ class Gateway:
         """Have the router know the models and policies as they are now; what it has learnt stays."""
         self.chooser = self.door.chooser = Chooser(self.pool, self.metrics, self.settings, self.tell, self.chooser)
         self.guard.know(self.chooser.names)
+        self.door.adapt_anew()
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
