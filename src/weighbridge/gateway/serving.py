@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
-from weighbridge.ledger import folder_of
 from weighbridge.errors import BadSetting, StateDamaged, WeighbridgeError
+from weighbridge.ledger import folder_of
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
