@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 _NAMES = (
     "MMLU",
+    "KMMLU",
+    "TMMLU",
+    "JMMLU",
     "MMMLU",
     "MMMU",
     "CMMLU",
@@ -197,23 +200,24 @@ _WHERE = re.compile(
     re.IGNORECASE,
 )
 _FORM = re.compile(r"[A-Z]")
+# With the hyphen gone these are words.
+_HYPHENED = frozenset({"MultiPL-E", "ARC-E", "ARC-C"})
 _WORDS = frozenset(
     {"drop", "facts", "math", "arena", "gaia", "ruler", "aime", "amc", "imo", "hle", "aider", "piqa", "coco", "helmet"}
 )
 _BOARD = re.compile(
-    r"\b(?:(?:the )?(?P<named>"
+    r"\b(?:(?P<named>"
     + "|".join(re.escape(name) for name in sorted(_LEADERBOARDS, key=len, reverse=True))
-    + r"|hugging ?face(?:['’‘]s)? trending(?: models| list| page)?)\b(?P<tail>(?: (?:\w+ )?(?:leaderboards?"
-    r"|rankings?|chart|index|elo|board))?)"
-    r"|(?P<form>(?:[\w.-]{2,24} ){1,3}?)(?P<kind>leaderboard|rankings?|index|arena)\b)",
+    + r")|hugging ?face(?:['’‘]s)? trending(?: models| list| page)?)\b"
 )
+_BOARD_FORM = re.compile(r"(?P<form>(?:[\w.-]{2,24} ){1,3}?)(?P<kind>leaderboard|rankings?|index|arena)\b")
 
 
 def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     """The benchmarks named in a stretch: place, and name with variant (`SWE-bench Pro`, `MMLU-Pro`, `AIME 2025`)."""
     for match in _WHERE.finditer(text, start, end):
         if match["form"]:
-            if not _FORM.search(match["form"]) or match["form"].lower() in ("arena",) or match["form"].islower():
+            if not _FORM.search(match["form"]) or match["form"].lower().endswith("arena") or match["form"].islower():
                 continue
             yield match.start(), match.end(), match["form"]
             continue
@@ -221,6 +225,8 @@ def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]
         if word.lower() in _WORDS and not word.isupper() and word not in ("Aider",):
             continue
         name = _name(word, match["plus"] or "", match["variant"] or "")
+        if name in _HYPHENED and "-" not in word:
+            continue
         yield match.start(), match.start() + len(match[0].rstrip()), name
 
 
@@ -244,15 +250,21 @@ def _name(word: str, plus: str, variant: str) -> str:
     return shown
 
 
+_SMALL = frozenset(
+    "the on of in at a an top public our its this that official new current and for among models to by".split()
+)
+
+
 def leaderboard(words: str) -> str | None:
     """The leaderboard that a stretch in lower case names; None where it names none."""
     match = _BOARD.search(words)
-    if match is None:
+    if match:
+        return _LEADERBOARDS.get(match["named"] or "", "Hugging Face trending")
+    formed = _BOARD_FORM.search(words)
+    if formed is None:
         return None
-    named = match["named"]
-    if named:
-        return _LEADERBOARDS.get(named, "Hugging Face trending" if "trending" in named else named)
-    form = re.sub(
-        r"\b(?:the|on|of|in|at|a|an|top|public|our|its|this|that|official|new|current|and)\b", " ", match["form"]
-    ).strip()
-    return f"{re.sub(r' +', ' ', form)} {match['kind']}" if form else None
+    parts = formed["form"].split()
+    while parts and parts[0] in _SMALL:
+        del parts[0]
+    form = " ".join(parts)
+    return f"{form} {formed['kind']}" if form else None

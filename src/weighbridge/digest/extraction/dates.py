@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+
+from .quantities import lowered
 
 _MONTHS = {
     name: number
@@ -41,6 +43,14 @@ _DATE = re.compile(
     r"(?:\s(?P<day>\d{1,2})(?:st|nd|rd|th)?(?![\d.]\d|\w|%)(?P<on>\+)?)?(?:,?\s(?P<year>(?:19|20)\d\d)(?!\d))?",
     re.IGNORECASE,
 )  # fmt: skip
+# Where a date may be; the grammar above is tried around these only.
+_HINT = re.compile(
+    r"(?:19|20)[0-9][0-9]|\b(?:q[1-4]\b|jan|feb|mar|märz|apr|ma[yi]\b|jun|jul|aug|sep|o[ck]t|nov|de[cz]|mon|tue"
+    r"|wed|thu|fri|sat|sun|yesterday|today|tonight"
+    r"|gestern|heute|tomorrow|(?:week|month|year|quarter|day)(?:s|end)?\b)"
+)
+_REACH = 30
+_BEFORE_QUARTER = frozenset("in by during of this for until late early mid from since next last through".split())
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10}
 
 
@@ -59,10 +69,26 @@ class Told:
 
 def dates(text: str, start: int, end: int, today: date | None, year: int | None = None) -> Iterator[Told]:
     """The dates of a stretch. Without a page's date (`today`) or a year, those that need one are left out."""
-    for match in _DATE.finditer(text, start, end):
-        found = _told(match, today, year)
-        if found is not None:
-            yield found
+    for first, last in _windows(text, start, end):
+        for match in _DATE.finditer(text, first, last):
+            found = _told(match, today, year)
+            if found is not None:
+                after = today is not None and found.value > today.isoformat()[: len(found.value)]
+                yield replace(found, is_later=True) if after and not found.is_later else found
+
+
+def _windows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The stretches around hints, those that touch joined."""
+    first = last = start
+    for hint in _HINT.finditer(lowered(text), start, end):
+        begin, stop = max(start, hint.start() - _REACH), min(end, hint.end() + _REACH)
+        if begin > last:
+            if last > first:
+                yield first, last
+            first = begin
+        last = stop
+    if last > first:
+        yield first, last
 
 
 def _told(match: re.Match[str], today: date | None, year: int | None) -> Told | None:
@@ -90,6 +116,10 @@ def _checked(year: int, month: int, day: int, *, at: tuple[int, int], words: str
 
 def _quarter(match: re.Match[str], today: date | None, at: tuple[int, int]) -> Told | None:
     written = match["quarter_year"]
+    before = match.string[max(0, at[0] - 9) : at[0]].lower().split()
+    if not written and (not before or before[-1] not in _BEFORE_QUARTER):
+        # Q4 is a quantization too.
+        return None
     full = int(written) if written else today.year if today else None
     if full is None:
         return None

@@ -9,24 +9,27 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import date
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
 
 from ..claim import Claim
 from ..page import Page
 from .benchmarks import scores_of
 from .dates import dates, day_of
-from .fields import finders
+from .fields import Cues
+from .index import Index
+from .labels import WHOLE_LABEL, date_of_page, is_label, titled, year_of_page
 from .layout import Block, Kind, Table, blocks, sentences
-from .names import Kind as NameKind
-from .names import Mention, Namer, key
+from .lexicon import TOOLS, families
+from .mention import Kind as NameKind
+from .mention import Mention
+from .names import Namer
 from .proposals import Proposal, verified
-from .quantities import quantities
-from .scene import Found, Scene
-from .subjects import Owners, carries, main_subject
+from .quantities import lowered, quantities
+from .scene import Found, Scene, overlaps
+from .subjects import Context, Owners, carries, main_subject, objects
 from .tables import Cell, cells
+from .unglueing import is_glued, unglued
+from .words import key
 
 MOST_CHARACTERS = 1_000_000
 """What of a page is read: no post is longer, and what is longer is no post."""
@@ -34,47 +37,13 @@ MOST_CLAIMS = 5000
 _MOST_QUOTE_CHARACTERS = 320
 _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[::]\s?[*_`]{0,3}\s*(?=\S)")
 _LEAD_DATE = re.compile(r"[*_\[\s(]{0,4}((?:19|20)\d\d-\d\d-\d\d)(?!\d)")
-_GLUED = re.compile(r"\d[A-Z][a-z]{2,}|[a-z]{3,}\d?[A-Z][a-z]{3,}[A-Z ]|\)[A-Z][a-z]")
+_POSTED = re.compile(r"(?i)\b(?:posted|published|updated|submitted|checked|stand|date:)\b[^.]{0,14}\d")
+_COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
+_SEVERAL = re.compile(
+    r"^\W*(?:both|beide)\b|\b(?:both (?:models|fit|run|are|were|support|have|use|come|ship|need|read)|the two "
+    r"models|all three|beide modelle)\b"
+)
 _GERMAN = re.compile(r"\b(?:der|die|das|und|mit|ist|für|von|auf|eine?|nicht|wurde)\b")
-
-
-class _Placed(Protocol):
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-
-
-P = TypeVar("P", bound=_Placed)
-
-
-class _Index(Generic[P]):
-    """Things with places, found by a stretch."""
-
-    def __init__(self, things: Iterable[P]) -> None:
-        self._things = sorted(things, key=lambda thing: thing.start)
-        self._starts = [thing.start for thing in self._things]
-
-    def within(self, start: int, end: int) -> list[P]:
-        first = bisect_left(self._starts, start)
-        last = bisect_left(self._starts, end)
-        return [thing for thing in self._things[first:last] if thing.end <= end]
-
-
-@dataclass(slots=True)
-class _Context:
-    """Whom the text speaks of, from part to part."""
-
-    document: tuple[str, ...] = ()
-    heading: tuple[str, ...] = ()
-    heading_words: str = ""
-    recent: tuple[str, ...] = ()
-    items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
-    told: str | None = None
-
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        return self.recent or self.heading or self.document
 
 
 def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]:
@@ -96,13 +65,13 @@ class _Extraction:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._text = page.text[:MOST_CHARACTERS]
-        self._low = _lowered(self._text)
+        self._low = lowered(self._text)
         head = self._text[:1500]
-        self._published = page.published or _date_of_page(head) or None
+        self._published = page.published or date_of_page(head) or None
         self._today = day_of(self._published) if self._published else None
-        self._year = self._today.year if self._today else _year_of_page(f"{page.title} {head}")
+        self._year = self._today.year if self._today else year_of_page(f"{page.title} {head}")
         self._german = len(_GERMAN.findall(self._low, 0, 4000)) >= 8
-        self._context = _Context()
+        self._context = Context()
         self._pairs: list[tuple[str, ...]] = []
         self._claimed: set[tuple[object, ...]] = set()
 
@@ -113,11 +82,23 @@ class _Extraction:
         marks = list(scores_of(text, 0, len(text)))
         self._marks = marks
         self._mark_starts = [mark[0] for mark in marks]
-        self._mentions = [mention for mention in Namer(text).mentions() if not self._in_benchmark(mention)]
-        self._names = _Index(self._mentions)
-        self._numbers = _Index(quantities(text, 0, len(text), german=self._german))
-        self._dates = _Index(dates(text, 0, len(text), self._today, self._year))
+        parts = blocks(text)
+        glued = [
+            (part.start, part.end)
+            for part in parts
+            if isinstance(part, Block) and is_glued(text[part.start : part.end])
+        ]
+        self._mentions = [
+            mention
+            for mention in Namer(text).mentions()
+            if not self._in_benchmark(mention) and not overlaps(mention.start, mention.end, glued)
+        ]
+        self._names = Index(self._mentions)
+        self._numbers = Index(quantities(text, 0, len(text), german=self._german))
+        self._dates = Index(dates(text, 0, len(text), self._today, self._year))
+        self._parts = parts
         self._context.document = self._of_title()
+        self._cues = Cues(self._low)
         yield from islice(self._all(), MOST_CLAIMS)
 
     def _in_benchmark(self, mention: Mention) -> bool:
@@ -139,7 +120,7 @@ class _Extraction:
 
     def _all(self) -> Iterator[Claim]:
         yield from self._existing()
-        for part in blocks(self._text):
+        for part in self._parts:
             if isinstance(part, Table):
                 yield from self._table(part)
             elif part.kind is Kind.CODE:
@@ -156,7 +137,7 @@ class _Extraction:
         seen: set[tuple[object, ...]] = set()
         for mention in self._mentions:
             words = (mention.kind is NameKind.REPOSITORY, *key(mention.name))
-            if mention.kind is NameKind.FAMILY or words in seen or not any(sign.isdigit() for sign in mention.name):
+            if mention.kind is NameKind.FAMILY or words in seen or not _tells_one(mention.name):
                 continue
             if (
                 mention.kind is NameKind.SHORT
@@ -178,7 +159,8 @@ class _Extraction:
 
     def _block(self, block: Block) -> Iterator[Claim]:
         context = self._context
-        if block.kind is Kind.HEADING:
+        is_line = bool(context.title) and block.level == 7 and self._text[block.start].isdigit()
+        if block.kind is Kind.HEADING and not is_line and not self._is_labelled(block):
             self._enter_heading(block)
         elif block.kind is Kind.ITEM:
             context.items = [item for item in context.items if item[0] < block.level]
@@ -188,7 +170,19 @@ class _Extraction:
                 context.recent = () if context.heading or context.document else context.recent
         lead = _LEAD_DATE.match(self._text, block.start, block.end)
         context.told = lead[1] if lead else None
-        if _is_glued(self._text[block.start : block.end]):
+        context.spoken = []
+        context.benchmark = ""
+        if is_glued(self._text[block.start : block.end]):
+            yield from self._glued(block)
+            return
+        label, context.label = context.label, ""
+        words = self._low[block.start : block.end].strip(" *_`:")
+        if WHOLE_LABEL.fullmatch(words):
+            context.label = words
+            return
+        if label and block.end - block.start <= 48:
+            scene = self._scene(block.start, block.end, label=label, is_fragment=True)
+            yield from self._read(scene, (block.start, block.end), context.heading or context.document)
             return
         is_item = block.kind is not Kind.PARAGRAPH
         for start, end in sentences(self._text, block.start, block.end):
@@ -197,6 +191,12 @@ class _Extraction:
             context.items.append((block.level, context.recent))
         context.told = None
 
+    def _is_labelled(self, block: Block) -> bool:
+        """Whether a short line is a label or its value, not a heading: the subject stays."""
+        words = self._low[block.start : block.end].strip(" *_`:")
+        is_value = bool(self._context.label) and block.end - block.start <= 48
+        return block.level == 7 and (is_value or WHOLE_LABEL.fullmatch(words) is not None)
+
     def _enter_heading(self, block: Block) -> None:
         names: list[Mention] = [m for m in self._names.within(block.start, block.end) if m.is_specific]
         unique = tuple(dict.fromkeys(mention.name for mention in names))
@@ -204,6 +204,7 @@ class _Extraction:
         context.heading_words = self._low[block.start : block.end]
         context.recent = ()
         context.items = []
+        context.title = titled(self._text[block.start : block.end]) if not unique else ""
         if len(unique) == 1:
             context.heading = unique
             if block.level == 1 and not context.document:
@@ -223,12 +224,40 @@ class _Extraction:
                 label = match[1].lower()
                 at = match.end()
         scene = self._scene(at if label else start, end, label=label, is_fragment=is_item or bool(label))
-        if label and not _is_label(label):
+        scene.recent_benchmark = self._context.benchmark
+        if label and not is_label(label):
             scene = self._scene(start, end, label="", is_fragment=is_item)
-        yield from self._read(scene, (start, end), self._context.subjects)
+        elif label and match:
+            scene.labelled_benchmark = self._benchmark_in(match.start(1), match.end(1))
+        yield from self._read(scene, (start, end), self._carried(scene))
+        if scene.benchmarks:
+            self._context.benchmark = scene.benchmarks[-1][2]
+        compared = objects(scene)
+        for number, mention in enumerate(scene.mentions):
+            if carries(mention) and number not in compared:
+                spoken = [name for name in self._context.spoken if name != mention.name]
+                self._context.spoken = [*spoken[-5:], mention.name]
         subject = main_subject(scene)
-        if carries(subject) and subject is not None and (subject.is_specific or not self._context.subjects):
-            self._context.recent = _joined_subjects(scene, subject)
+        if subject is not None and carries(subject):
+            self._context.recent = (self._narrowed(subject.name),)
+            if not _COMPARES.match(scene.words):
+                section = [name for name in self._context.section if name != subject.name]
+                self._context.section = [*section[-5:], subject.name]
+
+    def _carried(self, scene: Scene) -> tuple[str, ...]:
+        """Whom a sentence without a name speaks of; `both` and `all three` mean the last two or three."""
+        count = _count_meant(scene.words)
+        for spoken in (self._context.spoken, self._context.section):
+            if count and len(spoken) >= count:
+                return tuple(spoken[-count:])
+        return self._context.subjects
+
+    def _narrowed(self, name: str) -> str:
+        """In a section on Gemma 3 9B, `Gemma 3` is that one."""
+        for wider in (self._context.heading, self._context.document):
+            if len(wider) == 1 and key(wider[0])[: len(key(name))] == key(name):
+                return wider[0]
+        return name
 
     def _front(self, block: Block) -> Iterator[Claim]:
         """A card's front matter: `license: mit`, `base_model: org/name`."""
@@ -259,22 +288,52 @@ class _Extraction:
 
     def _table(self, table: Table) -> Iterator[Claim]:
         kept = self._context.subjects
+        heads = [self._low[slice(*span)] for span in table.header]
+        forecast = any(re.search(r"\b(?:expected|eta|timeline|planned|erwartet)\b", head) for head in heads)
+        labels = {row[0] for row in table.rows if row} | set(table.header)
+        # Where most labels are benchmarks, those that nobody knows are too.
+        lenient = sum(bool(self._benchmark_in(*span)) for span in labels) * 3 >= len(labels) > 2
         for cell in cells(table, self._names.within):
-            yield from self._cell(cell, kept)
+            yield from self._cell(cell, kept, forecast=forecast, lenient=lenient)
 
-    def _cell(self, cell: Cell, kept: tuple[str, ...]) -> Iterator[Claim]:
+    def _cell(self, cell: Cell, kept: tuple[str, ...], *, forecast: bool, lenient: bool) -> Iterator[Claim]:
         label = self._low[slice(*cell.label)].strip(" *_`") if cell.label else ""
-        row_label = self._low[slice(*cell.row_label)].strip(" *_`") if cell.row_label else ""
         row_dates = self._dates.within(*cell.row)
         told = row_dates[0].value if len({each.value for each in row_dates}) == 1 else None
         self._context.told, before = told, self._context.told
         carried = (cell.subject.name,) if cell.subject else kept
+        benchmark = ""
+        for span in (cell.label, cell.row_label):
+            if span and not benchmark:
+                benchmark = self._benchmark_in(*span)
+        if lenient and not benchmark and cell.label and not is_label(label) and 2 <= len(label) <= 40:
+            benchmark = self._text[slice(*cell.label)].strip(" *_`")
         for start, end in sentences(self._text, cell.start, cell.end):
             scene = self._scene(start, end, label=label, is_fragment=True)
-            scene.row_label = row_label
+            scene.labelled_benchmark = benchmark
+            scene.is_event, scene.is_forecast = cell.is_event, forecast
+            if not cell.is_event:
+                scene.told = None
             span = cell.row if cell.row[1] - cell.row[0] <= _MOST_QUOTE_CHARACTERS else (start, end)
             yield from self._read(scene, span, carried)
         self._context.told = before
+
+    def _benchmark_in(self, start: int, end: int) -> str:
+        at = bisect_left(self._mark_starts, start)
+        return self._marks[at][2] if at < len(self._marks) and self._marks[at][1] <= end else ""
+
+    def _glued(self, block: Block) -> Iterator[Claim]:
+        """The text of a drawing, whose words have lost the gaps between them: a name that the page knows begins a
+        new piece, and what follows up to the next name is said of it."""
+        pieces = list(unglued(self._text[block.start : block.end], [mention.name for mention in self._mentions]))
+        for name, start, end in pieces:
+            begin, stop = block.start + start, block.start + end
+            words = self._text[begin:stop]
+            numbers = [each.moved(begin) for each in quantities(words, 0, len(words))]
+            scene = Scene(
+                self._text, self._low, begin, stop, numbers, (), (), "", heading="", is_fragment=True, pairs=self._pairs
+            )
+            yield from self._read(scene, (begin, stop), (name,))
 
     # Scenes
 
@@ -292,13 +351,18 @@ class _Extraction:
             numbers = [each for number, each in enumerate(numbers) if number not in taken]
         return Scene(
             self._text, self._low, start, end, numbers, mentions, self._dates.within(start, end), label,
+            told=self._context.told,
             heading=self._context.heading_words, benchmarks=marks, is_fragment=is_fragment, pairs=self._pairs,
         )  # fmt: skip
 
     def _read(self, scene: Scene, span: tuple[int, int], carried: tuple[str, ...]) -> Iterator[Claim]:
-        found = [each for find in finders() for each in find(scene)]
+        found = [each for find in self._cues.asked(scene) for each in find(scene)]
         if not found:
             return
+        if self._context.title and not scene.mentions and not self._context.recent and not carried:
+            # `Kalavai Fiction AI`, and below it `410M parameter specialist model`: a list of things by their names.
+            found = [each for each in found if each.field in ("parameters_total", "context_length", "licence")]
+            carried = (self._context.title,)
         owners = Owners(scene, carried)
         modality = scene.modality()
         by_field: dict[str, list[Found]] = {}
@@ -352,45 +416,13 @@ class _Extraction:
         return first, last
 
 
-def _joined_subjects(scene: Scene, subject: Mention) -> tuple[str, ...]:
-    return (subject.name,)
+def _tells_one(name: str) -> bool:
+    """Whether a name is one model's: it has a number, or a known family's name and more."""
+    if name.lower().split()[0] in TOOLS:
+        return False
+    return any(sign.isdigit() for sign in name) or (len(key(name)) > 1 and key(name)[0] in families())
 
 
-_KNOWN_LABEL = re.compile(
-    r"param|context|licen|lizenz|releas|launch|date|status|architect|type|expert|modalit|input|output|price"
-    r"|pricing|cost|train|token|memory|vram|"
-    r"ram\b|gpu|hardware|speed|throughput|download|star|like|rank|base|finetuned|format|size|window|mmlu|bench"
-    r"|eval|gsm|math|aime|gpqa|expected|"
-    r"file|quant|weights|available|kontext|pipeline|requires?|arch|developer|arena|ifeval|hellaswag|mbpp|arc\b"
-    r"|bbh|qa\b"
-)
-
-
-def _is_label(label: str) -> bool:
-    """Whether the words before a colon tell what the words behind it are."""
-    return bool(_KNOWN_LABEL.search(label))
-
-
-def _is_glued(text: str) -> bool:
-    """Whether words have lost the gaps between them, as the text of a drawing does: no name is whole there."""
-    return len(text) < 2000 and len(_GLUED.findall(text)) >= 4 and len(_GLUED.findall(text)) * 60 > len(text)
-
-
-def _lowered(text: str) -> str:
-    """Lower case with the same offsets."""
-    low = text.lower()
-    return low if len(low) == len(text) else "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
-
-
-def _date_of_page(head: str) -> str | None:
-    """The date near the top: `Posted on April 19, 2026`."""
-    today: date | None = None
-    for told in dates(head, 0, min(len(head), 600), today):
-        if len(told.value) == 10:
-            return told.value
-    return None
-
-
-def _year_of_page(head: str) -> int | None:
-    found = re.search(r"\b(20[12]\d)\b", head)
-    return int(found[1]) if found else None
+def _count_meant(words: str) -> int:
+    found = _SEVERAL.search(words)
+    return 0 if not found else 3 if "three" in found[0] else 2

@@ -28,6 +28,7 @@ _ABBREVIATIONS = frozenset(
     "sep sept "
     "oct nov dec resp incl excl max min est al vol ver bzw z.b d.h u.s u.k usw".split()
 )
+_GERMAN_MONTH = re.compile(r" (?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez)")
 _WIDE_GAP = re.compile(r"\t+| {2,60}(?=\S)")
 _COMMAND = re.compile(
     r"[ \t]{0,8}(?:\$ |> |sudo |pip |pip3 |python |python3 |uv |npm |git |curl |wget |docker |huggingface-cli "
@@ -319,6 +320,8 @@ def _is_abbreviation(text: str, dot: int, begin: int) -> bool:
     word = dot
     while word > begin and word > dot - 12 and not text[word - 1].isspace() and text[word - 1] not in '(“"':
         word -= 1
+    if dot - word <= 2 and text[word:dot].isdigit() and _GERMAN_MONTH.match(text, dot + 1):
+        return True
     return text[word:dot].lower() in _ABBREVIATIONS or (dot - word == 1 and text[word].isupper())
 
 

@@ -41,6 +41,11 @@ PACKINGS = frozenset(
     " w4a16 w8a8".split()
 )
 
+TOOLS = frozenset(
+    "vllm sglang ollama llama.cpp transformers tensorrt-llm exllamav2 exllamav3 mlx-lm lmdeploy ktransformers".split()
+)
+"""Programs that run models: with a version they have releases and speed-ups too."""
+
 MAKERS = frozenset(
     "meta meta's facebook google google's deepmind alibaba alibaba's microsoft microsoft's nvidia nvidia's openai "
     "openai's anthropic anthropic's xai mistralai cohere cohere's ibm ibm's apple apple's amazon tencent tencent's "
@@ -57,8 +62,7 @@ NO_MODELS = frozenset(
     "january february march april may june july august september october november december jan feb mar apr jun "
     "jul aug sep "
     "sept oct nov dec monday tuesday wednesday thursday friday saturday sunday q1 q2 q3 q4 h1 h2 "
-    "apache mit bsd cc cc-by cc-by-nc cc-by-sa agpl gpl lgpl mpl llama.cpp vllm sglang ollama pytorch "
-    "tensorflow jax keras transformers "
+    "apache mit bsd cc cc-by cc-by-nc cc-by-sa agpl gpl lgpl mpl pytorch tensorflow jax keras "
     "python rust node java cuda rocm windows linux ubuntu macos android ios debian chrome "
     "rtx gtx geforce radeon nvidia amd intel apple tesla a100 h100 h200 b200 b100 gb200 gh200 l40s l40 l4 t4 "
     "v100 mi300x mi300 mi325x "
@@ -77,13 +81,13 @@ NO_MODELS = frozenset(
     "do does did can could will would should may might must as or but if so yes not what why how when where "
     "which who "
     "open closed free new old fast slow big small high low mid late early next last first second third total active "
-    "eu us uk usa un ai ml llm llms vlm nlp agi rag moe kv lora qlora sft rlhf dpo grpo ppo int fp bf "
+    "eu us uk usa un ai ml llm llms vlm nlp agi rag kv lora qlora sft rlhf dpo grpo ppo int fp bf "
     "articles article annex recital act regulation directive iso rfc pep cve usd eur covid ces neurips icml iclr acl "
-    "tensorrt-llm tensorrt trt-llm deepspeed megatron-lm megatron langchain llamaindex openvino gguf ggml awq "
+    "tensorrt trt-llm deepspeed megatron-lm megatron langchain llamaindex openvino gguf ggml awq "
     "gptq exl2 mlx "
     "fp8 fp16 bf16 fp4 nvfp4 mxfp4 int4 int8 tokens token parameters params context experts layers heads "
     "license licence "
-    "gpt-class o(n) covid-19 utf-8 sha-256 http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
+    "o(n) covid-19 utf-8 sha-256 http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
     "turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
     "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
     "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()
@@ -104,7 +108,7 @@ def families() -> frozenset[str]:
                 found.add(word)
                 found.add(word.partition("-")[0] if not word.startswith(("gpt", "k-", "ui-")) else word)
     return (
-        frozenset(found)
+        (frozenset(found) | TOOLS)
         - {"v", "a", "e", "multilingual", "code", "intern", "open", "jina", "nomic", "e5", "big", "bge"}
         - frozenset({"k", "ui", "north", "step", "seed", "tulu"})
     )
@@ -118,4 +122,4 @@ def makers() -> frozenset[str]:
 
 def needs_more(word: str) -> bool:
     """Whether a family's name is an everyday word too, so that alone it names no model."""
-    return word in _NEED_MORE
+    return word in _NEED_MORE or word in TOOLS

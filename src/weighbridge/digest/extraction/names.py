@@ -8,25 +8,17 @@ with a size behind it, or with a version where the sentence speaks of models.
 
 from __future__ import annotations
 
-import functools
 import re
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
 
-from .lexicon import MAKERS, NO_MODELS, PACKINGS, SUFFIXES, families, makers, needs_more
+from .lexicon import MAKERS, NO_MODELS, TOOLS, makers, needs_more
+from .mention import MOST_MENTIONS, Kind, Mention
+from .shortening import Shortener
+from .words import SIZE, Chunk, Part, chunks, key
 
-_CHUNK = re.compile(r"https?://[^\s<>)\]\"'|]{1,400}|[^\W_]\w*(?:[.\-+/:@]\w+)*\+?")
-_SIZE = re.compile(r"(?:\d{1,3}x)?[aeAE]?\d{1,4}(?:\.\d{1,3})?[BbMTt](?:x\d{1,4}[Ee])?\Z")
-_VERSION = re.compile(
-    r"(?:[vV]\d{1,3}(?:\.\d{1,3}){0,3}|\d{1,2}(?:\.\d{1,3}){0,2}[a-z]?|[A-Za-z]{1,2}\d{1,2}(?:\.\d{1,2})?)\Z"
-)
-_BUILD = re.compile(r"\d{4,8}\Z")
-_REPOSITORY = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,60})/[A-Za-z0-9][\w.-]{0,95}\Z")
-_HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]{1,60}/[\w.-]{1,95})\Z")
-_HEAD = re.compile(r"([A-Za-z][A-Za-z]*?)(?:[vV]?\d+(?:\.\d+)*[a-z]?)?\Z")
-_KEY = re.compile(r"\d+(?:\.\d+)*(?:[bmtk](?![a-z]))?|[a-z]+\+?")
+_PLAIN = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
 _CUES = re.compile(
     r"\b(?:models?|llms?|weights?|parameters?|params|checkpoints?|open-sourc\w+|releas\w+|launch\w+|licen[cs]\w+|"
     r"benchmarks?|context|fine-?tun\w+|quantiz\w+|variants?|announc\w+|ships|shipped|scor\w+|outperform\w+"
@@ -34,155 +26,45 @@ _CUES = re.compile(
     r"inference|multimodal|vlm|dense|experts?|\d{1,4}(?:\.\d{1,2})?[bt])\b",
     re.IGNORECASE,
 )
-_MOST_MENTIONS = 4000
-
-
-class Kind(StrEnum):
-    """How a name is given."""
-
-    FULL = "full"
-    REPOSITORY = "repository"
-    SHORT = "short"
-    FAMILY = "family"
-
-
-@dataclass(slots=True)
-class Mention:
-    """A name and its place. `name` is the name in full."""
-
-    start: int
-    end: int
-    name: str
-    kind: Kind
-
-    @property
-    def is_specific(self) -> bool:
-        """Whether it names a release or a variant, not a whole line of models."""
-        return self.kind is not Kind.FAMILY
-
-
-class Part(StrEnum):
-    """What a word can be in a name."""
-
-    FAMILY = "family"
-    """A known family, with or without more."""
-    FORM = "form"
-    """An unknown word with a size in it: `Kestrel-34B`."""
-    WEAK = "weak"
-    """An unknown word with a version in it: `Kestrel-2`."""
-    REPOSITORY = "repository"
-    SIZE = "size"
-    VERSION = "version"
-    TAIL = "tail"
-    """Versions, sizes and suffixes, joined: `3.5-9B`, `V4-Pro`."""
-    SUFFIX = "suffix"
-    CAPITAL = "capital"
-    NUMBERED = "numbered"
-    OTHER = "other"
-
-
-class Chunk(NamedTuple):
-    """A word of the page."""
-
-    text: str
-    start: int
-    end: int
-    part: Part
-
-
-def key(name: str) -> tuple[str, ...]:
-    """The words of a name, however they are joined: `Qwen3-72B` and `Qwen 3 72B` have one key."""
-    return tuple(_KEY.findall(name.lower().rpartition("/")[2]))
-
-
-@functools.lru_cache(maxsize=1 << 15)
-def _part(text: str) -> Part:
-    """What a word can be."""
-    low = text.lower()
-    if "/" in text:
-        return Part.REPOSITORY if _is_repository(text) else Part.OTHER
-    if not text[0].isupper() and text.isalpha() and low not in families():
-        return Part.SUFFIX if low in SUFFIXES else Part.OTHER
-    if _SIZE.match(text):
-        return Part.SIZE
-    head = low.partition("-")[0]
-    if low in NO_MODELS or head in NO_MODELS or len(text) > 90:
-        return Part.VERSION if _VERSION.match(text) and low not in NO_MODELS else Part.OTHER
-    stem = _HEAD.match(head)
-    if (stem and stem[1] in families()) or low in families() or head in families():
-        return Part.OTHER if low.endswith(("-class", "-style", "-level", "-like", "-based")) else Part.FAMILY
-    if _VERSION.match(text):
-        return Part.VERSION
-    if low in SUFFIXES and text[0].isupper():
-        return Part.SUFFIX
-    pieces = [piece for piece in re.split(r"[-_:]", text) if piece]
-    if len(pieces) > 1:
-        return _joined(pieces, low)
-    if text[0].isupper():
-        return Part.NUMBERED if text[-1].isdigit() and len(text) > 3 and text[:2].isalpha() else Part.CAPITAL
-    return Part.OTHER
-
-
-def _joined(pieces: list[str], low: str) -> Part:
-    if low.endswith(("-class", "-style", "-level", "-like", "-based", "-only", "-bit", "-token", "-parameter")):
-        return Part.OTHER
-    if all(_is_tail(piece) for piece in pieces):
-        return Part.TAIL
-    head = pieces[0]
-    stem = _HEAD.match(head)
-    if not stem or len(head) < 3 or low.endswith("bench") or "bench-" in low or head.isdigit():
-        return Part.OTHER
-    if any(_SIZE.match(piece) and piece[-1] in "Bb" for piece in pieces[1:]):
-        return Part.FORM
-    if any(_VERSION.match(piece) and not piece.isalpha() for piece in pieces[1:]) and head[0].isupper():
-        return Part.WEAK
-    return Part.CAPITAL if head[0].isupper() and all(piece[0].isupper() for piece in pieces) else Part.OTHER
-
-
-def _is_tail(piece: str) -> bool:
-    low = piece.lower()
-    return (
-        bool(_SIZE.match(piece) or _VERSION.match(piece) or _BUILD.match(piece)) or low in SUFFIXES or low in PACKINGS
-    )
-
-
-def _is_repository(text: str) -> bool:
-    if not _REPOSITORY.match(text):
-        return False
-    organisation, _, name = text.partition("/")
-    low = name.lower()
-    if organisation.lower() in makers() - frozenset({"by", "and", "or", "of", "with", "for", "from"}):
-        return len(name) > 2 and ("-" in name or any(sign.isdigit() for sign in name)) and not _is_tail(organisation)
-    pieces = [piece for piece in re.split(r"[-_]", name) if piece]
-    if any(_is_tail(piece) for piece in organisation.split("-")) or len(organisation) < 3:
-        return False
-    has_digit = any(sign.isdigit() for sign in name) and any(sign.isalpha() for sign in name)
-    head = _HEAD.match(pieces[0]) if pieces else None
-    known = head is not None and head[1].lower() in families()
-    return len(pieces) > 1 and (known or (has_digit and len(pieces) > 2)) and not low.endswith((".py", ".md", ".json"))
-
-
-def chunks(text: str) -> list[Chunk]:
-    """The page's words, each with what it can be in a name."""
-    found = []
-    for match in _CHUNK.finditer(text):
-        word = match[0]
-        if word.startswith("http"):
-            hub = _HUB.match(word.rstrip("/.,"))
-            if hub and hub[1].partition("/")[0] not in ("datasets", "spaces", "blog", "docs", "papers", "collections"):
-                start = match.start() + hub.start(1)
-                found.append(Chunk(hub[1], start, start + len(hub[1]), Part.REPOSITORY))
-            continue
-        part = _part(word) if len(word) < 200 else Part.OTHER
-        if part is Part.OTHER and ("/" in word or ":" in word):
-            at = match.start()
-            for piece in re.split(r"[/:]", word):
-                if piece:
-                    found.append(Chunk(piece, at, at + len(piece), _part(piece) if len(piece) < 200 else Part.OTHER))
-                at += len(piece) + 1
-        else:
-            found.append(Chunk(word, match.start(), match.end(), part))
-    return found
+# How a text introduces a name that has no number: by what it does, or by what it is called.
+_RELEASED_BEHIND = re.compile(
+    r"(?: (?:\d-bit|LLMs?|models?|family|series|weights|\d+B|was|were|is|has been|have been|just|finally|now"
+    r"|officially|quietly)){0,4}"
+    r" (?:releas(?:es|ed)|launch(?:es|ed)|ships|shipped|debut(?:s|ed)|drop(?:s|ped)|arriv(?:es|ed)|landed"
+    r"|open-sourced|unveiled|announced|introduced|goes live)"
+    r"(?: (?:under|on|as|at|in|with|today|yesterday|last|by|this|for|to|alongside)\b|[,.;:]|$)"
+)
+_IS_MODEL_BEHIND = re.compile(
+    r"(?:,| is| was|:| —| –| -| \()\s?(?:an?|the|our|its|their)\s(?:[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?"
+    r"|MoE|checkpoint|transformer)\b"
+)
+_SIZED_BEHIND = re.compile(
+    r"(?: (?:is|was|has|packs|comes with|weighs in at)(?: an?)?|,(?: an?)?|:| \(| — | – "
+    r")\s?~?\d{1,4}(?:\.\d{1,2})?(?:[BT]\b| ?(?:billion|trillion)[ -](?:parameters?|params|active|total|model"
+    r"|weights))"
+)
+_RELEASED_BEFORE = re.compile(
+    r"\b(?:[Rr]eleas(?:es|ed|ing)|[Ll]aunch(?:es|ed|ing)|[Ss]hip(?:s|ped|ping)|[Uu]nveil(?:s|ed|ing)"
+    r"|[Oo]pen-sourc(?:es|ed|ing)|[Ii]ntroduc(?:es|ed|ing)|[Aa]nnounc(?:es|ed|ing)|[Dd]ebut(?:s|ed))"
+    r" (?:(?:its|the|their|a|new|open|latest|first|\d+B|open-weights?|open-source|closed-source|model|models"
+    r"|called|flagship|reasoning|small|language|LLM|family) ){0,5}$"
+)
+_LIKE_BEFORE = re.compile(
+    r"\b(?:models?|LLMs?|VLMs?|weights) (?:like|such as|from|including|called|named) (?:[A-Z][\w.-]* (?:and|or|,) "
+    r")?$"
+)
+_NO_INTRODUCTION = frozenset(
+    "show ask top open new full api access support early free preview weekly daily today update updates price "
+    "prices pricing training agent agents code data "
+    "face leaderboard cookbook tech studio playground cloud enterprise chat app apps desktop mobile beta alpha "
+    "team lab labs ai research foundation institute university conference "
+    "summit european commission stanford index report paper papers act chapter github cli sdk mcp model models "
+    "llm llms".split()
+)
+_NO_VARIANT = frozenset(
+    "license licence community terms team series family leaderboard paper card report dense weights hugging "
+    "face".split()
+)
 
 
 class Namer:
@@ -191,19 +73,20 @@ class Namer:
     def __init__(self, text: str) -> None:
         self._text = text
         self._chunks = chunks(text)
-        self._plain = {chunk.text for chunk in self._chunks if chunk.part is Part.OTHER and chunk.text.islower()}
+        self._plain = set(_PLAIN.findall(text))
+        self._counts = Counter(chunk.text for chunk in self._chunks if chunk.part is Part.CAPITAL)
         self._accepted: set[str] = set()
 
     def mentions(self) -> list[Mention]:
         """All mentions in their order; short ones carry the name in full."""
         found = [*self._full()]
-        return _Shortener(self._text, self._chunks, found).all()
+        return Shortener(self._text, self._chunks, found).all()
 
     def _full(self) -> Iterator[Mention]:
         number = 0
         weak: list[tuple[int, int]] = []
         found: list[Mention] = []
-        while number < len(self._chunks) and len(found) < _MOST_MENTIONS:
+        while number < len(self._chunks) and len(found) < MOST_MENTIONS:
             chunk = self._chunks[number]
             if chunk.part is Part.REPOSITORY:
                 found.append(Mention(chunk.start, chunk.end, chunk.text, Kind.REPOSITORY))
@@ -219,15 +102,54 @@ class Namer:
                 found.append(self._mention(number, last))
             number = last + 1
         found += self._weak(weak)
-        return iter(sorted(found, key=lambda mention: mention.start))
+        found += self._introduced(found)
+        found.sort(key=lambda mention: mention.start)
+        return iter(self._with_variants(found))
+
+    def _with_variants(self, found: list[Mention]) -> list[Mention]:
+        """`Halden 3 Fjord`: a capitalised word behind a version is the variant's, where the page says so twice, or
+        uses that word alone too; once, it may be a headline's next word."""
+        at = {chunk.start: number for number, chunk in enumerate(self._chunks)}
+        behind: dict[str, list[Mention]] = {}
+        for mention in found:
+            number = at.get(mention.end + 1)
+            if mention.kind is Kind.FULL and number is not None and self._text[mention.end] in " -":
+                chunk = self._chunks[number]
+                if chunk.part is Part.CAPITAL and chunk.text.isalpha() and self._is_own(chunk.text):
+                    behind.setdefault(chunk.text, []).append(mention)
+        for word, mentions in behind.items():
+            names = {key(mention.name) for mention in mentions}
+            alone = self._counts[word] > len(mentions)
+            if len(names) == 1:
+                for mention in mentions:
+                    if len(mentions) < 2 and not alone and not self._in_running_text(mention.end, len(word)):
+                        continue
+                    mention.end += 1 + len(word)
+                    mention.name = self._text[mention.start : mention.end]
+        return found
+
+    def _in_running_text(self, end: int, length: int) -> bool:
+        """Whether the words around are mostly small ones, as a headline's are not."""
+        behind = self._text[end + 1 + length : end + 12 + length]
+        before = self._text[max(0, end - 70) : end].rpartition("\n")[2]
+        around = before + self._text[end : end + 70].partition("\n")[0]
+        return not re.match(r" (?:[A-Z]|an? )", behind) and len(_PLAIN.findall(around)) > 5
+
+    def _is_own(self, word: str) -> bool:
+        """Whether a capitalised word is no everyday word, as far as the page and the lexicon tell."""
+        low = word.lower()
+        return len(low) > 2 and low not in self._plain and low not in NO_MODELS | MAKERS and low not in _NO_VARIANT
 
     def _span(self, number: int) -> tuple[int | None, bool]:
         """The last word of the name that begins at this one, and whether it needs more to be believed."""
         chunk = self._chunks[number]
         if chunk.part is Part.FAMILY:
             last = self._extended(number)
+            if last == number and chunk.text.lower() in TOOLS:
+                return None, False
             alone = last == number and chunk.text.isalpha() and needs_more(chunk.text.lower())
-            if alone or (needs_more(chunk.text.lower()) and not chunk.text[0].isupper()):
+            low = chunk.text.lower()
+            if alone or (needs_more(low) and low not in TOOLS and not chunk.text[0].isupper()):
                 return None, False
             return last, False
         if chunk.part is Part.FORM:
@@ -249,7 +171,7 @@ class Namer:
         while last + 1 < len(self._chunks) and last < number + 3 and self._adjoins(last):
             following = self._chunks[last + 1]
             if following.part in (Part.SIZE, Part.TAIL, Part.VERSION):
-                if following.part is Part.VERSION and not self._is_version(last + 1):
+                if following.part is Part.VERSION and not (self._is_version(last + 1) and _is_low(following.text)):
                     return None, False
                 end = self._extended(last)
                 sized = any(self._chunks[at].part in (Part.SIZE, Part.TAIL) for at in range(last, end + 1))
@@ -257,7 +179,7 @@ class Namer:
             if following.part not in (Part.CAPITAL, Part.SUFFIX) or following.text.lower() in self._plain:
                 break
             last += 1
-        return (number, True) if chunk.part is Part.NUMBERED else (None, False)
+        return (self._extended(number), True) if chunk.part is Part.NUMBERED else (None, False)
 
     def _adjoins(self, number: int) -> bool:
         gap = self._text[self._chunks[number].end : self._chunks[number + 1].start]
@@ -290,12 +212,28 @@ class Namer:
         if following.part is Part.SIZE:
             return following.text[-1] not in "Tt" and not self._is_quantity(last + 1)
         if following.part is Part.SUFFIX:
+            if following.text.lower() in ("moe", "dense", "hybrid", "research", "live", "base", "fast", "high", "low"):
+                return self._ends_name(last + 1)
             return following.text[0].isupper() or self._text[following.start - 1] == "-"
         if following.part is Part.CAPITAL:
             return self._goes_on(first, last + 1)
         if following.part is Part.FAMILY:
-            return self._is_inner_family(last, last + 1)
+            return self._is_inner_family(last, last + 1) or (
+                needs_more(following.text.lower()) and self._chunks[last].part is Part.CAPITAL and last > first
+            )
         return following.part is Part.TAIL
+
+    def _ends_name(self, number: int) -> bool:
+        """Whether a word such as MoE belongs to the name before it: a size is beside it, or a bracket follows."""
+        chunk = self._chunks[number]
+        tail = self._text[chunk.end : chunk.end + 8].lstrip()
+        before = self._chunks[number - 1].text
+        return (
+            tail.startswith("(")
+            or bool(re.match(r"\d+(?:\.\d+)?[BT]\b", tail))
+            or bool(SIZE.match(before))
+            or (self._text[chunk.start - 1] == "-")
+        )
 
     def _is_quantity(self, number: int) -> bool:
         tail = self._text[self._chunks[number].end : self._chunks[number].end + 14].lower().lstrip(" -+")
@@ -320,6 +258,10 @@ class Namer:
         if number + 1 >= len(self._chunks) or not self._adjoins(number):
             return False
         after = self._chunks[number + 1]
+        if after.part in (Part.CAPITAL, Part.FAMILY) and number + 2 < len(self._chunks) and self._adjoins(number + 1):
+            # `HyperCLOVA X Seed 2`
+            number += 1
+            after = self._chunks[number + 1]
         if after.part is Part.VERSION:
             return self._is_version(number + 1)
         return after.part in (Part.SIZE, Part.TAIL) or (after.part is Part.SUFFIX and after.text[0].isupper())
@@ -335,6 +277,56 @@ class Namer:
                 self._accepted.add("".join(base))
                 yield self._mention(first, last)
 
+    def _introduced(self, known: list[Mention]) -> Iterator[Mention]:
+        """Names without a number that the text introduces as a model's, wherever they then stand."""
+        taken = sorted((mention.start, mention.end) for mention in known)
+        runs = [run for run in self._runs() if not _covered(taken, *run)]
+        names = {self._text[start:end] for start, end in runs if self._is_introduced(start, end)}
+        if not names:
+            return
+        for start, end in runs:
+            if self._text[start:end] in names:
+                yield Mention(start, end, self._text[start:end], Kind.FULL)
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Stretches of one to four capitalised words that may be a name, without a maker before it."""
+        number = 0
+        while number < len(self._chunks):
+            first = number
+            while self._may_be_named(number) and number < first + 4:
+                number += 1
+                if number >= len(self._chunks) or not self._adjoins(number - 1):
+                    break
+            if number == first:
+                number += 1
+                continue
+            last = number - 1
+            if all(self._chunks[at].part is Part.SUFFIX for at in range(first, number)):
+                continue
+            while first < last and self._chunks[first].text.lower() in MAKERS | NO_MODELS:
+                first += 1
+            text = self._chunks[first].text.lower()
+            if not (first == last and (text in MAKERS or text in makers() or text in self._plain or len(text) < 3)):
+                yield self._chunks[first].start, self._chunks[last].end
+
+    def _may_be_named(self, number: int) -> bool:
+        if number >= len(self._chunks):
+            return False
+        chunk = self._chunks[number]
+        low = chunk.text.lower()
+        if low in _NO_INTRODUCTION or not chunk.text[0].isupper():
+            return False
+        if chunk.part is Part.FAMILY:
+            return chunk.text.isalpha() and needs_more(low)
+        return chunk.part in (Part.CAPITAL, Part.SUFFIX, Part.NUMBERED) or (low in MAKERS and len(low) > 3)
+
+    def _is_introduced(self, start: int, end: int) -> bool:
+        behind = self._text[end : end + 90]
+        if _SIZED_BEHIND.match(behind) or _IS_MODEL_BEHIND.match(behind) or _RELEASED_BEHIND.match(behind):
+            return True
+        before = self._text[max(0, start - 70) : start]
+        return bool(_RELEASED_BEFORE.search(before) or _LIKE_BEFORE.search(before))
+
     def _mention(self, first: int, last: int) -> Mention:
         while first < last and self._chunks[first].text.lower() in MAKERS:
             first += 1
@@ -344,188 +336,13 @@ class Namer:
         return Mention(start, end, name, Kind.FAMILY if is_family else Kind.FULL)
 
 
-_GENERIC_SHORT = frozenset(
-    "base instruct chat it pt dev latest preview live v r exp experimental dense moe large small medium high low "
-    "fast heavy research edge cloud voice speech code math vision audio reasoning thinking".split()
-)
+def _is_low(version: str) -> bool:
+    """Whether a number can be an unknown name's version: models are not at their seventieth."""
+    digits = re.match(r"[A-Za-z]{0,2}(\d+)", version)
+    return digits is not None and int(digits[1]) <= 20
 
 
-class _Shortener:
-    """Leads short names back to those in full."""
-
-    def __init__(self, text: str, words: list[Chunk], full: list[Mention]) -> None:
-        self._text = text
-        self._words = words
-        self._full = full
-        self._by_last: dict[str, list[str]] = {}
-        self._by_tail: dict[tuple[str, ...], str] = {}
-        for mention in full:
-            if mention.kind is Kind.FULL:
-                self._index(mention.name)
-
-    def _index(self, name: str) -> None:
-        words = key(name)
-        for at in range(1, min(len(words), 6)):
-            tail = words[at:]
-            known = self._by_tail.get(tail)
-            if known is None or len(key(known)) > len(words):
-                self._by_tail[tail] = name
-        named = [word for word in words[1:] if word.isalpha() and len(word) > 2 and word not in _GENERIC_SHORT]
-        if named:
-            self._by_last.setdefault(named[-1], []).append(name)
-
-    def all(self) -> list[Mention]:
-        found: list[Mention] = []
-        place = 0
-        skip_until = -1
-        for number, chunk in enumerate(self._words):
-            while place < len(self._full) and self._full[place].start <= chunk.start:
-                found.append(self._whole(self._full[place]))
-                skip_until = self._full[place].end
-                place += 1
-            if chunk.start < skip_until:
-                continue
-            short = self._short(number, found)
-            if short is not None and len(found) < _MOST_MENTIONS:
-                found.append(short)
-                skip_until = short.end
-        return [*found, *self._full[place:]]
-
-    def _whole(self, mention: Mention) -> Mention:
-        """`Opus 4.7` is `Claude Opus 4.7` where the page says so once."""
-        known = self._by_tail.get(key(mention.name)) if mention.kind is Kind.FULL else None
-        if known is not None and known[0].isalpha() and not mention.name[0].isdigit():
-            return Mention(mention.start, mention.end, known, mention.kind)
-        return mention
-
-    def _short(self, number: int, before: Sequence[Mention]) -> Mention | None:
-        chunk = self._words[number]
-        if chunk.part is Part.SIZE:
-            return self._sized(number, before)
-        if chunk.part in (Part.VERSION, Part.TAIL):
-            return self._versioned(number, before)
-        if chunk.part in (Part.CAPITAL, Part.SUFFIX) and chunk.text[0].isupper():
-            return self._worded(number, before)
-        return None
-
-    def _joined_to(self, chunk: Chunk, before: Sequence[Mention]) -> Mention | None:
-        """The mention that this word is joined to by `and`, `/` or a comma."""
-        if not before or chunk.start - before[-1].end > 12:
-            return None
-        gap = self._text[before[-1].end : chunk.start].strip().lower()
-        return before[-1] if gap in ("and", "/", ",", "&", "or", ", and", "+", "and the") else None
-
-    def _sized(self, number: int, before: Sequence[Mention]) -> Mention | None:
-        """`the 31B Dense variant`, `the 72B variant of Qwen 3`, `Qwen3-8B and 14B`."""
-        chunk = self._words[number]
-        if chunk.text[-1] not in "Bb" or chunk.text[0] in "aA":
-            return None
-        end = self._end_of_sized(number)
-        joined = self._joined_to(chunk, before)
-        if joined is not None and joined.kind is Kind.FULL and _has_size(joined.name) and not self._is_counted(end):
-            return Mention(chunk.start, end, f"{_without_size(joined.name)} {chunk.text}", Kind.SHORT)
-        head = self._text[max(0, chunk.start - 6) : chunk.start].lower()
-        if not head.endswith(("the ", "its ", "’s ", "'s ")) or self._is_counted(end):
-            return None
-        tail = self._text[end : end + 30].lower()
-        of = re.match(r" (?:variant|version|model|checkpoint|member|sibling|edition|size)s? (?:of|in) (?:the )?", tail)
-        base = None
-        if of:
-            start = end + of.end()
-            base = next((m for m in self._full if m.start == start), None)
-        elif head.endswith(("the ", "its ")) and re.match(
-            r" (?:variant|version|model|checkpoint|sibling|one|edition|size|is|was|has|scores|runs|fits|needs"
-            r"|beats|can)\b|[,.)]",
-            tail,
-        ):
-            base = next((m for m in reversed(before) if chunk.start - m.end < 3000), None)
-        if base is None or base.kind is Kind.REPOSITORY:
-            return None
-        words = self._text[chunk.start : end]
-        return Mention(chunk.start, end, f"{_without_size(base.name)} {words}", Kind.SHORT)
-
-    def _end_of_sized(self, number: int) -> int:
-        end = self._words[number].end
-        for following in self._words[number + 1 : number + 4]:
-            if (
-                following.part is Part.SUFFIX
-                and self._text[end : following.start] in (" ", "-")
-                and following.text[0].isupper()
-            ):
-                end = following.end
-            else:
-                break
-        return end
-
-    def _is_counted(self, end: int) -> bool:
-        tail = self._text[end : end + 14].lower().lstrip(" -+")
-        return tail.startswith(
-            ("parameter", "param", "active", "token", "total", "download", "activated", "dense", "class")
-        )
-
-    def _versioned(self, number: int, before: Sequence[Mention]) -> Mention | None:
-        """`V4`, `V4-Pro`, `M2.7`: a version with a letter that a name on the page has, or its sibling."""
-        chunk = self._words[number]
-        words = key(chunk.text)
-        if len(words) < 2 and not (words and words[0][0].isalpha()):
-            return None
-        known = self._by_tail.get(words)
-        if known is not None and chunk.text[0].isalpha():
-            return Mention(chunk.start, chunk.end, known, Kind.SHORT)
-        if not chunk.text[0].isalpha() or len(words[0]) > 1 or not before:
-            return None
-        for mention in reversed(before[-40:]):
-            if mention.kind is Kind.FULL and words[0] in key(mention.name)[1:]:
-                stem = re.split(
-                    rf"(?<![A-Za-z]){re.escape(chunk.text[0])}(?=\d)", mention.name, maxsplit=1, flags=re.I
-                )[0]
-                if len(stem) < len(mention.name):
-                    return Mention(chunk.start, chunk.end, f"{stem}{chunk.text}", Kind.SHORT)
-        return None
-
-    def _worded(self, number: int, before: Sequence[Mention]) -> Mention | None:
-        """`Scout`, `Opus 4.7`, and `Maverick` right behind `Llama 4 Scout and`."""
-        end = number
-        words = key(self._words[number].text)
-        best: tuple[int, str] | None = None
-        while end < len(self._words) and end < number + 4:
-            name = self._by_tail.get(words)
-            if (
-                name is not None
-                and (len(words) > 1 or words[0] not in _GENERIC_SHORT)
-                and not words[-1].isdigit()
-                | (end == number and len(words[0]) < 4 and words[0] not in ("pro", "max", "air"))
-            ) or (name is not None and len(words) > 1 and words[0].isalpha()):
-                best = (end, name)
-            if end + 1 >= len(self._words) or self._text[self._words[end].end : self._words[end + 1].start] not in (
-                " ",
-                "-",
-            ):
-                break
-            end += 1
-            words += key(self._words[end].text)
-        chunk = self._words[number]
-        if best is not None:
-            return Mention(chunk.start, self._words[best[0]].end, best[1], Kind.SHORT)
-        word = chunk.text.lower()
-        if word in _GENERIC_SHORT:
-            return None
-        named = self._by_last.get(word)
-        if named:
-            return Mention(chunk.start, chunk.end, min(named, key=lambda name: len(key(name))), Kind.SHORT)
-        joined = self._joined_to(chunk, before)
-        if joined is not None and chunk.part is Part.SUFFIX and joined.kind is not Kind.FAMILY:
-            stem = joined.name.rpartition(" ")[0] or joined.name.rpartition("-")[0]
-            if stem and key(joined.name)[-1:] and key(joined.name)[-1] in SUFFIXES:
-                return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
-        return None
-
-
-def _has_size(name: str) -> bool:
-    return any(_SIZE.match(piece) for piece in re.split(r"[-_ ]", name))
-
-
-def _without_size(name: str) -> str:
-    pieces = re.split(r"([-_ ])", name)
-    kept = [piece for piece in pieces if not _SIZE.match(piece)]
-    return re.sub(r"[-_ ]{2,}", " ", "".join(kept)).strip(" -_")
+def _covered(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    """Whether a stretch touches one of these, which are sorted and apart."""
+    at = bisect_right(spans, (start, end))
+    return (at > 0 and spans[at - 1][1] > start) or (at < len(spans) and spans[at][0] < end)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 _WORDS = {
@@ -27,13 +27,16 @@ _BYTES = {
     "gigabyte": 1e9, "gigabytes": 1e9, "megabytes": 1e6, "terabytes": 1e12, "gigs": 1e9,
 }  # fmt: skip
 
-_NUMBER = re.compile(
-    r"(?<![\w.,])(?:\d{1,3}(?:[,.]\d{3}){2,6}|\d{1,3}(?:,\d{3})(?![\d])|\d{1,18}(?:[.,]\d{1,8})?)(?![\d])"
-    r"|(?<=[\w-][-–—/~≈])\d{1,15}(?:\.\d{1,8})?(?![\d])"
-    r"|(?<![\w-])(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|sixteen|half a|a|an)"
-    r"(?= (?:single )?(?:thousand|million|billion|trillion|hundred)\b)"
-    r"|(?<![\w-])(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|sixteen)(?![\w-])",
-    re.IGNORECASE,
+# Both begin with a plain set of signs, so that all other text is skipped at once; what stands before is looked at then.
+_DIGITS = re.compile(
+    r"[0-9](?<![\w.,][0-9])(?:[0-9]{0,2}(?:[,.][0-9]{3}){2,6}|[0-9]{0,2},[0-9]{3}(?![0-9])"
+    r"|[0-9]{0,17}(?:[.,][0-9]{1,8})?)(?![0-9])"
+    r"|[0-9](?<=[\w-][-–—/~≈][0-9])[0-9]{0,14}(?:\.[0-9]{1,8})?(?![0-9])"
+)
+_NAMED = re.compile(
+    r"\b(?:(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|half a|a|an) (?:single )?(?=(?:thousand"
+    r"|million|billion|trillion|hundred)\b)"
+    r"|(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|sixteen)\b(?!-))"
 )
 _UNIT = re.compile(
     r"\+?\s?-?(?:"
@@ -99,15 +102,32 @@ class Quantity:
     number_start: int = 0
     """Where the digits begin; `start` counts `~`, `$` and words as `about` in."""
 
+    def moved(self, by: int) -> Quantity:
+        """The same, in a text that has more before it."""
+        return replace(self, start=self.start + by, end=self.end + by, number_start=self.number_start + by)
+
 
 def quantities(text: str, start: int, end: int, *, german: bool = False) -> Iterator[Quantity]:
     """The quantities of a stretch in their order."""
+    marks = [match.span() for match in _DIGITS.finditer(text, start, end)]
+    marks += [_trimmed(text, *match.span()) for match in _NAMED.finditer(lowered(text), start, end)]
     past = start
-    for match in _NUMBER.finditer(text, start, end):
-        if match.start() >= past:
-            found = _read(text, match, past, end, german=german)
+    for first, last in sorted(marks):
+        if first >= past:
+            found = _read(text, first, last, past, end, german=german)
             past = found.end
             yield found
+
+
+def lowered(text: str) -> str:
+    """Lower case with the same offsets."""
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    words = text[start:end].rstrip().removesuffix(" single")
+    return start, start + len(words)
 
 
 def number(words: str, *, german: bool = False) -> float:
@@ -125,9 +145,8 @@ def number(words: str, *, german: bool = False) -> float:
     return float(words.replace(",", "."))
 
 
-def _read(text: str, match: re.Match[str], past: int, limit: int, *, german: bool) -> Quantity:
-    begin, end = match.span()
-    digits = match[0]
+def _read(text: str, begin: int, end: int, past: int, limit: int, *, german: bool) -> Quantity:
+    digits = text[begin:end]
     comma = digits.find(",")
     if comma >= 0 and len(digits) - comma != 4 and digits.count(",") == 1 and "." not in digits:
         # A comma before one or two digits is a German point only where a unit follows; else it parts a list's items.

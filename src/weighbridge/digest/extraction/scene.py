@@ -7,13 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .dates import Told
-from .names import Mention
+from .mention import Mention
 from .quantities import Quantity
 
 _NEGATION = re.compile(
     r"(?:\bnot|n['’]t|\bnever|\bno longer|\binstead of|\brather than|\bneither|\bnor|\bwithout|\bfar from"
     r"|\bkein\w*|\bnicht)\b"
     r"(?! (?:only|just|merely))[^.,;:()]{0,14}$"
+)
+_MISTAKEN = re.compile(
+    r"\b(?:(?:do not|don['’]t|never) believe|(?:is|it['’]s) (?:a myth|not true) that|contrary to|wrongly"
+    r"|falsely|mistakenly|incorrectly|erroneously|debunk\w*|i wrote that)\b"
 )
 _HEARSAY = re.compile(
     r"\b(?:reportedly|allegedly|rumou?red|rumou?rs?|said to|according to (?:leaks|rumou?rs)|leak(?:s|ed)?"
@@ -60,11 +64,19 @@ class Scene:
     dates: Sequence[Told]
     label: str = ""
     """What stands before it in lower case: the header of its column, the words before a colon."""
-    row_label: str = ""
-    """What the first cell of its row says, in lower case, where that is no model."""
+    recent_benchmark: str = ""
+    """The benchmark that the sentences before in the same paragraph spoke of."""
+    labelled_benchmark: str = ""
+    """The benchmark that its column or row is of."""
     heading: str = ""
     benchmarks: Sequence[tuple[int, int, str]] = ()
     """Benchmarks' names with their places."""
+    told: str | None = None
+    """The day of its item or row, where that has one."""
+    is_forecast: bool = False
+    """Whether its table is of what is expected."""
+    is_event: bool = False
+    """Whether its row tells an event: then a date is the event's."""
     is_fragment: bool = False
     """A list item, a cell or a heading: no whole sentence."""
     pairs: list[tuple[str, ...]] = field(default_factory=list)
@@ -84,8 +96,8 @@ class Scene:
         return self.low[at : min(self.end, at + most)]
 
     def is_negated(self, at: int) -> bool:
-        """Whether the words before a place deny what follows."""
-        return _NEGATION.search(self.before(at, 34)) is not None
+        """Whether the words before a place deny what follows, or call it a mistake."""
+        return _NEGATION.search(self.before(at, 34)) is not None or _MISTAKEN.search(self.before(at, 160)) is not None
 
     def modality(self) -> tuple[str, ...]:
         """`reportedly` and `expected` where the sentence says so."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from .names import Kind, Mention
+from .lexicon import makers
+from .mention import Kind, Mention
 from .scene import Found, Scene
 
 _OBJECT = re.compile(
     r"(?:\b(?:than|vs\.?|versus|over|beat(?:s|en|ing)?|outperform(?:s|ed|ing)?|ahead of|surpass(?:es|ed|ing)?"
     r"|behind|compared (?:to|with)|like|unlike|"
-    r"rivals?|rivall?ing|match(?:es|ed|ing)?|against|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
-    r"|as good as|similar to|comparable to|successor to|succeeds|"
+    r"rivals?|rivall?ing|loses to|lost to|second to|falls short of|short of|bows to|match(?:es|ed|ing)?|against"
+    r"|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
+    r"|as \w+ as|similar to|comparable to|successor to|succeeds|"
     r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
     r"par with|parity with|close to|level with|same as|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
@@ -29,20 +32,25 @@ _JOIN = re.compile(
     r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |meta['’]s "
     r"|google['’]s )?"
 )
-_POSSESSED = re.compile(r"['’‘]s?\s(?:[\w.-]+\s){0,4}?[~≈$\"“(]*")
+_POSSESSED = re.compile(r"['’‘]s?\s(?:[\w.-]+\s){0,4}?[~≈$\"“(]*(?:\d[\d.,]*%?\s?/\s?)?")
+_SUCH_AS = re.compile(
+    r"(?:[ -](?:language|generation|vision|language))? models? (?:like|such as|from|including|called|by) "
+)
 _DIRECT_BEHIND = re.compile(
     r"(?:[ -]?licensed)?(?:[\s,]*(?:model|llm|moe|release|weights|dense|parameter|version of|open|open-weights?"
     r"|reasoning|multimodal|flagship|sibling|large|small|language|variant))*[\s,*_:–—]*"
 )
 _FOR = re.compile(
-    r"\)?\s?(?:%|points?|percent)?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?(?:for|by|from|of|in|at) (?:the |both )?"
+    r"\)?\s?(?:%|points?|percent)?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?(?:for|by|from|of|in|at) (?:the |both )?(?:\w+ )?"
 )
+_THAT_ONE = re.compile(r"\b(?:that one|the latter|whose)\b[^.;,]{0,30}$")
+_TECHNIQUE = re.compile(r"(?<![\w/])(?:[A-Z][a-z]+[A-Z][A-Za-z]*|[a-z]+-(?:pytorch|cpp|mlx|jax|cuda)\w*)(?![\w/])")
 _ANAPHOR = re.compile(
     r"(?:\b(?:it|its|it['’‘]s|itself|they|their|them|this (?:model|release|one|version|checkpoint|variant)|the "
     r"(?:new |full |resulting |same |larger |smaller |latest |original |base |open |flagship |dense |moe )?"
     r"(?:models?|release|weights|checkpoints?|variant|result|result:|network|license|licence|architecture"
     r"|lineup|series|family|version|system|llm)|these models|both|each|es|sie|das modell|dessen|seine?)\b"
-    r"|^\s*(?:with|at|at just|the result|licensed|released|trained|supports|available)\b)"
+    r"|^\s*(?:weights|models?|with|at|at just|the result|licensed|released|trained|supports|available)\b)"
 )
 _RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
 _ADJECTIVES = frozenset(
@@ -51,7 +59,7 @@ _ADJECTIVES = frozenset(
 _STRONG = frozenset(
     "parameters_total parameters_active context_length training_tokens licence price_input price_output "
     "training_cost experts "
-    "memory_needed release_date".split()
+    "memory_needed release_date status speed file_formats architecture".split()
 )
 
 
@@ -100,13 +108,38 @@ class Owners:
         bracketed = scene.in_brackets_behind(found.start)
         if bracketed is not None and (bracketed.is_specific or not self._names_before(found.start, specific=True)):
             return (bracketed.name,)
-        direct = self._possessor(found) or self._behind(found)
+        direct = self._possessor(found)
         if direct is not None:
             return (direct.name,)
+        behind = self._behind(found)
+        if behind is not None:
+            return tuple(mention.name for mention in self._group_from(behind))
         group = self._group_before(found.start)
-        if group:
+        if group and not self._yields(group, found):
             return tuple(mention.name for mention in group)
+        if found.field in ("compression", "stars", "speed") and not self._names:
+            # A technique has a ratio, a project its stars.
+            named = _TECHNIQUE.findall(scene.text, scene.start, found.start)
+            named = [name for name in named if name.lower() not in makers() and name not in ("GitHub", "HuggingFace")]
+            if named:
+                return (named[-1],)
         return self._without_one_before(found)
+
+    def _yields(self, group: Sequence[Mention], found: Found) -> bool:
+        """Whether a mere family's name is the maker's here: `Mistral trained it with 32K`, or too far to be meant."""
+        if any(mention.is_specific for mention in group):
+            return False
+        if found.field in ("architecture", "modality", "openness") or found.start - group[-1].end > 60:
+            return True
+        return bool(self._carried) and _ANAPHOR.search(self._scene.words) is not None
+
+    def _group_from(self, first: Mention) -> list[Mention]:
+        """A name and those that are joined to it behind."""
+        group = [first]
+        for _, mention in self._names:
+            if mention.start >= group[-1].end and _JOIN.fullmatch(self._scene.low[group[-1].end : mention.start]):
+                group.append(mention)
+        return group
 
     def zipped(self, found: Sequence[Found]) -> dict[int, tuple[str, ...]]:
         """`A and B have 8B and 14B parameters, respectively`: the values in the names' order."""
@@ -128,6 +161,8 @@ class Owners:
         gap = self._scene.text[mention.end : found.start]
         if len(gap) < 50 and gap[:1] in "'’‘" and _POSSESSED.fullmatch(gap):
             return mention
+        if _THAT_ONE.search(self._scene.before(found.start, 44)):
+            return mention
         is_object = before[-1][0] in self._objects
         if is_object and re.fullmatch(r"\s?(?:\(|at |@ ?|: ?|= ?|[–—-] ?|, (?:which|at) (?:\w+ )?)[~≈$]?", gap):
             return mention
@@ -139,7 +174,11 @@ class Owners:
             if mention.start < found.end:
                 continue
             gap = self._scene.low[found.end : mention.start]
-            if found.field in _ADJECTIVES and len(gap) < 50 and _DIRECT_BEHIND.fullmatch(gap):
+            if (
+                found.field in _ADJECTIVES
+                and len(gap) < 50
+                and (_DIRECT_BEHIND.fullmatch(gap) or _SUCH_AS.fullmatch(gap))
+            ):
                 return mention
             if found.field.startswith(("benchmark:", "rank:", "price", "speed", "downloads", "stars", "memory")) and (
                 len(gap) < 40 and _FOR.fullmatch(gap)
@@ -164,7 +203,14 @@ class Owners:
     def _without_one_before(self, found: Found) -> tuple[str, ...]:
         """Whom the text speaks of, where the sentence has an anaphor or is a fragment; else the name that follows."""
         scene = self._scene
-        following = [m for number, m in self._names if m.start >= found.end and number not in self._objects]
+        # A repository behind is the place where it lies.
+        following = [
+            m
+            for number, m in self._names
+            if m.start >= found.end
+            and number not in self._objects
+            and not (self._carried and m.kind is Kind.REPOSITORY)
+        ]
         opens = re.match(
             r"\s*(?:at|with|weighing in at|boasting|featuring|packing|despite|under|released|licensed|trained"
             r"|scoring|built|mit|from|bei|mit)\b",
@@ -178,7 +224,7 @@ class Owners:
             return ()
         if scene.is_fragment or _ANAPHOR.search(scene.words):
             return self._carried
-        has_own = any(mention.is_specific for mention in scene.mentions)
+        has_own = any(m.is_specific and m.kind is not Kind.REPOSITORY for m in scene.mentions)
         return self._carried if found.field in _STRONG and not has_own else ()
 
     def _of_base(self, found: Found) -> tuple[str, ...]:
@@ -193,4 +239,30 @@ class Owners:
 
 def carries(mention: Mention | None) -> bool:
     """Whether the sentences that follow may speak of it."""
-    return mention is not None and mention.kind in (Kind.FULL, Kind.SHORT, Kind.REPOSITORY, Kind.FAMILY)
+    return mention is not None and mention.kind is not Kind.FAMILY
+
+
+@dataclass(slots=True)
+class Context:
+    """Whom the text speaks of, from part to part."""
+
+    document: tuple[str, ...] = ()
+    heading: tuple[str, ...] = ()
+    heading_words: str = ""
+    recent: tuple[str, ...] = ()
+    spoken: list[str] = field(default_factory=list)
+    """Whom the block spoke of, the latest last: `both` means the last two."""
+    section: list[str] = field(default_factory=list)
+    """Whom the sentences of the section were about."""
+    items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    told: str | None = None
+    benchmark: str = ""
+    label: str = ""
+    """A line of its own that labels the next: `Context Length`."""
+    title: str = ""
+    """A heading that may be an unknown model's name."""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Whom a sentence without a name speaks of."""
+        return self.recent or self.heading or self.document

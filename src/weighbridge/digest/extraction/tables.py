@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .layout import Table
-from .names import Mention
+from .mention import Mention
 
 _MOST_CELLS = 20_000
 
@@ -25,7 +25,8 @@ class Cell:
     row_label: tuple[int, int] | None
     subject: Mention | None
     row: tuple[int, int]
-    is_name: bool = False
+    is_event: bool = False
+    """Whether its row is about what happened, not about a model as such: its name stands in a sentence."""
 
 
 Within = Callable[[int, int], Sequence[Mention]]
@@ -55,7 +56,7 @@ def _by_column(table: Table, header: list[list[Mention]]) -> Iterator[Cell]:
             if number and header[number] and start < end:
                 yield Cell(start, end, row[0], None, header[number][0], _span(row))
     for start, end in table.header[1:]:
-        yield Cell(start, end, None, None, None, (start, end), is_name=True)
+        yield Cell(start, end, None, None, None, (start, end))
 
 
 def _properties(table: Table) -> Iterator[Cell]:
@@ -71,8 +72,10 @@ def _by_row(table: Table, mentions: Within, *, is_headed: bool) -> Iterator[Cell
         owner_at, owner = next(
             ((number, found[0]) for number, cell in spans[:3] if (found := list(mentions(*cell)))), (-1, None)
         )
+        first = row[owner_at] if owner is not None else (0, 1)
+        is_event = owner is None or (owner.end - owner.start) * 5 < (first[1] - first[0]) * 3
         for number, (start, end) in spans:
             label = table.header[number] if is_headed and number < len(table.header) else None
             row_label = row[0] if number and owner_at != 0 and owner is None else None
-            is_name = number == owner_at
-            yield Cell(start, end, label, row_label, None if is_name else owner, _span(row), is_name)
+            subject = None if number == owner_at else owner
+            yield Cell(start, end, label, row_label, subject, _span(row), is_event)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from ..quantities import Unit
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = "dense diffusion expert hybrid mamba mixture moe sparse"
 _KINDS = re.compile(
     r"(?P<moe>\bmoe\b|\bmixture[- ]of[- ]experts\b|\bsparse expert\w*\b)"
     r"|(?P<dense>\bdense\b)"
@@ -41,6 +43,11 @@ _PER_TOKEN = re.compile(r"(?:per token|active|activated|selected|routed to|top-|
 def find(scene: Scene) -> Iterator[Found]:
     """`architecture` and `experts`."""
     seen = set()
+    for mention in scene.mentions:
+        # `Qwen 3 MoE (235B)`
+        word = mention.name.lower().rpartition(" ")[2]
+        if word in ("moe", "dense"):
+            yield Found("architecture", word, mention.start, mention.end, subject=mention.name)
     for match in _KINDS.finditer(scene.low, scene.start, scene.end):
         kind = match.lastgroup or ""
         if kind in seen or any(mention.start <= match.start() < mention.end for mention in scene.mentions):
@@ -59,6 +66,8 @@ def find(scene: Scene) -> Iterator[Found]:
 
 
 def _is_predicate(scene: Scene, match: re.Match[str]) -> bool:
+    if re.search(r"\d[bt] $", scene.before(match.start(), 8)) or re.match(r" \d", scene.after(match.end(), 2)):
+        return True
     return bool(
         re.search(
             r"\b(?:is|are|was|uses?|using|adopts?|employs?|built (?:on|as)|based on|via)\b",

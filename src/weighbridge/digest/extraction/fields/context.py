@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
-_WORDS = r"(?:context|ctx|kontext\w*|sequence length|input window|input length)"
+NEEDS_NUMBER = True
+STEMS = ""
+_WORDS = r"(?:contexts?|ctx|kontext\w*|sequence length|input window|input length)"
 _AFTER = re.compile(
     rf"[\s-]*\+?(?:-?tokens?|tok)?(?:[\s-]+(?:of|long|native|maximum|max|effective|default|full|input|extended"
     rf"|total|usable))*[\s-]*{_WORDS}\b"
@@ -16,7 +18,8 @@ _AFTER = re.compile(
 _BEFORE = re.compile(
     rf"\b{_WORDS}(?:[\s-](?:windows?|length|size|limit|support|capacity|lengths))?(?:[\s-](?:of|is|to|up|at"
     rf"|from|has|now|supports|extends|extended|reaches|"
-    r"grows|was|increased|reaching|spans|spanning|goes|stretches|handling|stands|by|expanded|for|the|max"
+    r"grows|was|stays|remains|umfasst|beträgt|increased|reaching|spans|spanning|goes|stretches|handling|stands"
+    r"|by|expanded|for|the|max"
     r"|maximum|about|roughly|with|natively|only))*[\s:=(*|~≈]{0,4}$"
 )
 _VERB = re.compile(
@@ -59,14 +62,23 @@ def _field(scene: Scene, each: Quantity, following: Quantity | None) -> str | No
     if _LABEL_TRAINED.search(scene.label) and each.value >= 1e8:
         return "training_tokens"
     if each.value >= 1e8 and _TOKENS.match(after) and not _AFTER.match(after):
-        trained = _TRAINED.search(scene.before(each.start, 90)) or _TRAINED.search(scene.after(each.end, 60))
+        trained = bool(_TRAINED.search(scene.before(each.start, 90)) or _TRAINED.search(scene.after(each.end, 60)))
+        # Nothing else is counted in trillions of tokens, but what is served.
+        trained = trained or (
+            each.value >= 5e11
+            and not re.search(r"\b(?:a|per) (?:day|week|month)|serv|process|generat|route", scene.words)
+        )
         return "training_tokens" if trained else None
     if each.value > 2e8 or (each.value < 1000 and not each.magnitude):
         return None
-    is_condition = _CONDITION.search(before)
+    is_condition = _CONDITION.search(scene.before(each.number_start, 60))
     if _AFTER.match(after):
         return None if is_condition else "context_length"
     if _BEFORE.search(before):
+        return "context_length"
+    if re.search(r"\bmax(?:imum)?(?: of)? $", before) and re.search(rf"\b{_WORDS}\b", scene.words):
+        return "context_length"
+    if re.match(r"[\s-]*(?:tokens? )?windows?\b", after):
         return "context_length"
     if (
         _TOKENS.match(after)

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = False
+STEMS = "awq exl2 exl3 fp8 gguf gptq mlx mxfp4 nvfp4 onnx safetensors"
 _FORMATS = re.compile(
-    r"(?<![\w.-])(?:(gguf|safetensors|gptq|awq|exl2|exl3|mlx|onnx|nvfp4|mxfp4|fp8)(?!\w)(?!-\d)(?! (?:format "
+    r"(?<![\w.-])(?:(gguf(?=s?\b)|safetensors|gptq|awq|exl2|exl3|mlx|onnx|nvfp4|mxfp4|fp8)s?(?!\w)(?!-\d)(?! "
+    r"(?:format "
     r")?support in))"
 )
 _CUE = re.compile(
@@ -27,4 +30,12 @@ def find(scene: Scene) -> Iterator[Found]:
             continue
         if (labelled or _CUE.search(scene.words)) and not scene.is_negated(match.start()):
             seen.add(match[1])
-            yield Found("file_formats", match[1], match.start(), match.end(), needs_name=not labelled)
+            carried = labelled or re.search(
+                r"\b(?:versions?|quant\w*|files?|builds?|weights|conversions?)\b", scene.words
+            )
+            yield Found("file_formats", match[1], match.start(), match.end(), needs_name=not carried)
+        elif scene.words.strip(" .") == match[1] or scene.low[match.start() - 1 : match.end() + 1].strip(" ") in (
+            f"\n{match[1]}",
+            f"\n{match[1]}\n",
+        ):
+            yield Found("file_formats", match[1], match.start(), match.end())

@@ -11,6 +11,8 @@ from weighbridge.machine.table import known
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = "3090 4090 5090 a100 b200 gtx h100 h200 l4 l40 mi2 mi3 rtx rx"
 _RUNS = re.compile(
     r"\b(?:fits?|fitting|runs?|running|ran|needs?|needed|requires?|required|requiring|serve[sd]?|serving"
     r"|deploy\w*|loads?|loaded|handles?|squeez\w+|"
@@ -37,6 +39,14 @@ _SIZE_ONLY = re.compile(
 _NOT = re.compile(
     r"[\s-]*(?:/s|per second|/sec|bandwidth|of (?:text|data|training|code|images|disk|storage|html)|dataset|ssd"
     r"|disk|corpus|download|tokens|log|raise|storage|link|interconnect)\b|\s?/s"
+)
+_FITS = re.compile(
+    r"\b(?:fit(?:s|ted|ting)?|squeez\w+|runs?|loads?|goes|passt)(?: [\w-]+){0,4}? (?:in|into|inside|within|in "
+    r"under|on)(?: only| just| about| roughly)? ?~? ?$"
+)
+_WEIGHS = re.compile(
+    r"\bweights?\b[^.;,]{0,30}\b(?:are|is|take|takes|weigh|come to|total|need)(?: up)?(?: about| roughly| only)? "
+    r"?~? ?$"
 )
 _COUNT = re.compile(
     r"(?:^|[\s(])(?P<count>\d{1,3}|two|three|four|six|eight|sixteen)(?:\s?[x×]|\s?[x×]?\s)(?:nvidia |amd "
@@ -92,8 +102,9 @@ def _sized(scene: Scene, each: Quantity) -> Found | None:
     on_device = _DEVICE_AFTER.match(after) or _DEVICE_BEFORE.search(before)
     labelled = bool(_LABEL.search(scene.label))
     runs = _RUNS.search(scene.words)
+    fits = _FITS.search(before) or _WEIGHS.search(before)
     size_only = _SIZE_ONLY.search(before)
-    if not ((on_device and (runs or _verbless(scene))) or labelled or (size_only and runs)):
+    if not (fits or (on_device and (runs or _verbless(scene))) or labelled or (size_only and runs)):
         return None
     count = _count(scene, each)
     qualifiers = [*_quant(scene), *([each.bound] if each.bound else [])]

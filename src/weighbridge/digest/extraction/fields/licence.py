@@ -8,12 +8,24 @@ from collections.abc import Iterator
 from ..licences import identifier, licences
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = False
+STEMS = (
+    "agpl apache bespoke bigcode bigscience bsd cc community creativeml custom deepseek falcon gemma gpl lgpl "
+    "llama mistral mit mnpl modified mozilla mpl mrl nicht non nvidia open-rail openmdw openrail proprietary "
+    "qwen research tii tongyi unlicense wtfpl"
+)
 _CUE = re.compile(r"licen[cs]|lizenz|\bunder (?:the |an |a )?$|\bterms\b|open-weights?|\(\s*$|[/|,]\s*$|\(mit\)")
 _GENERAL = re.compile(
     r"\b(?:licen[cs]es? (?:like|such as)|both|models (?:under|released under|with)|as opposed to|all have "
     r"different|each have)\b"
 )
 _LABEL = re.compile(r"\b(?:licen[cs]e|lizenz|terms)\b")
+# The licence that a model had before.
+_LEFT = re.compile(
+    r"\b(?:drop(?:s|ped|ping)?|replac(?:es|ed|ing)|abandon\w*|mov(?:es|ed|ing) (?:away )?from|switch(?:es|ed"
+    r"|ing) from|chang(?:es|ed|ing) from|away from|"
+    r"unlike|instead of|rather than)\s(?:[\w'’-]+ ){0,3}$"
+)
 _CODE = re.compile(r"\b(?:code|codebase|repository|scripts|inference code|source code)\b[^.,;]{0,30}$")
 _WEIGHTS = re.compile(r"\b(?:weights|model|checkpoints?)\b[^.,;]{0,40}$")
 
@@ -22,25 +34,30 @@ def find(scene: Scene) -> Iterator[Found]:
     """`licence`."""
     labelled = bool(_LABEL.search(scene.label))
     seen = set()
-    for start, end, name, kind in licences(scene.low, scene.start, scene.end):
-        if name in seen or scene.is_negated(start):
+    named = list(licences(scene.low, scene.start, scene.end))
+    if len({name for _, _, name, _ in named}) > 2:
+        # A list of licences speaks of licences.
+        return
+    for start, end, name, kind in named:
+        if name in seen or scene.is_negated(start) or _LEFT.search(scene.before(start, 60)):
             continue
         before = scene.before(start, 60)
         if kind == "mit" and not (labelled or _is_mit(scene, start, end, before)):
             continue
-        if kind in ("custom", "research", "noncommercial") and scene.mentions and _GENERAL.search(scene.words):
+        if kind in ("custom", "research", "noncommercial") and _is_general(scene, start, before):
             continue
         seen.add(name)
         qualifiers = ("code",) if _CODE.search(before) and not _WEIGHTS.search(before) else ()
-        yield Found("licence", name, start, end, qualifiers=qualifiers + _expected(scene))
+        yield Found("licence", name, start, end, qualifiers=qualifiers)
     if labelled and not seen and scene.end - scene.start < 70:
         plain = identifier(scene.text[scene.start : scene.end].strip("*_` []"))
         if plain is not None and plain not in ("yes", "no", "open", "custom-license", "n/a", "-"):
             yield Found("licence", plain, scene.start, scene.end)
 
 
-def _expected(scene: Scene) -> tuple[str, ...]:
-    return ()
+def _is_general(scene: Scene, start: int, before: str) -> bool:
+    """Whether it is said of licences in general: `deploying a research-only model`."""
+    return bool(_GENERAL.search(scene.words)) or bool(re.search(r"\b\w+ing (?:an?|any) $", before))
 
 
 def _is_mit(scene: Scene, start: int, end: int, before: str) -> bool:

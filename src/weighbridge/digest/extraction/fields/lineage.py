@@ -7,6 +7,12 @@ from collections.abc import Iterator
 
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = False
+STEMS = (
+    "abliterated adapted based basiert built continual continued converted derivative derived distil fine "
+    "fine-tun finetun fork initialis initializ merge post-trained pruned quantis quantiz starts top trained "
+    "tuned uncensored"
+)
 _FROM = re.compile(
     r"\b(?:(?:based|built|trained|tuned|fine-?tuned|post-trained|continued)(?:\s(?:on top of|up?on|on|from|off))|"
     r"(?:fine-?tun(?:e|ed|ing)|quanti[sz](?:ed|ation)|distill(?:ed|ation)|pruned|abliterated|uncensored|merged?"

@@ -7,8 +7,14 @@ from collections.abc import Iterator
 
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = False
+STEMS = (
+    "asr audio automatic embedding feature image in-context multi multi-modal multimodal sentence speech text "
+    "tts video vision visual vlm"
+)
 _THING = (
-    r"(?:models?|llms?|moe|assistant|variants?|version|checkpoints?|capabilit\w+|architecture|transformer|support|family|release|"
+    r"(?:models?|llms?|moe|assistant|variants?|version|checkpoints?|capabilit\w+|architecture|transformer"
+    r"|support|family|release|"
     r"foundation|reasoning|flagship)"
 )
 _WORDS = re.compile(
@@ -66,7 +72,7 @@ def _says(scene: Scene, match: re.Match[str], kind: str) -> bool:
     ):
         return False
     if kind == "multimodal":
-        return bool(re.match(rf"[\s-]*(?:\w+ )?{_THING}\b|[\s]*[,.);|(]|$", after)) and bool(
+        return bool(re.match(rf"[\s-]*(?:\w+ )?{_THING}\b|[\s]*[,.);|(:]|$", after)) and bool(
             _SAID_BEFORE.search(before) or re.match(rf"[\s-]*{_THING}", after)
         )
     if kind == "vision" and re.match(r"[\s-]*models like", after):

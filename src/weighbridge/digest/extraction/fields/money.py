@@ -8,13 +8,21 @@ from collections.abc import Iterator
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = ""
 _PER = re.compile(
     r"\s?(?:(?P<side>input|output|in|out|prompt|completion)\s?)?(?:/|per|pro|for (?:each|every)|a)\s?(?:1\s?)?"
     r"(?P<per>m\b|million|mtok\w*|1m\b|mio\.?|k\b|1k\b|thousand|1,?000\b|token\b)(?:[\s-]*(?:tokens?|tok))?"
 )
 _INPUT = re.compile(r"\b(?:input|in|prompts?|eingabe\w*)\b")
 _OUTPUT = re.compile(r"\b(?:output|out|completions?|generated|generation|ausgabe\w*)\b")
-_TRAIN = re.compile(r"\b(?:train(?:ed|ing|s)?|pre-?train\w*|to train|training (?:run|cost|budget))\b")
+_BESIDE = re.compile(
+    r"\b(?:input|output|in|out|prompts?|completions?|generated|generation)(?: tokens?)?(?: prices?| costs?| "
+    r"stays| is| are| was| at| from| to| now| remains?| lowered| raised|\s?[:=–—]|\s)*\s?$"
+)
+_TRAIN = re.compile(
+    r"\b(?:train(?:ed|ing|s)?|pre-?train\w*|gpu[ -]?hours|(?:whole|full|final|entire) run|trainiert|training)\b"
+)
 _NOT_TRAIN = re.compile(
     r"\b(?:valuation|raised|raising|round|investment|funding|revenue|invest\w*|fine|fines|chip|spot|worth)\b"
 )
@@ -24,12 +32,22 @@ def find(scene: Scene) -> Iterator[Found]:
     """`price_input`, `price_output`, `training_cost`."""
     money = [each for each in scene.quantities if each.unit is Unit.MONEY]
     labelled = bool(re.search(r"\b(?:price|pricing|cost|input|output|\$)", scene.label))
+    old: Quantity | None = None
     for number, each in enumerate(money):
         if scene.is_negated(each.start):
             continue
         following = money[number + 1] if number + 1 < len(money) else None
         previous = money[number - 1] if number else None
         priced = _price(scene, each, previous, following, labelled=labelled)
+        if following is not None and scene.low[each.end : following.start].strip(" (") in ("to", "→", "->", "auf"):
+            # `lowered from $3.00 to $2.50`: the second holds now.
+            old = each
+            continue
+        if old is not None:
+            side = _side(scene, old, None, scene.after(old.end, 60), None, None)
+            if side is not None and each.value < 10_000:
+                priced = (side, each.value)
+            old = None
         if priced is not None:
             side, value = priced
             unit = f"{each.currency}/Mtok"
@@ -88,13 +106,16 @@ def _side(
 ) -> str | None:
     if per and per["side"]:
         return "price_output" if per["side"].startswith(("o", "c")) else "price_input"
-    told = behind[:32]
+    begin = previous.end if previous else scene.start
+    before = scene.low[max(begin, each.start - 40) : each.start]
+    beside = _BESIDE.search(before)
+    if beside:
+        return "price_output" if _OUTPUT.search(beside[0]) else "price_input"
+    told = re.split(r"[,;]", behind)[0][:40]
     first_in, first_out = _INPUT.search(told), _OUTPUT.search(told)
     if first_in or first_out:
         is_input = bool(first_in and (not first_out or first_in.start() < first_out.start()))
         return "price_input" if is_input else "price_output"
-    begin = previous.end if previous else scene.start
-    before = scene.low[max(begin, each.start - 40) : each.start]
     if _OUTPUT.search(before):
         return "price_output"
     if _INPUT.search(before):

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = False
+STEMS = "api closed open proprietary weights"
 _WORDS = re.compile(
-    r"\b(?P<closed>closed[- ](?:source|weights?|model)|proprietary|api[- ]only|(?:not|isn't|never) (?:open[- "
+    r"\b(?P<closed>closed(?:[- ](?:source|weights?|model))?|proprietary|api[- ]only|(?:not|isn't|never) (?:open[- "
     r"](?:source|weights?)|openly available)|"
     r"no open weights|weights (?:are |were |remain )?(?:not |un)(?:released|available|published))\b"
     r"|\b(?P<weights>open[- ]weights?|openly (?:available|licensed|released)(?: weights)?|weights (?:are |is "
@@ -49,8 +51,19 @@ def find(scene: Scene) -> Iterator[Found]:
 def _is_said(scene: Scene, match: re.Match[str]) -> bool:
     """Whether it is said of a model, not of models in general: beside a name, in its brackets, or by `is`."""
     after, before = scene.after(match.end(), 60), scene.before(match.start(), 60)
-    beside = _named_behind(scene, match.end())
-    if beside:
+    if _named_behind(scene, match.end()):
+        return True
+    if match[0] == "closed":
+        return False
+    if re.match(r"[\s-]*(?:variant|version|model|flagship|release)\b(?!s)", after) and any(
+        0 <= match.start() - mention.end <= 2 for mention in scene.mentions
+    ):
+        return True
+    if any(
+        mention.end <= match.start()
+        and re.fullmatch(r"\]*(?:,| –| —| -) (?:an?|the|our) (?:[\w-]+ ){0,4}", scene.low[mention.end : match.start()])
+        for mention in scene.mentions
+    ):
         return True
     if _NOUN_AFTER.match(after):
         return False

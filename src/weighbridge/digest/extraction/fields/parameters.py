@@ -8,10 +8,23 @@ from collections.abc import Iterator
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = ""
 _NOUN = r"[\s-]*(?:trainable |learnable |model )?(?:params?|parameters?|parametern|weights)\b"
 _AFTER_ACTIVE = re.compile(
     rf"(?:{_NOUN})?[\s,-]*(?:\(?|(?:that |which )?(?:are |is |being )?)(?:only )?\(?(?:active|activated"
     rf"|aktiv\w*)\b(?! (?:user|research|develop|commun))"
+)
+# `of which 9B are used for any given token`, `3 billion do work for each token`.
+_AFTER_USED = re.compile(
+    rf"(?:{_NOUN})?[^.;:(]{{0,40}}?\b(?:activ\w+|engaged|used|in use|fire|firing|work|run|running|involved"
+    rf"|touched|needed)?\s?"
+    r"(?:per|for (?:each|any|every)(?: given| single)?|on (?:each|any|every)(?: given)?|at a) (?:forward pass"
+    r"|token|time)\b"
+)
+_OF_WHICH = re.compile(
+    rf"(?:{_NOUN})?[\s,]*(?:of (?:which|them|those|whom))[\s,]*(?:only |just )?(?:are |is )?(?:only |just "
+    rf")?(?:active|activated|engaged|used)\b"
 )
 _AFTER_TOTAL = re.compile(rf"(?:{_NOUN})?[\s-]*(?:in |\(|of )?(?:total|overall|altogether|insgesamt|gesamt\w*)\b")
 _AFTER_NOUN = re.compile(_NOUN)
@@ -36,7 +49,7 @@ _OTHER = re.compile(
     r"devices|repos|variants|fund|round|budget|revenue|-?style|bits?\b)"
 )
 _THING = re.compile(
-    r"[\s-]*(?:\+)?\s?(?:(?:open|open-weights?|dense|sparse|moe|mixture|reasoning|language|multimodal|vision"
+    r"[\s-]*(?:\+)?\s?(?:(?:open|research|open-weights?|dense|sparse|moe|mixture|reasoning|language|multimodal|vision"
     r"|instruct|base|flagship|code|coding|"
     r"vlm|llm|hybrid|parameter|model|chat|total|sparse|transformer|specialist|decoder|checkpoints?|variant"
     r"|version|vision-language)\b)"
@@ -47,7 +60,10 @@ _GENERIC_BEFORE = re.compile(
     r"dense models? in|class of|between|running|run|against|models?|under|below|above|over|to)"
     r" (?:(?:a|an|the|dense|larger|smaller|much|other|many|typical|comparable|old|standard|full|bigger) ){0,3}$"
 )
-_LABEL = re.compile(r"\b(?:params?|parameters?|size|model size|total|parameter count|weights|# ?params|parametern?)\b")
+_LABEL = re.compile(
+    r"\b(?:params?|parameters?|size|model size|total|active|activated|parameter count|weights|# ?params"
+    r"|parametern?)\b"
+)
 _LABEL_ACTIVE = re.compile(r"\b(?:active|activated|aktiv\w*)\b")
 _PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||,? with |\s?\+\s?)\s?$")
 _ACTIVE_WORD = re.compile(r"(?<![\w.])a(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
@@ -114,7 +130,7 @@ def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Qu
 
 def _told_role(before: str, after: str) -> str | None:
     """What the words beside the number say outright."""
-    if _AFTER_ACTIVE.match(after):
+    if _AFTER_ACTIVE.match(after) or _AFTER_USED.match(after) or _OF_WHICH.match(after):
         return "parameters_active"
     if _AFTER_TOTAL.match(after):
         return "parameters_total"
@@ -147,6 +163,11 @@ def _is_generic(scene: Scene, each: Quantity, after: str) -> bool:
         before,
     ):
         return True
+    if re.match(r"\+?[\s-]*(?:parameters? |params? )?(?:[\w-]+ ){0,2}(?:models|llms)\b", after) and not re.search(
+        r"\b(?:are|is|of|two|three|four|both|released|releases|launched|these|and)(?: an?)? (?:~ ?)?$|[(,:–—/]\s?$",
+        before,
+    ):
+        return True
     return bool(_GENERIC_BEFORE.search(before)) and bool(
         re.match(
             r"[\s-]*\+?\s?(?:parameters? |params? )?(?:models?|range|tier|class|dense|llms?|threshold|variants"
@@ -168,6 +189,16 @@ def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
     if _THING.match(after):
         return "parameters_total"
     if scene.in_brackets_behind(each.start) is not None:
+        return "parameters_total"
+    if re.match(r"-a\d", after) or re.search(r"(?:['’]s|\bthe|\bthis|\bour|\bits) (?:dense|sparse|moe) $", before):
+        return "parameters_total"
+    if re.search(
+        r"\b(?:it|model|one|which|that|[\w.-]*\d[\w.-]*)(?: only| really| actually)? (?:is|was|has|weighs(?: in "
+        r"at)?|packs|at|with|counts)(?: just| only)? $",
+        before,
+    ):
+        return "parameters_total"
+    if scene.is_fragment and not before.strip() and re.match(r"\s*(?:[/,·|;]|$)", after):
         return "parameters_total"
     if re.search(r"[:=–—|]\s{0,2}\**$", before) and len(before) < 40 and scene.is_fragment:
         return "parameters_total"

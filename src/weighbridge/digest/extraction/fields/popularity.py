@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = ""
 _NOUNS = {
     "download": "downloads",
     "pull": "downloads",
@@ -73,6 +75,8 @@ def _noun(scene: Scene, each: Quantity) -> str | None:
         return (
             "downloads" if "downloaded" in before or "pulled" in before else "stars" if "starred" in before else "likes"
         )
+    if re.match(r"\s?(?:mal|times) (?:heruntergeladen|downloaded)", after):
+        return "downloads"
     for stem, noun in _NOUNS.items():
         if scene.label and re.search(rf"\b{stem}", scene.label) and not scene.label.startswith("why"):
             return noun

@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..benchmarks import leaderboard, scores_of
+from ..benchmarks import leaderboard
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = (
+    "at came climb comes debut enter finish land lead led no number plac place position rank sits sitting "
+    "stands top topp"
+)
 _ORDINALS = {
     word: value
     for value, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), start=1)
@@ -64,14 +69,13 @@ def _value(match: re.Match[str]) -> float:
 def _board(scene: Scene, match: re.Match[str], until: int) -> str | None:
     """The leaderboard behind the place, else the one before it."""
     behind = scene.low[match.end() : min(until, match.end() + 110)]
-    name = leaderboard(behind)
-    if name:
-        return name
     for start, _, benchmark in scene.benchmarks:
         if match.end() <= start < min(until, match.end() + 60):
             return benchmark
-    before = scene.before(match.start(), 90)
-    name = leaderboard(before)
+    name = leaderboard(behind)
+    if name:
+        return name
+    name = leaderboard(scene.before(match.start(), 90)) or leaderboard(scene.label)
     if name:
         return name
     for start, _, benchmark in scene.benchmarks:
@@ -82,8 +86,7 @@ def _board(scene: Scene, match: re.Match[str], until: int) -> str | None:
 
 def _cell(scene: Scene) -> Iterator[Found]:
     board = leaderboard(scene.label) or leaderboard(scene.heading)
-    if board is None:
-        board = next((name for _, _, name in scores_of(scene.label, 0, len(scene.label))), None)
+    board = board or scene.labelled_benchmark or None
     for each in scene.quantities[:1]:
         if board is not None and each.value < 5000 and not each.magnitude:
             yield Found(f"rank:{board}", each.value, each.start, each.end, "rank")

@@ -6,24 +6,41 @@ import re
 from collections.abc import Iterator
 
 from ..dates import Told
-from ..names import Mention
+from ..mention import Mention
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = False
+STEMS = (
+    "announc arriv available came coming debut development drop due erschien erwartet eventual expected "
+    "freigegeben general goes imminent introduc land launch live open open-sourc opensourc out planned prepar "
+    "working posted "
+    "pre-launch pre-release publish put releas roll scheduled ship slated unveil upcoming uploaded "
+    "veröffentlicht went yet"
+)
 _VERB = re.compile(
-    r"\b(?P<verb>re-?leas(?:e[sd]?|ing)|launch(?:e[sd]|ing)?|ship(?:s|ped|ping)|open-?sourc(?:ed|es|ing)"
+    r"\b(?<!pre-)(?<!post-)(?P<verb>re-?leas(?:e[sd]?|ing)|launch(?:e[sd]|ing)?|ship(?:s|ped)|open-?sourc(?:ed"
+    r"|es|ing)"
     r"|debut(?:s|ed)?|unveil(?:s|ed)|"
     r"introduc(?:es|ed|ing)|announc(?:es|ed|ing)|publish(?:es|ed)|drop(?:s|ped)|roll(?:s|ed) out|made available"
     r"|now available|generally available|"
     r"general availability|is out|came out|went live|landed|lands|open(?:s|ed) (?:up )?(?:the )?(?=[\w "
-    r".-]{0,30}weights)|arriv(?:es|ed|e)|available (?:since|from|as of|on|now)|"
-    r"veröffentlicht\w*|erschien(?:en)?|freigegeben|goes live|put out|posted|uploaded|released)\b"
+    r".-]{0,30}weights)|arriv(?:es|ed|e)|available (?:since|from|as of|on|now)|out(?=\s?[:;,.(!]|\s?$| now| "
+    r"today| on hugging)|"
+    r"veröffentlicht\w*|erschien(?:en)?|freigegeben|goes live|put out|posted|uploaded|released|(?:put|pushed"
+    r"|uploaded)(?=[^.;]{3,60} (?:on|to) (?:hugging ?face|the hub|github|modelscope|ollama)))\b"
 )
-_NOUN = re.compile(r"\b(?P<noun>release|launch|debut|arrival|launch window|announcement|veröffentlichung)\b")
+_NOUN = re.compile(
+    r"\b(?<!pre-)(?<!post-)(?P<noun>release|launch|debut|arrival|launch window|announcement|veröffentlichung)\b"
+)
 _NOT_MODEL = re.compile(
     r"[^.;]{0,60}?\b(?:papers?|reports?|benchmarks?|results|guidance|codebase|quanti[sz]\w+|gguf\w*|datasets?"
     r"|demo|updates?|blog|notes?|app|api docs|implementations?|"
     r"leaderboards?|framework|tool|library|guidelines|statement|recipe|details|kernels?|plugin|support for"
     r"|integration|drivers?|sdk|client)\b"
+)
+_OTHER_SENSE = re.compile(
+    r"\s(?:to|by|from|below|under|off|out of|in (?:price|cost)|a|an)?\s?(?:~ ?)?\$?\d|\s(?:support|the (?:price"
+    r"|context|research|old|requirement))\b"
 )
 _PASSIVE = re.compile(
     r"(?:\b(?:was|were|been|is|are|be|being|got|gets|has|wurde|wurden|had|newly|just|recently|first|originally"
@@ -40,20 +57,23 @@ _FUTURE_NEAR = re.compile(
     r"|can|should|ready to|countdown|pre)\b[^.;,]{0,30}$"
 )
 _FUTURE_PLAIN = re.compile(
-    r"\b(?P<future>expected (?:in|on|by|next|later|this|to (?:arrive|land|ship|launch|drop|release))|(?:is "
+    r"\b(?P<future>expected (?:in|on|by|around|early|late|mid|for|next|later|this|to (?:arrive|land|ship|launch"
+    r"|drop|release))|(?:is "
     r"|are )?coming (?:in|on|next|later|this|soon)|"
     r"(?:is |are )?(?:due|slated|scheduled|planned) (?:in|on|for|next|later|this)|arriving|launch window"
-    r"|imminent\b|is imminent|(?:launch|release) countdown|pre-release|pre-launch|"
+    r"|imminent\b|is imminent|preparing|prepares|is working on|(?:launch|release) countdown|pre-release|pre-launch|"
     r"erwartet|in early development|still (?:in|under) development|eventual release|yet to be released|not yet "
     r"(?:been )?released|upcoming)\b"
 )
 _LABEL = re.compile(
-    r"\b(?:release[d]?(?: date)?|launch(?:ed)?(?: date)?|date|released on|veröffentlicht|erscheinung\w*"
+    r"\b(?<!last )(?:release[d]?(?: date)?|launch(?:ed)?(?: date)?|date|released on|veröffentlicht|erscheinung\w*"
     r"|available|availability|launch)\b"
 )
 _LABEL_EXPECTED = re.compile(r"\b(?:expected|eta|timeline|planned|due|forecast|erwartet)\b")
 _LABEL_STATUS = re.compile(r"\bstatus\b")
-_LABEL_CUTOFF = re.compile(r"\b(?:cut-?off|knowledge|updated|training|note)\b")
+_LABEL_CUTOFF = re.compile(
+    r"\b(?:cut-?off|knowledge|updated|training|note|published|posted|checked|stand|submitted|written|notes)\b"
+)
 _LICENCE_ONLY = re.compile(r"\s(?:it |them )?under\b")
 _ANNOUNCED = ("announc", "unveil")
 _STATUS_CELL = {
@@ -114,6 +134,8 @@ def _labelled(scene: Scene) -> Iterator[Found]:
             yield Found("status", status, scene.start, scene.end)
         if not scene.dates:
             return
+    if scene.is_event and not expected and not re.search(r"releas|launch|veröff", scene.label):
+        return
     if scene.dates and len(scene.words) < 60:
         told = scene.dates[0]
         yield _dated(told, expected=expected)
@@ -129,23 +151,64 @@ def _dated(told: Told, *, expected: bool) -> Found:
 def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     start, end = match.start(), match.end()
     verb = match["verb"]
-    if scene.is_negated(start):
+    if verb.startswith(("drop", "ship", "arriv", "land")) and _OTHER_SENSE.match(scene.after(end, 24)):
         return
     owner = _owner(scene, match)
-    if owner is None and scene.mentions:
+    if scene.is_negated(start):
+        if owner is not None and not verb.startswith(_ANNOUNCED):
+            yield Found("status", "expected", start, end, subject=owner.name)
+        return
+    if owner is None and verb.startswith(("publish", "post", "upload")) and "weights" not in scene.words:
+        return
+    if owner is None and (scene.mentions or not _is_anaphoric(scene, start)):
         return
     if owner is None and _NOT_MODEL.match(scene.after(end, 60)):
         return
     future = bool(_FUTURE_NEAR.search(scene.before(start, 44)))
-    status = "expected" if future else "announced" if verb.startswith(_ANNOUNCED) else "released"
-    subject = owner.name if owner else None
+    status = "announced" if verb.startswith(_ANNOUNCED) else "released"
+    future = future or scene.is_forecast
+    status = "expected" if future else status
     told = _date_near(scene, start, end, owner)
-    yield Found("status", status, start, end, subject=subject, told=told.value if told else None)
-    if told is not None:
-        found = _dated(told, expected=future or (told.is_later and status != "released"))
-        found.subject = subject
-        if status != "announced" or future:
+    if told is not None and told.is_later and status == "released" and not verb.startswith("available"):
+        status, future = "expected", True
+    for subject in _with_companions(scene, owner):
+        yield Found("status", status, start, end, subject=subject, told=told.value if told else None)
+        if status == "announced":
+            continue
+        if told is not None:
+            found = _dated(told, expected=future)
+            found.subject = subject
             yield found
+        elif scene.told is not None and subject is not None:
+            # `2026-04-11 - Meta ships Llama 5`: the item's or the row's day is the event's.
+            yield Found("release_date", scene.told, start, end, "date", ("expected",) if future else (), subject)
+
+
+_ANAPHORIC = re.compile(
+    r"(?:^\W*|\b(?:it|they|both|model|models|weights|variants?|version|family|release|checkpoints?)(?: (?:was"
+    r"|were|is|are|will be|has been|have been|had been|had|should|may|might))?"
+    r"(?: \w+ly| also| first| then| now| just)? )$"
+)
+_COMPANION = re.compile(
+    r"(?:\s?\([^()]{0,160}\))?,?\s(?:alongside|together with|along with|as well as|and)\s(?:[\w-]+\s){0,2}"
+)
+
+
+def _is_anaphoric(scene: Scene, start: int) -> bool:
+    return bool(_ANAPHORIC.search(scene.before(start, 60)))
+
+
+def _with_companions(scene: Scene, owner: Mention | None) -> list[str | None]:
+    """A release's model and those that came with it: `Llama 5 (600B) alongside Muse Spark`."""
+    if owner is None:
+        return [None]
+    found: list[str | None] = [owner.name]
+    last = owner
+    for mention in scene.mentions:
+        if mention.start >= last.end and _COMPANION.fullmatch(scene.low[last.end : mention.start]):
+            found.append(mention.name)
+            last = mention
+    return found
 
 
 def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
@@ -172,6 +235,8 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
     behind = [mention for mention in scene.mentions if mention.end <= start]
     if behind:
         gap = scene.low[behind[-1].end : start]
+        if match["verb"] == "out" and not re.fullmatch(r"[\s\])*_`]*(?:is|are|was|now|finally|,)?\s*", gap):
+            return None
         if re.search(
             r"\b(?:paper|report|benchmarks?|guidance|dataset|quantizations|team|researchers|implementation)\b", gap
         ):
@@ -209,7 +274,7 @@ def _of_noun(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     if owner is None or re.match(r" (?:notes|candidate|paper|bundle|path)", after):
         return
     told = _date_near(scene, start, end, owner)
-    future = scene.is_future() or (told is not None and told.is_later)
+    future = scene.is_forecast or scene.is_future() or (told is not None and told.is_later)
     if told is None and not future and not of:
         return
     yield Found("status", "expected" if future else "released", start, end, subject=owner.name)
@@ -224,6 +289,10 @@ def _of_future(scene: Scene) -> Iterator[Found]:
     if match is None or scene.is_negated(match.start()):
         return
     told = _date_near(scene, match.start(), match.end(), None)
-    yield Found("status", "expected", match.start(), match.end(), needs_name=not scene.is_fragment)
+    # `imminent V4`: said of the name right behind.
+    ahead = next((m.name for m in scene.mentions if 0 <= m.start - match.end() <= 6), None)
+    yield Found("status", "expected", match.start(), match.end(), subject=ahead, needs_name=not scene.is_fragment)
     if told is not None:
-        yield _dated(told, expected=True)
+        found = _dated(told, expected=True)
+        found.subject = ahead
+        yield found

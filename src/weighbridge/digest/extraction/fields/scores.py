@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = ""
 _ON = re.compile(
     r"\s*(?:%|points?|pass@1|accuracy|score|elo|overall|percent|prozent)?\s*(?:on|in|for|at|auf|bei"
     r"|im)?\s*(?:the |its |der |dem )?(?:full |hard |official |challenging )?[\"'*_]*",
@@ -41,12 +43,12 @@ _VERB = re.compile(
 
 def find(scene: Scene) -> Iterator[Found]:
     """`benchmark:NAME`, as points of a hundred where it is a percentage."""
-    label = _label(scene)
-    if label is not None:
-        yield from _cell(scene, label)
+    if scene.labelled_benchmark:
+        yield from _cell(scene, scene.labelled_benchmark)
         return
     if not scene.benchmarks:
-        yield from _inherited(scene)
+        yield from _inherited(scene, _slashed(scene))
+        yield from _resumed(scene)
         return
     paired: list[tuple[Quantity, str]] = []
     taken: set[int] = set()
@@ -57,7 +59,9 @@ def find(scene: Scene) -> Iterator[Found]:
         if place is not None:
             taken.add(place)
             paired.append((each, scene.benchmarks[place][2]))
-    matched = {each.start for each, _ in paired}
+    beside = _slashed(scene) if scene.pairs else ()
+    yield from _inherited(scene, beside)
+    matched = {each.start for each, _ in paired} | {each.start for each in beside}
     for each in scores:
         if each.start not in matched:
             name = _remote(scene, each, paired, taken)
@@ -67,17 +71,6 @@ def find(scene: Scene) -> Iterator[Found]:
         scene.pairs.append(tuple(name for _, name in sorted(paired, key=lambda pair: pair[0].start)))
     for each, name in paired:
         yield _found(scene, each, name)
-
-
-def _label(scene: Scene) -> str | None:
-    """The benchmark of the cell's column or row."""
-    from ..benchmarks import scores_of
-
-    for words in (scene.label, scene.row_label):
-        if words:
-            for _, _, name in scores_of(words, 0, len(words)):
-                return name
-    return None
 
 
 def _cell(scene: Scene, name: str) -> Iterator[Found]:
@@ -143,7 +136,10 @@ def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], ta
         r"|:)?\s*)?$",
         before,
     )
-    if paired and compares:
+    begin = max((pair[0].end for pair in paired if pair[0].end <= each.start), default=scene.start)
+    other = any(begin <= m.start < each.start for m in scene.mentions)
+    named = re.match(r"\s?%? (?:for|by|from) ", scene.after(each.end, 8))
+    if paired and (compares or named or (other and len({name for _, name in paired}) == 1)):
         name = min(paired, key=lambda pair: abs(pair[0].start - each.start))[1]
         return name if _in_range(each, name) else None
     if _VERB.search(scene.before(each.start, 60)) or compares:
@@ -152,17 +148,42 @@ def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], ta
     return None
 
 
-def _inherited(scene: Scene) -> Iterator[Found]:
-    """`87.6% / 64.3%`: scores side by side, on the benchmarks that the page named side by side before."""
-    if not scene.pairs:
-        return
+def _slashed(scene: Scene) -> tuple[Quantity, ...]:
+    """Two percentages with a bar between them and no benchmark beside them."""
     percents = [each for each in scene.quantities if each.unit is Unit.PERCENT]
     for first, second in pairwise(percents):
-        gap = scene.low[first.end : second.start]
-        if gap.strip() == "/" and len(scene.pairs[-1]) == 2:
-            for each, name in zip((first, second), scene.pairs[-1], strict=True):
-                yield _found(scene, each, name)
-            return
+        touched = any(start < second.end + 12 and end > first.start - 12 for start, end, _ in scene.benchmarks)
+        if scene.low[first.end : second.start].strip() == "/" and not touched:
+            return first, second
+    return ()
+
+
+def _inherited(scene: Scene, beside: Sequence[Quantity]) -> Iterator[Found]:
+    """`87.6% / 64.3%`: scores side by side, on the benchmarks that the page named side by side before."""
+    if scene.pairs and len(scene.pairs[-1]) == 2:
+        for each, name in zip(beside, scene.pairs[-1], strict=False):
+            yield _found(scene, each, name)
+
+
+_SAME_TEST = re.compile(r"\b(?:the same|that|this) (?:test|benchmark|eval\w*|suite|measure|set)\b|\bthere\b")
+_BRACKETED = re.compile(r"[\])*_]*\s?\(\s?$")
+
+
+def _resumed(scene: Scene) -> Iterator[Found]:
+    """`It loses to GLM-4.6 (83.2)`: a score in a name's bracket, on the benchmark of the sentence before."""
+    if not scene.recent_benchmark:
+        return
+    same = _SAME_TEST.search(scene.words)
+    for each in scene.quantities:
+        has_point = "." in scene.text[each.number_start : each.end] or each.unit is Unit.PERCENT
+        if has_point and _is_score(scene, each) and _in_range(each, scene.recent_benchmark):
+            if same:
+                yield _found(scene, each, scene.recent_benchmark)
+                continue
+            held = [m for m in scene.mentions if m.end <= each.start]
+            closes = scene.after(each.end, 2).startswith(")")
+            if held and closes and _BRACKETED.fullmatch(scene.low[held[-1].end : each.start]):
+                yield _found(scene, each, scene.recent_benchmark)
 
 
 def _found(scene: Scene, each: Quantity, name: str) -> Found:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from ..quantities import Unit
 from ..scene import Found, Scene
 
+NEEDS_NUMBER = True
+STEMS = ""
 _FASTER = re.compile(
     r"[\s-]*(?:(?:more|higher|the|its|decode|decoding|inference|prefill|generation|token|serving|training"
     r"|output|greater|a|wall-clock|end-to-end) )*"

@@ -1,0 +1,130 @@
+"""How well claims are read: precision and recall by field on four articles and on made-up pages, and pages a second.
+
+    python benchmarks/claims_quality.py [--faults] [--write docs/claims-quality.md]
+
+The articles lie in `../shared/data/articles`; what they say is in `benchmarks/claims_gold`, read by a person. The pages
+of `tests/digest/extraction/pages/blind` were written, with their gold claims, before the grammar was first run on
+anything; `first` is what was measured then. Those in `later` were written afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from weighbridge.digest import Page, extract
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.digest.extraction.gold import Counts, Result, score  # noqa: E402
+
+ARTICLES = ROOT.parent / "shared" / "data" / "articles"
+GOLD = Path(__file__).parent / "claims_gold"
+PAGES = ROOT / "tests" / "digest" / "extraction" / "pages"
+GOAL_F1 = 0.85
+GOAL_PAGES_A_SECOND = 50
+_PAGE_CHARACTERS = 15_000
+
+
+def results(pages: list[tuple[Path, Path]]) -> tuple[dict[str, Counts], list[str]]:
+    """Counts by field over pages, and the faults."""
+    counts: dict[str, Counts] = defaultdict(Counts)
+    faults = []
+    for text, gold in pages:
+        result: Result = score(text, gold)
+        for name, each in result.counts.items():
+            counts[name] += each
+        faults += [f"{text.stem}: {fault}" for fault in result.faults]
+    return counts, faults
+
+
+def table(counts: dict[str, Counts]) -> list[str]:
+    """Lines of a table: precision, recall and F1 by field; recall of what an inventory has, where there is one."""
+    lines = [
+        f"{'field':<20} {'right':>5} {'wrong':>5} {'missed':>6} {'precision':>9} {'recall':>6} {'F1':>5} "
+        f"{'inventory':>10}"
+    ]
+    rows = [*sorted(counts.items()), ("all", sum(counts.values(), Counts()))]
+    without = sum((each for name, each in counts.items() if name != "exists"), Counts())
+    for name, each in [*rows, ("all but exists", without)]:
+        inventory = f"{each.inventory_right}/{each.inventory}" if each.inventory else ""
+        lines.append(
+            f"{name:<20} {each.right:>5} {each.wrong:>5} {each.missed:>6} {each.precision:>9.3f} {each.recall:>6.3f} "
+            f"{each.f1:>5.3f} {inventory:>10}"
+        )
+    return lines
+
+
+def pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """The pages of a folder with their gold claims."""
+    return [(path.with_suffix(".md"), path) for path in sorted(folder.glob("*.gold"))]
+
+
+def speed(texts: list[str]) -> tuple[float, float]:
+    """CPU seconds for a page of 15,000 characters, and pages a second of one core."""
+    pages = [Page("page", text) for text in texts]
+    for page in pages:
+        extract(page)
+    characters = sum(len(page.text) for page in pages)
+    started = time.process_time()
+    rounds = 5
+    for _ in range(rounds):
+        for page in pages:
+            extract(page)
+    seconds = (time.process_time() - started) / rounds / characters * _PAGE_CHARACTERS
+    return seconds, 1 / seconds
+
+
+def main() -> int:
+    """Print the tables; exit code 1 where a goal is missed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--faults", action="store_true", help="print each wrong and each missed claim")
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    lines: list[str] = []
+    missed = False
+    texts = [
+        path.with_suffix(".md").read_text() for folder in ("blind", "later") for path in (PAGES / folder).glob("*.gold")
+    ]
+    if ARTICLES.is_dir():
+        counts, faults = results([(ARTICLES / f"{path.stem}.txt", path) for path in sorted(GOLD.glob("*.gold"))])
+        total = sum(counts.values(), Counts())
+        missed |= total.inventory_f1 < GOAL_F1
+        lines += ["four articles", "", *table(counts), ""]
+        lines += [f"F1 on the inventory's claims: {total.inventory_f1:.3f} (goal {GOAL_F1})", ""]
+        lines += faults if arguments.faults else []
+        texts += [path.read_text() for path in sorted(ARTICLES.glob("*.txt"))]
+    else:
+        print(f"the four articles are not measured: {ARTICLES} is not there", file=sys.stderr)
+    for folder in ("blind", "later"):
+        counts, faults = results(pairs(PAGES / folder))
+        if counts:
+            total = sum(counts.values(), Counts())
+            missed |= total.f1 < GOAL_F1
+            lines += ["", f"pages, {folder}", "", *table(counts), ""]
+            lines += faults if arguments.faults else []
+    seconds, rate = speed(texts)
+    missed |= rate < GOAL_PAGES_A_SECOND
+    lines += [
+        "",
+        f"{seconds * 1000:.1f} ms of CPU a page of {_PAGE_CHARACTERS:,} characters: {rate:.0f} pages a second on "
+        f"one core",
+    ]
+    print("\n".join(lines))
+    if arguments.write:
+        head = [
+            "<!-- Made by benchmarks/claims_quality.py --write docs/claims-quality.md -->",
+            "",
+            "# How well claims are read",
+            "",
+        ]
+        arguments.write.write_text("\n".join([*head, "```text", *lines, "```", ""]))
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

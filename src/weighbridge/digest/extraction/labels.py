@@ -1,0 +1,55 @@
+"""Words that label what follows: before a colon, in a table's header, on a line of their own; and a page's own date."""
+
+from __future__ import annotations
+
+import re
+
+from .dates import dates
+
+_POSTED = re.compile(r"(?i)\b(?:posted|published|updated|submitted|checked|stand|date:)\b[^.]{0,14}\d")
+WHOLE_LABEL = re.compile(
+    r"(?:total |active |activated |model )?(?:parameters?|params|size|parameter count)|(?:max(?:imum)? "
+    r")?context(?: length| window| size)?|licen[cs]e|lizenz|"
+    r"modalit(?:y|ies)|architecture|(?:release|launch)(?:d| date)?|(?:number of |active |total )?experts|base "
+    r"model|input price|output price|downloads|likes|stars|"
+    r"vram|memory|training tokens|status|input|output|format"
+)
+_KNOWN_LABEL = re.compile(
+    r"param|context|licen|lizenz|releas|launch|date|status|architect|type|expert|modalit|input|output|price"
+    r"|pricing|cost|train|token|memory|vram|"
+    r"ram\b|gpu|hardware|speed|throughput|download|star|like|rank|base|finetuned|format|size|window|mmlu|bench"
+    r"|eval|gsm|math|aime|gpqa|expected|"
+    r"file|quant|weights|available|kontext|pipeline|requires?|arch|developer|arena|ifeval|hellaswag|mbpp|arc\b"
+    r"|bbh|qa\b"
+)
+
+
+def is_label(label: str) -> bool:
+    """Whether the words before a colon tell what the words behind it are."""
+    return bool(_KNOWN_LABEL.search(label))
+
+
+def titled(words: str) -> str:
+    """A heading that is a name by its form: a few words, all with capitals."""
+    parts = words.strip(" *_`").split()
+    is_name = 1 <= len(parts) <= 4 and all(part[0].isupper() for part in parts) and len(words) < 50
+    return " ".join(parts) if is_name else ""
+
+
+def date_of_page(text: str) -> str | None:
+    """The date that stands near the top on a short line of its own, in a dateline, or behind `Posted on`."""
+    at = 0
+    for line in text.split("\n")[:14]:
+        for told in dates(text, at, at + len(line), None):
+            short = len(line) < 90 and (told.end - told.start) * 4 > len(line.strip())
+            opens = told.start - at < 40 and text[told.end : told.end + 3].strip()[:1] in ("—", "–", "-")
+            if len(told.value) == 10 and (short or opens or _POSTED.search(line)):
+                return told.value
+        at += len(line) + 1
+    return None
+
+
+def year_of_page(head: str) -> int | None:
+    """The year that its top names first."""
+    found = re.search(r"\b(20[12]\d)\b", head)
+    return int(found[1]) if found else None

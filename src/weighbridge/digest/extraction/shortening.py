@@ -1,0 +1,200 @@
+"""Short names, led back to those in full: `Scout` after `Llama 4 Scout`, `V4` after `DeepSeek V4`, `the 31B`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .lexicon import SUFFIXES
+from .mention import MOST_MENTIONS, Kind, Mention
+from .words import SIZE, Chunk, Part, key
+
+_GENERIC_SHORT = frozenset(
+    "base instruct chat it pt dev latest preview live v r exp experimental dense moe large small medium high low "
+    "fast heavy research edge cloud voice speech code math vision audio reasoning thinking".split()
+)
+
+
+class Shortener:
+    """Leads short names back to those in full."""
+
+    def __init__(self, text: str, words: list[Chunk], full: list[Mention]) -> None:
+        self._text = text
+        self._words = words
+        self._full = full
+        self._by_last: dict[str, list[str]] = {}
+        self._by_tail: dict[tuple[str, ...], str] = {}
+        for mention in full:
+            if mention.kind is Kind.FULL:
+                self._index(mention.name)
+
+    def _index(self, name: str) -> None:
+        words = key(name)
+        for at in range(1, min(len(words), 6)):
+            tail = words[at:]
+            known = self._by_tail.get(tail)
+            if known is None or len(key(known)) > len(words):
+                self._by_tail[tail] = name
+        named = [word for word in words[1:] if word.isalpha() and len(word) > 2 and word not in _GENERIC_SHORT]
+        if named:
+            self._by_last.setdefault(named[-1], []).append(name)
+
+    def all(self) -> list[Mention]:
+        """The names in full and the short ones, in their order."""
+        found: list[Mention] = []
+        place = 0
+        skip_until = -1
+        for number, chunk in enumerate(self._words):
+            while place < len(self._full) and self._full[place].start <= chunk.start:
+                found.append(self._whole(self._full[place]))
+                skip_until = self._full[place].end
+                place += 1
+            if chunk.start < skip_until:
+                continue
+            short = self._short(number, found)
+            if short is not None and len(found) < MOST_MENTIONS:
+                found.append(short)
+                skip_until = short.end
+        return [*found, *self._full[place:]]
+
+    def _whole(self, mention: Mention) -> Mention:
+        """`Opus 4.7` is `Claude Opus 4.7` where the page says so once."""
+        known = self._by_tail.get(key(mention.name)) if mention.kind is Kind.FULL else None
+        if known is not None and known[0].isalpha() and not mention.name[0].isdigit():
+            return Mention(mention.start, mention.end, known, mention.kind)
+        return mention
+
+    def _short(self, number: int, before: Sequence[Mention]) -> Mention | None:
+        chunk = self._words[number]
+        if chunk.part is Part.SIZE:
+            return self._sized(number, before)
+        if chunk.part in (Part.VERSION, Part.TAIL):
+            return self._versioned(number, before)
+        if chunk.part in (Part.CAPITAL, Part.SUFFIX) and chunk.text[0].isupper():
+            return self._worded(number, before)
+        return None
+
+    def _joined_to(self, chunk: Chunk, before: Sequence[Mention]) -> Mention | None:
+        """The mention that this word is joined to by `and`, `/` or a comma."""
+        if not before or chunk.start - before[-1].end > 12:
+            return None
+        gap = self._text[before[-1].end : chunk.start].strip().lower()
+        return before[-1] if gap in ("and", "/", ",", "&", "or", ", and", "+", "and the") else None
+
+    def _sized(self, number: int, before: Sequence[Mention]) -> Mention | None:
+        """`the 31B Dense variant`, `the 72B variant of Qwen 3`, `Qwen3-8B and 14B`."""
+        chunk = self._words[number]
+        if chunk.text[-1] not in "Bb" or chunk.text[0] in "aA":
+            return None
+        end = self._end_of_sized(number)
+        joined = self._joined_to(chunk, before)
+        if joined is not None and joined.kind is Kind.FULL and _has_size(joined.name) and not self._is_counted(end):
+            return Mention(chunk.start, end, f"{_without_size(joined.name)} {chunk.text}", Kind.SHORT)
+        head = self._text[max(0, chunk.start - 6) : chunk.start].lower()
+        if not head.endswith(("the ", "its ", "’s ", "'s ")) or self._is_counted(end):
+            return None
+        tail = self._text[end : end + 30].lower()
+        of = re.match(r" (?:variant|version|checkpoint|member|sibling|edition|size)s? (?:of|in) (?:the )?", tail)
+        base = None
+        if of:
+            start = end + of.end()
+            base = next((m for m in self._full if m.start == start), None)
+        elif head.endswith(("the ", "its ")) and re.match(
+            r" (?:variant|version|checkpoint|sibling|one|edition|size|is|was|has|scores|runs|fits|needs"
+            r"|beats|can)\b|[,.)]",
+            tail,
+        ):
+            base = next((m for m in reversed(before) if chunk.start - m.end < 3000), None)
+        same = [m.name for m in before if m.kind is Kind.FULL and chunk.text.lower() in key(m.name)]
+        if same and not of:
+            return Mention(chunk.start, end, same[-1], Kind.SHORT)
+        if base is None or base.kind is Kind.REPOSITORY:
+            return None
+        words = self._text[chunk.start : end]
+        return Mention(chunk.start, end, f"{_without_size(base.name)} {words}", Kind.SHORT)
+
+    def _end_of_sized(self, number: int) -> int:
+        end = self._words[number].end
+        for following in self._words[number + 1 : number + 4]:
+            if (
+                following.part is Part.SUFFIX
+                and self._text[end : following.start] in (" ", "-")
+                and following.text[0].isupper()
+            ):
+                end = following.end
+            else:
+                break
+        return end
+
+    def _is_counted(self, end: int) -> bool:
+        tail = self._text[end : end + 14].lower().lstrip(" -+")
+        return tail.startswith(
+            ("parameter", "param", "active", "token", "total", "download", "activated", "dense", "class")
+        )
+
+    def _versioned(self, number: int, before: Sequence[Mention]) -> Mention | None:
+        """`V4`, `V4-Pro`, `M2.7`: a version with a letter that a name on the page has, or its sibling."""
+        chunk = self._words[number]
+        words = key(chunk.text)
+        if len(words) < 2 and not (words and words[0][0].isalpha()):
+            return None
+        known = self._by_tail.get(words)
+        if known is not None and (chunk.text[0].isalpha() or words[-1].isalpha()):
+            return Mention(chunk.start, chunk.end, known, Kind.SHORT)
+        if not chunk.text[0].isalpha() or len(words[0]) > 1 or not before:
+            return None
+        for mention in reversed(before[-40:]):
+            if mention.kind is Kind.FULL and words[0] in key(mention.name)[1:]:
+                stem = re.split(
+                    rf"(?<![A-Za-z]){re.escape(chunk.text[0])}(?=\d)", mention.name, maxsplit=1, flags=re.I
+                )[0]
+                if len(stem) < len(mention.name):
+                    return Mention(chunk.start, chunk.end, f"{stem}{chunk.text}", Kind.SHORT)
+        return None
+
+    def _worded(self, number: int, before: Sequence[Mention]) -> Mention | None:
+        """`Scout`, `Opus 4.7`, and `Maverick` right behind `Llama 4 Scout and`."""
+        end = number
+        words = key(self._words[number].text)
+        best: tuple[int, str] | None = None
+        while end < len(self._words) and end < number + 4:
+            name = self._by_tail.get(words)
+            if (
+                name is not None
+                and (len(words) > 1 or words[0] not in _GENERIC_SHORT)
+                and not words[-1].isdigit()
+                | (end == number and len(words[0]) < 4 and words[0] not in ("pro", "max", "air"))
+            ) or (name is not None and len(words) > 1 and words[0].isalpha()):
+                best = (end, name)
+            if end + 1 >= len(self._words) or self._text[self._words[end].end : self._words[end + 1].start] not in (
+                " ",
+                "-",
+            ):
+                break
+            end += 1
+            words += key(self._words[end].text)
+        chunk = self._words[number]
+        if best is not None:
+            return Mention(chunk.start, self._words[best[0]].end, best[1], Kind.SHORT)
+        word = chunk.text.lower()
+        if word in _GENERIC_SHORT:
+            return None
+        named = self._by_last.get(word)
+        if named:
+            return Mention(chunk.start, chunk.end, min(named, key=lambda name: len(key(name))), Kind.SHORT)
+        joined = self._joined_to(chunk, before)
+        if joined is not None and chunk.part is Part.SUFFIX and joined.kind is not Kind.FAMILY:
+            stem = joined.name.rpartition(" ")[0] or joined.name.rpartition("-")[0]
+            if stem and key(joined.name)[-1:] and key(joined.name)[-1] in SUFFIXES:
+                return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
+        return None
+
+
+def _has_size(name: str) -> bool:
+    return any(SIZE.match(piece) for piece in re.split(r"[-_ ]", name))
+
+
+def _without_size(name: str) -> str:
+    pieces = re.split(r"([-_ ])", name)
+    kept = [piece for piece in pieces if not SIZE.match(piece)]
+    return re.sub(r"[-_ ]{2,}", " ", "".join(kept)).strip(" -_")
