@@ -1,0 +1,74 @@
+"""How many tokens fit: what the config says, what it can be stretched to, what services offer."""
+
+from __future__ import annotations
+
+from weighbridge.figures import Basis
+
+from ..knowledge.knowledge import HUB
+from ..verdict import Proof
+from .case import Case, Finding, open_question, refuted, supported
+
+FIELDS = ("context_length",)
+
+# 128K is 128,000 or 131,072; makers tell of 160K less than the config has for the answer.
+_NEAR = 0.06
+# Stretched by YaRN four times as makers recommend it; more than eight times the config's length nobody offers.
+_STRETCHED, _BEYOND = 4.0, 8.0
+# A service may offer less; a card may tell of less than the config, as Qwen3's does (32,768 of 40,960).
+_LESS = 0.45
+
+
+def check(case: Case) -> Finding:
+    """Against native, stretched and served lengths."""
+    claimed = case.number
+    if not claimed:
+        return open_question()
+    native = _native(case)
+    for length, proof in native:
+        if abs(claimed - length) <= _NEAR * max(claimed, length):
+            return supported(proof)
+    served = _served(case)
+    for length, proof in served:
+        if abs(claimed - length) <= _NEAR * max(claimed, length):
+            return supported(proof, *(proof for _, proof in native[:1]))
+    reported = case.knowledge.reports(case.subject, "context_length")
+    if not native or case.is_expected or reported:
+        return open_question(*(proof for _, proof in native[:1]))
+    longest = max(length for length, _ in (*native, *served))
+    shortest = min(length for length, _ in (*native, *served))
+    proofs = tuple(proof for _, proof in native[:2])
+    is_sure = case.subject.is_exact or len({length for length, _ in native}) == 1
+    if not is_sure or any(proof.basis is Basis.ASSUMED for proof in proofs):
+        return open_question(*proofs)
+    if claimed > _BEYOND * longest * (1 - _NEAR):
+        return refuted(*proofs)
+    read = any(proof.basis is Basis.READ for proof in proofs)
+    if claimed < _LESS * shortest and read and not case.says("effective", "output", "served") and not case.is_least:
+        return refuted(*proofs)
+    return open_question(*proofs)
+
+
+def _native(case: Case) -> list[tuple[int, Proof]]:
+    found = []
+    for variant in case.subject.variants:
+        known = variant.context_length
+        if known:
+            text = f"{variant.name} takes {known.value:,} tokens"
+            found.append((known.value, Proof("fact", text, known.basis, known.source, "max_position_embeddings", known.date)))
+    known_names = {variant.repository for variant in case.subject.variants}
+    for row in case.subject.rows:
+        if row.context and row.repository not in known_names:
+            text = f"{row.repository} takes {row.context:,} tokens"
+            found.append((row.context, Proof("fact", text, Basis.STATED, HUB, "max_position_embeddings", case.knowledge.hub_date)))
+    for fact in case.knowledge.reports(case.subject, "context_length"):
+        found.append((int(float(fact.value)), Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date)))
+    return found
+
+
+def _served(case: Case) -> list[tuple[int, Proof]]:
+    found = []
+    for served in case.subject.served:
+        for length in served.contexts:
+            text = f"{served.name} is served with {length:,} tokens"
+            found.append((length, Proof("fact", text, Basis.STATED, served.source, "context", case.knowledge.date)))
+    return found

@@ -1,0 +1,214 @@
+"""Whether there is such a model: by that size, that version, in that repository.
+
+"No such model is known" refutes only where so much is known that it would be: sizes of a release that has been out for
+half a year, of a maker whose repositories are listed; a version of such a family, on a page that is older than what is
+known. A name that somebody heard of, a service offers or a list holds is never refuted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from weighbridge.catalogue import Variant
+from weighbridge.figures import Basis
+from weighbridge.sizes import show_count
+
+from ..knowledge import Knowledge, Subject, sizes_in, words_of_name
+from ..knowledge.knowledge import HUB
+from ..verdict import Proof, Ruling
+from .case import Case, Finding, days_between, first_day, name_proof, open_question, refuted, supported
+
+FIELDS = ("exists",)
+
+_SETTLED_DAYS = 180
+# A version that nobody had heard of when this was collected may come out the day after.
+_HEARD_DAYS = 45
+_LEAST_SIZES, _LEAST_ROWS, _LEAST_RELEASES = 3, 20, 4
+_REPOSITORY = re.compile(r"^[\w.-]{2,60}/[\w.-]{2,100}$")
+
+
+def check(case: Case) -> Finding:
+    """Supported where it is known; refuted where it would be known and is not."""
+    denies = case.claim.value is False or case.word in ("false", "no", "unreleased")
+    found = _check(case)
+    if not denies:
+        return found
+    swapped = {Ruling.SUPPORTED: Ruling.REFUTED, Ruling.REFUTED: Ruling.SUPPORTED}
+    return Finding(swapped.get(found.ruling, found.ruling), found.evidence)
+
+
+def _check(case: Case) -> Finding:
+    name = case.claim.value if isinstance(case.claim.value, str) and "/" in case.claim.value else case.claim.subject
+    if _REPOSITORY.match(str(name)):
+        return _repository(case, str(name))
+    if not case.subject.is_known:
+        return missing(case)
+    return supported(_seen(case.subject, case.knowledge)) if _is_sure(case) else open_question(_seen(case.subject, case.knowledge))
+
+
+def _is_sure(case: Case) -> bool:
+    """A name that only a list of prices holds, without a day, may be an alias."""
+    subject = case.subject
+    return bool(subject.variants or subject.rows or any(served.days for served in subject.served))
+
+
+def _seen(subject: Subject, knowledge: Knowledge) -> Proof:
+    if subject.variants:
+        variant = subject.variants[0]
+        more = f" and {len(subject.variants) - 1} more" if len(subject.variants) > 1 else ""
+        day = variant.released.value if variant.released else ""
+        text = f"{variant.repository}{more} on the hub" + (f", made {day}" if day else "")
+        return Proof("name", text, Basis.STATED, HUB, variant.repository, knowledge.hub_date)
+    if subject.rows:
+        return Proof("name", f"{subject.rows[0].repository} on the hub", Basis.STATED, HUB, "", knowledge.hub_date)
+    served = subject.served[0]
+    weights = "" if served.open_votes else "; no weights of it are known"
+    return Proof("name", f"services offer {served.name}{weights}", Basis.STATED, served.source, "", knowledge.date)
+
+
+def missing(case: Case) -> Finding:
+    """What can be said of a name that nothing is known by."""
+    if mention := case.knowledge.first_mention(case.subject.words):
+        return open_question(Proof("name", f"AINews listed the name on {mention}; no weights of it are known here",
+                                   Basis.STATED, "AINews (news.smol.ai)", "models", mention))  # fmt: skip
+    if case.knowledge.reports(case.subject):
+        fact = case.knowledge.reports(case.subject)[0]
+        return supported(Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date))
+    subject = case.subject
+    if not subject.lacks:
+        return open_question(name_proof("nothing is known by this name", case.knowledge))
+    if sizes_in(subject.words):
+        return _missing_size(case)
+    return _missing_version(case)
+
+
+def _missing_size(case: Case) -> Finding:
+    near, knowledge = case.subject.near, case.knowledge
+    release = near[0].release
+    sizes = sorted({each.parameters.value for each in near if each.parameters})
+    told = ", ".join(dict.fromkeys(show_count(size) for size in sizes))
+    proof = name_proof(f"{release} has the sizes {told}; none is {case.subject.lacks}", knowledge)
+    elsewhere = _sibling_release(case)
+    proofs = (proof, elsewhere) if elsewhere else (proof,)
+    if (
+        len({each.release for each in near}) == 1
+        and len({round(size, -8) for size in sizes}) >= _least_sizes(near)
+        and knowledge.makers.get(near[0].maker.lower(), 0) >= _LEAST_ROWS
+        and _age_days(near, knowledge) >= _SETTLED_DAYS
+        and not _is_younger(case, 0)
+        and not case.is_expected
+        and not _any_row(case)
+    ):
+        return refuted(*proofs)
+    return open_question(*proofs)
+
+
+def _least_sizes(near: tuple[Variant, ...]) -> int:
+    """A release that came in few sizes is settled by fewer."""
+    return _LEAST_SIZES if len({each.name for each in near}) >= _LEAST_SIZES else 2
+
+
+def _any_row(case: Case) -> bool:
+    """Whether anybody at all has a repository whose name holds the family, the version and the size."""
+    words = case.subject.words
+    family = max((word for word in words if word.isalpha()), key=len, default="")
+    sizes = sizes_in(words)
+    makers = {each.maker.lower() for each in case.subject.near}
+    return any(
+        words <= words_of_name(row.name) for maker in makers for row in case.knowledge.rows_of_maker(maker)
+        if family in row.repository.lower() and any(size in row.repository.lower() for size in sizes)
+    )  # fmt: skip
+
+
+def _sibling_release(case: Case) -> Proof | None:
+    """The release of the same family that has this size: `9B is of Gemma 2`."""
+    sizes = sizes_in(case.subject.words).keys()
+    family = case.subject.near[0].family
+    own = {each.release for each in case.subject.near}
+    for variant in case.knowledge.catalogue:
+        if variant.family == family and variant.release not in own and sizes <= words_of_name(variant.name):
+            return name_proof(f"{case.subject.lacks} is a size of {variant.release}: {variant.repository}", case.knowledge)
+    return None
+
+
+def _missing_version(case: Case) -> Finding:
+    near, knowledge = case.subject.near, case.knowledge
+    family = near[0].family
+    releases = sorted({each.release for each in near})
+    proof = name_proof(
+        f"no {family} {case.subject.lacks} is known of: not on the hub, no service offers it; there are "
+        f"{', '.join(releases[:12])}",
+        knowledge,
+    )  # fmt: skip
+    versions = [float(number) for release in releases for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", release)]
+    try:
+        is_next = float(case.subject.lacks) > max(versions, default=0.0)
+    except ValueError:
+        is_next = False
+    makers = {each.maker.lower() for each in near}
+    told = case.told
+    if (
+        is_next
+        and told is not None
+        and not _is_younger(case, _HEARD_DAYS)
+        and len(releases) >= _LEAST_RELEASES
+        and max(knowledge.makers.get(maker, 0) for maker in makers) >= _LEAST_ROWS
+        and not case.is_expected
+    ):
+        return refuted(proof)
+    return open_question(proof)
+
+
+def _is_younger(case: Case, days: int) -> bool:
+    """Whether the page is younger than what is known, or within so many days of it."""
+    told = case.told or case.claim.published
+    return told is not None and days_between(told, f"{case.knowledge.hub_date}-01") < days
+
+
+def _age_days(near: tuple[Variant, ...], knowledge: Knowledge) -> int:
+    days = [each.released.value for each in near if each.released]
+    if not days:
+        return 0
+    return (datetime.date.fromisoformat(knowledge.date) - first_day(min(days))).days
+
+
+def _repository(case: Case, name: str) -> Finding:
+    """A repository's name is taken to the letter."""
+    knowledge = case.knowledge
+    row = knowledge.row(name)
+    if row or any(name.lower() == each.repository.lower() for each in case.subject.variants):
+        return supported(Proof("name", f"{name} is on the hub", Basis.STATED, HUB, name, knowledge.hub_date))
+    organisation, _, short = name.partition("/")
+    if case.subject.lacks:
+        return missing(case)
+    of_maker = [each for each in case.subject.variants if each.maker.lower() == organisation.lower()]
+    if of_maker and not _is_younger(case, 0):
+        proof = name_proof(f"there is no {name}: it is {of_maker[0].repository}", knowledge)
+        return refuted(proof) if _lacks_size(short, of_maker, knowledge) else open_question(proof)
+    if case.subject.variants and not case.subject.rows == () and not knowledge.rows_of_maker(organisation):
+        maker = case.subject.variants[0].maker
+        resembles = organisation.lower().replace("-", "").startswith(maker.lower().replace("-", "")[:5])
+        proof = name_proof(f"nothing of {organisation} is listed; its maker's is {case.subject.variants[0].repository}", knowledge)
+        own = short.lower() in {each.release.lower() for each in case.subject.variants} or bool(case.subject.is_exact)
+        if resembles and own and maker.lower() in knowledge.makers and organisation.lower() not in _OTHER_HOUSES:
+            return refuted(proof)
+        return open_question(proof)
+    return open_question(name_proof(f"{name} is not listed", knowledge))
+
+
+# Names that makers go by on other services than the hub.
+_OTHER_HOUSES = frozenset(
+    "qwenlm meta-llama facebookresearch deepseek-ai google-deepmind google-gemini moonshotai zai-org thudm minimax-ai"
+    " mistral-ai mistralai xiaomimimo nvidia nvidia-nemo microsoft ibm-granite tencent-hunyuan tencent allenai openai"
+    " stepfun-ai inclusionai internlm 01-ai databricks apple huggingface cohere cohere-ai".split()
+)
+
+
+def _lacks_size(short: str, of_maker: list[Variant], knowledge: Knowledge) -> bool:
+    """Whether every repository of that release names a size, and this one none."""
+    words = words_of_name(short)
+    if sizes_in(words):
+        return False
+    rows = [row for row in knowledge.rows_of_maker(of_maker[0].maker) if words <= words_of_name(row.name)]
+    return len(rows) >= 2 and all(sizes_in(words_of_name(row.name)) for row in rows)

@@ -1,0 +1,216 @@
+"""How many weights there are, and how many of them one token uses.
+
+A count may leave the embedding out, or have the layers that predict further tokens with it; names round it. A value
+that is the other of total and active is said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from weighbridge.catalogue import Shape, Variant
+from weighbridge.figures import Basis
+from weighbridge.sizes import show_count
+
+from ..knowledge import sizes_in, words_of_name
+from ..knowledge.knowledge import HUB
+from ..verdict import Proof
+from .case import Case, Finding, open_question, refuted, rounding, supported
+
+FIELDS = ("parameters_total", "parameters_active")
+
+# Within this share of a known count a claim holds; beyond `_FAR` of all counts it cannot.
+_NEAR, _ABOUT, _FAR = 0.03, 0.08, 0.18
+# Configs call the number of experts by several names; the file that a shape is from says which.
+_EXPERT_KEYS = {
+    "deepseek": "n_routed_experts", "glm": "n_routed_experts", "kimi": "n_routed_experts", "bailing": "num_experts",
+    "qwen": "num_experts", "llama4": "num_local_experts", "mixtral": "num_local_experts", "gpt_oss": "num_local_experts",
+    "minimax": "num_local_experts", "phimoe": "num_local_experts", "granite": "num_local_experts", "gemma": "num_experts",
+    "nemotron": "n_routed_experts", "mimo": "n_routed_experts", "mistral": "n_routed_experts", "hy": "num_experts",
+}  # fmt: skip
+
+
+class Count(NamedTuple):
+    """One count of a network's weights."""
+
+    value: float
+    is_active: bool
+    is_sure: bool
+    """Whether the weights were counted; a name and a report are not sure enough to refute by."""
+    proof: Proof
+
+
+def counts_of(case: Case) -> tuple[Count, ...]:
+    """All that is known of the sizes of whom the claim means."""
+    found: list[Count] = []
+    for variant in case.subject.variants:
+        found += _of_variant(variant)
+    known = {variant.repository.lower() for variant in case.subject.variants}
+    for row in case.subject.rows:
+        if row.parameters:
+            text = f"{row.repository} holds {show_count(row.parameters)} weights, as the hub counts them"
+            proof = Proof("fact", text, Basis.STATED, HUB, "parameters", case.knowledge.hub_date)
+            found.append(Count(row.parameters, False, row.repository.lower() not in known, proof))
+        found += _of_name(row.name, row.repository, next(iter(case.subject.variants), None))
+    for field in FIELDS:
+        for fact in case.knowledge.reports(case.subject, field):
+            text = f"{fact.of}: {fact.key}" if fact.basis is Basis.STATED else f"{fact.of} has {show_count(float(fact.value))}"
+            proof = Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
+            found.append(Count(float(fact.value), field == "parameters_active", fact.basis is not Basis.STATED, proof))
+    return tuple(found)
+
+
+def _of_variant(variant: Variant) -> Iterator[Count]:
+    shape, total, active = variant.shape, variant.parameters, variant.active_parameters
+    source = _file_of(variant)
+    if total:
+        key = _keys(shape) if shape else "parameters"
+        proof = Proof("sum" if shape else "fact", _told_total(variant), total.basis, source, key, total.date)
+        yield Count(total.value, False, True, proof)
+        if shape and shape.experts is None and active is None:
+            yield Count(total.value, True, True, proof)
+    if active:
+        key = _keys(shape) if shape else "active parameters"
+        proof = Proof("sum" if shape else "fact", _told_active(variant), active.basis, source, key, active.date)
+        yield Count(active.value, True, shape is not None, proof)
+    if shape:
+        embedding = sum(row.parameters for row in shape.weights if row.role == "embedding")
+        for known, is_active in ((total, False), (active or total, True)):
+            if known and embedding:
+                what = "a token uses" if is_active else "it has"
+                text = f"without the embedding {what} {show_count(known.value - embedding)}"
+                proof = Proof("sum", text, known.basis, source, _keys(shape), known.date)
+                yield Count(known.value - embedding, is_active, False, proof)
+    yield from _of_name(variant.name, variant.repository, variant)
+
+
+def _of_name(name: str, repository: str, variant: Variant | None = None) -> Iterator[Count]:
+    """What the name says: its maker's rounding. `Llama-4-Scout-17B-16E` tells what is active."""
+    sizes = sizes_in(words_of_name(name))
+    has_active = any(word.startswith("a") for word in sizes)
+    total, active = (variant.parameters, variant.active_parameters) if variant else (None, None)
+    for word, size in sizes.items():
+        is_active = word.startswith("a") or bool(
+            total and active and abs(size - active.value) < 0.1 * active.value and total.value > 1.5 * size
+        )
+        effective = " (effective: more are stored)" if word.startswith("e") else ""
+        proof = Proof("name", f"its maker calls it {name}{effective}", Basis.STATED, repository, "name", "")
+        yield Count(size, is_active, False, proof)
+        if not is_active and not has_active and "x" not in word:
+            yield Count(size, True, False, proof)
+
+
+def _told_total(variant: Variant) -> str:
+    shape = variant.shape
+    assert variant.parameters is not None
+    total = f"{show_count(variant.parameters.value)} ({variant.parameters.value:,}) in all"
+    if shape is None or not shape.weights:
+        return f"{variant.name} has {total}"
+    parts = sorted(shape.weights, key=lambda row: -row.parameters)
+    terms = " + ".join(f"{show_count(row.parameters)} {row.role.replace('_', ' ')}" for row in parts[:4])
+    rest = sum(row.parameters for row in parts[4:])
+    return f"{variant.name}: {terms}{f' + {show_count(rest)} more' if rest else ''} = {total}"
+
+
+def _told_active(variant: Variant) -> str:
+    shape, active = variant.shape, variant.active_parameters
+    assert active is not None
+    if shape is None or shape.experts is None or not shape.experts.total:
+        return f"{variant.name}: one token uses {show_count(active.value)}"
+    routed = sum(row.parameters for row in shape.weights if row.role == "routed_experts")
+    rest = active.value - sum(row.active_parameters for row in shape.weights if row.role == "routed_experts")
+    return (
+        f"{variant.name}: one token uses {shape.experts.used} of {shape.experts.total} routed experts: "
+        f"{show_count(routed)} x {shape.experts.used}/{shape.experts.total} + {show_count(rest)} = "
+        f"{show_count(active.value)}"
+    )
+
+
+def _file_of(variant: Variant) -> str:
+    known = variant.parameters
+    if variant.shape:
+        return variant.shape.source.partition(";")[0]
+    return known.source if known else variant.repository
+
+
+def _keys(shape: Shape) -> str:
+    """The keys of the config that the count follows from, with what they say."""
+    keys = [f"num_hidden_layers={shape.block_count}", f"hidden_size={shape.embedding_length}"]
+    if shape.experts and shape.experts.total:
+        start = next((key for key in _EXPERT_KEYS if shape.architecture.lower().startswith(key)), "")
+        keys.append(f"{_EXPERT_KEYS.get(start, 'num_experts')}={shape.experts.total}")
+        keys.append(f"num_experts_per_tok={shape.experts.used}")
+        if shape.expert_feed_forward_length:
+            name = "intermediate_size" if start in ("llama4", "mixtral", "gpt_oss", "minimax") else "moe_intermediate_size"
+            keys.append(f"{name}={shape.expert_feed_forward_length}")
+    elif shape.feed_forward_length:
+        keys.append(f"intermediate_size={shape.feed_forward_length}")
+    keys.append(f"vocab_size={shape.vocabulary_size}")
+    return ", ".join(key for key in keys if not key.endswith("None"))
+
+
+def check(case: Case) -> Finding:
+    """Whether some count of the network is what the claim says."""
+    claimed = case.number
+    counts = counts_of(case)
+    if not claimed or not counts:
+        return open_question()
+    is_active = case.claim.field == "parameters_active"
+    mine = [count for count in counts if count.is_active == is_active]
+    tolerance = max(_ABOUT if case.is_about else _NEAR, rounding(case.claim) * 1.05)
+    holding = [count for count in mine if _holds(case, claimed, count.value, tolerance)]
+    if holding:
+        best = min(holding, key=lambda count: (not count.is_sure, abs(count.value - claimed)))
+        sure = next((count for count in mine if count.is_sure), None)
+        if not best.is_sure and sure and not 0.75 < sure.value / claimed < 1.34 and case.subject.is_exact:
+            return supported(best.proof, sure.proof)
+        return supported(best.proof)
+    sure = [count for count in mine if count.is_sure]
+    if not sure or not _can_refute(case, sure):
+        return open_question(*_shown(mine))
+    if any(abs(claimed - count.value) <= _FAR * count.value for count in mine):
+        return open_question(*_shown(mine))
+    other = next(
+        (count for count in counts if count.is_active != is_active and abs(claimed - count.value) <= _NEAR * count.value),
+        None,
+    )
+    if other is not None:
+        what = "the count of all weights" if is_active else "the count that one token uses"
+        swap = Proof("sum", f"{show_count(claimed)} is {what}, not the other", other.proof.basis, other.proof.source,
+                     other.proof.key, other.proof.date)  # fmt: skip
+        return refuted(*_shown(sure), swap)
+    return refuted(*_shown(sure))
+
+
+def _holds(case: Case, claimed: float, known: float, tolerance: float) -> bool:
+    if abs(claimed - known) <= tolerance * max(known, claimed):
+        return True
+    if case.is_least:
+        return known >= claimed and known <= 1.6 * claimed
+    return case.is_most and known <= claimed and known >= 0.6 * claimed
+
+
+def _can_refute(case: Case, sure: list[Count]) -> bool:
+    """Whether the counts are all that the name may mean: one network, or a release whose sizes are known."""
+    if case.is_expected:
+        return False
+    if case.subject.is_exact:
+        return True
+    return len({round(count.value, -8) for count in sure}) >= 2 and is_well_known(case)
+
+
+def is_well_known(case: Case) -> bool:
+    """Whether so much of the maker is listed that a size of the release that is missing is not there."""
+    makers = {variant.maker.lower() for variant in case.subject.variants or case.subject.near}
+    releases = {variant.release for variant in case.subject.variants or case.subject.near}
+    return len(makers) == 1 and len(releases) == 1 and all(case.knowledge.makers.get(maker, 0) >= 20 for maker in makers)
+
+
+def _shown(counts: list[Count]) -> tuple[Proof, ...]:
+    """The surest count of each size, at most three."""
+    shown: dict[float, Proof] = {}
+    for count in sorted(counts, key=lambda each: not each.is_sure):
+        if not any(abs(value - count.value) < 0.1 * count.value for value in shown):
+            shown[count.value] = count.proof
+    return tuple(shown.values())[:3]

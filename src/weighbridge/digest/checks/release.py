@@ -1,0 +1,201 @@
+"""When it came out, whether it has, and whether its weights are open: told apart by days.
+
+A repository is made days to weeks before its launch, and packed copies by others lie on the hub from the launch on: the
+day lies between. What services and dated publications tell is set beside.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import NamedTuple
+
+from weighbridge.figures import Basis
+
+from ..knowledge.knowledge import HUB
+from ..verdict import Proof
+from . import existence
+from .case import (
+    Case,
+    Finding,
+    Ruling,
+    days_between,
+    expired,
+    first_day,
+    is_day,
+    last_day,
+    open_question,
+    refuted,
+    supported,
+)
+
+FIELDS = ("release_date", "status", "openness")
+
+_NEAR_DAYS, _LAUNCH_DAYS, _FAR_DAYS = 10, 60, 100
+# Repositories of models from before this day were often made anew.
+_HUB_SINCE = "2023-06-01"
+_OUT = ("released", "available", "launched", "shipped", "published", "ga", "out", "open", "open-weights")
+_COMING = ("expected", "announced", "upcoming", "imminent", "planned", "rumoured", "rumored", "preview", "teased", "unreleased")
+_CLOSED = ("closed", "closed-source", "proprietary", "api-only", "closed-weights", "gated")
+_OPEN = ("open", "open-weights", "open-weight", "open weights", "open-source", "open source", "opensource")
+
+
+class Day(NamedTuple):
+    """A day on which it came out, as one source tells."""
+
+    day: str
+    is_launch: bool
+    """Whether it is the launch; else the day on which its repository was made, which is earlier."""
+    proof: Proof
+
+
+def days_of(case: Case) -> tuple[Day, ...]:
+    """All days of release that are known, the earliest first."""
+    found = []
+    for fact in case.knowledge.reports(case.subject, "release_date"):
+        proof = Proof("fact", f"{fact.of}: {fact.value} ({fact.key})", fact.basis, fact.source, fact.key, fact.date)
+        found.append(Day(str(fact.value), True, proof))
+    for variant in case.subject.variants:
+        if variant.released and variant.released.value >= _HUB_SINCE:
+            text = f"{variant.repository} was made on {variant.released.value}"
+            proof = Proof("fact", text, Basis.STATED, variant.released.source, "createdAt", variant.released.date)
+            found.append(Day(variant.released.value, False, proof))
+    for row in case.subject.rows if not case.subject.variants else ():
+        if row.created >= _HUB_SINCE:
+            proof = Proof("fact", f"{row.repository} was made on {row.created}", Basis.STATED, HUB, "createdAt", case.knowledge.hub_date)
+            found.append(Day(row.created, False, proof))
+    for served in case.subject.served:
+        if served.day:
+            proof = Proof("fact", f"{served.name} came out on {served.day}", Basis.STATED, served.source, "release_date", case.knowledge.date)
+            found.append(Day(served.day, True, proof))
+    return tuple(sorted(found, key=lambda each: each.day))
+
+
+def check(case: Case) -> Finding:
+    """By the claim's field."""
+    if case.claim.field == "release_date":
+        return _check_day(case)
+    if case.claim.field == "openness":
+        return _check_openness(case, case.word)
+    return _check_status(case)
+
+
+def _check_day(case: Case) -> Finding:
+    day = str(case.claim.value)
+    known = days_of(case)
+    if not is_day(day) or not known:
+        return open_question(*(each.proof for each in known[:2]))
+    claimed_first, claimed_last = first_day(day), last_day(day)
+    precision = _NEAR_DAYS + (20 if case.says("late", "early", "mid", "end of") or case.is_about else 0)
+    near = [each for each in known if _distance(each.day, day) <= (precision if each.is_launch else _LAUNCH_DAYS)
+            and (each.is_launch or first_day(each.day) <= claimed_last + datetime.timedelta(days=2))]  # fmt: skip
+    if case.is_expected or case.says("expected"):
+        return _expected(case, known)
+    if near:
+        launch = [each for each in near if each.is_launch]
+        return supported(min(launch or near, key=lambda each: _distance(each.day, day)).proof)
+    first, last = known[0], known[-1]
+    spread = days_between(first.day, last.day)
+    proofs = tuple(each.proof for each in (first, last) if each is first or each.day != first.day)
+    if not case.subject.is_exact and first_day(first.day) <= claimed_last and claimed_first <= last_day(last.day):
+        return open_question(*proofs)
+    copied = [day for variant in case.subject.variants if (day := case.knowledge.copies_made(variant))]
+    late = (claimed_first - last_day(max(last.day, min(copied, default=last.day)))).days
+    early = (first_day(first.day) - claimed_last).days
+    # A year later it is no slip of a few weeks, and what is on the hub was there before.
+    if late > _FAR_DAYS and (len(known) >= 2 or copied or last.is_launch) and (spread <= _FAR_DAYS * 2 or not case.subject.is_exact):
+        return refuted(*proofs)
+    launches = [each for each in known if each.is_launch]
+    if early > _FAR_DAYS and len(launches) >= 1 and len(known) >= 2 and spread <= _FAR_DAYS and first.day > "2023-12-01":
+        return refuted(*proofs)
+    return open_question(*proofs)
+
+
+def _distance(known: str, claimed: str) -> int:
+    """Days between a known day and a claimed day, month or year; 0 inside."""
+    day, first, last = first_day(known), first_day(claimed), last_day(claimed)
+    return max((first - day).days, (day - last).days, 0)
+
+
+def _expected(case: Case, known: tuple[Day, ...]) -> Finding:
+    """Expected when it had long been out: refuted; else a prediction, with what came of it."""
+    told = case.told
+    launch = min((each for each in known), key=lambda each: each.day)
+    if told and days_between(launch.day, told) > _LAUNCH_DAYS:
+        return refuted(launch.proof)
+    return Finding(Ruling.PREDICTION, tuple(each.proof for each in known[:2]))
+
+
+def _check_status(case: Case) -> Finding:
+    word = case.word.replace("_", "-")
+    if word in _CLOSED:
+        return _check_openness(case, "closed")
+    if word in ("retired", "deprecated", "archived", "discontinued"):
+        facts = [fact for fact in case.knowledge.reports(case.subject, "status") if fact.value in ("retired", "deprecated")]
+        return supported(*(_told(fact) for fact in facts)) if facts else open_question()
+    known = days_of(case)
+    if any(word.startswith(coming) for coming in _COMING) or case.is_expected:
+        if not known:
+            return Finding(Ruling.PREDICTION)
+        return _expected(case, known)
+    if not any(word.startswith(out) for out in _OUT):
+        return open_question(*(each.proof for each in known[:1]))
+    if not case.subject.is_known:
+        return existence.missing(case)
+    told = case.told
+    if known and told and days_between(told, known[0].day) > _NEAR_DAYS and all(not each.is_launch or each.day > told for each in known):
+        return refuted(known[0].proof)
+    return supported(known[0].proof) if known else existence.check(case)
+
+
+def _told(fact: object) -> Proof:
+    from ..knowledge import Fact
+
+    assert isinstance(fact, Fact)
+    return Proof("fact", f"{fact.of}: {fact.value} ({fact.key})", fact.basis, fact.source, fact.key, fact.date)
+
+
+def _check_openness(case: Case, word: str) -> Finding:
+    opened = _opened(case)
+    closed = [_told(fact) for fact in case.knowledge.reports(case.subject, "status") if fact.value == "closed"]
+    votes = sum(served.closed_votes for served in case.subject.served)
+    pros = sum(served.open_votes for served in case.subject.served)
+    if not closed and votes >= 2 and votes > 2 * pros and not case.subject.variants and not case.subject.rows:
+        served = case.subject.served[0]
+        text = f"{served.name}: {votes} services list it without open weights, {pros or 'none'} with"
+        closed = [Proof("fact", text, Basis.STATED, served.source, "open_weights", case.knowledge.date)]
+    if word in _CLOSED or word.startswith("closed"):
+        return _closed(case, opened, closed)
+    if not any(word.startswith(each) for each in _OPEN):
+        return open_question()
+    if opened:
+        return supported(opened[0][1])
+    if closed and votes >= 3 and not pros and not case.subject.rows:
+        return refuted(*closed)
+    return open_question(*closed)
+
+
+def _closed(case: Case, opened: list[tuple[str, Proof]], closed: list[Proof]) -> Finding:
+    told = case.told
+    if not opened:
+        return supported(*closed) if closed else open_question()
+    first = min(opened)
+    if told and days_between(told, first[0]) > 0:
+        return expired(*closed, first[1])
+    if case.subject.variants and case.subject.is_exact:
+        return refuted(first[1])
+    return open_question(first[1])
+
+
+def _opened(case: Case) -> list[tuple[str, Proof]]:
+    """Days on which weights lay open, each with what shows it."""
+    found = [
+        (fact.date, _told(fact)) for fact in case.knowledge.reports(case.subject, "status") if fact.value == "open"
+    ]
+    for variant in case.subject.variants:
+        day = variant.released.value if variant.released else case.knowledge.hub_date
+        text = f"the weights lie in {variant.repository}" + (f" since {day}" if variant.released else "")
+        found.append((day, Proof("fact", text, Basis.STATED, HUB, variant.repository, case.knowledge.hub_date)))
+    for row in case.subject.rows if not case.subject.variants else ():
+        text = f"the weights lie in {row.repository}"
+        found.append((row.created or case.knowledge.hub_date, Proof("fact", text, Basis.STATED, HUB, row.repository, case.knowledge.hub_date)))
+    return found

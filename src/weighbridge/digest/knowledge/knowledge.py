@@ -1,0 +1,364 @@
+"""`Knowledge`: what is known of models, by whom a name means and by field; read as it is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from weighbridge.catalogue import Catalogue, Variant, load
+from weighbridge.figures import Basis
+
+from .fact import Fact, Row, Served, Subject
+from .names import is_dated, sizes_in, versions_in, words_of_name
+from .tables import DATE, HUB_DATE, rows_of
+
+HUB = "Hugging Face hub, as listed by llmfit 1.1.17"
+_MOST_NAME = 120
+_SAME_SIZE = 0.03
+# A size in a name is rounded: 109B for 108.2e9, 14B for 13.96e9, 400B for 401.6e9; 32B for 30.5e9 is another.
+_NAMED_SIZE = 0.025
+_TUNED = frozenset({"instruct", "base", "thinking", "preview", "sft", "dpo", "rl", "hf"})
+# Versions and repositories of these are so well listed that one that is missing was not published: at least so many
+# repositories of its maker are known.
+_MANY_ROWS = 20
+
+
+class Knowledge:
+    """The catalogue, the tables that ship beside it, and what was read from files here."""
+
+    date = DATE
+    """The day as of which it was collected."""
+    hub_date = HUB_DATE
+
+    def __init__(self, catalogue: Catalogue | None = None, own: Iterable[Fact] = (), folder: Path | None = None) -> None:
+        self._catalogue = catalogue
+        self._folder = folder
+        self._own = tuple(own)
+        self._meant: dict[str, Subject] = {}
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue, read when it is first asked for."""
+        if self._catalogue is None:
+            self._catalogue = load(self._folder)
+        return self._catalogue
+
+    # Whom a name means
+
+    def meant(self, name: str) -> Subject:
+        """Whom a name means; `is_known` is false where nothing is known by it."""
+        key = " ".join(name[:_MOST_NAME].split())
+        if key not in self._meant:
+            self._meant[key] = self._find(key)
+        return self._meant[key]
+
+    def _find(self, name: str) -> Subject:
+        words = words_of_name(name)
+        row = self.row(name)
+        if row is not None or name.lower() in self._by_repository:
+            return self._by_id(name, row, words)
+        if not words or not any(len(word) > 1 and word.isalpha() for word in words):
+            return Subject(name, words, served=self._served_as(words))
+        variants = self._having(words)
+        if variants:
+            return self._of_variants(name, words, variants)
+        rows = self._rows_having(words)
+        served = self._served_as(words)
+        if rows or served:
+            return self._of_rows(name, words, rows, served)
+        return self._of_release(name, words)
+
+    def _by_id(self, name: str, row: Row | None, words: frozenset[str]) -> Subject:
+        variant = self._by_repository.get(name.lower())
+        variants = (variant,) if variant else ()
+        shown = variant.name if variant else row.name if row else name
+        own_words = words_of_name(shown)
+        return Subject(shown, own_words, variants, (row,) if row else (), self._served_as(own_words), is_exact=True)
+
+    def _of_variants(self, name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> Subject:
+        """Of those that have all words: the ones named so exactly, else the plainest release, else all."""
+        plain = words - _TUNED
+        same = tuple(each for each in variants if words_of_name(each.name) - _TUNED == plain)
+        kind = words & _TUNED
+        if kind and any(kind <= words_of_name(each.name) for each in same):
+            same = tuple(each for each in same if kind <= words_of_name(each.name))
+        if not same:
+            # `Llama 4 Scout` for Llama-4-Scout-17B-16E: what it adds are sizes alone, and all have the same.
+            less = {each.name: words_of_name(each.name) - plain - _TUNED for each in variants}
+            by_size = tuple(each for each in variants if all(word in sizes_in(less[each.name]) or word.isdigit() or
+                                                             word in "e" for word in less[each.name]))  # fmt: skip
+            of_release = tuple(each for each in variants if words_of_name(each.release) == plain)
+            same = by_size or of_release or variants
+        rows = self._rows_of(same)
+        if len(plain) > 1 or not any(word in sizes_in(words) for word in words):
+            rows = tuple({row.repository: row for row in (*rows, *self._rows_having(words, same))}.values())
+        served = self._served_as(words)
+        for each in same if len(same) <= 3 else ():
+            served += tuple(one for one in self._served_as(words_of_name(each.name)) if one not in served)
+        sizes = {round(each.parameters.value) for each in same if each.parameters}
+        is_exact = bool(sizes) and max(sizes) <= min(sizes) * (1 + _SAME_SIZE) and _alike(rows, min(sizes))
+        shown = same[0].name if len(same) == 1 else _common(same, name)
+        return Subject(shown, words, same, rows, served, is_exact)
+
+    def _of_rows(
+        self, name: str, words: frozenset[str], rows: tuple[Row, ...], served: tuple[Served, ...]
+    ) -> Subject:
+        exact = tuple(row for row in rows if words_of_name(row.name) - _TUNED == words - _TUNED)
+        rows = exact or rows
+        sizes = {row.parameters for row in rows if row.parameters}
+        is_exact = bool(rows) and len(sizes) == 1 or (not rows and len(served) == 1)
+        shown = rows[0].name if len(rows) == 1 else served[0].name if served and not rows else name
+        return Subject(shown, words, (), rows, served, is_exact)
+
+    def _of_release(self, name: str, words: frozenset[str]) -> Subject:
+        """A release that is known, with a size that fits one of its variants, or with one that none has."""
+        sizes = sizes_in(words)
+        rest = frozenset(words - sizes.keys())
+        if sizes and rest:
+            siblings = self._siblings(rest)
+            fitting = tuple(each for each in siblings if all(_fits(size, word, each) for word, size in sizes.items()))
+            if fitting:
+                found = self._of_variants(name, words_of_name(fitting[0].name) if len(fitting) == 1 else rest, fitting)
+                return Subject(found.name, words, fitting, found.rows, found.served, found.is_exact)
+            if siblings:
+                lacks = " ".join(sorted(word.upper() for word in sizes))
+                return Subject(name, words, lacks=lacks, near=siblings)
+        versions = versions_in(words)
+        family = rest - versions
+        if len(versions) == 1 and len(family) == 1 and not sizes:
+            [word] = family
+            kin = tuple(each for each in self.catalogue if each.family.lower() == word)
+            if kin:
+                return Subject(name, words, lacks=next(iter(versions)), near=kin)
+        return Subject(name, words)
+
+    def _siblings(self, rest: frozenset[str]) -> tuple[Variant, ...]:
+        """The variants of the release that the words name, or that have them all and add sizes alone."""
+        found = self._having(rest)
+        of_release = tuple(each for each in found if words_of_name(each.release) - _TUNED == rest - _TUNED)
+        if of_release:
+            return of_release
+        plain = []
+        for each in found:
+            added = words_of_name(each.name) - rest - _TUNED
+            if all(word in sizes_in(added) or word.isdigit() or word == "e" for word in added):
+                plain.append(each)
+        return tuple(plain)
+
+    @cached_property
+    def _by_repository(self) -> dict[str, Variant]:
+        found: dict[str, Variant] = {}
+        for variant in self.catalogue:
+            for repository in (variant.repository, *(each.name for each in variant.repositories)):
+                found.setdefault(repository.lower(), variant)
+        return found
+
+    @cached_property
+    def _holders(self) -> dict[str, set[int]]:
+        found: dict[str, set[int]] = {}
+        for number, variant in enumerate(self.catalogue):
+            for word in words_of_name(variant.name):
+                found.setdefault(word, set()).add(number)
+        return found
+
+    def _having(self, words: frozenset[str]) -> tuple[Variant, ...]:
+        """The variants whose names have all these words; of two that differ by `base` alone both."""
+        sets = sorted((self._holders.get(word, set()) for word in words), key=len)
+        if not sets or not sets[0]:
+            return ()
+        numbers = set.intersection(*sets)
+        variants = self.catalogue.variants
+        return tuple(variants[number] for number in sorted(numbers))
+
+    # The hub
+
+    @cached_property
+    def _rows(self) -> dict[str, Row]:
+        return {row[0].lower(): _row(row) for row in rows_of("hub")}
+
+    @cached_property
+    def _others(self) -> dict[str, Row]:
+        return {row[0].lower(): _row(row) for row in rows_of("others")}
+
+    @cached_property
+    def makers(self) -> dict[str, int]:
+        """Makers in the catalogue, in small letters, and how many repositories of each are listed."""
+        known = {variant.maker.lower() for variant in self.catalogue}
+        counts = dict.fromkeys(known, 0)
+        for key in self._rows:
+            maker = key.partition("/")[0]
+            if maker in counts:
+                counts[maker] += 1
+        return counts
+
+    def row(self, repository: str) -> Row | None:
+        """A repository as the hub's list has it."""
+        key = repository.lower()
+        if "/" not in key:
+            return None
+        return self._rows.get(key) or (self._others.get(key) if key.partition("/")[0] not in self.makers else None)
+
+    def rows_of_maker(self, maker: str) -> tuple[Row, ...]:
+        """All that is listed of a maker, or of anybody."""
+        rows = self._rows if maker.lower() in self.makers else self._others
+        return tuple(row for key, row in rows.items() if key.startswith(f"{maker.lower()}/"))
+
+    def _rows_of(self, variants: Iterable[Variant]) -> tuple[Row, ...]:
+        found = (self._rows.get(variant.repository.lower()) for variant in variants)
+        return tuple(row for row in found if row)
+
+    def _rows_having(self, words: frozenset[str], like: Sequence[Variant] = ()) -> tuple[Row, ...]:
+        """Makers' own repositories whose names have all these words, packed copies aside."""
+        makers = {each.maker.lower() for each in like}
+        letters = [word for word in words if word.isalpha()]
+        found = []
+        for maker, short, row in self._rows_of_makers:
+            if all(word in short for word in letters) and (not like or maker in makers):
+                its = words_of_name(row.name)
+                if words <= its and _only_sizes(its - words - _TUNED):
+                    found.append(row)
+        return tuple(found)
+
+    @cached_property
+    def _rows_of_makers(self) -> tuple[tuple[str, str, Row], ...]:
+        """Repositories of the catalogue's makers, packed copies aside, with their names in small letters."""
+        found = []
+        for key, row in self._rows.items():
+            maker, _, short = key.partition("/")
+            if maker in self.makers and not _PACKED.search(short):
+                found.append((maker, short, row))
+        return tuple(found)
+
+    # Services
+
+    @cached_property
+    def _services(self) -> dict[frozenset[str], tuple[Served, ...]]:
+        found: dict[frozenset[str], tuple[Served, ...]] = {}
+        for words, name, days, contexts, prices, votes, inputs, sources in rows_of("services"):
+            opened, _, closed = votes.partition(":")
+            entry = Served(
+                name,
+                tuple((day, int(times)) for day, _, times in (each.partition("*") for each in days.split())),
+                tuple(map(int, contexts.split())),
+                tuple(_priced(each) for each in prices.split()),
+                int(opened), int(closed), tuple(inputs.split()), sources,
+            )  # fmt: skip
+            key = frozenset(words.split()) - {"preview", "latest"}
+            found[key] = (*found.get(key, ()), entry)
+        return found
+
+    def _served_as(self, words: frozenset[str]) -> tuple[Served, ...]:
+        plain = words - {"preview", "latest"}
+        return self._services.get(plain, ()) or self._services.get(plain - _TUNED, ())
+
+    # Facts
+
+    @cached_property
+    def _reports(self) -> dict[frozenset[str], tuple[Fact, ...]]:
+        found: dict[frozenset[str], tuple[Fact, ...]] = {}
+        for subject, field, value, _unit, note, source, key, date in rows_of("reports"):
+            fact = Fact(subject, field, _typed(field, value), Basis.STATED, source, key, date, note)
+            words = words_of_name(subject)
+            found[words] = (*found.get(words, ()), fact)
+        for model, benchmark, value, source in rows_of("scores"):
+            fact = Fact(model, f"benchmark:{benchmark}", float(value), Basis.STATED, source, benchmark)
+            words = words_of_name(re.sub(r"\(.*?\)", "", model.replace("Inst.", "Instruct")))
+            for key in {words, frozenset(word for word in words if not is_dated(word))}:
+                found[key] = (*found.get(key, ()), fact)
+        for fact in self._own:
+            words = words_of_name(fact.of)
+            found[words] = (*found.get(words, ()), fact)
+        return found
+
+    def reports(self, subject: Subject, field: str = "") -> tuple[Fact, ...]:
+        """What publications report and files told of a subject, of one field or of all."""
+        keys = {subject.words - _TUNED, subject.words}
+        for variant in subject.variants if subject.is_exact else ():
+            words = words_of_name(variant.name)
+            keys |= {words, words - _TUNED}
+        if len(subject.variants) > 1:
+            releases = {variant.release for variant in subject.variants}
+            keys |= {words_of_name(release) for release in releases if len(releases) == 1}
+        found = [fact for key in keys for fact in self._reports.get(key, ())]
+        unique = list(dict.fromkeys(found))
+        return tuple(fact for fact in unique if not field or fact.field == field)
+
+    def reports_of(self, name: str, field: str) -> tuple[Fact, ...]:
+        """What publications report of a thing by its very name: a leaderboard, a definition."""
+        return tuple(fact for fact in self._reports.get(words_of_name(name), ()) if fact.field == field)
+
+    def all_of(self, field: str) -> Iterator[Fact]:
+        """All that is reported of one field, of whomever."""
+        for facts in self._reports.values():
+            yield from (fact for fact in facts if fact.field == field)
+
+    @cached_property
+    def all_scores(self) -> tuple[Fact, ...]:
+        """All reported scores, of whomever."""
+        return tuple(fact for facts in self._reports.values() for fact in facts if fact.field.startswith("benchmark:"))
+
+    @cached_property
+    def _mentions(self) -> dict[frozenset[str], str]:
+        found: dict[frozenset[str], str] = {}
+        for words, _name, first in rows_of("mentions"):
+            key = frozenset(words.split())
+            found[key] = min(first, found.get(key, first))
+        return found
+
+    def first_mention(self, words: frozenset[str]) -> str | None:
+        """The day on which the name first stood in the index of a daily digest; a rumour may be one."""
+        return self._mentions.get(words) or self._mentions.get(words - _TUNED)
+
+    def copies_made(self, variant: Variant) -> str | None:
+        """The day on which the first packed copy by another was made: the weights were out by then."""
+        rows = (self._rows.get(each.name.lower()) for each in variant.repositories)
+        days = [row.created for row in rows if row and row.created and row.maker.lower() != variant.maker.lower()]
+        return min(days, default=None)
+
+
+_PACKED = re.compile(r"(?:^|[-_.])(?:gguf|awq|gptq|fp8|int[48]|nvfp4|mxfp[48]|\d?bit|bnb|mlx|onnx|qat|w\da\d+|exl\d|unquantized)")
+
+
+def _only_sizes(added: frozenset[str]) -> bool:
+    """Whether what a repository's name adds to another's tells sizes or a day alone."""
+    sizes = sizes_in(added)
+    return all(word in sizes or word.isdigit() or word == "e" for word in added)
+
+
+def _row(cells: list[str]) -> Row:
+    repository, parameters, context, licence, created, downloads, likes, task = cells
+    return Row(
+        repository, int(parameters or 0), int(context or 0), licence, created, int(downloads or 0), int(likes or 0), task
+    )
+
+
+def _priced(text: str) -> tuple[float, float, int]:
+    prices, _, times = text.partition("*")
+    given, _, taken = prices.partition(":")
+    return float(given), float(taken), int(times)
+
+
+def _typed(field: str, value: str) -> float | str:
+    numeric = field.startswith(("rank:", "benchmark:", "parameters")) or field in ("downloads", "likes", "stars")
+    return float(value) if numeric else value
+
+
+def _alike(rows: Sequence[Row], size: float) -> bool:
+    """Whether no repository that may be meant holds a network of another size; packed ones count otherwise."""
+    return all(not row.parameters or 0.9 < row.parameters / size < 1.12 for row in rows)
+
+
+def _fits(size: float, word: str, variant: Variant) -> bool:
+    """Whether a size of a name is one of the variant's: its total, its active weights, or one of its own name."""
+    if word in words_of_name(variant.name):
+        return True
+    known = [each.value for each in (variant.parameters, variant.active_parameters) if each]
+    known += sizes_in(words_of_name(variant.name)).values()
+    return any(abs(size - value) <= _NAMED_SIZE * value for value in known)
+
+
+def _common(variants: Sequence[Variant], name: str) -> str:
+    releases = {variant.release for variant in variants}
+    return next(iter(releases)) if len(releases) == 1 and len(variants) > 1 else name

@@ -1,0 +1,52 @@
+"""The words of a name that tell one model from another, as people, services and repositories write it."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from weighbridge.catalogue.naming import words_of
+
+# Words that tell what kind of thing it is, and no part of its name.
+_KINDS = frozenset(
+    "moe dense model models family series variant variants weights open source based release checkpoint checkpoints"
+    " llm params parameters parameter version edition ai team active total the new original".split()
+)
+_MAKERS = frozenset(
+    "alibaba zhipu zai moonshot microsoft mistralai openai anthropic xiaomi tencent baidu bytedance ibm cohere nvidia"
+    " meta google deepmind huggingface apple amazon xai".split()
+)
+_SIZE = re.compile(r"^(?:a|e)?\d+(?:\.\d+)?[bmtk]$|^\d+x\d+(?:\.\d+)?b$")
+_VERSION = re.compile(r"^\d+(?:\.\d+)*$")
+_JOINED = re.compile(r"(?<=\d)-(?=\d{1,2}(?![\d.]*[bmtkx\d]))")
+_DAY = re.compile(r"(?<![\d.])(?:20\d\d[- ]?(?:0[1-9]|1[0-2])[- ]?(?:[0-3]\d)|(?:2[3-6])?(?:0[1-9]|1[0-2])(?:[0-3]\d))(?!\d|b)")
+
+
+@lru_cache(maxsize=4096)
+def words_of_name(name: str) -> frozenset[str]:
+    """The words that tell: `Qwen 3 MoE (235B)` has qwen, 3 and 235b; `Command R+` has command, r and plus."""
+    text = re.sub(r"(?<=[A-Za-z0-9])\+(?!\w)", " plus ", name[:200].lower().rpartition("/")[2])
+    text = re.sub(r"(\d(?:\.\d+)?)\s*(?:billion|bn)\b(?:\s+param\w*)?", r"\1b ", text)
+    text = _JOINED.sub(".", text)
+    return words_of(text) - _KINDS - (_MAKERS & words_of(text) if len(words_of(text)) > 1 else frozenset())
+
+
+def sizes_in(words: frozenset[str]) -> dict[str, float]:
+    """Sizes among the words of a name, by how they are written: {`235b`: 235e9, `a22b`: 22e9}."""
+    found = {}
+    for word in words:
+        if _SIZE.match(word):
+            counts, _, each = word.lstrip("ae").rpartition("x")
+            number = float(each[:-1]) * (float(counts) if counts else 1)
+            found[word] = number * {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}[word[-1]]
+    return found
+
+
+def versions_in(words: frozenset[str]) -> frozenset[str]:
+    """Numbers among the words of a name that are no sizes: {`3.1`}."""
+    return frozenset(word for word in words if _VERSION.match(word))
+
+
+def is_dated(word: str) -> bool:
+    """Whether a number of a name is a day or a month: 2507, 0324, 20260512."""
+    return bool(_DAY.fullmatch(word))
