@@ -12,7 +12,9 @@ example:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import datetime
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,10 +22,14 @@ from pathlib import Path
 
 from weighbridge import facts
 from weighbridge.cli import output
-from weighbridge.errors import BadSetting
+from weighbridge.digest.knowledge.own import facts_of_file
+from weighbridge.digest.record import Record
+from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.facts import HubAccess, Layer, ModelFacts
 from weighbridge.sizes import show_bytes, show_count
+from weighbridge.settings import load
 from weighbridge.specialists import bundled_file
+from weighbridge.store import Store
 
 # Bytes a value kept, by llama.cpp's name of the type: blocks of 32 with one 16-bit scale.
 _CACHE_TYPES = (("16-bit", 2.0), ("8-bit (q8_0)", 34 / 32), ("4-bit (q4_0)", 18 / 32))
@@ -48,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     access = HubAccess.from_environment(os.environ)
     models = [_read(source, access) for source in sources]
+    _keep(sources, models)
     if arguments.json:
         data = [[t._asdict() for t in found.tensors] if arguments.tensors else _without_tensors(found)
                 for found in models]  # fmt: skip
@@ -62,6 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _read(source: str, access: HubAccess) -> ModelFacts:
     """A bundled model by its name, unless there is a path of that name."""
     return facts.read(bundled_file(source) or source, access)
+
+
+def _keep(sources: Sequence[str], models: Sequence[ModelFacts]) -> None:
+    """What these files told settles claims from now on (`weigh check`); where it can't be kept, nothing is lost."""
+    day = datetime.date.today()  # noqa: DTZ011 - the day where the user is
+    found = [fact for source, model in zip(sources, models, strict=True) for fact in facts_of_file(model, source, day)]
+    with contextlib.suppress(StateDamaged, BadSetting), Store(load().state_path) as store:
+        Record(store).keep_facts(found)
 
 
 def _without_tensors(found: ModelFacts) -> dict[str, object]:

@@ -9,20 +9,39 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from ..claim import Claim
 from ..knowledge import Knowledge, Subject
 from ..verdict import Ruling, Verdict
 from .case import Case, Finding, days_between, is_day, open_question
 from .existence import missing
+from .release import days_of
 
 Check = Callable[[Case], Finding]
 
 _HELPERS = frozenset({"case"})
 # Said of a model that does not exist, these are as wrong as that it exists; arithmetic about it is left open.
-_PRESUMING = ("parameters_total", "parameters_active", "release_date", "status", "downloads", "likes", "openness", "context_length")
+_PRESUMING = (
+    "parameters_total",
+    "parameters_active",
+    "release_date",
+    "status",
+    "downloads",
+    "likes",
+    "openness",
+    "context_length",
+)
+_OF_FAMILIES = ("exists", "rank")
+# A name that is written as no word is: PrismML, DeepSeek.
+_OWN_NAME = re.compile(
+    r"\b(?!MoE\b|GitHub\b|LLMs\b|GPUs\b|VLMs\b|HuggingFace\b|OpenAI\b|YaRN\b|RoPE\b|ArXiv\b|APIs\b|MiB\b|GiB\b|TiB\b)[A-Z][a-z]+[A-Z]\w*"
+)
 _AROUND = 160
+_MOST_READ = 200_000
+_YEAR = re.compile(r"(?<![\w.,/-])(202\d)(?![\w,]|\.\d)")
 
 
 @functools.cache
@@ -39,16 +58,48 @@ def checks() -> Mapping[str, Check]:
 def check(
     claims: Iterable[Claim], knowledge: Knowledge | None = None, texts: Mapping[str, str] | None = None
 ) -> tuple[Verdict, ...]:
-    """A verdict on each claim, in their order. `texts` are the pages by their addresses, for the words around a quote."""
+    """A verdict on each claim, in their order. `texts`: the pages by their addresses, for the words around a quote."""
     known = knowledge or Knowledge()
-    return tuple(_verdict(claim, known, texts or {}) for claim in claims)
+    found = tuple(claims)
+    days = _page_days(found, texts or {})
+    return tuple(_verdict(claim, known, texts or {}, days[claim.address]) for claim in found)
 
 
-def _verdict(claim: Claim, knowledge: Knowledge, texts: Mapping[str, str]) -> Verdict:
+class _PageDays(NamedTuple):
+    """When a page speaks."""
+
+    day: str | None
+    since: str | None
+
+
+def _page_days(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _PageDays]:
+    """As of which day each page speaks: a log that is written on is as young as the last day that it tells of. A page
+    that does not tell its day was at least not written before the years that it names."""
+    told: dict[str, list[str]] = {}
+    published: dict[str, str] = {}
+    for claim in claims:
+        days = told.setdefault(claim.address, [])
+        if is_day(claim.published) and claim.published:
+            published[claim.address] = claim.published
+        if claim.told and is_day(claim.told) and "expected" not in claim.qualifier and claim.field != "release_date":
+            days.append(claim.told)
+        if claim.fetched:
+            days[:] = [day for day in days if day <= claim.fetched]
+    found = {}
+    for address, days in told.items():
+        day = max((published[address], *days)) if address in published else None
+        years = [f"{year}-01" for year in _YEAR.findall(texts.get(address, "")[:_MOST_READ])] if day is None else []
+        now = max((claim.fetched for claim in claims if claim.address == address), default="")
+        since = max((year for year in years if not now or year <= now), default=None)
+        found[address] = _PageDays(day, since)
+    return found
+
+
+def _verdict(claim: Claim, knowledge: Knowledge, texts: Mapping[str, str], days: _PageDays) -> Verdict:
     subject = knowledge.meant(claim.subject)
     text = texts.get(claim.address, "")
     around = text[max(0, claim.start - _AROUND) : claim.end + _AROUND].lower()
-    case = Case(claim, subject, knowledge, around)
+    case = Case(claim, subject, knowledge, around, days.day, days.since)
     found = _ruled(case)
     name = subject.name if subject.is_known or knowledge.reports(subject) else None
     return Verdict(claim, found.ruling, found.evidence, name)
@@ -62,9 +113,25 @@ def _ruled(case: Case) -> Finding:
     if not case.subject.is_known and family != "exists" and not is_place and not case.knowledge.reports(case.subject):
         return _of_nobody(case, family)
     found = ask(case) if ask else open_question()
+    if case.subject.is_loose and family not in _OF_FAMILIES:
+        # What a family's name, or a part of one, leaves open cannot be settled either way.
+        found = open_question(*found.evidence[:1]) if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED) else found
     if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED, Ruling.UNVERIFIABLE) and _is_forecast(case, found):
         return Finding(Ruling.PREDICTION, found.evidence)
+    if found.ruling is Ruling.REFUTED and _names_another(case):
+        return open_question(*found.evidence)
     return found
+
+
+def _names_another(case: Case) -> bool:
+    """Whether the quote names somebody else and not its subject: then it may be said of that one."""
+    quote = case.claim.quote
+    low = quote.lower()
+    if any(word in low for word in case.subject.words if word.isalpha() and len(word) > 1):
+        return False
+    families = {variant.family.lower() for variant in case.knowledge.catalogue}
+    words = set(re.findall(r"[a-z][a-z-]+", low))
+    return bool(words & families or _OWN_NAME.search(quote))
 
 
 def _of_nobody(case: Case, family: str) -> Finding:
@@ -82,10 +149,14 @@ def _is_forecast(case: Case, found: Finding) -> bool:
     if found.ruling is Ruling.PREDICTION:
         return True
     claim = case.claim
+    if case.says("reportedly", "rumoured", "rumored") and case.told and claim.field not in ("status", "exists"):
+        first = min((each.day for each in days_of(case)), default=None)
+        if first and days_between(case.told, first) > 0:
+            return True
     if case.is_expected or claim.qualifier.lower() == "expected":
         return found.ruling is not Ruling.REFUTED or claim.field not in ("status", "release_date")
-    if claim.field == "release_date" and is_day(str(claim.value)) and claim.published and is_day(claim.published):
-        return days_between(claim.published, str(claim.value)) > 1 and found.ruling is not Ruling.REFUTED
+    if claim.field == "release_date" and is_day(str(claim.value)) and case.page_day and not claim.told:
+        return days_between(case.page_day, str(claim.value)) > 1 and found.ruling is not Ruling.REFUTED
     return False
 
 

@@ -25,11 +25,26 @@ class Case:
     knowledge: Knowledge
     context: str = ""
     """The words around the quote, in small letters."""
+    page_day: str | None = None
+    """The day as of which the page speaks where a claim tells none: that of its publication, or of what it tells last;
+    None where the page does not tell when it was published."""
+    page_since: str | None = None
+    """A day before which the page was not written, by what it speaks of."""
 
     @property
     def told(self) -> str | None:
         """The day as of which it is said: that of the words, else that of the page."""
-        return self.claim.told if is_day(self.claim.told) else self.claim.published
+        return self.claim.told if is_day(self.claim.told) else self.page_day
+
+    @property
+    def not_before(self) -> str | None:
+        """A day before which it was not said."""
+        return self.told or self.page_since
+
+    @property
+    def not_after(self) -> str | None:
+        """A day after which it was not said."""
+        return self.told or (self.claim.fetched if is_day(self.claim.fetched) else None)
 
     @property
     def number(self) -> float | None:

@@ -54,14 +54,26 @@ def _native(case: Case) -> list[tuple[int, Proof]]:
         known = variant.context_length
         if known:
             text = f"{variant.name} takes {known.value:,} tokens"
-            found.append((known.value, Proof("fact", text, known.basis, known.source, "max_position_embeddings", known.date)))
+            found.append(
+                (known.value, Proof("fact", text, known.basis, known.source, "max_position_embeddings", known.date))
+            )
     known_names = {variant.repository for variant in case.subject.variants}
     for row in case.subject.rows:
         if row.context and row.repository not in known_names:
             text = f"{row.repository} takes {row.context:,} tokens"
-            found.append((row.context, Proof("fact", text, Basis.STATED, HUB, "max_position_embeddings", case.knowledge.hub_date)))
+            found.append(
+                (
+                    row.context,
+                    Proof("fact", text, Basis.STATED, HUB, "max_position_embeddings", case.knowledge.hub_date),
+                )
+            )
     for fact in case.knowledge.reports(case.subject, "context_length"):
-        found.append((int(float(fact.value)), Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date)))
+        found.append(
+            (
+                int(float(fact.value)),
+                Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date),
+            )
+        )
     return found
 
 

@@ -44,7 +44,11 @@ def _check(case: Case) -> Finding:
         return _repository(case, str(name))
     if not case.subject.is_known:
         return missing(case)
-    return supported(_seen(case.subject, case.knowledge)) if _is_sure(case) else open_question(_seen(case.subject, case.knowledge))
+    return (
+        supported(_seen(case.subject, case.knowledge))
+        if _is_sure(case)
+        else open_question(_seen(case.subject, case.knowledge))
+    )
 
 
 def _is_sure(case: Case) -> bool:
@@ -128,7 +132,9 @@ def _sibling_release(case: Case) -> Proof | None:
     own = {each.release for each in case.subject.near}
     for variant in case.knowledge.catalogue:
         if variant.family == family and variant.release not in own and sizes <= words_of_name(variant.name):
-            return name_proof(f"{case.subject.lacks} is a size of {variant.release}: {variant.repository}", case.knowledge)
+            return name_proof(
+                f"{case.subject.lacks} is a size of {variant.release}: {variant.repository}", case.knowledge
+            )
     return None
 
 
@@ -141,7 +147,9 @@ def _missing_version(case: Case) -> Finding:
         f"{', '.join(releases[:12])}",
         knowledge,
     )  # fmt: skip
-    versions = [float(number) for release in releases for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", release)]
+    versions = [
+        float(number) for release in releases for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", release)
+    ]
     try:
         is_next = float(case.subject.lacks) > max(versions, default=0.0)
     except ValueError:
@@ -162,7 +170,7 @@ def _missing_version(case: Case) -> Finding:
 
 def _is_younger(case: Case, days: int) -> bool:
     """Whether the page is younger than what is known, or within so many days of it."""
-    told = case.told or case.claim.published
+    told = case.told
     return told is not None and days_between(told, f"{case.knowledge.hub_date}-01") < days
 
 
@@ -186,10 +194,12 @@ def _repository(case: Case, name: str) -> Finding:
     if of_maker and not _is_younger(case, 0):
         proof = name_proof(f"there is no {name}: it is {of_maker[0].repository}", knowledge)
         return refuted(proof) if _lacks_size(short, of_maker, knowledge) else open_question(proof)
-    if case.subject.variants and not case.subject.rows == () and not knowledge.rows_of_maker(organisation):
+    if case.subject.variants and case.subject.rows and not knowledge.rows_of_maker(organisation):
         maker = case.subject.variants[0].maker
         resembles = organisation.lower().replace("-", "").startswith(maker.lower().replace("-", "")[:5])
-        proof = name_proof(f"nothing of {organisation} is listed; its maker's is {case.subject.variants[0].repository}", knowledge)
+        proof = name_proof(
+            f"nothing of {organisation} is listed; its maker's is {case.subject.variants[0].repository}", knowledge
+        )
         own = short.lower() in {each.release.lower() for each in case.subject.variants} or bool(case.subject.is_exact)
         if resembles and own and maker.lower() in knowledge.makers and organisation.lower() not in _OTHER_HOUSES:
             return refuted(proof)

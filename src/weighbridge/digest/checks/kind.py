@@ -35,7 +35,9 @@ def _architecture(case: Case) -> Finding:
     variant, shape = shapes[0]
     experts = shape.experts
     text = (
-        f"{variant.name} routes to {experts.used} of {experts.total} experts" if experts else f"{variant.name} has no experts"
+        f"{variant.name} routes to {experts.used} of {experts.total} experts"
+        if experts
+        else f"{variant.name} has no experts"
     )
     proof = Proof("fact", text, shape.basis, shape.source.partition(";")[0], "experts", shape.date)
     sure = case.subject.is_exact and len(shapes) == len(case.subject.variants)
@@ -55,7 +57,9 @@ def _by_name(case: Case) -> Finding:
     names = [row.name for row in case.subject.rows] + [variant.name for variant in case.subject.variants]
     active = [name for name in names if any(re.fullmatch(r"a\d+(?:\.\d+)?b", word) for word in words_of_name(name))]
     if active and _SPARSE.search(case.word):
-        return supported(Proof("name", f"its maker calls it {active[0]}: A is what is active", Basis.STATED, active[0], "name"))
+        return supported(
+            Proof("name", f"its maker calls it {active[0]}: A is what is active", Basis.STATED, active[0], "name")
+        )
     return open_question()
 
 
@@ -66,14 +70,30 @@ def _modality(case: Case) -> Finding:
         if not inputs:
             return open_question()
         served = case.subject.served[0]
-        proof = Proof("fact", f"{served.name} takes {', '.join(sorted(inputs))}", Basis.STATED, served.source, "modalities", case.knowledge.date)
-        if (_SEES.search(case.word) and inputs & {"image", "video"}) or (_HEARS.search(case.word) and "audio" in inputs):
+        proof = Proof(
+            "fact",
+            f"{served.name} takes {', '.join(sorted(inputs))}",
+            Basis.STATED,
+            served.source,
+            "modalities",
+            case.knowledge.date,
+        )
+        if (_SEES.search(case.word) and inputs & {"image", "video"}) or (
+            _HEARS.search(case.word) and "audio" in inputs
+        ):
             return supported(proof)
         return open_question(proof)
     first = known[0]
     inputs = {kind for each in known for kind in each.value.input}
     outputs = {kind for each in known for kind in each.value.output}
-    proof = Proof("fact", f"{case.subject.variants[0].name} takes {', '.join(sorted(inputs))}", first.basis, first.source, "modalities", first.date)
+    proof = Proof(
+        "fact",
+        f"{case.subject.variants[0].name} takes {', '.join(sorted(inputs))}",
+        first.basis,
+        first.source,
+        "modalities",
+        first.date,
+    )
     if _TEXT.search(case.word) or case.word == "text":
         is_only = bool(_TEXT.search(case.word))
         if inputs & {"image", "audio", "video"} and is_only:
@@ -108,5 +128,7 @@ def _formats(case: Case) -> Finding:
         for each in variant.repositories:
             words = {each.format, *(packing.lower() for packing in each.quantizations)}
             if any(case.word == word or case.word in word for word in words):
-                return supported(Proof("fact", f"{each.name} holds it", Basis.STATED, each.source, each.name, each.date))
+                return supported(
+                    Proof("fact", f"{each.name} holds it", Basis.STATED, each.source, each.name, each.date)
+                )
     return open_question()

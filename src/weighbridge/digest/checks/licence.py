@@ -18,18 +18,20 @@ _OPEN = frozenset(
     "apache-2.0 mit bsd-3-clause bsd-2-clause isc unlicense cc0-1.0 cc-by-4.0 cc-by-sa-4.0 gpl-3.0 agpl-3.0 lgpl-3.0"
     " mpl-2.0 openmdw-1.0 openmdw-1.1 bsl-1.0 afl-3.0".split()
 )
-_SAME = {
-    "llama": "llama", "meta": "llama", "gemma": "gemma", "mnpl": "mrl", "mrl": "mrl", "mistral-research": "mrl",
-    "kimi": "modified-mit", "modified-mit": "modified-mit", "mit-modified": "modified-mit", "qwen": "qwen", "tongyi": "qwen",
-    "deepseek": "deepseek", "nvidia": "nvidia", "bigcode": "openrail", "openrail": "openrail", "bigscience": "openrail",
-    "creativeml": "openrail", "falcon": "falcon", "exaone": "exaone", "jamba": "jamba", "databricks": "databricks",
-    "dbrx": "databricks", "minimax": "minimax", "glm": "glm", "lfm": "lfm", "apple": "apple", "tencent": "tencent",
-    "hunyuan": "tencent", "yi": "yi", "stability": "stability", "flux": "flux",
-}  # fmt: skip
+_OWN = (
+    ("llama", "llama meta"), ("gemma", "gemma"), ("mrl", "mnpl mrl mistral-research"),
+    ("modified-mit", "kimi modified-mit mit-modified"), ("qwen", "qwen tongyi"), ("deepseek", "deepseek"),
+    ("nvidia", "nvidia"), ("openrail", "bigcode openrail bigscience creativeml"), ("falcon", "falcon"),
+    ("exaone", "exaone"), ("jamba", "jamba"), ("databricks", "databricks dbrx"), ("minimax", "minimax"), ("glm", "glm"),
+    ("lfm", "lfm"), ("apple", "apple"), ("tencent", "tencent hunyuan"), ("yi", "yi"), ("stability", "stability"),
+    ("flux", "flux"),
+)  # fmt: skip
+_SAME = {start: kin for kin, starts in _OWN for start in starts.split()}
 # Words for kinds of licences, with what they say of openness; nothing finer is compared with them.
 _KINDS = {
     "custom": False, "community": False, "proprietary": False, "non-commercial": False, "noncommercial": False,
-    "research": False, "research-only": False, "restricted": False, "permissive": True, "open-source": True, "osi": True,
+    "research": False, "research-only": False, "restricted": False, "permissive": True, "open-source": True,
+    "osi": True,
 }  # fmt: skip
 # Makers have set their early models free later; what the hub says today is no witness for that time.
 _TAGS_SINCE = "2024-06-01"
@@ -89,7 +91,11 @@ def _settles(case: Case, claimed: str, weights: list[Licence]) -> bool:
     told = case.told
     if told and days_between(told, _TAGS_SINCE) > 0:
         return False
-    if variants and not all(variant.licence for variant in variants) and not case.knowledge.reports(case.subject, "licence"):
+    if (
+        variants
+        and not all(variant.licence for variant in variants)
+        and not case.knowledge.reports(case.subject, "licence")
+    ):
         return False
     return case.subject.is_exact or len({plain(each.name) for each in weights}) == 1
 
@@ -101,8 +107,8 @@ def _is_definite(name: str) -> bool:
 def _known(case: Case) -> Iterator[Licence]:
     for fact in case.knowledge.reports(case.subject, "licence"):
         covers = "code" if fact.note == "code" else "weights"
-        proof = Proof("fact", f"{fact.of}, {fact.note or 'weights'}: {fact.value} ({fact.key})", fact.basis, fact.source,
-                      fact.key, fact.date)  # fmt: skip
+        text = f"{fact.of}, {fact.note or 'weights'}: {fact.value} ({fact.key})"
+        proof = Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
         yield Licence(str(fact.value), covers, proof)
     for variant in case.subject.variants:
         if variant.licence:
@@ -112,7 +118,9 @@ def _known(case: Case) -> Iterator[Licence]:
     for row in case.subject.rows:
         if row.licence:
             text = f"{row.repository}: {row.licence}"
-            yield Licence(row.licence, "weights", Proof("fact", text, Basis.STATED, HUB, "license", case.knowledge.hub_date))
+            yield Licence(
+                row.licence, "weights", Proof("fact", text, Basis.STATED, HUB, "license", case.knowledge.hub_date)
+            )
 
 
 def plain(name: str) -> str:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from weighbridge.catalogue import Variant
 from weighbridge.figures import Basis
-from weighbridge.sizes import show_count
 
 from ..verdict import Proof
 from . import parameters
@@ -20,28 +19,39 @@ from .case import Case, Finding, open_question, refuted, supported
 
 FIELDS = ("memory_needed",)
 
-_RECIPE = re.compile(r"(?<![a-z0-9])(i?q[2-8](?:_(?:k(?:_[sml])?|0|1|xxs|xs|nl|s|m))?|mxfp4|nvfp4|bf16|fp16|f16|fp8|int8|int4|fp4|awq|gptq|(?:1\.58|[1-8])[ -]?bits?)(?![a-z0-9])")
-_BITS = {"bf16": 16.0, "fp16": 16.0, "f16": 16.0, "fp8": 8.0, "int8": 8.0, "int4": 4.0, "fp4": 4.0, "mxfp4": 4.25, "nvfp4": 4.5,
-         "awq": 4.0, "gptq": 4.0, "q8_0": 8.5, "q6_k": 6.56, "q5_k_m": 5.7, "q4_k_m": 4.85, "q4_k_s": 4.58, "q4_0": 4.5,
-         "q3_k_m": 3.9, "q2_k": 3.0}  # fmt: skip
+_RECIPE = re.compile(
+    r"(?<![a-z0-9])(i?q[2-8](?:_(?:k(?:_[sml])?|0|1|xxs|xs|nl|s|m))?|mxfp4|nvfp4|bf16|fp16|f16|fp8|int8|int4|fp4|awq|gptq"
+    r"|(?:1\.58|[1-8])[ -]?bits?)(?![a-z0-9])"
+)
+_BITS = {
+    "bf16": 16.0, "fp16": 16.0, "f16": 16.0, "fp8": 8.0, "int8": 8.0, "int4": 4.0, "fp4": 4.0, "mxfp4": 4.25,
+    "nvfp4": 4.5, "awq": 4.0, "gptq": 4.0, "q8_0": 8.5, "q6_k": 6.56, "q5_k_m": 5.7, "q4_k_m": 4.85, "q4_k_s": 4.58,
+    "q4_0": 4.5, "q3_k_m": 3.9, "q2_k": 3.0,
+}  # fmt: skip
 _LEAST_BITS = 1.6
 _TYPICAL_BITS = 4.5
 # A card of 48 GB has 48 GiB, and what is stated as GB may be GiB.
 _GIB = 1.0737
-_COUNT = re.compile(r"\b(?:(\d{1,2})\s?[x×]\s?|(two|three|four|six|eight|dual|quad|pair of)\s)")
-_COUNTS = {"two": 2, "three": 3, "four": 4, "six": 6, "eight": 8, "dual": 2, "quad": 4, "pair of": 2}
-_ELSEWHERE = re.compile(r"\b(?:offload\w*|streaming|streamed|swap|mmap|ssd|nvme|system ram|cpu|unified|hybrid inference)\b")
-_NEED = re.compile(r"\b(?:needs?|requires?|required|at least|minimum|takes|consumes|uses|occupies|footprint|vram of|recommended)\b")
-_FITS = re.compile(r"\b(?:fits?|fitting|runs?|running|serves?|served|loads?|handles?|single|on a|on one|within|in \d+)\b")
+# Several cards in one box, or memory that is not the card's.
+_ELSEWHERE = re.compile(
+    r"\b(?:dgx|hosts?|nodes?|servers?|clusters?|pods?|racks?|each|per (?:gpu|card)|offload\w*|stream(?:ing|ed)|swap"
+    r"|mmap|ssd|nvme|system ram|cpu|unified|hybrid inference)\b"
+)
+_NEED = re.compile(
+    r"\b(?:needs?|requires?|required|at least|minimum|takes|consumes|uses|occupies|footprint|vram of|recommended)\b"
+)
+_FITS = re.compile(
+    r"\b(?:fits?|fitting|runs?|running|serves?|served|loads?|handles?|single|on a|on one|within|in \d+)\b"
+)
 
 
 class Size(NamedTuple):
     """Bytes of a network's weights at some quantization."""
 
     size_bytes: float
+    least_bytes: float
+    """What it takes at the least, by whatever the words may mean: a `Q4` of 4.25 bits."""
     proof: Proof
-    is_least: bool
-    """Whether nothing smaller can be meant by the words."""
 
 
 def check(case: Case) -> Finding:
@@ -51,25 +61,29 @@ def check(case: Case) -> Finding:
         return open_question()
     words = f"{case.claim.quote} {case.claim.qualifier} {case.context}".lower()
     own = f"{case.claim.quote} {case.claim.qualifier}".lower()
-    recipe = next(iter(_RECIPE.findall(case.claim.qualifier.lower()) or _RECIPE.findall(own)), "")
-    memory *= _cards(own)
-    sizes = list(_sizes(case, recipe.replace(" ", "-").replace("-", "_") if recipe.startswith(("q", "iq")) else recipe))
+    recipe = _recipe(case, own)
+    sizes = list(_sizes(case, recipe.replace(" ", "-")))
     if not sizes:
         return open_question()
     fits = "fit" in case.claim.qualifier.lower() or (bool(_FITS.search(own)) and not _NEED.search(own))
     smallest = min(sizes, key=lambda each: each.size_bytes)
-    if not fits and _NEED.search(words) and not _FITS.search(own):
+    if not fits and _NEED.search(words) and not _FITS.search(own) and not (recipe and not case.is_least):
         return _needs(memory, sizes)
-    least = [each for each in sizes if each.is_least and not _ELSEWHERE.search(words)]
-    if least and min(each.size_bytes for each in least) > memory * _GIB * 1.01 and _settles(case):
-        each = min(least, key=lambda one: one.size_bytes)
-        return refuted(_compared(each, memory, ">"))
+    fewest = min(sizes, key=lambda each: each.least_bytes)
+    if fewest.least_bytes > memory * _GIB * 1.01 and _settles(case) and not _ELSEWHERE.search(words):
+        return refuted(_compared(fewest, memory, ">"))
     holding = [each for each in sizes if each.size_bytes * 1.05 <= memory]
     if holding and recipe:
         largest = max(holding, key=lambda each: each.size_bytes)
         beyond = [each for each in sizes if each.size_bytes > memory * _GIB]
         return supported(_compared(largest, memory, "<"), *(_compared(each, memory, ">") for each in beyond[:1]))
     return open_question(_compared(smallest, memory, ">" if smallest.size_bytes > memory else "<"))
+
+
+def _recipe(case: Case, own: str) -> str:
+    """The quantization that is meant; of several in the sentence the smallest, which is the one that fits."""
+    named = _RECIPE.findall(own) or _RECIPE.findall(case.claim.qualifier.lower())
+    return min(named, key=lambda name: _bits_of(name)[1], default="")
 
 
 def _settles(case: Case) -> bool:
@@ -90,13 +104,6 @@ def _compared(size: Size, memory: float, sign: str) -> Proof:
     return Proof("sum", f"{proof.text} {sign} {memory / 1e9:.4g} GB", proof.basis, proof.source, proof.key, proof.date)
 
 
-def _cards(words: str) -> int:
-    match = _COUNT.search(words)
-    if not match:
-        return 1
-    return int(match[1]) if match[1] else _COUNTS[match[2]]
-
-
 def _sizes(case: Case, recipe: str) -> Iterator[Size]:
     """The weights of each network that may be meant, at the recipe or at the bits that are named."""
     seen = set()
@@ -109,8 +116,11 @@ def _sizes(case: Case, recipe: str) -> Iterator[Size]:
         if exact:
             yield exact
             continue
-        source = parameters.counts_of(case)[0].proof if not variant.shape else None
-        yield _by_bits(variant.name, total, recipe, variant.shape.source.partition(";")[0] if variant.shape else source.source if source else "")
+        if variant.shape:
+            place, key = variant.shape.source.partition(";")[0], parameters.keys_of(variant.shape)
+        else:
+            place, key = variant.parameters.source if variant.parameters else "", "parameters"
+        yield _by_bits(variant.name, total, recipe, place, key)
     if not case.subject.variants:
         counts = [count for count in parameters.counts_of(case) if not count.is_active and count.is_sure]
         for count in counts[:3]:
@@ -122,29 +132,30 @@ def _exact(variant: Variant, recipe: str) -> Size | None:
     shape = variant.shape
     if shape is None or recipe.upper() not in shape.quantizations:
         return None
-    found = shape.quantizations[recipe.upper()]
-    bits = 8 * found.weights_bytes / shape.parameters
-    text = f"{variant.name} at {recipe.upper()}: {show_count(shape.parameters)} weights at {bits:.2f} bits = {found.weights_bytes / 1e9:.4g} GB"
-    return Size(found.weights_bytes, Proof("sum", text, Basis.COMPUTED, shape.source.partition(";")[0], recipe.upper(), shape.date), True)
+    size = shape.quantizations[recipe.upper()].weights_bytes
+    bits = 8 * size / shape.parameters
+    text = f"{variant.name} at {recipe.upper()}: weights at {bits:.2f} bits x {shape.parameters / 1e9:.4g}e9 / 8 = "
+    source = shape.source.partition(";")[0]
+    proof = Proof("sum", f"{text}{size / 1e9:.4g} GB", Basis.COMPUTED, source, parameters.keys_of(shape), shape.date)
+    return Size(size, size, proof)
 
 
-def _by_bits(name: str, total: float, recipe: str, source: str) -> Size:
-    bits, least = _bits_of(recipe)
-    size = total * bits / 8
-    text = f"{name}: weights at {bits:g} bits x {total / 1e9:.4g}e9 / 8 = {size / 1e9:.4g} GB"
-    if recipe:
-        # What is called four bits has four at the least.
-        floor = total * least / 8
-        return Size(size if floor == size else max(floor, size), Proof("sum", text, Basis.COMPUTED, source, "parameters"), True)
-    return Size(total * _LEAST_BITS / 8, Proof("sum", f"{name}: even at {_LEAST_BITS:g} bits x {total / 1e9:.4g}e9 / 8 = {total * _LEAST_BITS / 8e9:.4g} GB", Basis.COMPUTED, source, "parameters"), True)
+def _by_bits(name: str, total: float, recipe: str, source: str, key: str = "parameters") -> Size:
+    bits, least = _bits_of(recipe) if recipe else (_LEAST_BITS, _LEAST_BITS)
+    start = f"{name}: weights at" if recipe else f"{name}: even at"
+    text = f"{start} {bits:g} bits x {total / 1e9:.4g}e9 / 8 = {total * bits / 8e9:.4g} GB"
+    return Size(total * bits / 8, total * least / 8, Proof("sum", text, Basis.COMPUTED, source, key))
 
 
 def _bits_of(recipe: str) -> tuple[float, float]:
-    """Bits a weight that a name means, and the fewest."""
+    """Bits a weight that a name means, and the fewest: `Q4` is one of 4.25 to 4.85 bits, `4-bit` four at the least."""
     if recipe in _BITS:
         return _BITS[recipe], _BITS[recipe]
     match = re.match(r"i?q?(\d(?:\.\d+)?)", recipe)
     if not match:
         return _TYPICAL_BITS, _LEAST_BITS
     number = float(match[1])
-    return (number + 0.5 if number >= 2 and recipe.startswith(("q", "iq")) else number), number
+    is_recipe = recipe.startswith(("q", "iq"))
+    return (
+        (number + 0.5, number + 0.05 if recipe.startswith("iq") else number + 0.25) if is_recipe else (number, number)
+    )

@@ -22,13 +22,14 @@ FIELDS = ("parameters_total", "parameters_active")
 
 # Within this share of a known count a claim holds; beyond `_FAR` of all counts it cannot.
 _NEAR, _ABOUT, _FAR = 0.03, 0.08, 0.18
+_OTHERS = 8.0
 # Configs call the number of experts by several names; the file that a shape is from says which.
-_EXPERT_KEYS = {
-    "deepseek": "n_routed_experts", "glm": "n_routed_experts", "kimi": "n_routed_experts", "bailing": "num_experts",
-    "qwen": "num_experts", "llama4": "num_local_experts", "mixtral": "num_local_experts", "gpt_oss": "num_local_experts",
-    "minimax": "num_local_experts", "phimoe": "num_local_experts", "granite": "num_local_experts", "gemma": "num_experts",
-    "nemotron": "n_routed_experts", "mimo": "n_routed_experts", "mistral": "n_routed_experts", "hy": "num_experts",
-}  # fmt: skip
+_KEYS = (
+    ("n_routed_experts", "deepseek glm kimi nemotron mimo mistral"),
+    ("num_local_experts", "llama4 mixtral gpt_oss minimax phimoe granite"),
+    ("num_experts", "qwen bailing gemma hy"),
+)
+_EXPERT_KEYS = {start: key for key, starts in _KEYS for start in starts.split()}
 
 
 class Count(NamedTuple):
@@ -55,7 +56,11 @@ def counts_of(case: Case) -> tuple[Count, ...]:
         found += _of_name(row.name, row.repository, next(iter(case.subject.variants), None))
     for field in FIELDS:
         for fact in case.knowledge.reports(case.subject, field):
-            text = f"{fact.of}: {fact.key}" if fact.basis is Basis.STATED else f"{fact.of} has {show_count(float(fact.value))}"
+            text = (
+                f"{fact.of}: {fact.key}"
+                if fact.basis is Basis.STATED
+                else f"{fact.of} has {show_count(float(fact.value))}"
+            )
             proof = Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
             found.append(Count(float(fact.value), field == "parameters_active", fact.basis is not Basis.STATED, proof))
     return tuple(found)
@@ -65,13 +70,13 @@ def _of_variant(variant: Variant) -> Iterator[Count]:
     shape, total, active = variant.shape, variant.parameters, variant.active_parameters
     source = _file_of(variant)
     if total:
-        key = _keys(shape) if shape else "parameters"
+        key = keys_of(shape) if shape else "parameters"
         proof = Proof("sum" if shape else "fact", _told_total(variant), total.basis, source, key, total.date)
         yield Count(total.value, False, True, proof)
         if shape and shape.experts is None and active is None:
             yield Count(total.value, True, True, proof)
     if active:
-        key = _keys(shape) if shape else "active parameters"
+        key = keys_of(shape) if shape else "active parameters"
         proof = Proof("sum" if shape else "fact", _told_active(variant), active.basis, source, key, active.date)
         yield Count(active.value, True, shape is not None, proof)
     if shape:
@@ -80,7 +85,7 @@ def _of_variant(variant: Variant) -> Iterator[Count]:
             if known and embedding:
                 what = "a token uses" if is_active else "it has"
                 text = f"without the embedding {what} {show_count(known.value - embedding)}"
-                proof = Proof("sum", text, known.basis, source, _keys(shape), known.date)
+                proof = Proof("sum", text, known.basis, source, keys_of(shape), known.date)
                 yield Count(known.value - embedding, is_active, False, proof)
     yield from _of_name(variant.name, variant.repository, variant)
 
@@ -134,7 +139,7 @@ def _file_of(variant: Variant) -> str:
     return known.source if known else variant.repository
 
 
-def _keys(shape: Shape) -> str:
+def keys_of(shape: Shape) -> str:
     """The keys of the config that the count follows from, with what they say."""
     keys = [f"num_hidden_layers={shape.block_count}", f"hidden_size={shape.embedding_length}"]
     if shape.experts and shape.experts.total:
@@ -142,7 +147,9 @@ def _keys(shape: Shape) -> str:
         keys.append(f"{_EXPERT_KEYS.get(start, 'num_experts')}={shape.experts.total}")
         keys.append(f"num_experts_per_tok={shape.experts.used}")
         if shape.expert_feed_forward_length:
-            name = "intermediate_size" if start in ("llama4", "mixtral", "gpt_oss", "minimax") else "moe_intermediate_size"
+            name = (
+                "intermediate_size" if start in ("llama4", "mixtral", "gpt_oss", "minimax") else "moe_intermediate_size"
+            )
             keys.append(f"{name}={shape.expert_feed_forward_length}")
     elif shape.feed_forward_length:
         keys.append(f"intermediate_size={shape.feed_forward_length}")
@@ -166,21 +173,35 @@ def check(case: Case) -> Finding:
         if not best.is_sure and sure and not 0.75 < sure.value / claimed < 1.34 and case.subject.is_exact:
             return supported(best.proof, sure.proof)
         return supported(best.proof)
-    sure = [count for count in mine if count.is_sure]
-    if not sure or not _can_refute(case, sure):
+    counted = [count for count in mine if count.is_sure]
+    if not counted or not _can_refute(case, counted):
         return open_question(*_shown(mine))
     if any(abs(claimed - count.value) <= _FAR * count.value for count in mine):
         return open_question(*_shown(mine))
     other = next(
-        (count for count in counts if count.is_active != is_active and abs(claimed - count.value) <= _NEAR * count.value),
+        (
+            count
+            for count in counts
+            if count.is_active != is_active and abs(claimed - count.value) <= _NEAR * count.value
+        ),
         None,
     )
+    named = [count for count in counts if count.proof.key == "name" and abs(claimed - count.value) <= 1e-6 * claimed]
+    if named and other is not None:
+        # Its maker calls it by what one token uses: `a 17 billion parameter model with 16 experts`.
+        return open_question(named[0].proof, *_shown(counted))
     if other is not None:
         what = "the count of all weights" if is_active else "the count that one token uses"
         swap = Proof("sum", f"{show_count(claimed)} is {what}, not the other", other.proof.basis, other.proof.source,
                      other.proof.key, other.proof.date)  # fmt: skip
-        return refuted(*_shown(sure), swap)
-    return refuted(*_shown(sure))
+        return refuted(*_shown(counted), swap)
+    least = min(claimed / count.value if claimed > count.value else count.value / claimed for count in counted)
+    if least > _OTHERS and not any(
+        abs(count.value / claimed / power - 1) < _NEAR for count in counted for power in (1e3, 1e-3)
+    ):
+        # So far off, and no slip of T for B: the number is rather another model's, or of something else.
+        return open_question(*_shown(counted))
+    return refuted(*_shown(counted))
 
 
 def _holds(case: Case, claimed: float, known: float, tolerance: float) -> bool:
@@ -203,8 +224,13 @@ def _can_refute(case: Case, sure: list[Count]) -> bool:
 def is_well_known(case: Case) -> bool:
     """Whether so much of the maker is listed that a size of the release that is missing is not there."""
     makers = {variant.maker.lower() for variant in case.subject.variants or case.subject.near}
-    releases = {variant.release for variant in case.subject.variants or case.subject.near}
-    return len(makers) == 1 and len(releases) == 1 and all(case.knowledge.makers.get(maker, 0) >= 20 for maker in makers)
+    releases = {
+        frozenset(word for word in words_of_name(variant.release) if not word.isdigit() or len(word) < 4)
+        for variant in case.subject.variants or case.subject.near
+    }
+    return (
+        len(makers) == 1 and len(releases) == 1 and all(case.knowledge.makers.get(maker, 0) >= 20 for maker in makers)
+    )
 
 
 def _shown(counts: list[Count]) -> tuple[Proof, ...]:

@@ -47,14 +47,16 @@ def check(case: Case) -> Finding:
 def _by_day(case: Case, claimed: float, monthly: float, proof: Proof, moved: tuple[Proof, ...]) -> Finding:
     days = release.days_of(case)
     launches = [each for each in days if each.is_launch] or list(days)
-    if not launches or not case.told:
+    until = case.not_after
+    if not launches or not until:
         return open_question(proof, *moved)
-    out = max(1, days_between(min(launches).day, case.told) + 1)
-    if out < 1 or days_between(min(launches).day, case.told) < -30:
+    first = min(launches, key=lambda each: each.day)
+    out = max(1, days_between(first.day, until) + 1)
+    if days_between(first.day, until) < -30:
         return open_question(proof, *moved)
     a_day = claimed / out
     text = (
-        f"{show_count(claimed)} in the {out} days since {min(launches).day} are {show_count(a_day)} a day; in 30 days of "
+        f"{show_count(claimed)} in the {out} days since {first.day} are {show_count(a_day)} a day; in 30 days of "
         f"{case.knowledge.hub_date} all its listed repositories had {show_count(monthly / 30)} a day"
     )
     total = Proof("sum", text, Basis.COMPUTED, HUB, "downloads", case.knowledge.hub_date)
@@ -85,8 +87,9 @@ def _monthly(case: Case) -> tuple[float, Proof | None]:
     total = sum(names.values())
     if not total:
         return 0.0, None
-    text = f"its {len(names)} listed repositories had {show_count(total)} downloads in 30 days of {case.knowledge.hub_date}"
-    return float(total), Proof("fact", text, Basis.STATED, HUB, "downloads", case.knowledge.hub_date)
+    day = case.knowledge.hub_date
+    text = f"its {len(names)} listed repositories had {show_count(total)} downloads in 30 days of {day}"
+    return float(total), Proof("fact", text, Basis.STATED, HUB, "downloads", day)
 
 
 def _likes(case: Case, claimed: float) -> Finding:
@@ -94,7 +97,9 @@ def _likes(case: Case, claimed: float) -> Finding:
     if not rows:
         return open_question()
     best = max(row.likes for row in rows)
-    proof = Proof("fact", f"{rows[0].repository} had {best:,} likes", Basis.STATED, HUB, "likes", case.knowledge.hub_date)
+    proof = Proof(
+        "fact", f"{rows[0].repository} had {best:,} likes", Basis.STATED, HUB, "likes", case.knowledge.hub_date
+    )
     if abs(claimed - best) <= _NEAR * best:
         return supported(proof)
     # Likes grow and are seldom taken back: many more than there are later cannot have been.

@@ -26,7 +26,11 @@ def check(case: Case) -> Finding:
     low, high = min(each[0] for each in asked), max(each[0] for each in asked)
     voices = sum(each[1] for each in asked)
     what = "in" if side == 0 else "out"
-    text = f"services ask {low:g} to {high:g} USD a million tokens {what}" if low != high else f"services ask {low:g} USD a million tokens {what}"
+    text = (
+        f"services ask {low:g} to {high:g} USD a million tokens {what}"
+        if low != high
+        else f"services ask {low:g} USD a million tokens {what}"
+    )
     served = asked[0][2]
     proof = Proof("fact", text, Basis.STATED, served.source, case.claim.field, case.knowledge.date)
     if any(abs(price - claimed) <= _NEAR * price for price, _, _ in asked):

@@ -21,7 +21,11 @@ def check(case: Case) -> Finding:
     if retired := _retired(case, board):
         return retired
     claimed = case.number
-    known = [fact for fact in case.knowledge.reports(case.subject) if fact.field.startswith("rank:") and _same(board, fact.field)]
+    known = [
+        fact
+        for fact in case.knowledge.reports(case.subject)
+        if fact.field.startswith("rank:") and _same(board, fact.field)
+    ]
     told = case.told
     known = [fact for fact in known if not told or abs(days_between(fact.date, told)) <= _MONTH]
     if claimed is None or not known:
@@ -45,14 +49,23 @@ def _same(board: str, field: str) -> bool:
 
 def _words(board: str) -> frozenset[str]:
     words = re.findall(r"[a-z]+", board.lower())
-    return frozenset(_FULL.get(word, word) for word in words if word not in ("ai", "leaderboard", "leaderboards", "the", "com", "elo"))
+    return frozenset(
+        _FULL.get(word, word)
+        for word in words
+        if word not in ("ai", "leaderboard", "leaderboards", "the", "com", "elo")
+    )
 
 
 def _retired(case: Case, board: str) -> Finding | None:
     """A place on a leaderboard that had been closed for a month."""
-    told = case.told
+    told = case.not_before
     for fact in case.knowledge.all_of("status"):
-        if fact.value == "retired" and told and _is_board(board, fact.of) and days_between(fact.note, told) > _CLOSED_DAYS:
+        if (
+            fact.value == "retired"
+            and told
+            and _is_board(board, fact.of)
+            and days_between(fact.note, told) > _CLOSED_DAYS
+        ):
             return refuted(Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date))
     return None
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from weighbridge.figures import Basis
 
+from ..knowledge import Fact
 from ..knowledge.knowledge import HUB
-from ..verdict import Proof
+from ..verdict import Proof, Ruling
 from . import existence
 from .case import (
     Case,
     Finding,
-    Ruling,
     days_between,
     expired,
     first_day,
@@ -30,11 +30,23 @@ from .case import (
 
 FIELDS = ("release_date", "status", "openness")
 
-_NEAR_DAYS, _LAUNCH_DAYS, _FAR_DAYS = 10, 60, 100
+_NEAR_DAYS, _LAUNCH_DAYS, _FAR_DAYS, _MONTH_DAYS = 10, 60, 100, 31
 # Repositories of models from before this day were often made anew.
 _HUB_SINCE = "2023-06-01"
+_HUB_SURE = "2023-12-01"
 _OUT = ("released", "available", "launched", "shipped", "published", "ga", "out", "open", "open-weights")
-_COMING = ("expected", "announced", "upcoming", "imminent", "planned", "rumoured", "rumored", "preview", "teased", "unreleased")
+_COMING = (
+    "expected",
+    "announced",
+    "upcoming",
+    "imminent",
+    "planned",
+    "rumoured",
+    "rumored",
+    "preview",
+    "teased",
+    "unreleased",
+)
 _CLOSED = ("closed", "closed-source", "proprietary", "api-only", "closed-weights", "gated")
 _OPEN = ("open", "open-weights", "open-weight", "open weights", "open-source", "open source", "opensource")
 
@@ -61,13 +73,35 @@ def days_of(case: Case) -> tuple[Day, ...]:
             found.append(Day(variant.released.value, False, proof))
     for row in case.subject.rows if not case.subject.variants else ():
         if row.created >= _HUB_SINCE:
-            proof = Proof("fact", f"{row.repository} was made on {row.created}", Basis.STATED, HUB, "createdAt", case.knowledge.hub_date)
+            proof = Proof(
+                "fact",
+                f"{row.repository} was made on {row.created}",
+                Basis.STATED,
+                HUB,
+                "createdAt",
+                case.knowledge.hub_date,
+            )
             found.append(Day(row.created, False, proof))
-    for served in case.subject.served:
-        if served.day:
-            proof = Proof("fact", f"{served.name} came out on {served.day}", Basis.STATED, served.source, "release_date", case.knowledge.date)
-            found.append(Day(served.day, True, proof))
+    if served_day := _served_day(case):
+        found.append(served_day)
     return tuple(sorted(found, key=lambda each: each.day))
+
+
+def _served_day(case: Case) -> Day | None:
+    """The day that most services tell; where they do not agree within a month, none."""
+    votes: dict[str, int] = {}
+    for served in case.subject.served:
+        for day, times in served.days:
+            votes[day] = votes.get(day, 0) + times
+    if not votes:
+        return None
+    day = max(votes, key=lambda each: (votes[each], each))
+    near = sum(times for other, times in votes.items() if abs((first_day(other) - first_day(day)).days) <= _MONTH_DAYS)
+    if 2 * near <= sum(votes.values()):
+        return None
+    served = next(each for each in case.subject.served if day in dict(each.days))
+    text = f"{served.name} came out on {day}, as {votes[day]} services tell"
+    return Day(day, True, Proof("fact", text, Basis.STATED, served.source, "release_date", case.knowledge.date))
 
 
 def check(case: Case) -> Finding:
@@ -86,28 +120,37 @@ def _check_day(case: Case) -> Finding:
         return open_question(*(each.proof for each in known[:2]))
     claimed_first, claimed_last = first_day(day), last_day(day)
     precision = _NEAR_DAYS + (20 if case.says("late", "early", "mid", "end of") or case.is_about else 0)
-    near = [each for each in known if _distance(each.day, day) <= (precision if each.is_launch else _LAUNCH_DAYS)
-            and (each.is_launch or first_day(each.day) <= claimed_last + datetime.timedelta(days=2))]  # fmt: skip
+    near = [
+        each
+        for each in known
+        if _distance(each.day, day) <= (precision if each.is_launch else _LAUNCH_DAYS)
+        and (each.is_launch or first_day(each.day) <= claimed_last + datetime.timedelta(days=2))
+    ]
     if case.is_expected or case.says("expected"):
         return _expected(case, known)
     if near:
         launch = [each for each in near if each.is_launch]
         return supported(min(launch or near, key=lambda each: _distance(each.day, day)).proof)
+    proofs = tuple(each.proof for each in (known[0], known[-1]) if each is known[0] or each.day != known[0].day)
+    return refuted(*proofs) if _is_another_time(case, known, claimed_first, claimed_last) else open_question(*proofs)
+
+
+def _is_another_time(
+    case: Case, known: tuple[Day, ...], claimed_first: datetime.date, claimed_last: datetime.date
+) -> bool:
+    """Whether the claimed days lie so far from all that is known that no slip of weeks explains them."""
     first, last = known[0], known[-1]
     spread = days_between(first.day, last.day)
-    proofs = tuple(each.proof for each in (first, last) if each is first or each.day != first.day)
     if not case.subject.is_exact and first_day(first.day) <= claimed_last and claimed_first <= last_day(last.day):
-        return open_question(*proofs)
-    copied = [day for variant in case.subject.variants if (day := case.knowledge.copies_made(variant))]
-    late = (claimed_first - last_day(max(last.day, min(copied, default=last.day)))).days
+        return False
+    copies = [made for variant in case.subject.variants if (made := case.knowledge.copies_made(variant))]
+    late = (claimed_first - last_day(max(last.day, min(copies, default=last.day)))).days
+    if late > _FAR_DAYS and (spread <= 2 * _FAR_DAYS or not case.subject.is_exact):
+        # What is on the hub was there before; a repository alone may have waited for its launch.
+        return len(known) >= 2 or bool(copies) or last.is_launch or late > 2 * _FAR_DAYS
     early = (first_day(first.day) - claimed_last).days
-    # A year later it is no slip of a few weeks, and what is on the hub was there before.
-    if late > _FAR_DAYS and (len(known) >= 2 or copied or last.is_launch) and (spread <= _FAR_DAYS * 2 or not case.subject.is_exact):
-        return refuted(*proofs)
-    launches = [each for each in known if each.is_launch]
-    if early > _FAR_DAYS and len(launches) >= 1 and len(known) >= 2 and spread <= _FAR_DAYS and first.day > "2023-12-01":
-        return refuted(*proofs)
-    return open_question(*proofs)
+    has_launch = any(each.is_launch for each in known)
+    return early > _FAR_DAYS and has_launch and len(known) >= 2 and spread <= _FAR_DAYS and first.day > _HUB_SURE
 
 
 def _distance(known: str, claimed: str) -> int:
@@ -118,7 +161,7 @@ def _distance(known: str, claimed: str) -> int:
 
 def _expected(case: Case, known: tuple[Day, ...]) -> Finding:
     """Expected when it had long been out: refuted; else a prediction, with what came of it."""
-    told = case.told
+    told = case.not_before
     launch = min((each for each in known), key=lambda each: each.day)
     if told and days_between(launch.day, told) > _LAUNCH_DAYS:
         return refuted(launch.proof)
@@ -130,7 +173,9 @@ def _check_status(case: Case) -> Finding:
     if word in _CLOSED:
         return _check_openness(case, "closed")
     if word in ("retired", "deprecated", "archived", "discontinued"):
-        facts = [fact for fact in case.knowledge.reports(case.subject, "status") if fact.value in ("retired", "deprecated")]
+        facts = [
+            fact for fact in case.knowledge.reports(case.subject, "status") if fact.value in ("retired", "deprecated")
+        ]
         return supported(*(_told(fact) for fact in facts)) if facts else open_question()
     known = days_of(case)
     if any(word.startswith(coming) for coming in _COMING) or case.is_expected:
@@ -142,15 +187,17 @@ def _check_status(case: Case) -> Finding:
     if not case.subject.is_known:
         return existence.missing(case)
     told = case.told
-    if known and told and days_between(told, known[0].day) > _NEAR_DAYS and all(not each.is_launch or each.day > told for each in known):
+    if (
+        known
+        and told
+        and days_between(told, known[0].day) > _NEAR_DAYS
+        and all(not each.is_launch or each.day > told for each in known)
+    ):
         return refuted(known[0].proof)
     return supported(known[0].proof) if known else existence.check(case)
 
 
-def _told(fact: object) -> Proof:
-    from ..knowledge import Fact
-
-    assert isinstance(fact, Fact)
+def _told(fact: Fact) -> Proof:
     return Proof("fact", f"{fact.of}: {fact.value} ({fact.key})", fact.basis, fact.source, fact.key, fact.date)
 
 
@@ -197,5 +244,10 @@ def _opened(case: Case) -> list[tuple[str, Proof]]:
         found.append((day, Proof("fact", text, Basis.STATED, HUB, variant.repository, case.knowledge.hub_date)))
     for row in case.subject.rows if not case.subject.variants else ():
         text = f"the weights lie in {row.repository}"
-        found.append((row.created or case.knowledge.hub_date, Proof("fact", text, Basis.STATED, HUB, row.repository, case.knowledge.hub_date)))
+        found.append(
+            (
+                row.created or case.knowledge.hub_date,
+                Proof("fact", text, Basis.STATED, HUB, row.repository, case.knowledge.hub_date),
+            )
+        )
     return found

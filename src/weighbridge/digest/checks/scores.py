@@ -1,7 +1,7 @@
 """Scores on benchmarks: whose, on which, by whose measure.
 
-A score is refuted only where the number is found elsewhere: the same model's on another benchmark (renamed), or the same
-benchmark's of a sibling (moved), and what is known of this model on this benchmark lies far off or is not known.
+A score is refuted only where the number is found elsewhere: the same model's on another benchmark (renamed), or the
+same benchmark's of a sibling (moved), and what is known of this model on this benchmark lies far off or is not known.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def check(case: Case) -> Finding:
     return open_question(*(_proof(fact) for fact in mine[:2]))
 
 
-def _elsewhere(
-    case: Case, claimed: float, asked: frozenset[str], own: list[Fact], near_variant: list[Fact]
-) -> Finding:
+def _elsewhere(case: Case, claimed: float, asked: frozenset[str], own: list[Fact], near_variant: list[Fact]) -> Finding:
     """Nothing is known of this model on this benchmark: is the number a sibling's?"""
     words = case.subject.words
     for fact in _of_siblings(case, asked):

@@ -63,15 +63,6 @@ class Served:
     inputs: tuple[str, ...]
     source: str
 
-    @property
-    def day(self) -> str | None:
-        """The day that most tell; None where none has a majority of the voices that tell a day within a month of it."""
-        if not self.days:
-            return None
-        day, _ = max(self.days, key=lambda told: (told[1], told[0]))
-        near = sum(times for other, times in self.days if other[:7] == day[:7])
-        return day if 2 * near > sum(times for _, times in self.days) else None
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -87,6 +78,8 @@ class Subject:
     served: tuple[Served, ...] = ()
     is_exact: bool = False
     """Whether the name means one network: what is not true of it is not true of what is meant."""
+    is_loose: bool = False
+    """Whether the name leaves open which release is meant, or tells a part of a longer name alone."""
     lacks: str = ""
     """A size, version or part of the name that is not known of a release that is: `72B`."""
     near: tuple[Variant, ...] = ()

@@ -32,7 +32,9 @@ class Knowledge:
     """The day as of which it was collected."""
     hub_date = HUB_DATE
 
-    def __init__(self, catalogue: Catalogue | None = None, own: Iterable[Fact] = (), folder: Path | None = None) -> None:
+    def __init__(
+        self, catalogue: Catalogue | None = None, own: Iterable[Fact] = (), folder: Path | None = None
+    ) -> None:
         self._catalogue = catalogue
         self._folder = folder
         self._own = tuple(own)
@@ -61,9 +63,10 @@ class Knowledge:
             return self._by_id(name, row, words)
         if not words or not any(len(word) > 1 and word.isalpha() for word in words):
             return Subject(name, words, served=self._served_as(words))
-        variants = self._having(words)
-        if variants:
-            return self._of_variants(name, words, variants)
+        for spelled in (words, _with_zero(words)):
+            variants = self._having(spelled)
+            if variants:
+                return self._of_variants(name, spelled, variants)
         rows = self._rows_having(words)
         served = self._served_as(words)
         if rows or served:
@@ -80,6 +83,7 @@ class Knowledge:
     def _of_variants(self, name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> Subject:
         """Of those that have all words: the ones named so exactly, else the plainest release, else all."""
         plain = words - _TUNED
+        is_loose = False
         same = tuple(each for each in variants if words_of_name(each.name) - _TUNED == plain)
         kind = words & _TUNED
         if kind and any(kind <= words_of_name(each.name) for each in same):
@@ -90,6 +94,7 @@ class Knowledge:
             by_size = tuple(each for each in variants if all(word in sizes_in(less[each.name]) or word.isdigit() or
                                                              word in "e" for word in less[each.name]))  # fmt: skip
             of_release = tuple(each for each in variants if words_of_name(each.release) == plain)
+            is_loose = not by_size and not of_release
             same = by_size or of_release or variants
         rows = self._rows_of(same)
         if len(plain) > 1 or not any(word in sizes_in(words) for word in words):
@@ -100,15 +105,13 @@ class Knowledge:
         sizes = {round(each.parameters.value) for each in same if each.parameters}
         is_exact = bool(sizes) and max(sizes) <= min(sizes) * (1 + _SAME_SIZE) and _alike(rows, min(sizes))
         shown = same[0].name if len(same) == 1 else _common(same, name)
-        return Subject(shown, words, same, rows, served, is_exact)
+        return Subject(shown, words, same, rows, served, is_exact and not is_loose, is_loose)
 
-    def _of_rows(
-        self, name: str, words: frozenset[str], rows: tuple[Row, ...], served: tuple[Served, ...]
-    ) -> Subject:
+    def _of_rows(self, name: str, words: frozenset[str], rows: tuple[Row, ...], served: tuple[Served, ...]) -> Subject:
         exact = tuple(row for row in rows if words_of_name(row.name) - _TUNED == words - _TUNED)
         rows = exact or rows
         sizes = {row.parameters for row in rows if row.parameters}
-        is_exact = bool(rows) and len(sizes) == 1 or (not rows and len(served) == 1)
+        is_exact = len(sizes) == 1 if rows else len(served) == 1
         shown = rows[0].name if len(rows) == 1 else served[0].name if served and not rows else name
         return Subject(shown, words, (), rows, served, is_exact)
 
@@ -121,7 +124,7 @@ class Knowledge:
             fitting = tuple(each for each in siblings if all(_fits(size, word, each) for word, size in sizes.items()))
             if fitting:
                 found = self._of_variants(name, words_of_name(fitting[0].name) if len(fitting) == 1 else rest, fitting)
-                return Subject(found.name, words, fitting, found.rows, found.served, found.is_exact)
+                return Subject(found.name, words, fitting, found.rows, found.served, found.is_exact, found.is_loose)
             if siblings:
                 lacks = " ".join(sorted(word.upper() for word in sizes))
                 return Subject(name, words, lacks=lacks, near=siblings)
@@ -265,8 +268,8 @@ class Knowledge:
         for model, benchmark, value, source in rows_of("scores"):
             fact = Fact(model, f"benchmark:{benchmark}", float(value), Basis.STATED, source, benchmark)
             words = words_of_name(re.sub(r"\(.*?\)", "", model.replace("Inst.", "Instruct")))
-            for key in {words, frozenset(word for word in words if not is_dated(word))}:
-                found[key] = (*found.get(key, ()), fact)
+            for undated in {words, frozenset(word for word in words if not is_dated(word))}:
+                found[undated] = (*found.get(undated, ()), fact)
         for fact in self._own:
             words = words_of_name(fact.of)
             found[words] = (*found.get(words, ()), fact)
@@ -318,7 +321,17 @@ class Knowledge:
         return min(days, default=None)
 
 
-_PACKED = re.compile(r"(?:^|[-_.])(?:gguf|awq|gptq|fp8|int[48]|nvfp4|mxfp[48]|\d?bit|bnb|mlx|onnx|qat|w\da\d+|exl\d|unquantized)")
+_PACKED = re.compile(
+    r"(?:^|[-_.])(?:gguf|awq|gptq|fp8|int[48]|nvfp4|mxfp[48]|\d?bit|bnb|mlx|onnx|qat|w\da\d+|exl\d|unquantized)"
+)
+
+
+def _with_zero(words: frozenset[str]) -> frozenset[str]:
+    """`Granite 4` as `Granite 4.0`, and the other way round."""
+    return frozenset(
+        word.removesuffix(".0") if word.endswith(".0") else f"{word}.0" if word.isdigit() and len(word) == 1 else word
+        for word in words
+    )
 
 
 def _only_sizes(added: frozenset[str]) -> bool:
@@ -330,7 +343,14 @@ def _only_sizes(added: frozenset[str]) -> bool:
 def _row(cells: list[str]) -> Row:
     repository, parameters, context, licence, created, downloads, likes, task = cells
     return Row(
-        repository, int(parameters or 0), int(context or 0), licence, created, int(downloads or 0), int(likes or 0), task
+        repository,
+        int(parameters or 0),
+        int(context or 0),
+        licence,
+        created,
+        int(downloads or 0),
+        int(likes or 0),
+        task,
     )
 
 
@@ -354,7 +374,7 @@ def _fits(size: float, word: str, variant: Variant) -> bool:
     """Whether a size of a name is one of the variant's: its total, its active weights, or one of its own name."""
     if word in words_of_name(variant.name):
         return True
-    known = [each.value for each in (variant.parameters, variant.active_parameters) if each]
+    known: list[float] = [each.value for each in (variant.parameters, variant.active_parameters) if each]
     known += sizes_in(words_of_name(variant.name)).values()
     return any(abs(size - value) <= _NAMED_SIZE * value for value in known)
 

@@ -21,8 +21,8 @@ TABLES = {
     "reports": ("subject", "field", "value", "unit", "qualifier", "source", "key", "date"),
     "mentions": ("words", "name", "first"),
 }
-"""Columns of each table. `hub` has the repositories of the catalogue's makers and all that the catalogue names, `others`
-the rest, which is seldom asked for."""
+"""Columns of each table. `hub` has the repositories of the catalogue's makers and all that the catalogue names,
+`others` the rest, which is seldom asked for."""
 
 
 @lru_cache(maxsize=len(TABLES))

@@ -39,7 +39,8 @@ def _shared_out(rows: list[list[str]]) -> dict[str, list[list[str]]]:
     variants = load().variants
     makers = {variant.maker.lower() for variant in variants}
     named = {each.name.lower() for variant in variants for each in variant.repositories}
-    often, seldom = [], []
+    often: list[list[str]] = []
+    seldom: list[list[str]] = []
     for row in rows:
         key = row[0].lower()
         (often if key in named or key.partition("/")[0] in makers else seldom).append(row)

@@ -1,4 +1,4 @@
-"""What services and lists of prices say of models, open and closed: days, contexts, prices, whether weights are open."""
+"""What services and lists of prices say of models, open and closed: days, contexts, prices, open weights or not."""
 
 from __future__ import annotations
 
@@ -114,10 +114,14 @@ def _litellm(folder: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for name, model in _gzipped(path).items():
         if model.get("mode") not in ("chat", "completion", "responses"):
             continue
-        yield source, name, {
-            "context": model.get("max_input_tokens"),
-            "price": _price(model.get("input_cost_per_token"), model.get("output_cost_per_token"), 1e6),
-        }
+        yield (
+            source,
+            name,
+            {
+                "context": model.get("max_input_tokens"),
+                "price": _price(model.get("input_cost_per_token"), model.get("output_cost_per_token"), 1e6),
+            },
+        )
 
 
 def _price(given: Any, taken: Any, scale: float) -> tuple[float, float] | None:
