@@ -16,13 +16,14 @@ from typing import NamedTuple
 from ..claim import Claim
 from ..knowledge import Knowledge, Subject
 from ..verdict import Ruling, Verdict
+from .attribution import is_doubtful
 from .case import Case, Finding, days_between, is_day, open_question
 from .existence import missing
 from .release import days_of
 
 Check = Callable[[Case], Finding]
 
-_HELPERS = frozenset({"case"})
+_HELPERS = frozenset({"case", "attribution"})
 # Said of a model that does not exist, these are as wrong as that it exists; arithmetic about it is left open.
 _PRESUMING = (
     "parameters_total",
@@ -35,12 +36,9 @@ _PRESUMING = (
     "context_length",
 )
 _OF_FAMILIES = ("exists", "rank")
-# A name that is written as no word is: PrismML, DeepSeek.
-_OWN_NAME = re.compile(
-    r"\b(?!MoE\b|GitHub\b|LLMs\b|GPUs\b|VLMs\b|HuggingFace\b|OpenAI\b|YaRN\b|RoPE\b|ArXiv\b|APIs\b|MiB\b|GiB\b|TiB\b)[A-Z][a-z]+[A-Z]\w*"
-)
 _AROUND = 160
 _MOST_READ = 200_000
+_LOG_DAYS, _LOG_ENTRIES = 62, 3
 _YEAR = re.compile(r"(?<![\w.,/-])(202\d)(?![\w,]|\.\d)")
 
 
@@ -61,24 +59,28 @@ def check(
     """A verdict on each claim, in their order. `texts`: the pages by their addresses, for the words around a quote."""
     known = knowledge or Knowledge()
     found = tuple(claims)
-    days = _page_days(found, texts or {})
+    days = _about(found, texts or {})
     return tuple(_verdict(claim, known, texts or {}, days[claim.address]) for claim in found)
 
 
-class _PageDays(NamedTuple):
-    """When a page speaks."""
+class _About(NamedTuple):
+    """When a page speaks, and of whom."""
 
     day: str | None
     since: str | None
+    names: tuple[str, ...]
+    """The models that it names."""
 
 
-def _page_days(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _PageDays]:
+def _about(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _About]:
     """As of which day each page speaks: a log that is written on is as young as the last day that it tells of. A page
     that does not tell its day was at least not written before the years that it names."""
     told: dict[str, list[str]] = {}
     published: dict[str, str] = {}
+    names: dict[str, dict[str, None]] = {}
     for claim in claims:
         days = told.setdefault(claim.address, [])
+        names.setdefault(claim.address, {})[claim.subject] = None
         if is_day(claim.published) and claim.published:
             published[claim.address] = claim.published
         if claim.told and is_day(claim.told) and "expected" not in claim.qualifier and claim.field != "release_date":
@@ -87,25 +89,31 @@ def _page_days(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _
             days[:] = [day for day in days if day <= claim.fetched]
     found = {}
     for address, days in told.items():
-        day = max((published[address], *days)) if address in published else None
+        day = _last_day(published[address], days) if address in published else None
         years = [f"{year}-01" for year in _YEAR.findall(texts.get(address, "")[:_MOST_READ])] if day is None else []
         now = max((claim.fetched for claim in claims if claim.address == address), default="")
         since = max((year for year in years if not now or year <= now), default=None)
-        found[address] = _PageDays(day, since)
+        found[address] = _About(day, since, tuple(names[address]))
     return found
 
 
-def _verdict(claim: Claim, knowledge: Knowledge, texts: Mapping[str, str], days: _PageDays) -> Verdict:
+def _last_day(published: str, told: list[str]) -> str:
+    """The last day of a log that began when it was published; single days that lie far off are of something else."""
+    near = sorted({day for day in told if 0 <= days_between(published, day) <= _LOG_DAYS})
+    return near[-1] if len(near) >= _LOG_ENTRIES else published
+
+
+def _verdict(claim: Claim, knowledge: Knowledge, texts: Mapping[str, str], days: _About) -> Verdict:
     subject = knowledge.meant(claim.subject)
     text = texts.get(claim.address, "")
     around = text[max(0, claim.start - _AROUND) : claim.end + _AROUND].lower()
     case = Case(claim, subject, knowledge, around, days.day, days.since)
-    found = _ruled(case)
+    found = _ruled(case, days.names)
     name = subject.name if subject.is_known or knowledge.reports(subject) else None
     return Verdict(claim, found.ruling, found.evidence, name)
 
 
-def _ruled(case: Case) -> Finding:
+def _ruled(case: Case, others: Iterable[str]) -> Finding:
     field = case.claim.field
     family = field.partition(":")[0]
     ask = checks().get(family)
@@ -118,20 +126,9 @@ def _ruled(case: Case) -> Finding:
         found = open_question(*found.evidence[:1]) if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED) else found
     if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED, Ruling.UNVERIFIABLE) and _is_forecast(case, found):
         return Finding(Ruling.PREDICTION, found.evidence)
-    if found.ruling is Ruling.REFUTED and _names_another(case):
+    if found.ruling is Ruling.REFUTED and ask and is_doubtful(case, others, ask):
         return open_question(*found.evidence)
     return found
-
-
-def _names_another(case: Case) -> bool:
-    """Whether the quote names somebody else and not its subject: then it may be said of that one."""
-    quote = case.claim.quote
-    low = quote.lower()
-    if any(word in low for word in case.subject.words if word.isalpha() and len(word) > 1):
-        return False
-    families = {variant.family.lower() for variant in case.knowledge.catalogue}
-    words = set(re.findall(r"[a-z][a-z-]+", low))
-    return bool(words & families or _OWN_NAME.search(quote))
 
 
 def _of_nobody(case: Case, family: str) -> Finding:

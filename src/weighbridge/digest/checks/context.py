@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from weighbridge.figures import Basis
 
 from ..knowledge.knowledge import HUB
@@ -16,6 +18,7 @@ _NEAR = 0.06
 _STRETCHED, _BEYOND = 4.0, 8.0
 # A service may offer less; a card may tell of less than the config, as Qwen3's does (32,768 of 40,960).
 _LESS = 0.45
+_EXTENDED = re.compile(r"exten[ds]|scal(?:e|ing)|fine-?tun|now support|push|stretch|interpolat|yarn|rope")
 
 
 def check(case: Case) -> Finding:
@@ -39,6 +42,9 @@ def check(case: Case) -> Finding:
     proofs = tuple(proof for _, proof in native[:2])
     is_sure = case.subject.is_exact or len({length for length, _ in native}) == 1
     if not is_sure or any(proof.basis is Basis.ASSUMED for proof in proofs):
+        return open_question(*proofs)
+    if _EXTENDED.search(case.claim.quote.lower()):
+        # Others have stretched many a model further than its maker.
         return open_question(*proofs)
     if claimed > _BEYOND * longest * (1 - _NEAR):
         return refuted(*proofs)

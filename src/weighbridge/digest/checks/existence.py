@@ -25,6 +25,7 @@ _SETTLED_DAYS = 180
 # A version that nobody had heard of when this was collected may come out the day after.
 _HEARD_DAYS = 45
 _LEAST_SIZES, _LEAST_ROWS, _LEAST_RELEASES = 3, 20, 4
+_VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _REPOSITORY = re.compile(r"^[\w.-]{2,60}/[\w.-]{2,100}$")
 
 
@@ -103,9 +104,26 @@ def _missing_size(case: Case) -> Finding:
         and not _is_younger(case, 0)
         and not case.is_expected
         and not _any_row(case)
+        and _is_such_a_size(case, sizes)
+        and _is_in_quote(case)
     ):
         return refuted(*proofs)
     return open_question(*proofs)
+
+
+def _is_such_a_size(case: Case, sizes: list[int]) -> bool:
+    """Far smaller ones are others' experiments by the same name, or drafts."""
+    claimed = max(sizes_in(case.subject.words).values())
+    return sizes[0] / 4 <= claimed <= 10 * sizes[-1]
+
+
+def _is_in_quote(case: Case) -> bool:
+    """Whether the very words name family and size: else the size may be another's."""
+    quote = words_of_name(case.claim.quote[-200:]) | words_of_name(case.claim.quote[:200])
+    low = case.claim.quote.lower()
+    size = sizes_in(case.subject.words).keys()
+    family = [word for word in case.subject.words if word.isalpha() and len(word) > 2]
+    return any(word in low for word in family) and (size <= quote or any(word in low.replace(" ", "") for word in size))
 
 
 def _least_sizes(near: tuple[Variant, ...]) -> int:
@@ -147,13 +165,9 @@ def _missing_version(case: Case) -> Finding:
         f"{', '.join(releases[:12])}",
         knowledge,
     )  # fmt: skip
-    versions = [
-        float(number) for release in releases for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", release)
-    ]
-    try:
-        is_next = float(case.subject.lacks) > max(versions, default=0.0)
-    except ValueError:
-        is_next = False
+    versions = [float(word) for release in releases for word in words_of_name(release) if _VERSION.fullmatch(word)]
+    newest = max(versions, default=0.0)
+    is_next = bool(_VERSION.fullmatch(case.subject.lacks)) and newest < float(case.subject.lacks) <= newest + 1
     makers = {each.maker.lower() for each in near}
     told = case.told
     if (

@@ -35,6 +35,7 @@ _KINDS = {
 }  # fmt: skip
 # Makers have set their early models free later; what the hub says today is no witness for that time.
 _TAGS_SINCE = "2024-06-01"
+_LICENSED = re.compile(r"(?i)licen[cs]|under (?:the |an? )?mit\b|\(mit\b|\bmit[)/|,;-]|^mit$|\| *mit\b|open")
 _NONCOMMERCIAL = re.compile(r"(?:^|-)nc(?:-|$)|non-?commercial|research|mrl|mnpl")
 
 
@@ -82,6 +83,9 @@ def _settles(case: Case, claimed: str, weights: list[Licence]) -> bool:
     """Whether what is known can refute: every variant's licence, none of them the claimed one or near it."""
     if case.is_expected or not weights or not _is_definite(claimed):
         return False
+    if claimed == "mit" and not _LICENSED.search(case.claim.quote):
+        # A university, or a name.
+        return False
     if not all(_is_definite(plain(each.name)) for each in weights):
         return False
     variants = case.subject.variants
@@ -97,7 +101,21 @@ def _settles(case: Case, claimed: str, weights: list[Licence]) -> bool:
         and not case.knowledge.reports(case.subject, "licence")
     ):
         return False
+    if claimed in _OPEN and all(plain(each.name) in _OPEN for each in weights) and not _is_by_copies(case, claimed):
+        return False
     return case.subject.is_exact or len({plain(each.name) for each in weights}) == 1
+
+
+def _is_by_copies(case: Case, claimed: str) -> bool:
+    """Whether copies that others made bear another licence than the claimed one: the tag of today is then no new one,
+    as where a maker went from one free licence to another."""
+    tags = [
+        plain(row.licence)
+        for variant in case.subject.variants
+        for each in variant.repositories
+        if (row := case.knowledge.row(each.name)) and row.licence and row.maker.lower() != variant.maker.lower()
+    ]
+    return bool(tags) and claimed not in tags
 
 
 def _is_definite(name: str) -> bool:

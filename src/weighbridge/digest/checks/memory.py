@@ -35,7 +35,7 @@ _GIB = 1.0737
 # Several cards in one box, or memory that is not the card's.
 _ELSEWHERE = re.compile(
     r"\b(?:dgx|hosts?|nodes?|servers?|clusters?|pods?|racks?|each|per (?:gpu|card)|offload\w*|stream(?:ing|ed)|swap"
-    r"|mmap|ssd|nvme|system ram|cpu|unified|hybrid inference)\b"
+    r"|mmap|ssd|nvme|airllm|layer[- ]by[- ]layer|layer-wise|slow\w*|system ram|cpu|unified|hybrid inference)\b"
 )
 _NEED = re.compile(
     r"\b(?:needs?|requires?|required|at least|minimum|takes|consumes|uses|occupies|footprint|vram of|recommended)\b"

@@ -6,6 +6,7 @@ that is the other of total and active is said so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -52,7 +53,11 @@ def counts_of(case: Case) -> tuple[Count, ...]:
         if row.parameters:
             text = f"{row.repository} holds {show_count(row.parameters)} weights, as the hub counts them"
             proof = Proof("fact", text, Basis.STATED, HUB, "parameters", case.knowledge.hub_date)
-            found.append(Count(row.parameters, False, row.repository.lower() not in known, proof))
+            is_named = any(
+                abs(size - row.parameters) < 0.15 * row.parameters
+                for size in sizes_in(words_of_name(row.name)).values()
+            )
+            found.append(Count(row.parameters, False, is_named and row.repository.lower() not in known, proof))
         found += _of_name(row.name, row.repository, next(iter(case.subject.variants), None))
     for field in FIELDS:
         for fact in case.knowledge.reports(case.subject, field):
@@ -72,7 +77,7 @@ def _of_variant(variant: Variant) -> Iterator[Count]:
     if total:
         key = keys_of(shape) if shape else "parameters"
         proof = Proof("sum" if shape else "fact", _told_total(variant), total.basis, source, key, total.date)
-        yield Count(total.value, False, True, proof)
+        yield Count(total.value, False, shape is not None or _is_named_so(variant, total.value), proof)
         if shape and shape.experts is None and active is None:
             yield Count(total.value, True, True, proof)
     if active:
@@ -88,6 +93,11 @@ def _of_variant(variant: Variant) -> Iterator[Count]:
                 proof = Proof("sum", text, known.basis, source, keys_of(shape), known.date)
                 yield Count(known.value - embedding, is_active, False, proof)
     yield from _of_name(variant.name, variant.repository, variant)
+
+
+def _is_named_so(variant: Variant, total: int) -> bool:
+    """Whether a count that the hub alone tells is the one of the name: packed weights are counted otherwise."""
+    return any(abs(size - total) < 0.15 * total for size in sizes_in(words_of_name(variant.name)).values())
 
 
 def _of_name(name: str, repository: str, variant: Variant | None = None) -> Iterator[Count]:
@@ -195,6 +205,12 @@ def check(case: Case) -> Finding:
         swap = Proof("sum", f"{show_count(claimed)} is {what}, not the other", other.proof.basis, other.proof.source,
                      other.proof.key, other.proof.date)  # fmt: skip
         return refuted(*_shown(counted), swap)
+    if (case.is_most and any(count.value <= claimed for count in counted)) or (
+        case.is_least and any(count.value >= claimed for count in counted)
+    ):
+        return open_question(*_shown(counted))
+    if _is_of_another(case, mine, claimed):
+        return open_question(*_shown(counted))
     least = min(claimed / count.value if claimed > count.value else count.value / claimed for count in counted)
     if least > _OTHERS and not any(
         abs(count.value / claimed / power - 1) < _NEAR for count in counted for power in (1e3, 1e-3)
@@ -202,6 +218,24 @@ def check(case: Case) -> Finding:
         # So far off, and no slip of T for B: the number is rather another model's, or of something else.
         return open_question(*_shown(counted))
     return refuted(*_shown(counted))
+
+
+_SIZES = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)\s?(?:b|billion|t|trillion)\b")
+_LISTED = re.compile(r"\d\s?b?\s?[|/]\s?\d+(?:\.\d+)?\s?b\s?[|/]")
+
+
+def _is_of_another(case: Case, mine: list[Count], claimed: float) -> bool:
+    """Whether the sentence tells the right number beside this one, which then is of another model it names; or lists
+    sizes one after another."""
+    quote = case.claim.quote.lower()
+    name = case.claim.subject.lower()
+    beside = re.search(rf"{re.escape(name)}\s?\(~?(\d+(?:\.\d+)?)b", quote)
+    if beside and abs(float(beside[1]) * 1e9 - claimed) <= 0.01 * claimed:
+        return False
+    told = [float(number) * 1e9 for number in _SIZES.findall(quote.replace(name, " "))]
+    others = [value for value in told if abs(value - claimed) > 0.01 * claimed]
+    is_told = any(abs(value - count.value) <= _NEAR * count.value for value in others for count in mine)
+    return is_told or bool(_LISTED.search(quote))
 
 
 def _holds(case: Case, claimed: float, known: float, tolerance: float) -> bool:

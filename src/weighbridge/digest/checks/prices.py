@@ -23,6 +23,11 @@ def check(case: Case) -> Finding:
     asked = [(each[side], each[2], served) for served in case.subject.served for each in served.prices]
     if not asked:
         return open_question()
+    if any(
+        abs(each[1 - side] - claimed) <= _NEAR * claimed for served in case.subject.served for each in served.prices
+    ):
+        # In taken for out: the words set them side by side.
+        return open_question()
     low, high = min(each[0] for each in asked), max(each[0] for each in asked)
     voices = sum(each[1] for each in asked)
     what = "in" if side == 0 else "out"

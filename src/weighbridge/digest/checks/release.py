@@ -7,6 +7,7 @@ day lies between. What services and dated publications tell is set beside.
 from __future__ import annotations
 
 import datetime
+import re
 from typing import NamedTuple
 
 from weighbridge.figures import Basis
@@ -30,6 +31,7 @@ from .case import (
 
 FIELDS = ("release_date", "status", "openness")
 
+_BESIDE = 40
 _NEAR_DAYS, _LAUNCH_DAYS, _FAR_DAYS, _MONTH_DAYS = 10, 60, 100, 31
 # Repositories of models from before this day were often made anew.
 _HUB_SINCE = "2023-06-01"
@@ -37,7 +39,6 @@ _HUB_SURE = "2023-12-01"
 _OUT = ("released", "available", "launched", "shipped", "published", "ga", "out", "open", "open-weights")
 _COMING = (
     "expected",
-    "announced",
     "upcoming",
     "imminent",
     "planned",
@@ -163,9 +164,27 @@ def _expected(case: Case, known: tuple[Day, ...]) -> Finding:
     """Expected when it had long been out: refuted; else a prediction, with what came of it."""
     told = case.not_before
     launch = min((each for each in known), key=lambda each: each.day)
-    if told and days_between(launch.day, told) > _LAUNCH_DAYS:
+    if told and days_between(launch.day, told) > _LAUNCH_DAYS and _is_said_of_it(case):
         return refuted(launch.proof)
     return Finding(Ruling.PREDICTION, tuple(each.proof for each in known[:2]))
+
+
+_COMING_WORDS = re.compile(
+    r"expected|upcoming|imminent|anticipated|eventual|early (?:development|phase|stage)|yet to|not yet|soon|will\b|launch"
+    r"|release|debut|availab|arriv|due\b|coming|planned|slated|scheduled|preparing|development"
+)
+
+
+def _is_said_of_it(case: Case) -> bool:
+    """Whether its name stands beside the words that tell of what is to come."""
+    quote = case.claim.quote.lower()
+    for word in case.subject.words:
+        for match in re.finditer(re.escape(word), quote) if len(word) > 2 and word.isalpha() else ():
+            after = re.split(r"[,;]", quote[match.end() : match.end() + _BESIDE])[0]
+            before = re.split(r"[,;]", quote[max(0, match.start() - _BESIDE // 2) : match.start()])[-1]
+            if _COMING_WORDS.search(after) or _COMING_WORDS.search(before):
+                return True
+    return False
 
 
 def _check_status(case: Case) -> Finding:
@@ -182,19 +201,25 @@ def _check_status(case: Case) -> Finding:
         if not known:
             return Finding(Ruling.PREDICTION)
         return _expected(case, known)
+    if word.startswith("announced"):
+        return supported(known[0].proof) if known else open_question()
     if not any(word.startswith(out) for out in _OUT):
         return open_question(*(each.proof for each in known[:1]))
     if not case.subject.is_known:
         return existence.missing(case)
-    told = case.told
-    if (
-        known
-        and told
-        and days_between(told, known[0].day) > _NEAR_DAYS
-        and all(not each.is_launch or each.day > told for each in known)
-    ):
+    if _was_to_come(case, known):
         return refuted(known[0].proof)
     return supported(known[0].proof) if known else existence.check(case)
+
+
+def _was_to_come(case: Case, known: tuple[Day, ...]) -> bool:
+    """Whether it is told as out before it was: by its repository and by dated publications. Services know of a closed
+    model later than its users."""
+    sure = [each for each in known if each.proof.key != "release_date"]
+    heard = case.knowledge.first_mention(case.subject.words)
+    if not sure or not case.told or (heard and heard <= case.told):
+        return False
+    return days_between(case.told, known[0].day) > _NEAR_DAYS and all(each.day > case.told for each in known)
 
 
 def _told(fact: Fact) -> Proof:

@@ -84,7 +84,12 @@ class Knowledge:
         """Of those that have all words: the ones named so exactly, else the plainest release, else all."""
         plain = words - _TUNED
         is_loose = False
-        same = tuple(each for each in variants if words_of_name(each.name) - _TUNED == plain)
+        sparse = "moe" in name.lower()
+        same = tuple(
+            each
+            for each in variants
+            if words_of_name(each.name) - _TUNED == plain and (sparse or "moe" not in each.name.lower())
+        )
         kind = words & _TUNED
         if kind and any(kind <= words_of_name(each.name) for each in same):
             same = tuple(each for each in same if kind <= words_of_name(each.name))
@@ -376,7 +381,10 @@ def _fits(size: float, word: str, variant: Variant) -> bool:
         return True
     known: list[float] = [each.value for each in (variant.parameters, variant.active_parameters) if each]
     known += sizes_in(words_of_name(variant.name)).values()
-    return any(abs(size - value) <= _NAMED_SIZE * value for value in known)
+    # `3B` for 3.34e9: the half of the last digit that is written.
+    written = size / float(re.sub(r"[^\d.]", "", word.rpartition("x")[2]) or 1)
+    half = 0.5 * written * 10.0 ** -len(word.partition(".")[2].rstrip("bmtk"))
+    return any(abs(size - value) <= max(_NAMED_SIZE * value, half) for value in known)
 
 
 def _common(variants: Sequence[Variant], name: str) -> str:
