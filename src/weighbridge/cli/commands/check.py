@@ -29,6 +29,7 @@ from weighbridge.digest.extraction import extract
 from weighbridge.digest.knowledge import Knowledge
 from weighbridge.digest.knowledge.own import recall
 from weighbridge.digest.record import Record
+from weighbridge.digest.rules import rule_claims
 from weighbridge.errors import BadPage, BadSetting, StateDamaged
 from weighbridge.settings import load
 from weighbridge.sizes import show_count
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     today = datetime.date.today().isoformat()  # noqa: DTZ011 - the day where the user is
     published = _day(arguments.published)
     pages = [_page(source, today, published) for source in arguments.sources]
-    claims = [claim for page in pages for claim in extract(page)]
+    claims = [claim for page in pages for claim in (*extract(page), *rule_claims(page))]
     verdicts = check(claims, _knowledge(), {page.address: page.text for page in pages})
     if arguments.json:
         print(output.to_json([_entry(verdict) for verdict in verdicts]))

@@ -117,10 +117,12 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
     field = case.claim.field
     family = field.partition(":")[0]
     ask = checks().get(family)
-    is_place = family == "rank"
+    is_place = family in ("rank", "rule")
     if not case.subject.is_known and family != "exists" and not is_place and not case.knowledge.reports(case.subject):
         return _of_nobody(case, family)
     found = ask(case) if ask else open_question()
+    if family == "rule":
+        return found
     if case.subject.is_loose and family not in _OF_FAMILIES:
         # What a family's name, or a part of one, leaves open cannot be settled either way.
         found = open_question(*found.evidence[:1]) if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED) else found

@@ -19,19 +19,20 @@ from .case import Case, Finding, is_day
 _SAID_BY_NAME = ("status", "openness", "licence", "modality", "architecture", "release_date", "base_model")
 # What begins in a capital and is no model's name.
 _NO_NAMES = frozenset(
-    "apache mit hugging face huggingface github arena lmarena google meta alibaba microsoft openai nvidia mistral ai"
-    " anthropic zhipu moonshot deepmind deepseek xiaomi tencent baidu moe llm llms gpu gpus vram ram cpu api vlm vlms"
-    " rtx hf swe bench verified pro mmlu gpqa license licence open dense total active parameters params context tokens"
-    " january february march april may june july august september october november december jan feb mar apr jun jul aug"
-    " sep oct nov dec monday tuesday wednesday thursday friday saturday sunday late early q1 q2 q3 q4 the a an it its"
-    " with under at by for from of on in to and or but is was has terms use no not new first second yes gb tb kv fp8 bf16"
-    " fp16 int4 int8 awq gptq gguf mla gqa mxfp4 nvfp4 cc nc sa eu us china chinese european commission llama.cpp vllm"
-    " instruct base thinking chat reasoning community native up also now only about over all model family series".split()
+    "apache mit hugging face huggingface github arena lmarena google meta alibaba microsoft openai nvidia"
+    " mistral ai anthropic zhipu moonshot deepmind deepseek xiaomi tencent baidu moe llm llms gpu gpus vram ram"
+    " cpu api vlm vlms rtx hf swe bench verified pro mmlu gpqa license licence open dense total active"
+    " parameters params context tokens january february march april may june july august september october"
+    " november december jan feb mar apr jun jul aug sep oct nov dec monday tuesday wednesday thursday friday"
+    " saturday sunday late early q1 q2 q3 q4 the a an it its with under at by for from of on in to and or but is"
+    " was has terms use no not new first second yes gb tb kv fp8 bf16 fp16 int4 int8 awq gptq gguf mla gqa mxfp4"
+    " nvfp4 cc nc sa eu us china chinese european commission llama.cpp vllm instruct base thinking chat"
+    " reasoning community native up also now only about over all model family series".split()
 )
 _TOKEN = re.compile(r"(?<![\w.])[A-Za-z][\w.+-]*[\w+]")
 _RELATION = re.compile(
-    r"\b(?:than|versus|vs\.?|against|compet\w+|compar\w+|like|outperform\w*|surpass\w*|beat\w*|rival\w*|exceed\w*|match\w*"
-    r"|built (?:on|upon)|based on|alongside|since|after|over|behind|unlike|whereas|while)\b"
+    r"\b(?:than|versus|vs\.?|against|compet\w+|compar\w+|like|outperform\w*|surpass\w*|beat\w*|rival\w*|exceed\w*"
+    r"|match\w*|built (?:on|upon)|based on|alongside|since|after|over|behind|unlike|whereas|while)\b"
 )
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _FAR_CHARACTERS = 140

@@ -33,7 +33,10 @@ def check(case: Case) -> Finding:
     served = _served(case)
     for length, proof in served:
         if abs(claimed - length) <= _NEAR * max(claimed, length):
-            return supported(proof, *(proof for _, proof in native[:1]))
+            # Less than the model takes is what a service offers of it; more, what it was stretched to.
+            is_less = bool(native) and claimed < min(length for length, _ in native)
+            proofs = (proof, *(proof for _, proof in native[:1]))
+            return open_question(*proofs) if is_less else supported(*proofs)
     reported = case.knowledge.reports(case.subject, "context_length")
     if not native or case.is_expected or reported:
         return open_question(*(proof for _, proof in native[:1]))

@@ -25,6 +25,7 @@ _SETTLED_DAYS = 180
 # A version that nobody had heard of when this was collected may come out the day after.
 _HEARD_DAYS = 45
 _LEAST_SIZES, _LEAST_ROWS, _LEAST_RELEASES = 3, 20, 4
+_GLUED = re.compile(r"(?:and|with|or|as|like|from)([A-Za-z][\w.-]{2,60}/[\w.-]{2,100})$")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _REPOSITORY = re.compile(r"^[\w.-]{2,60}/[\w.-]{2,100}$")
 
@@ -45,11 +46,31 @@ def _check(case: Case) -> Finding:
         return _repository(case, str(name))
     if not case.subject.is_known:
         return missing(case)
+    if active := _named_by_active(case.subject):
+        return supported(_seen(case.subject, case.knowledge), active)
     return (
         supported(_seen(case.subject, case.knowledge))
         if _is_sure(case)
         else open_question(_seen(case.subject, case.knowledge))
     )
+
+
+def _named_by_active(subject: Subject) -> Proof | None:
+    """Where the size in a name is what one token uses, what the whole is."""
+    for variant in subject.variants if subject.is_exact else ():
+        total, active = variant.parameters, variant.active_parameters
+        for word, size in sizes_in(subject.words).items() if total and active else ():
+            if (
+                total
+                and active
+                and abs(size - active.value) < 0.1 * size
+                and total.value > 1.5 * size
+                and word[0] != "a"
+            ):
+                text = f"{word.upper()} is what one token uses of {variant.name}: it has {show_count(total.value)}"
+                source = variant.shape.source.partition(";")[0] if variant.shape else total.source
+                return Proof("sum", text, total.basis, source, "parameters", total.date)
+    return None
 
 
 def _is_sure(case: Case) -> bool:
@@ -201,6 +222,11 @@ def _repository(case: Case, name: str) -> Finding:
     row = knowledge.row(name)
     if row or any(name.lower() == each.repository.lower() for each in case.subject.variants):
         return supported(Proof("name", f"{name} is on the hub", Basis.STATED, HUB, name, knowledge.hub_date))
+    if glued := _GLUED.match(name):
+        # A blank that was lost before the name: `andqwen-ai/qwen3-coder`.
+        maker = glued[1].lower().split("-")[0].rstrip("ai")
+        if any(known.startswith(maker) for known in knowledge.makers if len(maker) > 2):
+            name = glued[1]
     organisation, _, short = name.partition("/")
     if case.subject.lacks:
         return missing(case)

@@ -41,6 +41,8 @@ class Count(NamedTuple):
     is_sure: bool
     """Whether the weights were counted; a name and a report are not sure enough to refute by."""
     proof: Proof
+    name: str = ""
+    """Whose name tells it, where a name does."""
 
 
 def counts_of(case: Case) -> tuple[Count, ...]:
@@ -111,7 +113,7 @@ def _of_name(name: str, repository: str, variant: Variant | None = None) -> Iter
         )
         effective = " (effective: more are stored)" if word.startswith("e") else ""
         proof = Proof("name", f"its maker calls it {name}{effective}", Basis.STATED, repository, "name", "")
-        yield Count(size, is_active, False, proof)
+        yield Count(size, is_active, False, proof, name)
         if not is_active and not has_active and "x" not in word:
             yield Count(size, True, False, proof)
 
@@ -179,9 +181,10 @@ def check(case: Case) -> Finding:
     holding = [count for count in mine if _holds(case, claimed, count.value, tolerance)]
     if holding:
         best = min(holding, key=lambda count: (not count.is_sure, abs(count.value - claimed)))
-        sure = next((count for count in mine if count.is_sure), None)
-        if not best.is_sure and sure and not 0.75 < sure.value / claimed < 1.34 and case.subject.is_exact:
-            return supported(best.proof, sure.proof)
+        # Of what is rounded or effective, the count that is stored is set beside.
+        same = [count for count in mine if count.is_sure and count.proof.text.startswith(best.name)]
+        if not best.is_sure and best.name and same and not 0.75 < same[0].value / claimed < 1.34:
+            return supported(best.proof, same[0].proof)
         return supported(best.proof)
     counted = [count for count in mine if count.is_sure]
     if not counted or not _can_refute(case, counted):
@@ -212,8 +215,12 @@ def check(case: Case) -> Finding:
     if _is_of_another(case, mine, claimed):
         return open_question(*_shown(counted))
     least = min(claimed / count.value if claimed > count.value else count.value / claimed for count in counted)
-    if least > _OTHERS and not any(
-        abs(count.value / claimed / power - 1) < _NEAR for count in counted for power in (1e3, 1e-3)
+    quote, name = case.claim.quote.lower(), case.claim.subject.lower()
+    is_plain = name in quote and len(_SIZES.findall(quote.replace(name, " "))) == 1
+    if (
+        least > _OTHERS
+        and not is_plain
+        and not any(abs(count.value / claimed / power - 1) < _NEAR for count in counted for power in (1e3, 1e-3))
     ):
         # So far off, and no slip of T for B: the number is rather another model's, or of something else.
         return open_question(*_shown(counted))

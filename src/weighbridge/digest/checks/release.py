@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from weighbridge.figures import Basis
 
-from ..knowledge import Fact
+from ..knowledge import Fact, words_of_name
 from ..knowledge.knowledge import HUB
+from ..knowledge.names import versions_in
 from ..verdict import Proof, Ruling
 from . import existence
 from .case import (
@@ -170,8 +171,8 @@ def _expected(case: Case, known: tuple[Day, ...]) -> Finding:
 
 
 _COMING_WORDS = re.compile(
-    r"expected|upcoming|imminent|anticipated|eventual|early (?:development|phase|stage)|yet to|not yet|soon|will\b|launch"
-    r"|release|debut|availab|arriv|due\b|coming|planned|slated|scheduled|preparing|development"
+    r"expected|upcoming|imminent|anticipated|eventual|early (?:development|phase|stage)|yet to|not yet|soon|will\b"
+    r"|launch|release|debut|availab|arriv|due\b|coming|planned|slated|scheduled|preparing|development"
 )
 
 
@@ -249,13 +250,28 @@ def _check_openness(case: Case, word: str) -> Finding:
 def _closed(case: Case, opened: list[tuple[str, Proof]], closed: list[Proof]) -> Finding:
     told = case.told
     if not opened:
-        return supported(*closed) if closed else open_question()
+        return supported(*closed, *_open_siblings(case)) if closed else open_question()
     first = min(opened)
     if told and days_between(told, first[0]) > 0:
         return expired(*closed, first[1])
     if case.subject.variants and case.subject.is_exact:
         return refuted(first[1])
     return open_question(first[1])
+
+
+def _open_siblings(case: Case) -> tuple[Proof, ...]:
+    """That others of the same version lie open: `Qwen3.6-Plus` is closed, Qwen3.6-27B is not."""
+    versions = versions_in(case.subject.words)
+    family = {word for word in case.subject.words if word.isalpha()}
+    found = [
+        variant
+        for variant in case.knowledge.catalogue
+        if versions and versions <= words_of_name(variant.name) and family & words_of_name(variant.family)
+    ]
+    if not found:
+        return ()
+    names = ", ".join(variant.name for variant in found[:4])
+    return (Proof("name", f"others of that version lie open: {names}", Basis.STATED, HUB, "", case.knowledge.hub_date),)
 
 
 def _opened(case: Case) -> list[tuple[str, Proof]]:

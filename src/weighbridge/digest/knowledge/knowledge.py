@@ -83,24 +83,7 @@ class Knowledge:
     def _of_variants(self, name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> Subject:
         """Of those that have all words: the ones named so exactly, else the plainest release, else all."""
         plain = words - _TUNED
-        is_loose = False
-        sparse = "moe" in name.lower()
-        same = tuple(
-            each
-            for each in variants
-            if words_of_name(each.name) - _TUNED == plain and (sparse or "moe" not in each.name.lower())
-        )
-        kind = words & _TUNED
-        if kind and any(kind <= words_of_name(each.name) for each in same):
-            same = tuple(each for each in same if kind <= words_of_name(each.name))
-        if not same:
-            # `Llama 4 Scout` for Llama-4-Scout-17B-16E: what it adds are sizes alone, and all have the same.
-            less = {each.name: words_of_name(each.name) - plain - _TUNED for each in variants}
-            by_size = tuple(each for each in variants if all(word in sizes_in(less[each.name]) or word.isdigit() or
-                                                             word in "e" for word in less[each.name]))  # fmt: skip
-            of_release = tuple(each for each in variants if words_of_name(each.release) == plain)
-            is_loose = not by_size and not of_release
-            same = by_size or of_release or variants
+        same, is_loose = _same_weights(name, words, variants)
         rows = self._rows_of(same)
         if len(plain) > 1 or not any(word in sizes_in(words) for word in words):
             rows = tuple({row.repository: row for row in (*rows, *self._rows_having(words, same))}.values())
@@ -329,6 +312,24 @@ class Knowledge:
 _PACKED = re.compile(
     r"(?:^|[-_.])(?:gguf|awq|gptq|fp8|int[48]|nvfp4|mxfp[48]|\d?bit|bnb|mlx|onnx|qat|w\da\d+|exl\d|unquantized)"
 )
+
+
+def _same_weights(name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> tuple[tuple[Variant, ...], bool]:
+    """Those that are named so exactly, else those whose names add sizes alone, else the release of that name; else all,
+    and then the name leaves open which is meant."""
+    plain = words - _TUNED
+    # `Phi-3.5` is not Phi-3.5-MoE.
+    meant = tuple(each for each in variants if "moe" in name.lower() or "moe" not in each.name.lower())
+    same = tuple(each for each in meant if words_of_name(each.name) - _TUNED == plain)
+    kind = words & _TUNED
+    if kind and any(kind <= words_of_name(each.name) for each in same):
+        same = tuple(each for each in same if kind <= words_of_name(each.name))
+    if same:
+        return same, False
+    # `Llama 4 Scout` for Llama-4-Scout-17B-16E.
+    by_size = tuple(each for each in meant if _only_sizes(words_of_name(each.name) - plain - _TUNED))
+    of_release = tuple(each for each in variants if words_of_name(each.release) == plain)
+    return by_size or of_release or variants, not by_size and not of_release
 
 
 def _with_zero(words: frozenset[str]) -> frozenset[str]:

@@ -1,0 +1,209 @@
+"""Each claim gets the ruling that what is known allows, and no more: by hand, beside true sentences, and by chance."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weighbridge.digest import Claim, Ruling
+from weighbridge.digest.checks import check
+from weighbridge.digest.knowledge import Fact, Knowledge
+from weighbridge.figures import Basis
+from weighbridge.sizes import show_count
+
+KNOWLEDGE = Knowledge()
+SUPPORTED, REFUTED, EXPIRED, OPEN, PREDICTION = (
+    Ruling.SUPPORTED, Ruling.REFUTED, Ruling.EXPIRED, Ruling.UNVERIFIABLE, Ruling.PREDICTION,
+)  # fmt: skip
+
+
+def claim(subject, field, value, quote, unit="", qualifier="", told=None, published="2026-04-19"):
+    return Claim(subject, field, value, quote, 0, len(quote), unit, qualifier, "page", told, published, "2026-11-21")
+
+
+def ruled(*arguments, knowledge=KNOWLEDGE, **more):
+    [verdict] = check([claim(*arguments, **more)], knowledge)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("subject", "field", "value", "quote", "more", "ruling", "reason"),
+    [
+        # Sizes, by the config's keys.
+        ("DeepSeek V3", "parameters_total", 671e9, "DeepSeek V3 has 671B parameters", {}, SUPPORTED, "671,026,404,352"),
+        ("DeepSeek V3", "parameters_total", 685e9, "DeepSeek V3 holds 685B", {}, SUPPORTED, "671"),
+        ("DeepSeek V3", "parameters_total", 400e9, "DeepSeek V3 has 400B parameters", {}, REFUTED, "671B"),
+        ("DeepSeek V3", "parameters_active", 50e9, "DeepSeek V3 has 50B active", {}, REFUTED, "8 of 256 routed"),
+        ("DeepSeek V3", "parameters_active", 671e9, "DeepSeek V3 has 671B active", {}, REFUTED, "the count of all"),
+        ("Llama 4 Scout", "parameters_active", 17e9, "~17B", {"qualifier": "about"}, SUPPORTED, "1 of 16"),
+        ("Llama-4-Scout-17B", "parameters_total", 17e9, "Llama-4-Scout-17B", {}, OPEN, "its maker calls it"),
+        ("Gemma 3n", "parameters_total", 4e9, "Gemma 3n (2B–4B)", {}, SUPPORTED, "effective"),
+        ("Qwen3-235B-A22B", "parameters_total", 500e9, "at most 500B", {"qualifier": "at most"}, OPEN, ""),
+        ("Kimi K2", "experts", 384.0, "384 experts", {}, SUPPORTED, "8 of 384"),
+        ("Kimi K2", "experts", 128.0, "Kimi K2 has 128 experts", {}, REFUTED, "8 of 384"),
+        # Context: native, stretched, served.
+        ("Llama 4 Scout", "context_length", 10e6, "10M", {}, SUPPORTED, "10,485,760"),
+        ("Qwen3-8B", "context_length", 131072.0, "128K", {}, SUPPORTED, "served"),
+        ("Qwen3-Coder", "context_length", 128000.0, "128K", {}, OPEN, "262,144"),
+        ("DeepSeek V3", "context_length", 5e6, "DeepSeek V3 takes 5M tokens", {}, REFUTED, "163,840"),
+        ("Llama-3 8B", "context_length", 1e6, "Llama-3 8B, extended to 1M tokens", {}, OPEN, ""),
+        # Licences of weights, not of code.
+        ("GLM-5.1", "licence", "MIT", "GLM-5.1 (MIT)", {}, SUPPORTED, "MIT"),
+        ("Kimi K2", "licence", "MIT", "Kimi K2 under the MIT license", {}, REFUTED, "modified-mit"),
+        ("NVIDIA Ising", "licence", "Apache-2.0", "NVIDIA Ising under Apache-2.0", {}, REFUTED, "Open Model License"),
+        ("NVIDIA Ising", "licence", "Apache-2.0", "Ising", {"qualifier": "code"}, SUPPORTED, "code"),
+        ("DeepSeek V3", "licence", "MIT", "DeepSeek V3 under the MIT license", {}, OPEN, "Model License"),
+        ("Llama 4 Scout", "licence", "llama", "Llama license", {}, SUPPORTED, "llama4"),
+        # What there is.
+        ("Qwen3-72B", "exists", True, "Qwen3-72B", {}, REFUTED, "72B is a size of Qwen2.5"),
+        ("Qwen3-Coder-32B", "exists", True, "Qwen3-Coder-32B", {}, REFUTED, "480B"),
+        ("Gemma 3 9B", "exists", True, "Gemma 3 9B", {}, REFUTED, "9B is a size of Gemma 2"),
+        ("google/gemma-3-9b-it", "exists", True, "google/gemma-3-9b-it", {}, REFUTED, ""),
+        ("meta-llama/Llama-4-Scout", "exists", True, "meta-llama/Llama-4-Scout", {}, REFUTED, "17B-16E"),
+        ("Llama 5", "exists", True, "Llama 5", {}, REFUTED, "no Llama 5 is known"),
+        ("Llama 5", "exists", True, "Llama 5", {"published": "2027-03-01"}, OPEN, ""),
+        ("Llama 5", "exists", True, "Llama 5", {"published": None}, OPEN, ""),
+        ("Gemma 3 9B", "memory_needed", 16e9, "Gemma 3 9B fits 16 GB at 4-bit", {}, OPEN, "none is 9B"),
+        ("Codestral 2", "exists", True, "Codestral 2", {}, OPEN, "no weights of it are known"),
+        ("GPT-7", "exists", True, "GPT-7", {}, OPEN, ""),
+        # Days.
+        ("Llama 4", "release_date", "2025-04-05", "Llama 4 on April 5", {}, SUPPORTED, "2025-04"),
+        ("Llama 4", "release_date", "2026-03", "Llama 4 in late March", {"qualifier": "late"}, REFUTED, "2025"),
+        ("Mistral Large 3", "release_date", "2026-04-13", "Mistral Large 3 on April 13", {}, REFUTED, "2025-12-02"),
+        ("Llama 4 Maverick", "status", "expected", "Llama 4 Maverick is expected", {}, REFUTED, "2025-04-01"),
+        ("DeepSeek V4", "status", "expected", "DeepSeek V4 expected", {"told": "2026-04-05"}, PREDICTION, "2026-04-22"),
+        ("DeepSeek V4", "status", "released", "DeepSeek V4 is out", {"told": "2026-03-05"}, REFUTED, "2026-04-22"),
+        ("DeepSeek V4", "licence", "Apache-2.0", "DeepSeek V4", {"qualifier": "expected"}, PREDICTION, "MIT"),
+        ("Muse Spark", "openness", "closed", "Muse Spark, closed", {"told": "2026-04-09"}, EXPIRED, "Muse-Spark-Open"),
+        ("Qwen3.6-Plus", "openness", "closed", "Qwen3.6-Plus is closed", {}, SUPPORTED, "others of that version"),
+        ("GPT-4o", "openness", "open-weights", "GPT-4o is open-weights", {}, REFUTED, "without open weights"),
+        ("GPT-5.4", "status", "released", "GPT-5.4", {}, SUPPORTED, "2026-03-05"),
+        # Scores, places, counts, prices.
+        ("GPT-4o", "benchmark:MMLU-Pro", 88.7, "GPT-4o (88.7) on MMLU-Pro", {}, REFUTED, "88.7 on MMLU"),
+        ("GLM-5.1", "benchmark:SWE-bench Verified", 77.8, "GLM-5.1 at 77.8%", {}, REFUTED, "GLM-5 has 77.8"),
+        ("GLM-5", "benchmark:SWE-bench Verified", 77.8, "77.8%", {}, SUPPORTED, "77.8"),
+        ("GLM-5", "benchmark:SWE-bench Verified", 71.2, "GLM-5 at 71.2%", {}, OPEN, ""),
+        ("Gemma 4 31B", "rank:Arena", 3.0, "Gemma 4 31B, #3 on Arena", {}, REFUTED, "#27 overall"),
+        ("Gemma 4 31B", "rank:Arena", 3.0, "#3", {"qualifier": "among open models"}, SUPPORTED, "#3"),
+        ("Gemma 4", "downloads", 400e6, "Gemma 4 400M downloads", {"told": "2026-04-05"}, REFUTED, "a day"),
+        ("GPT-4o", "price_input", 2.5, "$2.5", {"unit": "USD/Mtok"}, SUPPORTED, "USD"),
+        ("GPT-4o", "price_input", 25.0, "GPT-4o at $25 in", {"unit": "USD/Mtok"}, REFUTED, "USD"),
+        # Memory, as a sum.
+        ("Llama 4 Scout", "memory_needed", 48e9, "Llama 4 Scout fits 48 GB at Q4", {}, REFUTED, "60.88 GB > 48 GB"),
+        ("Llama 4 Scout", "memory_needed", 48e9, "Scout fits 48 GB at Q4_K_M", {}, REFUTED, "Q4_K_M"),
+        ("Llama 4 Scout", "memory_needed", 48e9, "Scout at Q4 in 48 GB with CPU offload", {}, OPEN, ""),
+        ("Llama 4 Scout", "memory_needed", 48e9, "a single 48GB GPU can serve it", {}, OPEN, "even at"),
+        ("Gemma 4 31B", "memory_needed", 24e9, "Gemma 4 31B fits 24 GB at 4-bit", {}, SUPPORTED, "15.64 GB <"),
+        ("Llama 4 Scout", "memory_needed", 80e9, "Scout, BF16, fits 80 GB with int4", {}, SUPPORTED, "4 bits"),
+        # Kinds.
+        ("DeepSeek V3", "architecture", "dense", "DeepSeek V3 is dense", {}, REFUTED, "8 of 256"),
+        ("DeepSeek V3", "architecture", "moe", "DeepSeek V3", {}, SUPPORTED, "8 of 256"),
+        ("Llama 4 Scout", "modality", "vision", "Llama 4 Scout sees", {}, SUPPORTED, "image"),
+        ("Mistral", "parameters_total", 7e9, "Mistral has 7B parameters", {}, OPEN, ""),
+    ],
+)  # fmt: skip
+def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value, quote, more, ruling, reason):
+    verdict = ruled(subject, field, value, quote, **more)
+
+    assert verdict.ruling is ruling, verdict.evidence
+    assert reason in " ".join(proof.text for proof in verdict.evidence)
+    assert ruling is not REFUTED or all(proof.source for proof in verdict.evidence[:1])
+
+
+@pytest.mark.parametrize(
+    ("subject", "field", "value", "quote"),
+    [
+        ("DeepSeek v3.2", "parameters_total", 196e9, "Step-3.5-Flash has 196B, whereas DeepSeek v3.2 uses 671B total"),
+        ("Gemma 2", "parameters_total", 1e9, "nanoLLaVA-1.5 was announced as a compact 1B parameter vision model."),
+        ("Gemma 2", "context_length", 128e3, "Meta introduced 128k-context 1B and 3B models competing with Gemma 2"),
+        ("DeepSeek-V2.5", "parameters_active", 6.6e9, "Microsoft's GRIN MoE has 6.6B active parameters."),
+        ("GPT-4o", "openness", "open-source", "A user who developed a CRM asked, and an open-source one was named."),
+        ("Qwen3-4B-Thinking", "release_date", "2026-01", "Jan.ai's Jan-v1 (built on Qwen3-4B-Thinking) came out"),
+        ("Llama 4 8B", "exists", True, "8B"),
+        ("Kimi K2", "licence", "MIT", "Stanford and MIT courses on Kimi K2"),
+    ],
+)  # fmt: skip
+def test_what_may_be_said_of_another_is_not_refuted(subject, field, value, quote):
+    assert ruled(subject, field, value, quote).ruling is not REFUTED
+
+
+def test_a_claim_that_holds_for_another_model_of_the_sentence_is_left_open():
+    quote = "Unlike GLM-4.7, MiniMax-M2.7 needs 230B parameters"
+
+    alone = check([claim("GLM-4.7", "parameters_total", 230e9, "GLM-4.7 has 230B parameters")], KNOWLEDGE)[0]
+    beside = check([claim("GLM-4.7", "parameters_total", 230e9, quote), claim("MiniMax-M2.7", "exists", True, quote)])[
+        0
+    ]
+
+    assert (alone.ruling, beside.ruling) == (REFUTED, OPEN)
+
+
+def test_a_log_speaks_as_of_its_last_entries():
+    days = ("2026-04-01", "2026-04-08", "2026-04-20")
+    entries = [claim("Qwen3", "status", "released", "Qwen3 out", told=day, published="2026-03-20") for day in days]
+    plain = claim("Muse Spark", "release_date", "2026-04-09", "Muse Spark on April 9", published="2026-03-20")
+
+    assert check([plain], KNOWLEDGE)[0].ruling is PREDICTION
+    assert check([*entries, plain], KNOWLEDGE)[-1].ruling is SUPPORTED
+
+
+def test_what_a_file_told_here_settles_claims():
+    own = Fact("Acme Giant", "parameters_total", 12e9, Basis.READ, "read by weigh facts: giant.gguf", "tensors", "2026")
+    knowing = Knowledge(own=[own])
+    arguments = ("Acme Giant", "parameters_total", 40e9, "Acme Giant has 40B parameters")
+
+    assert ruled(*arguments).ruling is OPEN
+    verdict = ruled("Acme Giant", "parameters_total", 12e9, "12B", knowledge=knowing)
+    assert verdict.ruling is SUPPORTED
+    assert verdict.evidence[0].source == "read by weigh facts: giant.gguf"
+
+
+COUNTED = [variant for variant in KNOWLEDGE.catalogue if variant.parameters and variant.shape]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(COUNTED), st.floats(-0.02, 0.02), st.sampled_from([1.0, 1.6, 2.2, 0.5]))
+def test_a_true_size_is_never_refuted_and_a_false_one_never_supported(variant, slip, factor):
+    total = variant.parameters.value * (1 + slip)
+    true = ruled(variant.repository, "parameters_total", total, f"{variant.repository} has {show_count(total)}")
+    size = total * factor * (1 if factor == 1 else 1.03)
+    false = ruled(variant.repository, "parameters_total", size, f"{variant.repository} has {show_count(size)}")
+
+    assert true.ruling is SUPPORTED
+    if factor != 1 and not any(abs(size - each) < 0.1 * size for each in _other_sizes(variant)):
+        assert false.ruling is not SUPPORTED
+
+
+def _other_sizes(variant):
+    """Sizes that its name tells, and what it uses of them."""
+    from weighbridge.digest.knowledge import sizes_in, words_of_name
+
+    active = [variant.active_parameters.value] if variant.active_parameters else []
+    return [*sizes_in(words_of_name(variant.name)).values(), *active]
+
+
+FIELDS = st.sampled_from(
+    "parameters_total parameters_active experts context_length licence release_date status exists downloads likes stars"
+    " price_input price_output memory_needed speed architecture openness base_model modality training_cost "
+    "benchmark:MMLU rank:Arena rule:threshold nonsense".split()
+)
+VALUES = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False, width=64), st.text(max_size=30), st.booleans(),
+    st.sampled_from(["2026-02-31", "2025-04", "MIT", "closed", "expected", "moe"]),
+)  # fmt: skip
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.text(max_size=40), FIELDS, VALUES, st.text(max_size=60), st.text(max_size=20), st.text(max_size=12))
+def test_whatever_a_stranger_says_gets_a_ruling_and_nothing_unknown_is_refuted(
+    subject, field, value, quote, qualifier, told
+):
+    said = claim(f"zzq{subject}", field, value, quote, qualifier=qualifier, told=told)
+
+    [verdict] = check([said], KNOWLEDGE)
+
+    assert verdict.ruling is not REFUTED or field.startswith("rule:")
+    assert dataclasses.replace(verdict, claim=said) == verdict
