@@ -26,8 +26,8 @@ from weighbridge.digest.knowledge.own import facts_of_file
 from weighbridge.digest.record import Record
 from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.facts import HubAccess, Layer, ModelFacts
-from weighbridge.sizes import show_bytes, show_count
 from weighbridge.settings import load
+from weighbridge.sizes import show_bytes, show_count
 from weighbridge.specialists import bundled_file
 from weighbridge.store import Store
 
