@@ -1,19 +1,23 @@
 """What the harness itself costs: CPU a sample, start-up, memory, and what it makes of faults, against a mock server.
 
-    .venv/bin/python benchmarks/eval_harness.py --samples 2000 --large 200000 --peers lm_eval=PATH,inspect=PATH
+    .venv/bin/python benchmarks/eval_harness.py --peers --write docs/evals-speed.md
 
 The server answers after 20 ms (a process of its own, not counted). CPU seconds are those of the whole process tree, as
 the kernel counts them. Runs are interleaved: a small and a large one of each, `--rounds` times; the best is told, as
-other work on a machine only adds. Peers run where `--peers` names their programs, on the same file and server.
+other work on a machine only adds. With `--peers`, lm-eval, Inspect and promptfoo run on the same file and server in the
+same run (`eval_peers.py` sets them up); their logs are read by our own imports.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
+import platform
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,12 +26,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.eval_peers import FOLDER, Peer, set_up
+from weighbridge.evals import EvalLog
+from weighbridge.evals.imports import read_results
+from weighbridge.evals.score import State
 from weighbridge.evals.statistics import PairedTest, compare, estimate
 
 SERVER = Path(__file__).parents[1] / "tests" / "evals" / "mock_server.py"
 OUTCOMES = Path(__file__).parents[2] / "shared" / "data" / "evals" / "gsm8k" / "example_model_solutions.jsonl"
+OURS = "weigh eval"
 SMALL = 10
 CONCURRENCY = 64
+FAULTS = {"err": "HTTP 500", "null": "no content, `finish_reason: length`"}
+FAULT_SECONDS = 120.0
+RIGHT, HEALTHY, FAULTY = 156, 197, 3
+# What others may not do from a machine that measures them: telemetry, updates, hubs.
+QUIET = {
+    "MOCK_API_KEY": "none", "PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,34 +57,80 @@ class Cost:
     wall_seconds: float
     rss_bytes: int
     output: str
+    code: int | None
+    """None: it was ended because it took too long."""
 
 
-def measured(command: list[str], **environment: str) -> Cost:
-    """Run it, and ask the kernel what it took; its children are in it."""
+def measured(
+    command: list[str],
+    environment: dict[str, str] | None = None,
+    limit_seconds: float = 3600.0,
+    *,
+    folder: Path | None = None,
+    may_fail: bool = False,
+) -> Cost:
+    """Run it there, and ask the kernel what it took; its children are in it."""
     with tempfile.TemporaryFile() as out:
         begun = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **environment})
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})},
+            start_new_session=True, cwd=folder,
+        )  # fmt: skip
+        code, used = _waited(process, begun + limit_seconds)
         wall = time.perf_counter() - begun
         out.seek(0)
         text = out.read().decode(errors="replace")
-    if process.returncode:
-        raise SystemExit(f"{command[0]} ended with {process.returncode}:\n{text[-2000:]}")
+    if code and not may_fail:
+        raise SystemExit(f"{command[0]} ended with {code}:\n{text[-2000:]}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * unit, text)
+    return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * unit, text, code)
 
 
-def write_sums(path: Path, count: int) -> float:
-    """A file of sums; the share that the server adds rightly."""
-    rng = random.Random(count)
-    right = 0
-    with path.open("w") as file:
-        for _ in range(count):
-            a, b = rng.randrange(1000), rng.randrange(1000)
-            right += (31 * a + 17 * b) % 100 < 80
-            file.write(json.dumps({"question": f"What is {a} + {b}?", "answer": str(a + b)}) + "\n")
-    return right / count
+def _waited(process: subprocess.Popen[bytes], until: float) -> tuple[int | None, resource.struct_rusage]:
+    """How it ended and what it used; it and its children are ended when it is late."""
+    is_late = False
+    while True:
+        done, status, used = os.wait4(process.pid, 0 if is_late else os.WNOHANG)
+        if done:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return None if is_late else process.returncode, used
+        if time.perf_counter() > until:
+            is_late = True
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            time.sleep(0.02)
+
+
+def sums(count: int, seed: int) -> list[tuple[int, int]]:
+    """Pairs of numbers, the same for the same seed."""
+    rng = random.Random(seed)
+    return [(rng.randrange(1000), rng.randrange(1000)) for _ in range(count)]
+
+
+def adds_rightly(a: int, b: int) -> bool:
+    """Whether the server does."""
+    return (31 * a + 17 * b) % 100 < 80
+
+
+def write_sums(path: Path, pairs: list[tuple[int, int]]) -> int:
+    """A file of them; how many the server adds rightly."""
+    lines = [{"question": f"What is {a} + {b}?", "answer": str(a + b)} for a, b in pairs]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return sum(adds_rightly(a, b) for a, b in pairs)
+
+
+def faulty_sums() -> list[tuple[int, int]]:
+    """200 sums: the server fails on 3, and of the other 197 it adds 156 rightly."""
+    rng = random.Random(200)
+    wanted = {"faulty": FAULTY, "right": RIGHT, "wrong": HEALTHY - RIGHT}
+    found: list[tuple[int, int]] = []
+    while any(wanted.values()):
+        a, b = rng.randrange(1000), rng.randrange(1000)
+        kind = "faulty" if (a + b) % 33 == 0 else "right" if adds_rightly(a, b) else "wrong"
+        if wanted[kind]:
+            wanted[kind] -= 1
+            found.append((a, b))
+    return found
 
 
 class Server:
@@ -86,157 +151,165 @@ class Server:
         self.process.wait()
 
 
+@dataclass(frozen=True)
+class Client:
+    """A harness that is measured."""
+
+    name: str
+    command: Callable[[Path, str, Path], list[str]]
+    """By the file of sums, the server's address and the folder of logs."""
+    logs: Callable[[Path], list[EvalLog]]
+    """What it left in its folder of logs."""
+    codes: tuple[int, ...] = (0,)
+
+
 def ours(path: Path, url: str, logs: Path) -> list[str]:
     """Our own command, with logs, retries and resume."""
     return [
-        *(
-            sys.executable,
-            "-m",
-            "weighbridge",
-            "eval",
-            str(path),
-            "--url",
-            f"{url}#mock",
-            "--logs",
-            str(logs),
-            "--again",
-        ),
-        *("--concurrency", str(CONCURRENCY), "--json"),
+        *(sys.executable, "-m", "weighbridge", "eval", str(path), "--url", f"{url}#mock", "--logs", str(logs)),
+        *("--again", "--concurrency", str(CONCURRENCY), "--json"),
     ]
 
 
-def lm_eval(program: str) -> Callable[[Path, str, Path], list[str]]:
-    """lm-eval's chat client on the same file."""
+def clients(peers: list[Peer]) -> list[Client]:
+    """Ours, and the others."""
 
-    def command(path: Path, url: str, logs: Path) -> list[str]:
-        task = path.with_suffix(".yaml")
-        task.write_text(
-            f"task: {path.stem}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {path}}}}}\n"
-            "test_split: test\noutput_type: generate_until\ndoc_to_text: '{{question}}'\ndoc_to_target: '{{answer}}'\n"
-            "generation_kwargs: {until: ['@@@'], max_gen_toks: 64}\n"
-            "filter_list: [{name: x, filter: [{function: regex, regex_pattern: '#### ([0-9]+)'}, "
-            "{function: take_first}]}]\nmetric_list: [{metric: exact_match}]\n"
-        )
-        arguments = (
-            f"model=mock,base_url={url}/v1/chat/completions,num_concurrent={CONCURRENCY},tokenized_requests=False"
-        )
-        return [
-            *(program, "--model", "local-chat-completions", "--model_args", arguments, "--tasks", path.stem),
-            *("--include_path", str(path.parent), "--apply_chat_template", "--log_samples", "--output_path", str(logs)),
-        ]
+    def of(peer: Peer) -> Client:
+        def command(path: Path, url: str, logs: Path) -> list[str]:
+            return [*peer.command(FOLDER), *peer.arguments(path, url, logs, CONCURRENCY)]
 
-    return command
+        return Client(f"{peer.name} {peer.version}", command, peer.logs, peer.codes)
+
+    def newest(folder: Path) -> list[EvalLog]:
+        return read_results(max(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime))
+
+    return [Client(OURS, ours, newest), *map(of, peers)]
 
 
-def inspect(program: str) -> Callable[[Path, str, Path], list[str]]:
-    """Inspect's OpenAI client on the same file."""
-
-    def command(path: Path, url: str, logs: Path) -> list[str]:
-        task = path.with_name(f"{path.stem}_task.py")
-        task.write_text(
-            "from inspect_ai import Task, task\nfrom inspect_ai.dataset import FieldSpec, json_dataset\n"
-            "from inspect_ai.scorer import match\nfrom inspect_ai.solver import generate\n\n\n@task\ndef sums():\n"
-            f"    data = json_dataset({str(path)!r}, FieldSpec(input='question', target='answer'))\n"
-            "    return Task(dataset=data, solver=[generate()], scorer=match(numeric=True))\n"
-        )
-        return [
-            *(program, "eval", str(task), "--model", "openai-api/mock/mock", "--max-connections", str(CONCURRENCY)),
-            *("--model-base-url", f"{url}/v1", "--log-dir", str(logs), "--display", "none"),
-        ]
-
-    return command
+def accuracy(logs: list[EvalLog]) -> str:
+    """Right of scored, and how many have no score."""
+    if not logs:
+        return "nothing is left"
+    scores, _ = logs[0].outcomes.scored()
+    unscored = logs[0].outcomes.n - len(scores)
+    return f"{sum(scores):.0f}/{len(scores):,}" + (f", {unscored} unscored" if unscored else "")
 
 
-def promptfoo(program: str) -> Callable[[Path, str, Path], list[str]]:
-    """promptfoo's OpenAI client on the same sums."""
-
-    def command(path: Path, url: str, logs: Path) -> list[str]:
-        tests = [
-            {
-                "vars": {"q": line["question"]},
-                "assert": [{"type": "regex", "value": f"#### {line['answer']}$"}],
-            }
-            for line in map(json.loads, path.read_text().splitlines())
-        ]
-        provider = {"id": "openai:chat:mock", "config": {"apiBaseUrl": f"{url}/v1", "apiKey": "none"}}
-        config = path.with_name(f"{path.stem}.promptfoo.json")
-        config.write_text(json.dumps({"prompts": ["{{q}}"], "providers": [provider], "tests": tests}))
-        flags = ("--no-cache", "--no-progress-bar", "--no-table", "-j", str(CONCURRENCY), "-o", str(logs / "out.json"))
-        return [program, "eval", "-c", str(config), *flags]
-
-    return command
-
-
-PEERS = {"lm_eval": lm_eval, "inspect": inspect, "promptfoo": promptfoo}
-
-
-def side_by_side(folder: Path, samples: int, rounds: int, peers: dict[str, str]) -> None:
-    """The table: fixed cost, marginal cost, memory; the accuracy of ours is checked to the last item."""
-    clients = {"weigh eval": ours} | {name: PEERS[name](program) for name, program in peers.items()}
+def side_by_side(folder: Path, samples: int, rounds: int, measured_clients: list[Client]) -> list[str]:
+    """The table: fixed cost, marginal cost, memory, accuracy."""
     small, large = folder / "small.jsonl", folder / "large.jsonl"
-    write_sums(small, SMALL)
-    truth = write_sums(large, samples)
-    found: dict[str, dict[str, list[Cost]]] = {name: {"small": [], "large": []} for name in clients}
-    server = Server(folder, delay=0.02)
+    write_sums(small, sums(SMALL, SMALL))
+    truth = write_sums(large, sums(samples, samples))
+    found: dict[str, dict[str, list[Cost]]] = {each.name: {"small": [], "large": []} for each in measured_clients}
+    told: dict[str, str] = {}
+    server = Server(folder, delay=0.02, gap=0)
     try:
         for _ in range(rounds):
-            for name, command in clients.items():
+            for each in measured_clients:
                 for size, path in (("small", small), ("large", large)):
-                    logs = folder / "logs" / name.replace(" ", "-")
+                    logs = folder / "logs" / each.name.replace(" ", "-") / size
                     logs.mkdir(parents=True, exist_ok=True)
-                    # Inspect takes the key of an unnamed service from the environment.
-                    found[name][size].append(measured(command(path, server.url, logs), MOCK_API_KEY="none"))
+                    command = each.command(path, server.url, logs)
+                    cost = measured(command, at_home(folder), folder=folder, may_fail=True)
+                    if cost.code not in each.codes:
+                        raise SystemExit(f"{each.name} ended with {cost.code}:\n{cost.output[-2000:]}")
+                    found[each.name][size].append(cost)
+                    told[each.name] = accuracy(each.logs(logs))
+                    print(f"{each.name}: {size} in {found[each.name][size][-1].wall_seconds:.0f} s", file=sys.stderr)
     finally:
         server.stop()
-    print(f"| client | CPU-s at {SMALL} | CPU-s at {samples:,} | CPU-s / 1,000 more | peak MB | samples/s |")
-    print("|---|---|---|---|---|---|")
+    lines = [
+        f"| client | CPU-s to start and ask {SMALL} | CPU-s for {samples:,} | CPU-s for 1,000 more | peak MB | right |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, costs in found.items():
         few = min(cost.cpu_seconds for cost in costs["small"])
         many = min(cost.cpu_seconds for cost in costs["large"])
         marginal = (many - few) / (samples - SMALL) * 1000
         memory = max(cost.rss_bytes for cost in costs["large"]) / 1e6
-        rate = samples / min(cost.wall_seconds for cost in costs["large"])
-        print(f"| {name} | {few:.2f} | {many:.2f} | {marginal:.3f} | {memory:.0f} | {rate:,.0f} |")
-    output = found["weigh eval"]["large"][-1].output
-    value = json.loads(output[output.index("[\n") :])[0]["results"][0]["estimate"]["value"]
-    print(f"\naccuracy {value:.4f}, truth {truth:.4f}: {'the same' if value == truth else 'DIFFERENT'}")
+        lines.append(f"| {name} | {few:.2f} | {many:.2f} | {marginal:.2f} | {memory:.0f} | {told[name]} |")
+    if told[OURS] != f"{truth}/{samples:,}":
+        raise SystemExit(f"{OURS} found {told[OURS]} right, and {truth} are")
+    return [*lines, "", f"The server adds {truth} of these {samples:,} rightly."]
 
 
-def memory_of(folder: Path, samples: int) -> None:
+def at_home(folder: Path) -> dict[str, str]:
+    """An environment in which everybody keeps to a folder of its own."""
+    return QUIET | {"HF_HOME": str(folder / "hf"), "PROMPTFOO_CONFIG_DIR": str(folder / "promptfoo")}
+
+
+def memory_of(folder: Path, samples: int) -> str:
     """Peak memory on a large file."""
     path = folder / "many.jsonl"
-    write_sums(path, samples)
-    server = Server(folder)
+    write_sums(path, sums(samples, samples))
+    server = Server(folder, gap=0)
     try:
         cost = measured(ours(path, server.url, folder / "logs"))
     finally:
         server.stop()
-    print(
-        f"{samples:,} samples: peak {cost.rss_bytes / 1e6:.0f} MB, "
-        f"{cost.cpu_seconds / samples * 1000:.3f} CPU-s / 1,000, {samples / cost.wall_seconds:,.0f} samples/s"
+    marginal = cost.cpu_seconds / samples * 1000
+    return (
+        f"{samples:,} samples, answered at once: `{OURS}` takes {cost.rss_bytes / 1e6:.0f} MB at the most, and "
+        f"{marginal:.2f} CPU-s for each 1,000."
     )
 
 
-def faults(folder: Path) -> None:
-    """200 sums of which the server fails on some: what is told of them."""
+def faults(folder: Path, measured_clients: list[Client]) -> list[str]:
+    """200 sums of which the server fails on 3: what each tells of them."""
+    lines = ["| client | " + " | ".join(FAULTS.values()) + " |", "|---|---|---|"]
     path = folder / "faults.jsonl"
-    write_sums(path, 200)
-    for fault in ("err", "null"):
-        server = Server(folder, fault=fault)
-        try:
-            output = measured([word for word in ours(path, server.url, folder / fault) if word != "--json"]).output
-        finally:
-            server.stop()
-        print(
-            f"{fault}: "
-            + " | ".join(line for line in output.splitlines() if line.startswith("mock ") or "unscored" in line)
+    write_sums(path, faulty_sums())
+    for each in measured_clients:
+        cells = []
+        for fault in FAULTS:
+            logs = folder / fault / each.name.replace(" ", "-")
+            logs.mkdir(parents=True, exist_ok=True)
+            server = Server(folder, fault=fault, delay=0.02, gap=0)
+            try:
+                command = each.command(path, server.url, logs)
+                cost = measured(command, at_home(folder), FAULT_SECONDS, folder=folder, may_fail=True)
+            finally:
+                server.stop()
+            cells.append(_told(each, cost, logs))
+            print(f"{each.name}: {fault}: {cells[-1]}", file=sys.stderr)
+        lines.append(f"| {each.name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _told(client: Client, cost: Cost, logs: Path) -> str:
+    """What a client made of the faults."""
+    if cost.code is None:
+        return f"not done after {FAULT_SECONDS:.0f} s"
+    try:
+        found = client.logs(logs)
+    except Exception as error:  # foreign files, as they are left by a run that failed
+        return f"exit {cost.code}; its log cannot be read: {error}"
+    if client.name == OURS and found:
+        counts = ", ".join(
+            f"{found[0].outcomes.count(state)} {state.value}"
+            for state in State
+            if state is not State.SCORED and found[0].outcomes.count(state)
         )
+        return f"{accuracy(found)} ({counts})"
+    if not found:
+        # What a run that failed left, if it did.
+        return f"exit {cost.code}, nothing is left"
+    if client.name.startswith("promptfoo"):
+        return _as_promptfoo(logs / "out.json")
+    return accuracy(found)
 
 
-def promises(tables: int) -> None:
+def _as_promptfoo(path: Path) -> str:
+    """promptfoo's own counts: our import of its file would leave errors out of the score, which it does not."""
+    stats = json.loads(path.read_text())["results"]["stats"]
+    total = sum(int(stats[name]) for name in ("successes", "failures", "errors"))
+    return f"{stats['successes']}/{total}, {stats['errors']} errors among them"
+
+
+def promises(tables: int) -> list[str]:
     """How often intervals cover the truth, and how often looking again and again cries wolf."""
     rng = random.Random(7)
-    print("| 95 % interval | n | covers |\n|---|---|---|")
+    lines = ["| 95 % interval | n | covers |", "|---|---|---|"]
     for n in (30, 100, 300):
         single = paired = 0
         for _ in range(tables):
@@ -249,7 +322,7 @@ def promises(tables: int) -> None:
             # A beta(2, 1) has the mean 2/3; the second is right a tenth less often.
             single += 2 / 3 in found.interval
             paired += 2 / 30 in difference.interval
-        print(f"| score | {n} | {single / tables:.1%} |\n| difference | {n} | {paired / tables:.1%} |")
+        lines += [f"| score | {n} | {single / tables:.1%} |", f"| difference | {n} | {paired / tables:.1%} |"]
     alarms, runs = 0, tables // 5
     for _ in range(runs):
         test = PairedTest()
@@ -257,9 +330,14 @@ def promises(tables: int) -> None:
             drawn = rng.random()
             test.add(1.0 if drawn < 0.15 else -1.0 if drawn < 0.3 else 0.0)
         alarms += test.is_decided
-    print(f"\nfalse alarms of {runs:,} races of 1,000 samples, looked at after each: {alarms / runs:.1%}")
+    lines += [
+        "",
+        f"False alarms in {runs:,} races of equal models over 1,000 samples, looked at after each: "
+        f"{alarms / runs:.1%}.",
+    ]
     if OUTCOMES.exists():
-        print(to_decide(rng))
+        lines += ["", to_decide(rng)]
+    return lines
 
 
 def to_decide(rng: random.Random) -> str:
@@ -276,8 +354,31 @@ def to_decide(rng: random.Random) -> str:
                 break
         taken.append(test.n)
     return (
-        f"GSM8K, {pair[0]} and {pair[1]}, {100 * gap:.1f} points: decided after {sorted(taken)[100]} of {len(rows):,}"
+        f"GSM8K, {pair[0]} and {pair[1]}, {100 * gap:.1f} points apart: decided after {sorted(taken)[100]} of "
+        f"{len(rows):,} samples, in the median of 200 orders."
     )
+
+
+def page(
+    parts: dict[str, list[str]], missing: dict[str, str], loads: tuple[float, float], arguments: argparse.Namespace
+) -> str:
+    """The document."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    rounds = "one round" if arguments.rounds == 1 else f"the least of {arguments.rounds} rounds"
+    lines = [
+        "# What an evaluation costs, side by side",
+        "",
+        f"Written by `benchmarks/eval_harness.py --peers --write` on {today}: {os.cpu_count()} cores, Python",
+        f"{platform.python_version()}; load {loads[0]:.1f} at its start, {loads[1]:.1f} at its end. CPU time is",
+        f"told, which load disturbs least: {rounds}. One mock server answers after 20 ms; each client asks",
+        f"{CONCURRENCY} at once, keeps its usual logs, and scores. `{OURS}` logs, tries again and can go on.",
+        "",
+        "Peers are set up by `python benchmarks/eval_peers.py` in folders of their own; nothing of ours needs them.",
+    ]
+    lines += [f"Left out here: {name}, as {why}." for name, why in missing.items()]
+    for title, part in parts.items():
+        lines += ["", f"## {title}", "", *part]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -287,19 +388,28 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=200_000, help="0: leave this out")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tables", type=int, default=10_000, help="simulated tables of scores; 0: leave this out")
-    parser.add_argument("--peers", default="", help="lm_eval=PATH,inspect=PATH,promptfoo=PATH")
+    parser.add_argument("--peers", action="store_true", help="others too; those that are missing are set up")
+    parser.add_argument("--write", metavar="FILE", help="write the tables there too")
     arguments = parser.parse_args()
-    peers = dict(pair.split("=", 1) for pair in arguments.peers.split(",") if pair)
+    peers, missing = set_up() if arguments.peers else ([], {})
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard) if soft < 4096 else (soft, hard))
+    parts: dict[str, list[str]] = {}
+    begun = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        side_by_side(folder, arguments.samples, arguments.rounds, peers)
-        faults(folder)
+        folder, all_clients = Path(name), clients(peers)
+        parts["Cost and accuracy"] = side_by_side(folder, arguments.samples, arguments.rounds, all_clients)
+        parts["Three faulty answers of 200"] = [
+            f"Of the {HEALTHY} healthy answers {RIGHT} are right.", "", *faults(folder, all_clients)
+        ]  # fmt: skip
         if arguments.large:
-            memory_of(folder, arguments.large)
+            parts["Memory"] = [memory_of(folder, arguments.large)]
     if arguments.tables:
-        promises(arguments.tables)
+        parts["What intervals and early stops promise"] = promises(arguments.tables)
+    text = page(parts, missing, (begun, os.getloadavg()[0]), arguments)
+    print(text)
+    if arguments.write:
+        Path(arguments.write).write_text(text)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ WeighbridgeError
 ├── UnknownModel        a name that nothing served here bears, or no model that is known
 ├── AmbiguousModel      a name that several models bear
 ├── EngineFailed        an engine that did not start, or ended
+│   └── InterfaceUnknown  an engine's library whose structures are not the known ones
 ├── GatewayUnreachable  nothing answers where the gateway should be
 ├── StateDamaged        the file of state cannot be read or written
 ├── AddressInUse        another program listens where the gateway should
@@ -86,6 +87,10 @@ class EngineFailed(WeighbridgeError):
     def __init__(self, message: str, *, hint: str = "", log: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.log = log
+
+
+class InterfaceUnknown(EngineFailed):
+    """The engine's library is of another version, or does not hold what is asked of it directly."""
 
 
 class GatewayUnreachable(WeighbridgeError):

@@ -2,8 +2,8 @@
 
 It is right unless (31 a + 17 b) % 100 >= 80. `fault` is what it does to every sum that 33 divides: err (HTTP 500),
 null (no content, cut off), refuse, empty, html. `flaky=N` answers each question's first N attempts with `status` (503),
-with `retry_after` seconds. `delay` is in seconds; `parallel` is how many it works on at once, the others wait. It
-counts what it was asked in `/stats`.
+with `retry_after` seconds. `delay` is in seconds, `gap` that between the words of a stream (`streams=no`: none has
+any); `parallel` is how many it works on at once, the others wait. It counts what it was asked in `/stats`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 OPTIONS = dict(pair.split("=", 1) for pair in sys.argv[2:])
 FAULT, DELAY = OPTIONS.get("fault", ""), float(OPTIONS.get("delay", "0"))
+GAP = float(OPTIONS.get("gap", "0.01"))
 FLAKY, STATUS = int(OPTIONS.get("flaky", "0")), int(OPTIONS.get("status", "503"))
 ROOM = asyncio.Semaphore(int(OPTIONS.get("parallel", "100000")))
 SEEN: Counter[str] = Counter()
@@ -25,7 +26,7 @@ SEEN: Counter[str] = Counter()
 def reply(content, finish="stop", **more):
     message = {"role": "assistant", "content": content, **more.pop("message", {})}
     choice = {"index": 0, "message": message, "finish_reason": finish, **more}
-    usage = {"prompt_tokens": 10, "completion_tokens": 8}
+    usage = {"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18}
     return 200, {"object": "chat.completion", "model": "mock", "choices": [choice], "usage": usage}
 
 
@@ -67,6 +68,10 @@ def judged(question):
     return "A" if len(first) > len(second) else "B" if len(second) > len(first) else "C"
 
 
+def is_streamed(request):
+    return request.get("stream") and OPTIONS.get("streams") != "no"
+
+
 async def handle(reader, writer):
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -88,13 +93,15 @@ async def handle(reader, writer):
                     await asyncio.sleep(DELAY)
                     request = json.loads(body)
                     status, found = answer(request)
-                    if request.get("stream") and status == 200:
+                    if is_streamed(request) and status == 200 and not isinstance(found, str):
                         await stream(writer, found)
                         continue
             else:
                 status, found = 404, {"error": {"message": f"no {path}"}}
             content = found.encode() if isinstance(found, str) else json.dumps(found).encode()
             more = f"retry-after: {OPTIONS['retry_after']}\r\n" if status != 200 and "retry_after" in OPTIONS else ""
+            kind = "text/html" if isinstance(found, str) else "application/json"
+            more += f"content-type: {kind}\r\n"
             writer.write(f"HTTP/1.1 {status} X\r\n{more}content-length: {len(content)}\r\n\r\n".encode() + content)
             await writer.drain()
             if "closes" in OPTIONS:
@@ -108,15 +115,16 @@ async def handle(reader, writer):
 
 async def stream(writer, found):
     choice = found["choices"][0]
+    message = choice["message"]
     writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: text/event-stream\r\n\r\n")
-    events = [
-        {"choices": [{"delta": {"content": word}}]} for word in re.findall(r"\S+\s*", choice["message"]["content"])
-    ]
+    events = [{"choices": [{"delta": {"content": word}}]} for word in re.findall(r"\S*\s*", message["content"] or "")]
+    calls = [{"index": index, **call} for index, call in enumerate(message.get("tool_calls", ()))]
+    events += [{"choices": [{"delta": {"tool_calls": calls}}]}] if calls else []
     events.append({"choices": [{"delta": {}, "finish_reason": choice["finish_reason"]}], "usage": found["usage"]})
     for event in [*map(json.dumps, events), "[DONE]"]:
         data = f"data: {event}\n\n".encode()
         writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(GAP)
     writer.write(b"0\r\n\r\n")
     await writer.drain()
 

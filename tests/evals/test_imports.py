@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 
 import pytest
 
@@ -68,6 +70,39 @@ def test_inspects_logs_are_read_and_what_was_cut_off_is_not_scored(tmp_path):
     assert (result.estimate.value, result.estimate.n) == (0.5, 3)
     assert (result.counts["truncated"], result.counts["error"]) == (1, 1)
     assert (result.bounds.low, result.bounds.high) == pytest.approx((1.5 / 5, 3.5 / 5))
+
+
+def pack_by_zstandard(path, entries, damaged=False):
+    """A ZIP as Inspect writes it since 2026: method 93, which Python's own zipfile neither writes nor reads."""
+    zstandard = pytest.importorskip("zstandard")
+    body, central = b"", b""
+    for name, content in entries.items():
+        raw, packed = content.encode(), zstandard.ZstdCompressor().compress(content.encode())
+        checksum = zlib.crc32(raw) ^ damaged
+        fields = struct.pack("<HHHHHIIIHH", 63, 0, 93, 0, 0, checksum, len(packed), len(raw), len(name), 0)
+        central += b"PK\1\2" + struct.pack("<H", 63) + fields + struct.pack("<HHHII", 0, 0, 0, 0, len(body))
+        central += name.encode()
+        body += b"PK\3\4" + fields + name.encode() + packed
+    end = struct.pack("<HHHHIIH", 0, 0, len(entries), len(entries), len(central), len(body), 0)
+    path.write_bytes(body + central + b"PK\5\6" + end)
+    return path
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_inspects_logs_are_read_as_it_packs_them_now(tmp_path, damaged):
+    head = {"version": 2, "eval": {"task": "sums", "model": "openai/x"}}
+    entries = {"header.json": json.dumps(head)} | {
+        f"samples/{at}_epoch_1.json": json.dumps({"id": at, "epoch": 1, "input": "q", **scored("CCI"[at])})
+        for at in range(3)
+    }
+    path = pack_by_zstandard(tmp_path / "a.eval", entries, damaged)
+    if damaged:
+        with pytest.raises(BadTask, match="damaged"):
+            read_results(path)
+        return
+    [log] = read_results(path)
+
+    assert list(log.outcomes.scores) == [1, 1, 0]
 
 
 def test_inspects_epochs_are_clusters(tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Sequence
 
-from weighbridge.cli import output
+from weighbridge.cli import eval_plots, output
 from weighbridge.cli.progress import duration
-from weighbridge.evals import Report
-from weighbridge.evals.report import Cost, Result
+from weighbridge.evals import Cost, Report
+from weighbridge.evals.cost import AXES
+from weighbridge.evals.report import Result
 from weighbridge.evals.running import Progress
 from weighbridge.evals.statistics import Comparison, Interval
 from weighbridge.sizes import show_bytes
@@ -18,6 +20,8 @@ _OVER_SECONDS = 0.1
 _LINE_SECONDS = 5.0
 _BAR_COLUMNS = 24
 _MOST_CLUSTERS = 30
+_DRAWN, _MOST_DRAWN = ("energy", "seconds", "price", "memory"), 1
+"""The cost that is drawn in the terminal is the first of these that is known; a page and `--plot` have them all."""
 
 
 class ProgressLine:
@@ -73,7 +77,10 @@ def bracketed(interval: Interval, digits: int = 3) -> str:
 
 def page(report: Report) -> str:
     """One task's report as text."""
-    parts = [textwrap.fill(f"task {report.task}: {report.verdict}", output.width() - 1), "", _scores(report)]
+    parts = [textwrap.fill(f"task {report.task}: {report.verdict}", output.width() - 1)]
+    if len(report.results) > 1 and not report.advice.is_sure:
+        parts.append(textwrap.fill(use(report), output.width() - 1))
+    parts += ["", _scores(report)]
     for result in report.results:
         if result.unscored:
             parts.append(unscored(result))
@@ -90,7 +97,11 @@ def page(report: Report) -> str:
     costs = _costs(report)
     if costs:
         parts += ["", costs]
-    parts += [f"nothing beats in both score and {cost}: {', '.join(models)}" for cost, models in report.fronts.items()]
+    parts += ["\n" + drawn for axis in _DRAWN if (drawn := eval_plots.terminal(report, axis))][:_MOST_DRAWN]
+    parts += [
+        f"nothing beats in both score and {AXES[axis][1]}: {', '.join(models)}"
+        for axis, models in report.fronts.items()
+    ]
     return "\n".join(parts)
 
 
@@ -131,7 +142,8 @@ def _scores(report: Report) -> str:
                 output.bar(found.value, _BAR_COLUMNS),
             )
         )  # fmt: skip
-    return output.table(("model", "score", "95 %", "n", "clusters", "place", ""), rows, right=(1, 3, 4))
+    head = ("model", "score", "95 %", "n", "clusters", "place", "")
+    return output.table(head, rows, right=(1, 3, 4), droppable=(6, 4), name=0)
 
 
 def unscored(result: Result) -> str:
@@ -153,7 +165,7 @@ def _comparisons(comparisons: tuple[Comparison, ...]) -> str:
             )
         )  # fmt: skip
     head = ("paired", "differ by", "95 %", "p (Holm)", "n to tell", "better")
-    return output.table(head, rows, right=(1, 3, 4))
+    return output.table(head, rows, right=(1, 3, 4), droppable=(4,), name=0)
 
 
 def shown_p(value: float) -> str:
@@ -162,26 +174,83 @@ def shown_p(value: float) -> str:
 
 
 def _costs(report: Report) -> str:
-    rows = [(result.model, *cost_cells(result.cost)) for result in report.results]
-    if not any(any(cell != "-" for cell in row[1:]) for row in rows):
-        return ""
-    head = ("model", "tokens out", "s/answer", "first token", "tok/s alone", "tok/s knee", "memory")
-    refused = [
-        f"{result.model}: no speed is told: {result.cost.speed_refused}"
+    head, rows = cost_rows(report)
+    shown = [output.table(head, rows, right=range(1, len(head)), droppable=(1,), name=0)] if rows else []
+    notes = [textwrap.fill(note, output.width() - 1) for note in cost_notes(report)]
+    return "\n".join([*shown, *notes])
+
+
+_COSTS: tuple[tuple[str, Callable[[Cost], str]], ...] = (
+    ("tokens out", lambda cost: _shown(cost.completion_tokens, ",d")),
+    ("s/answer", lambda cost: _shown(cost.seconds_median, ".3g")),
+    ("first tok", lambda cost: _shown(cost.first_token_seconds_median, ".3g")),
+    ("ms/tok", lambda cost: _shown(cost.token_seconds_median, ".3g", 1000)),
+    ("tok/s 1", lambda cost: _shown(cost.tokens_per_second_alone, ",.0f")),
+    (
+        "tok/s knee",
+        lambda cost: _shown(cost.tokens_per_second_knee, ",.0f") + ("" if cost.knee is None else f" at {cost.knee}"),
+    ),
+    ("memory", lambda cost: "-" if cost.memory_bytes is None else show_bytes(cost.memory_bytes)),
+    ("J/answer", lambda cost: _shown(cost.joules_per_answer, ".3g")),
+    ("$/1,000", lambda cost: _shown(cost.dollars_per_answer, ".3g", 1000)),
+)
+
+
+def _shown(value: float | None, form: str, times: float = 1) -> str:
+    if value is None:
+        return "-"
+    return format(value if form.endswith("d") else value * times, form)
+
+
+def cost_rows(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what is known of the models' costs: columns of which nothing is known are left away."""
+    costs = [result.cost for result in report.results]
+    told = [(name, show) for name, show in _COSTS if any(show(cost) != "-" for cost in costs)]
+    if not told:
+        return [], []
+    rows = [[result.model, *(show(result.cost) for _, show in told)] for result in report.results]
+    return ["model", *(name for name, _ in told)], rows
+
+
+def cost_notes(report: Report) -> list[str]:
+    """What is refused or unknown, and why; and by which counters energy is told."""
+    notes = [
+        f"{result.model}: not told: {result.cost.speed_refused}"
         for result in report.results
         if result.cost.speed_refused
     ]
-    return "\n".join([output.table(head, rows, right=range(1, 7)), *refused])
+    for result in report.results:
+        cost = result.cost
+        if cost.watts is not None:
+            idle = "not measured" if cost.idle_watts is None else f"{cost.idle_watts:.1f} W"
+            notes.append(f"{result.model}: {cost.watts:.1f} W, idle {idle}, by {', '.join(cost.energy_counters)}")
+    unknown: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.cost.energy_unknown:
+            unknown.setdefault(result.cost.energy_unknown, []).append(result.model)
+    return notes + [f"energy of {', '.join(models)}: unknown, {why}" for why, models in unknown.items()]
 
 
-def cost_cells(cost: Cost) -> tuple[str, ...]:
-    """Tokens, seconds, first token, both speeds, memory; `-` for what is not known."""
-    knee = "-" if cost.tokens_per_second_knee is None else f"{cost.tokens_per_second_knee:,.0f} at {cost.knee}"
-    return (
-        "-" if cost.completion_tokens is None else f"{cost.completion_tokens:,}",
-        "-" if cost.seconds_median is None else f"{cost.seconds_median:.3g}",
-        "-" if cost.first_token_seconds_median is None else f"{cost.first_token_seconds_median:.3g}",
-        "-" if cost.tokens_per_second_alone is None else f"{cost.tokens_per_second_alone:,.0f}",
-        knee,
-        "-" if cost.memory_bytes is None else show_bytes(cost.memory_bytes),
-    )
+def use(report: Report) -> str:
+    """`use a: ...` in a line."""
+    advice = report.advice
+    return f"use {' or '.join(advice.use)}: {advice.sure}" if advice.use else advice.sure
+
+
+def lane_rows(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of which model to use for which task, and how sure that is."""
+    rows = []
+    for report in reports:
+        scores = {result.model: result.estimate for result in report.results}
+        first = scores[report.advice.use[0]] if report.advice.use else None
+        score = "-" if first is None else f"{first.value:.3f} {bracketed(first.interval, 2)}"
+        rows.append([report.task, " or ".join(report.advice.use) or "-", score, report.advice.sure])
+    return ["task", "use", "score", "how sure"], rows
+
+
+def lanes(reports: Sequence[Report]) -> str:
+    """Which model for which task, in the terminal."""
+    head, rows = lane_rows(reports)
+    table = output.table(head[:3], [row[:3] for row in rows])
+    why = [textwrap.fill(f"{row[0]}: {row[3]}", output.width() - 1, subsequent_indent="  ") for row in rows]
+    return "\n".join(["which model for which task", table, *why])

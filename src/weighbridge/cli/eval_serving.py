@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.cli import output
-from weighbridge.errors import EvalStopped, UnknownModel
+from weighbridge.errors import EvalStopped, UnknownModel, WeighbridgeError
 from weighbridge.evals import Target
 from weighbridge.evals.http import Connection, ConnectionLost
 from weighbridge.settings import Settings
@@ -60,18 +61,14 @@ async def page(target: Target, path: str) -> Any:
         connection.close()
 
 
-async def memory_of(target: Target) -> int | None:
-    """What the model's processes hold, where a gateway of ours serves it."""
-    with contextlib.suppress(EvalStopped, KeyError, TypeError):
-        for model in (await page(target, "/ps"))["models"]:
-            if model["name"] == target.model and model["memory_measured_bytes"]:
-                return int(model["memory_measured_bytes"])
-    return None
-
-
 @contextlib.asynccontextmanager
-async def gateway_targets(models: Sequence[str], settings: Settings) -> AsyncIterator[list[Target]]:
-    """The models at the gateway that runs, or at one that is started: those named, or all that there are."""
+async def gateway_targets(
+    models: Sequence[str], settings: Settings, *, all_here: bool = False
+) -> AsyncIterator[list[Target]]:
+    """The models at the gateway that runs, or at one that is started: those named, or all that there are.
+
+    With `all_here`, a gateway that must be started serves every model on this machine that fits, the smallest first.
+    """
     wanted = list(models)
     served = await _served(settings)
     if served and set(wanted) <= set(served):
@@ -81,23 +78,52 @@ async def gateway_targets(models: Sequence[str], settings: Settings) -> AsyncIte
     from weighbridge.cli.sources import find_models
     from weighbridge.gateway import serve
 
-    found = find_models(wanted, settings)
+    found = _all_that_fit(settings) if all_here else find_models(wanted, settings)
     free = dataclasses.replace(settings, port=0, host="127.0.0.1", tls_certificate="", tls_key="")
     async with serve(found, free, output.tell) as (_, url):
-        yield [_target(settings, url, model.name, _origin(model)) for model in found]
+        yield [_target(settings, url, model.name, origin_of(model)) for model in found]
+
+
+def _all_that_fit(settings: Settings) -> list[Model]:
+    """The bundled models, those of the settings, and those that lie on this machine, as far as each fits; the smallest
+    first. What is left out is told."""
+    from weighbridge import hub
+    from weighbridge.cli.sources import find_models
+    from weighbridge.facts import HubAccess
+    from weighbridge.specialists import bundled
+
+    stored = [
+        model.source
+        for model in hub.stored(HubAccess.from_environment(os.environ), settings.state_path)
+        if model.is_complete and model.path is not None
+    ]
+    found: dict[str, Model] = {}
+    for source in dict.fromkeys([*settings.models, *bundled(), *stored]):
+        try:
+            [model] = find_models([source], settings)
+        except WeighbridgeError as error:
+            output.tell(f"left out: {source}: {error}")
+            continue
+        if model.name in found:
+            output.tell(f"left out: {source}: {model.name} is the name of another; name it: --model NAME={source}")
+        found.setdefault(model.name, model)
+    return sorted(found.values(), key=lambda model: model.plan.memory.total if model.plan else 0)
 
 
 def _target(settings: Settings, url: str, name: str, origin: str = "") -> Target:
     return Target(url, name, settings.api_key, origin=origin)
 
 
-def _origin(model: Model) -> str:
+def origin_of(model: Model) -> str:
     """What tells a model's files from others: a gateway of our own has another address each time."""
     if model.plan is None:
         told = {key: value for key, value in model.options.items() if key != "api_key"}
         return json.dumps({"engine": model.engine, **told})
     found = [(file, Path(file).stat()) for file in model.plan.facts.source.files]
-    return ";".join(f"{file}:{about.st_size}:{about.st_mtime_ns}" for file, about in found)
+    files = ";".join(f"{file}:{about.st_size}:{about.st_mtime_ns}" for file, about in found)
+    workload = model.plan.workload
+    cache = [kind for kind in (workload.cache_type_k, workload.cache_type_v) if kind not in (None, "f16")]
+    return ";".join([files, *cache])
 
 
 async def _served(settings: Settings) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from weighbridge.errors import EngineFailed
+from weighbridge.errors import EngineFailed, InterfaceUnknown
 
 Scores = npt.NDArray[np.float32]
 # As engine processes are started: threads that spin while they wait slow a busy machine down a hundred times.
@@ -188,7 +188,7 @@ class Scorer:
     def _refused(self, said: str, *, is_abi: bool) -> EngineFailed:
         lines = [line for line in said.splitlines() if line.strip()]
         if is_abi:
-            return EngineFailed(
+            return InterfaceUnknown(
                 f"the engine's interface is not the known one, so its scores would mean nothing: {lines[0][:300]}",
                 hint="install the version that this release needs: pip install --force-reinstall weighbridge",
             )

@@ -1,5 +1,8 @@
 """Evals: which model is best on the user's own data, and how sure that is. Words as in Inspect."""
 
+from .advice import Advice
+from .cost import Cost, Price
+from .footprint import Footprint, Watch
 from .http import Target
 from .log import EvalLog, read_log
 from .race import Raced, race
@@ -10,11 +13,15 @@ from .score import Answer, Score, Scorer, State
 from .task import Dataset, Generation, Sample, Task
 
 __all__ = [
+    "Advice",
     "Answer",
+    "Cost",
     "Dataset",
     "EvalLog",
+    "Footprint",
     "Generation",
     "Manner",
+    "Price",
     "Progress",
     "Raced",
     "Ran",
@@ -25,6 +32,7 @@ __all__ = [
     "State",
     "Target",
     "Task",
+    "Watch",
     "race",
     "read_log",
     "read_task",

@@ -88,7 +88,7 @@ async def ask(
                 "POST", "/v1/chat/completions", encoded, timeout=patience.timeout_seconds, on_piece=streamed
             )
             if response.status == 200:
-                answer = streamed.answer(response) if streamed else read_answer(response)
+                answer = streamed.answer(response) if streamed and streamed.is_begun else read_answer(response)
                 return Asked(answer, None, attempt)
             message = _said(response)
             if response.status in _CONFIGURATION:
@@ -182,25 +182,38 @@ class _Streamed:
         self._first: float | None = None
         self._texts: list[str] = []
         self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._model = ""
         self._calls: dict[int, dict[str, Any]] = {}
         self._finish = ""
         self._usage: dict[str, Any] = {}
         self._error = ""
+        self._is_begun = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the server streams: some answer as a whole all the same."""
+        return self._is_begun
 
     def __call__(self, piece: bytes) -> None:
         lines = (self._rest + piece).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
-            if line.startswith(b"data: ") and not line.startswith(b"data: [DONE]"):
-                self._event(json.loads(line[6:]))
+            if line.startswith(b"data:"):
+                self._is_begun = True
+                if (data := line[5:].strip()) != b"[DONE]":
+                    self._event(json.loads(data))
 
     def _event(self, event: dict[str, Any]) -> None:
         if "error" in event:
             self._error = str(event["error"].get("message", event["error"]))
         self._usage = event.get("usage") or self._usage
+        self._model = event.get("model") or self._model
         for choice in event.get("choices", ())[:1]:
             delta = choice.get("delta") or {}
-            text, reasoning = delta.get("content") or "", delta.get("reasoning_content") or ""
+            text = delta.get("content") or ""
+            reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
+            self._refusal.append(delta.get("refusal") or "")
             if (text or reasoning or delta.get("tool_calls")) and self._first is None:
                 self._first = time.perf_counter() - self._begun
             self._texts.append(text)
@@ -223,11 +236,11 @@ class _Streamed:
             "".join(self._texts),
             tuple(self._calls[index] for index in sorted(self._calls)),
             "".join(self._reasoning),
-            "",
+            "".join(self._refusal),
             self._finish,
             self._usage.get("prompt_tokens"),
             self._usage.get("completion_tokens"),
             response.seconds,
             self._first,
-            response.headers.get("x-weighbridge-model", ""),
+            response.headers.get("x-weighbridge-model") or self._model,
         )

@@ -60,10 +60,20 @@ class Row:
     first_token_seconds: float | None = None
     attempts: int = 1
     tool_calls: tuple[Any, ...] = ()
+    lag_seconds: float | None = None
+    """How late the harness itself was meanwhile, at the most: what its times are uncertain by."""
 
     @classmethod
     def of(
-        cls, at: int, sample: Sample, state: State, answer: Answer | None, score: Score | None, why: str, attempts: int
+        cls,
+        at: int,
+        sample: Sample,
+        state: State,
+        answer: Answer | None,
+        score: Score | None,
+        why: str,
+        attempts: int,
+        lag_seconds: float | None = None,
     ) -> Row:
         """From what was asked, said and judged."""
         said = answer or Answer("")
@@ -86,7 +96,8 @@ class Row:
             said.first_token_seconds,
             attempts,
             said.tool_calls,
-        )
+            None if lag_seconds is None else round(lag_seconds, 4),
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -105,6 +116,14 @@ class Outcomes:
     seconds: array[float] = field(default_factory=lambda: array("f"))
     """What single answers took."""
     first_token_seconds: array[float] = field(default_factory=lambda: array("f"))
+    after_first_seconds: array[float] = field(default_factory=lambda: array("f"))
+    """From the first token to the last, of the answers that were streamed."""
+    token_seconds: array[float] = field(default_factory=lambda: array("f"))
+    """For each token after the first, of the same answers."""
+    lag_seconds: array[float] = field(default_factory=lambda: array("f"))
+    """How late the harness was, by answers."""
+    counted: int = 0
+    """Answers whose tokens the server counted."""
 
     def put(self, row: Row) -> None:
         """Take note of a row; a later one of the same sample replaces it."""
@@ -116,8 +135,16 @@ class Outcomes:
         self.completion_tokens += row.completion_tokens or 0
         if row.seconds is not None:
             self.seconds.append(row.seconds)
+        if row.lag_seconds is not None:
+            self.lag_seconds.append(row.lag_seconds)
+        if row.completion_tokens is not None and row.prompt_tokens is not None:
+            self.counted += 1
         if row.first_token_seconds is not None:
             self.first_token_seconds.append(row.first_token_seconds)
+            if row.seconds is not None and (row.completion_tokens or 0) > 1:
+                after = max(0.0, row.seconds - row.first_token_seconds)
+                self.after_first_seconds.append(after)
+                self.token_seconds.append(after / ((row.completion_tokens or 0) - 1))
 
     def _grow(self, at: int) -> None:
         missing = at + 1 - len(self.states)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
-from weighbridge.errors import BadTask
+from weighbridge.errors import BadTask, EvalStopped
 
 from .http import Target
 from .log import EvalLog, Outcomes
@@ -47,6 +47,8 @@ class Raced:
     """For each pair, valid though the race looked again and again, and corrected for the number of pairs."""
     samples: int
     """That there are."""
+    failed: Mapping[str, str]
+    """Models that could not be asked any more, and why; what they answered until then counts."""
 
 
 async def race(
@@ -58,7 +60,8 @@ async def race(
 ) -> Raced:
     """Ask in blocks of 16, 32, 64, ... samples until one model is left, or all samples are asked.
 
-    Raises as `run`, and BadTask for samples in clusters: a bet a sample takes each for a new one.
+    A model that cannot be asked any more leaves, and the others go on. Raises as `run` where none is left, and BadTask
+    for samples in clusters: a bet a sample takes each for a new one.
     """
     count = _count(task)
     count = min(count, manner.limit) if manner.limit is not None else count
@@ -68,19 +71,28 @@ async def race(
     logs: dict[str, EvalLog] = {}
     paces: dict[str, Pace] = {}
     beaten: dict[str, Beaten] = {}
+    failed: dict[str, EvalStopped] = {}
     size = min(_FIRST_BLOCK, count)
     while True:
         for target in targets:
-            if target.label not in beaten:
+            if target.label not in beaten and target.label not in failed:
                 part = dataclasses.replace(manner, limit=size, order=order)
-                ran = await run(task, target, folder, part, on_progress(target))
+                try:
+                    ran = await run(task, target, folder, part, on_progress(target))
+                except EvalStopped as error:
+                    failed[target.label] = error
+                    if len(failed) == len(targets):
+                        raise
+                    continue
                 logs[target.label] = ran.log
                 paces[target.label] = _longer(paces.get(target.label), ran.pace)
         tests.feed({name: log.outcomes for name, log in logs.items()}, size)
         for name, winner in tests.losers().items():
             beaten.setdefault(name, Beaten(winner, size))
-        if size >= count or len(beaten) >= len(targets) - 1:
-            return Raced([logs[target.label] for target in targets], paces, beaten, tests.p_values(), count)
+        if size >= count or len(beaten) + len(failed) >= len(targets) - 1:
+            kept = [logs[target.label] for target in targets if target.label in logs]
+            why = {name: str(error) for name, error in failed.items()}
+            return Raced(kept, paces, beaten, tests.p_values(), count, why)
         size = min(2 * size, count)
 
 
@@ -97,8 +109,13 @@ def _count(task: Task) -> int:
 
 
 def _longer(before: Pace | None, now: Pace) -> Pace:
-    """The pace that saw more answers: a block may be too short to tell one."""
-    return now if before is None or now.answered >= before.answered else before
+    """The pace that saw more answers, as a block may be too short to tell one; with the most memory of both."""
+    if before is None:
+        return now
+    longer, other = (now, before) if now.answered >= before.answered else (before, now)
+    if longer.footprint is not None and other.footprint is not None:
+        longer.footprint.see(other.footprint.memory_bytes)
+    return longer
 
 
 class _Tests:
@@ -113,6 +130,8 @@ class _Tests:
     def feed(self, outcomes: Mapping[str, Outcomes], size: int) -> None:
         """The samples up to this many in the race's order, as far as both of a pair were asked."""
         for pair, test in self._tests.items():
+            if not set(pair) <= set(outcomes):
+                continue
             first, second = (outcomes[name] for name in pair)
             while self._fed[pair] < size:
                 at = self._order[self._fed[pair]]

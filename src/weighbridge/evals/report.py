@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weighbridge.errors import BadTask
 
+from .advice import Advice, advise
+from .cost import AXES, Cost, Price, cost_of, fronts_of, points_of
 from .log import EvalLog, Outcomes
-from .pareto import front
 from .running import Pace
 from .score import State
 from .scorers.judge import DISAGREE
@@ -25,27 +26,6 @@ from .statistics import (
     places_of,
     rank,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a model's answers took. None: not known, or too uncertain to say."""
-
-    completion_tokens: int | None = None
-    prompt_tokens: int | None = None
-    seconds_median: float | None = None
-    """Of one answer, at the run's own concurrency."""
-    first_token_seconds_median: float | None = None
-    tokens_per_second_alone: float | None = None
-    """Completion tokens with one request at a time."""
-    tokens_per_second_knee: float | None = None
-    """Completion tokens with as many requests as the server has use for."""
-    knee: int | None = None
-    """How many these are."""
-    memory_bytes: int | None = None
-    """That the model's processes held."""
-    speed_refused: str = ""
-    """Why no speed is told, where one was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +78,14 @@ class Report:
     places: tuple[Place, ...]
     """What the comparisons leave open."""
     verdict: str
+    advice: Advice
+    """Which model to use."""
     chance_gain: float | None
     """How far the best of so many equally good models would stand out by chance; None for fewer than two."""
     detectable: float | None
     """The smallest difference that so many samples show with 80 % power; None where nothing was compared."""
     fronts: Mapping[str, tuple[str, ...]]
-    """The models that nothing beats in both quality and a cost, by the cost: `speed`, `memory`, `tokens`."""
+    """The models that nothing beats in both quality and a cost, by the cost (`cost.AXES`)."""
     by_cluster: tuple[TableRow, ...] = ()
     """Each model's score on each cluster."""
 
@@ -111,12 +93,13 @@ class Report:
 def report(
     logs: Sequence[EvalLog],
     paces: Mapping[str, Pace] | None = None,
-    memory_bytes: Mapping[str, int] | None = None,
+    prices: Mapping[str, Price] | None = None,
     raced: Mapping[frozenset[str], float] | None = None,
 ) -> list[Report]:
     """A report for each task among the logs. BadTask where two are of one task and model, or share no sample.
 
-    `raced` holds the p-values of a race, which take the place of those that suppose a number of samples fixed before.
+    `paces` and `prices` go by the models' names. `raced` holds the p-values of a race, which take the place of those
+    that suppose a number of samples fixed before.
     """
     tasks: dict[str, list[EvalLog]] = {}
     for log in logs:
@@ -127,17 +110,17 @@ def report(
                 hint="leave one away, or name it otherwise",
             )
         same.append(log)
-    return [_report(name, same, paces or {}, memory_bytes or {}, raced) for name, same in tasks.items()]
+    return [_report(name, same, paces or {}, prices or {}, raced) for name, same in tasks.items()]
 
 
 def _report(
     task: str,
     logs: list[EvalLog],
     paces: Mapping[str, Pace],
-    memory: Mapping[str, int],
+    prices: Mapping[str, Price],
     raced: Mapping[frozenset[str], float] | None,
 ) -> Report:
-    results = [_result(log, paces.get(log.head.model), memory.get(log.head.model)) for log in logs]
+    results = [_result(log, paces.get(log.head.model), prices.get(log.head.model)) for log in logs]
     results.sort(key=lambda result: -result.estimate.value if result.estimate else 1.0)
     comparisons: list[Comparison] = []
     places = [Place(result.model, 1, 1) for result in results]
@@ -154,11 +137,22 @@ def _report(
         tuple(comparisons),
         tuple(places),
         verdict(results, comparisons, places),
+        advise({each.model: each.estimate for each in results}, comparisons, places, _costs(results)),
         _chance(results, comparisons),
         _detectable(comparisons),
-        _fronts(results),
+        fronts_of(_with_quality(results)),
         tuple(row for row in table(logs) if row.cluster is not None),
     )
+
+
+def _with_quality(results: Sequence[Result]) -> list[tuple[str, float | None, Cost]]:
+    return [(each.model, each.estimate.value if each.estimate else None, each.cost) for each in results]
+
+
+def _costs(results: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """Each cost by model."""
+    found = _with_quality(results)
+    return {axis: {model: cost for model, (_, cost) in points_of(found, axis).items()} for axis in AXES}
 
 
 def _as_raced(comparison: Comparison, raced: Mapping[frozenset[str], float]) -> Comparison:
@@ -168,7 +162,7 @@ def _as_raced(comparison: Comparison, raced: Mapping[frozenset[str], float]) -> 
     return dataclasses.replace(comparison, difference=difference, corrected_p=p_value)
 
 
-def _result(log: EvalLog, pace: Pace | None, memory_bytes: int | None) -> Result:
+def _result(log: EvalLog, pace: Pace | None, price: Price | None) -> Result:
     outcomes = log.outcomes
     scores, clusters = outcomes.scored()
     unscored, total = outcomes.n - len(scores), math.fsum(scores)
@@ -180,7 +174,7 @@ def _result(log: EvalLog, pace: Pace | None, memory_bytes: int | None) -> Result
         estimate(scores, clusters),
         {state.value: outcomes.count(state) for state in State},
         bounds,
-        _cost(outcomes, pace, memory_bytes),
+        cost_of(outcomes, pace, price),
         log.head.source,
         _agreement(log),
     )
@@ -191,36 +185,6 @@ def _agreement(log: EvalLog) -> float | None:
         return None
     agreed = [row.explanation != DISAGREE for row in log.rows() if row.score is not None]
     return sum(agreed) / len(agreed) if agreed else None
-
-
-def _cost(outcomes: Outcomes, pace: Pace | None, memory_bytes: int | None) -> Cost:
-    alone = knee = None
-    refused = ""
-    if pace is not None and pace.levels:
-        if pace.is_trustworthy:
-            alone = pace.at_one.tokens_per_second if pace.at_one else None
-            knee = pace.at_knee.tokens_per_second if pace.at_knee else None
-        else:
-            refused = (
-                f"this program itself was {pace.lag_p99_seconds * 1000:.0f} ms late, which is not small against "
-                f"answers of {min(level.seconds for level in pace.levels) * 1000:.0f} ms"
-            )
-    return Cost(
-        outcomes.completion_tokens or None,
-        outcomes.prompt_tokens or None,
-        None if refused else _median(outcomes.seconds),
-        None if refused else _median(outcomes.first_token_seconds),
-        alone,
-        knee,
-        pace.concurrency if pace is not None and pace.levels and not refused else None,
-        memory_bytes,
-        refused,
-    )
-
-
-def _median(values: Iterable[float]) -> float | None:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else None
 
 
 def aligned(logs: Sequence[EvalLog]) -> tuple[dict[str, list[float | None]], list[object] | None]:
@@ -316,25 +280,6 @@ def _detectable(comparisons: Sequence[Comparison]) -> float | None:
     found = [detectable_difference(each.difference.n, each.difference.variance) for each in comparisons]
     # Where nothing varied, it is not known what would.
     return max(found, default=None) or None
-
-
-def _fronts(results: Sequence[Result]) -> dict[str, tuple[str, ...]]:
-    costs: dict[str, Callable[[Cost], float | None]] = {
-        "speed": lambda cost: None if cost.tokens_per_second_knee is None else -cost.tokens_per_second_knee,
-        "seconds": lambda cost: cost.seconds_median,
-        "memory": lambda cost: cost.memory_bytes,
-        "tokens": lambda cost: cost.completion_tokens,
-    }
-    found: dict[str, tuple[str, ...]] = {}
-    for name, of in costs.items():
-        points: dict[str, tuple[float, float]] = {}
-        for result in results:
-            value = of(result.cost)
-            if result.estimate is not None and value is not None:
-                points[result.model] = (result.estimate.value, value)
-        if len(points) > 1:
-            found[name] = front(points)
-    return found
 
 
 def table(logs: Sequence[EvalLog]) -> list[TableRow]:

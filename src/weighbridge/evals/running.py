@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from weighbridge.errors import BadTask, EvalStopped
 
 from .asking import Asked, Patience, ask, body_of
+from .footprint import Footprint, Watch
 from .http import Connection, Target
 from .knee import Knee, Level
 from .log import EvalLog, Head, Row, Writer, log_path
@@ -22,6 +24,9 @@ from .statistics import ConfidenceSequence, Interval
 from .task import Sample, Task
 
 _LAG_SECONDS = 0.05
+_RECENT_LAGS = 200
+_STREAMED = 8
+"""One answer in so many is streamed, unless more or none is asked for."""
 _GIVEN_UP = 20
 """So many samples in a row that nothing answers at all, and the server is taken for gone."""
 
@@ -50,12 +55,15 @@ class Manner:
     concurrency: int | None = None
     """Requests at once; None: as many as the server's knee."""
     patience: Patience = field(default_factory=Patience)
-    stream: bool = False
-    """Whether answers are streamed, so that the time to the first token is known."""
+    stream: bool | None = None
+    """Whether answers are streamed, so that the time to the first token is known; None: one in eight, which tells it
+    nearly as well and costs little."""
     limit: int | None = None
     """Only so many samples, the first ones."""
     order: Sequence[int] | None = None
     """The samples' places in the order in which they are asked; None: as the dataset has them."""
+    watch: Watch | None = None
+    """What tells the memory and energy that a model takes; None: nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,8 @@ class Pace:
     concurrency: int
     lag_p99_seconds: float
     """How late our own event loop was, at worst in a hundred: what times are uncertain by."""
+    footprint: Footprint | None = None
+    """What the model took meanwhile; None: nobody watched."""
 
     @property
     def at_one(self) -> Level | None:
@@ -79,12 +89,6 @@ class Pace:
     def at_knee(self) -> Level | None:
         """As many requests as the run settled on."""
         return next((level for level in reversed(self.levels) if level.concurrency == self.concurrency), None)
-
-    @property
-    def is_trustworthy(self) -> bool:
-        """Whether our own lateness is small (a tenth) against what answers took."""
-        fastest = min((level.seconds for level in self.levels), default=None)
-        return fastest is not None and self.lag_p99_seconds <= fastest / 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,12 @@ async def run(
     scorer = make_scorer(task.scorer, task.scorer_options)
     with Writer(log_path(folder, task, target), head) as writer:
         running = _Run(task, target, scorer, writer, manner, on_progress)
-        pace = await running.all()
+        if manner.watch is None:
+            pace = await running.all()
+        else:
+            async with manner.watch(target) as footprint:
+                pace = await running.all()
+            pace = dataclasses.replace(pace, footprint=footprint)
     return Ran(writer.log, pace)
 
 
@@ -192,6 +201,7 @@ class _Run:
             if score == score:
                 self._note(score)
         self._lags: list[float] = []
+        self._recent_lags: deque[tuple[float, float]] = deque(maxlen=_RECENT_LAGS)
         self._begun = time.perf_counter()
 
     def _open_samples(self) -> Iterator[tuple[int, Sample]]:
@@ -255,7 +265,10 @@ class _Run:
             connection.close()
 
     async def _one(self, connection: Connection, at: int, sample: Sample) -> None:
-        body = body_of(self._task.messages(sample), self._target, self._task.generation, stream=self._manner.stream)
+        stream = at % _STREAMED == 0 if self._manner.stream is None else self._manner.stream
+        # What a scorer asks for beside the text is read from whole answers alone.
+        stream = stream and not self._request
+        body = body_of(self._task.messages(sample), self._target, self._task.generation, stream=stream)
         body |= self._request
         if tools := sample.metadata.get("tools"):
             body["tools"] = tools
@@ -295,15 +308,25 @@ class _Run:
         if asked.answer is None:
             why = asked.failure.message if asked.failure else ""
             return Row.of(at, sample, State.ERROR, None, None, why, asked.attempts)
-        answer = asked.answer
+        answer, lag = asked.answer, self._lag_during(asked.answer.seconds)
         state = state_of(answer, scores_truncated=self._task.scores_truncated or "max_tokens" in self._request)
         if state is not State.SCORED:
-            return Row.of(at, sample, state, answer, None, answer.refusal, asked.attempts)
+            return Row.of(at, sample, state, answer, None, answer.refusal, asked.attempts, lag)
         try:
             score = await self._scorer.score(sample, answer)
         except ScoringFailed as error:
-            return Row.of(at, sample, State.ERROR, answer, None, str(error), asked.attempts)
-        return Row.of(at, sample, State.SCORED, answer, _bounded(score), "", asked.attempts)
+            return Row.of(at, sample, State.ERROR, answer, None, str(error), asked.attempts, lag)
+        return Row.of(at, sample, State.SCORED, answer, _bounded(score), "", asked.attempts, lag)
+
+    def _lag_during(self, seconds: float) -> float | None:
+        """How late our loop was while an answer came that took so long, at the most; the last that was seen counts
+        always."""
+        begun, worst = time.perf_counter() - seconds, None
+        for at, lag in reversed(self._recent_lags):
+            if worst is not None and at < begun:
+                break
+            worst = max(lag, worst or 0.0)
+        return worst
 
     def _note(self, score: float) -> None:
         self._running_score.add(score)
@@ -331,7 +354,10 @@ class _Run:
         while True:
             begun = time.perf_counter()
             await asyncio.sleep(_LAG_SECONDS)
-            self._lags.append(max(0.0, time.perf_counter() - begun - _LAG_SECONDS))
+            now = time.perf_counter()
+            lag = max(0.0, now - begun - _LAG_SECONDS)
+            self._lags.append(lag)
+            self._recent_lags.append((now, lag))
             if len(self._lags) > 10_000:
                 self._lags = self._lags[::2]
 

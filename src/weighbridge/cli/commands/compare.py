@@ -5,7 +5,10 @@ QUANT and BASE are named as for `weigh get`; both must be GGUF files of one mode
 divergence of the predictions in nats a token (Kullback-Leibler, over the whole vocabulary), how often both hold the
 same token likeliest, the ratio of perplexities, each with its 95 % interval; beside them the engine's own noise; a
 verdict; and the places where the two lie farthest apart. The text is one that comes with the package: your own
-(--text) tells more.
+(--text) tells more. With --task both are asked a task of yours, too, and compared sample by sample.
+
+Where the engine's library cannot be asked directly, or with --by-server, both are served, and the likeliest tokens
+that the server tells give a lower bound of the divergence.
 
 example:
   weigh compare arithmetic --cache-type-k q4_0 --tokens 2000
@@ -14,30 +17,37 @@ example:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 
 from weighbridge import facts, hub, machine, settings
-from weighbridge.cli import output
+from weighbridge.cli import compare_serving, eval_pages, output
+from weighbridge.cli.compare_serving import Served
 from weighbridge.cli.model_names import source_of
 from weighbridge.cli.progress import ProgressLine, duration, fetch
 from weighbridge.compression import (
     THRESHOLDS,
+    Bounds,
     Candidate,
     Comparison,
     Interval,
     Manner,
     Progress,
     Side,
+    Text,
     Worst,
     compare,
     read_text,
 )
-from weighbridge.errors import BadSetting
+from weighbridge.errors import BadSetting, InterfaceUnknown
+from weighbridge.evals import read_tasks
 from weighbridge.facts import HubAccess, ModelFacts
 from weighbridge.fit import CACHE_TYPES
 from weighbridge.settings import Settings
 from weighbridge.sizes import show_bytes
+
+_POSITIONS = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = ", ".join(CACHE_TYPES)
     parser.add_argument("--cache-type-k", metavar="TYPE", default="f16", help=f"QUANT's keys in the cache: {kinds}")
     parser.add_argument("--cache-type-v", metavar="TYPE", default="f16", help="QUANT's values in the cache")
+    parser.add_argument("--task", action="append", default=[], metavar="FILE", help="a task as weigh eval reads it")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples of each task")
+    parser.add_argument("--by-server", action="store_true", help="a lower bound, by what a server tells")
     parser.add_argument("--threads", type=int, metavar="T", help="threads of both together")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
@@ -66,9 +79,25 @@ def run(arguments: argparse.Namespace) -> int:
             "there is nothing to compare with", hint="name a BASE, or a cache: --cache-type-k q8_0 --cache-type-v q8_0"
         )
     text = read_text(Path(arguments.text).expanduser() if arguments.text else None)
+    tasks = [task for file in arguments.task for task in read_tasks(Path(file))]
     name, read = _find(arguments.quant, known)
     quant = Candidate(read, name, arguments.cache_type_k, arguments.cache_type_v)
     base_name, base_read = _find(arguments.base, known) if arguments.base else (name, read)
+    base = Candidate(base_read, base_name)
+    found = None if arguments.by_server else _directly(quant, base, text, manner, known)
+    bounds = None if found is not None else _by_server(quant, base, text, manner, known)
+    reports = compare_serving.scored(*_served(quant, base), tasks, known, arguments.limit) if tasks else []
+    if arguments.json:
+        told = dataclasses.asdict(found) if found is not None else {"bounds": bounds}
+        print(output.to_json(told | ({"tasks": reports} if tasks else {})))
+    else:
+        pages = [page(found) if found is not None else bounds_page(bounds)] if found or bounds else []
+        print("\n\n".join([*pages, *map(eval_pages.page, reports)]))
+    return 0
+
+
+def _directly(quant: Candidate, base: Candidate, text: Text, manner: Manner, known: Settings) -> Comparison | None:
+    """The whole comparison; None where the engine's library is not the known one."""
     shown = ProgressLine(_line)
 
     def tell(progress: Progress) -> None:
@@ -80,17 +109,34 @@ def run(arguments: argparse.Namespace) -> int:
             )
         shown(progress)
 
-    output.tell(f"loading {quant.name} and {base_name}")
+    output.tell(f"loading {quant.name} and {base.name}")
     try:
-        found = compare(quant, Candidate(base_read, base_name), text, machine.detect(known.state_path), manner, tell)
+        return compare(quant, base, text, machine.detect(known.state_path), manner, tell)
+    except InterfaceUnknown as error:
+        output.tell(f"{error}; what a server tells gives a lower bound")
+        return None
     except KeyboardInterrupt:
         shown.end()
         output.tell("stopped; nothing is kept")
         raise
     finally:
         shown.end()
-    print(output.to_json(found) if arguments.json else page(found))
-    return 0
+
+
+def _by_server(quant: Candidate, base: Candidate, text: Text, manner: Manner, known: Settings) -> Bounds:
+    positions = _POSITIONS if manner.most_tokens is None else min(_POSITIONS, manner.most_tokens)
+    return compare_serving.bounded(*_served(quant, base), text, known, positions)
+
+
+def _served(quant: Candidate, base: Candidate) -> tuple[Served, Served]:
+    """Both as a gateway shall serve them."""
+    files = [Path(each.facts.source.files[0]) for each in (quant, base)]
+    names = compare_serving.names(files[0], files[1], quant.cache_type_k, quant.cache_type_v)
+    first, second = (
+        Served(name, str(file), each.cache_type_k, each.cache_type_v)
+        for name, file, each in zip(names, files, (quant, base), strict=True)
+    )
+    return first, second
 
 
 def _manner(arguments: argparse.Namespace, known: Settings) -> Manner:
@@ -161,6 +207,24 @@ def page(found: Comparison) -> str:
     if found.notes:
         lines += ["", *(output.fields([("note", note)]) for note in found.notes)]
     return "\n".join(lines)
+
+
+def bounds_page(found: Bounds | None) -> str:
+    """What a server's log-probabilities tell, for people."""
+    if found is None:
+        return ""
+    return output.fields(
+        [
+            ("by a server", f"{found.quant} against {found.base}: no whole vocabulary, so no verdict"),
+            (
+                "divergence",
+                f"at least {_span(found.kl_at_least, '.3g')} nats a token: a lower bound, by the {found.top} likeliest "
+                f"tokens of each and one bucket for the rest; they hold {found.covered:.1%} of BASE's probability",
+            ),
+            ("same top", f"{_percent(found.agreement)} of positions"),
+            ("read", f"{found.positions:,} ends of words in {found.text}"),
+        ]
+    )
 
 
 def _side(side: Side) -> str:

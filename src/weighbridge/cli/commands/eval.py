@@ -21,10 +21,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from weighbridge.cli import eval_html, eval_pages, eval_serving, eval_tasks, output
+from weighbridge.cli import eval_html, eval_pages, eval_plots, eval_serving, eval_tasks, eval_watching, output
 from weighbridge.cli.gateway_flags import add_address, read_settings
-from weighbridge.errors import BadSetting, BadTask
-from weighbridge.evals import EvalLog, Manner, Report, Target, Task, race, read_tasks, report, table
+from weighbridge.errors import BadSetting, BadTask, EvalStopped
+from weighbridge.evals import EvalLog, Manner, Price, Report, Target, Task, race, read_tasks, report, table
 from weighbridge.evals import run as run_task
 from weighbridge.evals.imports import read_results
 from weighbridge.evals.log import log_path
@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="+", metavar="TASK|init|report", help="tasks, or what to do with which files")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="a model; may be repeated")
     parser.add_argument("--url", action="append", default=[], metavar="URL[#MODEL]", help="an OpenAI-compatible server")
-    parser.add_argument("--candidates", choices=["all"], help="all models that the gateway serves (as without --model)")
+    parser.add_argument(
+        "--candidates", choices=["all"], help="all models of the gateway, or of this machine that fit, in a race"
+    )
     parser.add_argument("--data", metavar="FILE", help="the samples of a TASK that only says how to ask them")
     parser.add_argument("--scorer", metavar="NAME", help="exact, includes, regex, numeric, choice, ... (by the data)")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the scorer, as in TOML")
@@ -48,11 +50,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-truncated", action="store_true", help="score answers that were cut off, too")
     parser.add_argument("--concurrency", type=int, metavar="N", help="requests at once (default: the server's knee)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
-    parser.add_argument("--race", action="store_true", help="ask a model no more once another is better beyond chance")
-    parser.add_argument("--stream", action="store_true", help="measure the time to the first token too")
+    parser.add_argument(
+        "--race", action=argparse.BooleanOptionalAction, help="ask a model no more once another is better beyond chance"
+    )
+    parser.add_argument(
+        "--stream", action=argparse.BooleanOptionalAction, help="stream all answers, or none (default: one in eight)"
+    )
+    parser.add_argument(
+        "--price",
+        action="append",
+        default=[],
+        metavar="NAME=P/C",
+        help="dollars for a million tokens of prompts/answers",
+    )
     parser.add_argument("--again", action="store_true", help="ask all anew, and forget what was answered before")
     parser.add_argument("--logs", metavar="FOLDER", help="where answers are kept (default: evals in the state folder)")
     parser.add_argument("--html", metavar="FILE", help="write the report as one page too")
+    parser.add_argument("--plot", metavar="FILE", help="draw scores against costs too, as .svg or .png")
     parser.add_argument("--table", metavar="FILE", help="write the scores by model, task and cluster as CSV too")
     parser.add_argument("--outcomes", metavar="FILE", help="write each outcome as JSON lines, for weigh route learn")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -62,6 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, score, and tell; or make a task; or compare logs."""
+    if arguments.plot:
+        eval_plots.check(Path(arguments.plot))
     if arguments.words[0] == "init":
         return eval_tasks.init(arguments)
     if arguments.words[0] == "report":
@@ -73,9 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
     data = Path(arguments.data) if arguments.data else None
     tasks = [_task(task, arguments) for word in arguments.words for task in read_tasks(Path(word), data)]
     settings = read_settings(arguments)
-    reports, all_logs = asyncio.run(_evaluate(tasks, arguments, settings))
-    _tell(arguments, reports, all_logs)
-    return 0
+    evaluation = _Evaluation(arguments, settings)
+    asyncio.run(evaluation.all(tasks))
+    _tell(arguments, evaluation.reports, evaluation.logs)
+    return 1 if evaluation.failed else 0
 
 
 def _task(task: Task, arguments: argparse.Namespace) -> Task:
@@ -110,52 +127,85 @@ def _option(text: str) -> tuple[str, Any]:
         return name, value
 
 
-async def _evaluate(
-    tasks: list[Task], arguments: argparse.Namespace, settings: Settings
-) -> tuple[list[Report], list[EvalLog]]:
-    folder = Path(arguments.logs) if arguments.logs else settings.state_path / "evals"
-    manner = Manner(arguments.concurrency, stream=arguments.stream, limit=arguments.limit)
-    if arguments.concurrency is not None and not 1 <= arguments.concurrency <= 4096:
-        raise BadSetting(f"--concurrency is {arguments.concurrency}", hint="1 to 4096")
-    reports, all_logs = [], []
-    async with _targets(arguments, settings) as targets:
-        for task in tasks:
-            output.tell(f"task {task.name}: {_size(task)} samples, scorer {task.scorer}, {len(targets)} models")
-            if arguments.again:
-                for target in targets:
-                    log_path(folder, task, target).unlink(missing_ok=True)
-            if arguments.race and len(targets) > 1:
-                logs, found = await _race(task, targets, folder, manner)
-            else:
-                logs, found = await _each(task, targets, folder, manner)
-            reports += found
-            all_logs += logs
-    return reports, all_logs
+class _Evaluation:
+    """All tasks and all models, one after the other."""
 
+    def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
+        if arguments.concurrency is not None and not 1 <= arguments.concurrency <= 4096:
+            raise BadSetting(f"--concurrency is {arguments.concurrency}", hint="1 to 4096")
+        self._arguments, self._settings = arguments, settings
+        self._folder = Path(arguments.logs) if arguments.logs else settings.state_path / "evals"
+        self._prices: dict[str, Price] = {}
+        self.reports: list[Report] = []
+        self.logs: list[EvalLog] = []
+        self.failed = False
+        """Whether a model could not be asked to the end."""
 
-async def _each(task: Task, targets: list[Target], folder: Path, manner: Manner) -> tuple[list[EvalLog], list[Report]]:
-    """One model after the other on all samples, so that none is unloaded for another in between."""
-    logs, paces, memory = [], {}, {}
-    for target in targets:
-        log, pace = await _one(task, target, folder, manner)
-        logs.append(log)
-        paces[target.label] = pace
-        if (held := await eval_serving.memory_of(target)) is not None:
-            memory[target.label] = held
-    return logs, report(logs, paces, memory)
+    async def all(self, tasks: list[Task]) -> None:
+        """Ask; the reports and logs are here then."""
+        async with _targets(self._arguments, self._settings) as targets:
+            self._prices = eval_watching.prices(self._arguments.price, targets, self._settings)
+            async with eval_watching.watching(targets) as watch:
+                manner = Manner(
+                    self._arguments.concurrency, stream=self._arguments.stream, limit=self._arguments.limit, watch=watch
+                )
+                for task in tasks:
+                    await self._task(task, targets, manner)
 
+    async def _task(self, task: Task, targets: list[Target], manner: Manner) -> None:
+        output.tell(f"task {task.name}: {_size(task)} samples, scorer {task.scorer}, {len(targets)} models")
+        if self._arguments.again:
+            for target in targets:
+                log_path(self._folder, task, target).unlink(missing_ok=True)
+        if self._is_race(task, targets):
+            logs, reports = await self._race(task, targets, manner)
+        else:
+            logs, reports = await self._each(task, targets, manner)
+        self.logs += logs
+        self.reports += reports
 
-async def _race(task: Task, targets: list[Target], folder: Path, manner: Manner) -> tuple[list[EvalLog], list[Report]]:
-    """All models in blocks, the beaten ones no more."""
-    lines = {target.label: eval_pages.ProgressLine(target.label) for target in targets}
-    try:
-        raced = await race(task, targets, folder, manner, lambda target: lines[target.label])
-    finally:
-        for line in lines.values():
-            line.end()
-    for name, beaten in raced.beaten.items():
-        output.tell(f"{name}: beaten by {beaten.by} after {beaten.samples:,} of {raced.samples:,} samples")
-    return raced.logs, report(raced.logs, raced.paces, raced=raced.p_values)
+    def _is_race(self, task: Task, targets: list[Target]) -> bool:
+        """As was asked; and for all candidates, where samples may be taken one by one."""
+        if len(targets) < 2 or self._arguments.race is not None:
+            return len(targets) > 1 and bool(self._arguments.race)
+        if self._arguments.candidates and any(sample.cluster is not None for sample in task.dataset):
+            output.tell(f"{task.name}: its samples come in clusters, so all models are asked all of them")
+            return False
+        return bool(self._arguments.candidates)
+
+    async def _each(self, task: Task, targets: list[Target], manner: Manner) -> tuple[list[EvalLog], list[Report]]:
+        """One model after the other on all samples, so that none is unloaded for another in between."""
+        logs: list[EvalLog] = []
+        paces: dict[str, Pace] = {}
+        for target in targets:
+            try:
+                log, pace = await _one(task, target, self._folder, manner)
+            except EvalStopped as error:
+                if target is targets[-1] and not logs:
+                    raise
+                self._left_out(target.label, error)
+                continue
+            logs.append(log)
+            paces[target.label] = pace
+        return logs, report(logs, paces, self._prices)
+
+    async def _race(self, task: Task, targets: list[Target], manner: Manner) -> tuple[list[EvalLog], list[Report]]:
+        """All models in blocks, the beaten ones no more."""
+        lines = {target.label: eval_pages.ProgressLine(target.label) for target in targets}
+        try:
+            raced = await race(task, targets, self._folder, manner, lambda target: lines[target.label])
+        finally:
+            for line in lines.values():
+                line.end()
+        for name, why in raced.failed.items():
+            self._left_out(name, why)
+        for name, beaten in raced.beaten.items():
+            output.tell(f"{name}: beaten by {beaten.by} after {beaten.samples:,} of {raced.samples:,} samples")
+        return raced.logs, report(raced.logs, raced.paces, self._prices, raced.p_values)
+
+    def _left_out(self, model: str, why: object) -> None:
+        self.failed = True
+        output.tell(f"{model}: {why}; the others go on without it")
 
 
 def _size(task: Task) -> str:
@@ -182,7 +232,8 @@ async def _targets(arguments: argparse.Namespace, settings: Settings) -> AsyncIt
     if remotes and not arguments.model and not arguments.candidates:
         yield _distinct(remotes)
         return
-    async with eval_serving.gateway_targets(arguments.model, settings) as local:
+    all_here = bool(arguments.candidates) and not arguments.model
+    async with eval_serving.gateway_targets(arguments.model, settings, all_here=all_here) as local:
         yield _distinct([*local, *remotes])
 
 
@@ -202,6 +253,9 @@ def _tell(arguments: argparse.Namespace, reports: list[Report], logs: list[EvalL
         if arguments.html:
             Path(arguments.html).write_text(eval_html.html_page(reports), encoding="utf-8")
             output.tell(f"written: {arguments.html}")
+        if arguments.plot:
+            eval_plots.write(Path(arguments.plot), reports)
+            output.tell(f"written: {arguments.plot}")
         if arguments.table:
             _write_table(Path(arguments.table), logs)
         if arguments.outcomes:
@@ -211,7 +265,8 @@ def _tell(arguments: argparse.Namespace, reports: list[Report], logs: list[EvalL
     if arguments.json:
         print(output.to_json(reports))
         return
-    print("\n\n".join(map(eval_pages.page, reports)))
+    pages = [eval_pages.page(each) for each in reports]
+    print("\n\n".join(pages if len(reports) < 2 else [*pages, eval_pages.lanes(reports)]))
 
 
 def _write_table(path: Path, logs: list[EvalLog]) -> None:

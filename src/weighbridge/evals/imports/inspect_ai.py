@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,9 @@ _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partly correct, incorrect, no answer."""
 _STOPS = {"max_tokens": State.TRUNCATED, "model_length": State.TRUNCATED, "content_filter": State.REFUSED}
 _LARGEST_SAMPLE_BYTES = 256 << 20
+_ZSTANDARD = 93
+"""Its number in a ZIP file."""
+_LOCAL_HEADER_BYTES = 30
 
 
 def recognizes(path: Path) -> bool:
@@ -47,7 +54,32 @@ def read(path: Path) -> list[EvalLog]:
 def _json(archive: zipfile.ZipFile, name: str) -> Any:
     if archive.getinfo(name).file_size > _LARGEST_SAMPLE_BYTES:
         raise ValueError(f"{name} is larger than {_LARGEST_SAMPLE_BYTES:,} bytes")
-    return json.loads(archive.read(name))
+    return json.loads(_content(archive, archive.getinfo(name)))
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """An entry's content. Inspect writes Zstandard, which Python's own zipfile does not read before 3.14."""
+    if info.compress_type != _ZSTANDARD:
+        return archive.read(info)
+    assert archive.fp is not None
+    archive.fp.seek(info.header_offset)
+    # PKWARE's APPNOTE.TXT, 4.3.7: the last two fields of a local header are how long its name and its extras are.
+    head = archive.fp.read(_LOCAL_HEADER_BYTES)
+    archive.fp.seek(sum(struct.unpack("<HH", head[-4:])), io.SEEK_CUR)
+    packed = archive.fp.read(info.compress_size)
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ImportError as error:
+        raise BadTask("reading it needs zstandard", hint="pip install zstandard") from error
+    try:
+        # No more comes out than the entry says, and it says no more than is allowed.
+        with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream:
+            found = bytes(stream.read(info.file_size))
+    except zstandard.ZstdError as error:
+        raise ValueError(f"{info.filename}: {error}") from error
+    if len(found) != info.file_size or zlib.crc32(found) != info.CRC:
+        raise ValueError(f"{info.filename} is damaged")
+    return found
 
 
 def _row(at: int, sample: dict[str, Any], scorer: str, several: bool) -> Row:
