@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.eval_peers import FOLDER, Peer, set_up
 from weighbridge.evals import EvalLog
 from weighbridge.evals.imports import read_results
+from weighbridge.evals.imports.inspect_ai import read_json as inspect_json
 from weighbridge.evals.score import State
 from weighbridge.evals.statistics import PairedTest, compare, estimate
 
@@ -296,7 +298,17 @@ def _told(client: Client, cost: Cost, logs: Path) -> str:
         return f"exit {cost.code}, nothing is left"
     if client.name.startswith("promptfoo"):
         return _as_promptfoo(logs / "out.json")
+    if client.name.startswith("inspect"):
+        return _as_inspect(found[0].path)
     return accuracy(found)
+
+
+def _as_inspect(path: Path) -> str:
+    """Inspect's own accuracy: our import of its log leaves out what was cut off, which it does not."""
+    with zipfile.ZipFile(path) as archive:
+        results = inspect_json(archive, "header.json")["results"]
+    share = results["scores"][0]["metrics"]["accuracy"]["value"]
+    return f"{share * results['completed_samples']:.0f}/{results['completed_samples']}"
 
 
 def _as_promptfoo(path: Path) -> str:
@@ -369,9 +381,9 @@ def page(
         "# What an evaluation costs, side by side",
         "",
         f"Written by `benchmarks/eval_harness.py --peers --write` on {today}: {os.cpu_count()} cores, Python",
-        f"{platform.python_version()}; load {loads[0]:.1f} at its start, {loads[1]:.1f} at its end. CPU time is",
-        f"told, which load disturbs least: {rounds}. One mock server answers after 20 ms; each client asks",
-        f"{CONCURRENCY} at once, keeps its usual logs, and scores. `{OURS}` logs, tries again and can go on.",
+        f"{platform.python_version()}; load {loads[0]:.1f} at its start, {loads[1]:.1f} at its end. CPU time is told, which",
+        f"load disturbs least: {rounds}. One mock server answers after 20 ms; each client asks {CONCURRENCY} at once,",
+        f"keeps its usual logs, and scores. `{OURS}` logs each answer as it comes, tries again and can go on.",
         "",
         "Peers are set up by `python benchmarks/eval_peers.py` in folders of their own; nothing of ours needs them.",
     ]

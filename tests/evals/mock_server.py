@@ -3,7 +3,8 @@
 It is right unless (31 a + 17 b) % 100 >= 80. `fault` is what it does to every sum that 33 divides: err (HTTP 500),
 null (no content, cut off), refuse, empty, html. `flaky=N` answers each question's first N attempts with `status` (503),
 with `retry_after` seconds. `delay` is in seconds, `gap` that between the words of a stream (`streams=no`: none has
-any); `parallel` is how many it works on at once, the others wait. It counts what it was asked in `/stats`.
+any); `answers=FILE` has a question's answer by model and question; `parallel` is how many it works on at once, the
+others wait. It counts what it was asked in `/stats`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ FAULT, DELAY = OPTIONS.get("fault", ""), float(OPTIONS.get("delay", "0"))
 GAP = float(OPTIONS.get("gap", "0.01"))
 FLAKY, STATUS = int(OPTIONS.get("flaky", "0")), int(OPTIONS.get("status", "503"))
 ROOM = asyncio.Semaphore(int(OPTIONS.get("parallel", "100000")))
+ANSWERS = json.loads(Path(OPTIONS["answers"]).read_text()) if "answers" in OPTIONS else {}
 SEEN: Counter[str] = Counter()
 
 
@@ -35,6 +37,11 @@ def answer(request):
     if "[[A]]" in question:
         return reply(f"Verdict: [[{judged(question)}]]")
     SEEN[question] += 1
+    if ANSWERS:
+        found = ANSWERS[request["model"]].get(question)
+        if isinstance(found, list):
+            return reply(None, "tool_calls", message={"tool_calls": found})
+        return reply(found or "I cannot say.")
     if SEEN[question] <= FLAKY:
         return STATUS, {"error": {"message": "try later"}}
     if OPTIONS.get("reply"):

@@ -111,7 +111,8 @@ def _all_that_fit(settings: Settings) -> list[Model]:
 
 
 def _target(settings: Settings, url: str, name: str, origin: str = "") -> Target:
-    return Target(url, name, settings.api_key, origin=origin)
+    socket = settings.socket if url == settings.url else None
+    return Target("http://localhost" if socket else url, name, settings.api_key, socket, origin=origin)
 
 
 def origin_of(model: Model) -> str:
@@ -132,6 +133,6 @@ async def _served(settings: Settings) -> list[str]:
         # Reached in ways that tests of models need not know: they start their own.
         return []
     with contextlib.suppress(EvalStopped):
-        found = await page(Target(settings.url, "", settings.api_key), "/ps")
+        found = await page(_target(settings, settings.url, ""), "/ps")
         return [str(model["name"]) for model in (found or {}).get("models") or ()]
     return []

@@ -1,4 +1,4 @@
-"""`weigh eval init`: a task of a CSV or JSONL whose columns have names of their own, or of questions that are typed."""
+"""`weigh eval init`: a task of a CSV or JSONL with names of its own, of typed questions, or the gateway's ledger."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from weighbridge.cli import output
+from weighbridge.cli import eval_ledger, output
+from weighbridge.cli.gateway_flags import read_settings
 from weighbridge.errors import BadSetting, BadTask
 from weighbridge.evals.formats import plain
 from weighbridge.evals.formats.toml import read
+from weighbridge.ledger import folder_of
 
 _COLUMNS = ("input", "target", "id", "choices", "cluster")
 
@@ -21,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in _COLUMNS:
         parser.add_argument(f"--{name}", metavar="COLUMN", help=f"for init: the column that holds the {name}")
     parser.add_argument("--out", metavar="FILE", help="for init: the task's file (default: DATA with .toml)")
+    parser.add_argument(
+        "--ledger", nargs="?", const="", metavar="FOLDER", help="for init: of what the gateway was asked (ledger_text)"
+    )
+    parser.add_argument("--keep-answers", action="store_true", help="for init --ledger: take all answers for right")
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -34,7 +40,13 @@ def init(arguments: argparse.Namespace) -> int:
     else:
         task_file = Path(arguments.out or "task.toml")
         data, columns = task_file.with_suffix(".jsonl"), {}
-        _ask(data)
+        if data.exists():
+            raise BadTask(f"{data}: is there already", hint="name another: --out FILE.toml")
+        if arguments.ledger is not None:
+            folder = Path(arguments.ledger) if arguments.ledger else folder_of(read_settings(arguments).state_path)
+            eval_ledger.write(folder, data, arguments.model, arguments.limit, keep_answers=arguments.keep_answers)
+        else:
+            _ask(data)
     if not data.exists():
         raise BadTask(f"{data}: there is no such file", hint="check the path")
     if task_file.exists():
@@ -79,8 +91,6 @@ def _text(data: Path, task_file: Path, columns: dict[str, str], scorer: str | No
 
 def _ask(path: Path) -> None:
     """Questions and their answers, line by line from stdin, until an empty line."""
-    if path.exists():
-        raise BadTask(f"{path}: is there already", hint=f"name it: weigh eval init {path}")
     output.tell("type a question, then its right answer, each on a line; an empty line ends it")
     rows: list[dict[str, str]] = []
     while question := _line("question> "):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 
 Message = Mapping[str, Any]
 """One of OpenAI's messages: at least `role` and `content`."""
+
+
+_FIELD = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Task:
     system: str = ""
     """The system message of each conversation."""
     prompt: str = "{input}"
-    """Each question, put where `{input}` stands."""
+    """Each question, put where `{input}` stands; a sample's other fields where their names stand so."""
     scores_truncated: bool = False
     """Whether an answer that was cut off at `max_tokens` is scored as it is. If not, it is counted apart."""
 
@@ -115,7 +119,17 @@ class Task:
         begin: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
         if not isinstance(sample.input, str):
             return [*begin, *sample.input]
-        return [*begin, {"role": "user", "content": self.prompt.replace("{input}", asked(sample))}]
+
+        def field(found: re.Match[str]) -> str:
+            if found[1] == "input":
+                return asked(sample)
+            value = sample.metadata.get(found[1])
+            if value is None:
+                return found[0]
+            return "\n".join(map(as_text, value)) if isinstance(value, list) else as_text(value)
+
+        # One pass, so that braces in a question stay what they are.
+        return [*begin, {"role": "user", "content": _FIELD.sub(field, self.prompt)}]
 
 
 def asked(sample: Sample) -> str:

@@ -3,7 +3,8 @@
 TASK is a file of questions and answers (JSONL or CSV with input and target, a .toml of `weigh eval init`, YAML of
 lm-eval or promptfoo). The models that a gateway serves are asked, or those that --model and --url name. Each answer is
 kept as it comes: the same command goes on where it was stopped. `report RESULTS...` compares logs, also those of
-lm-eval, Inspect, promptfoo and evalplus. `init DATA` makes a task of a file, or without DATA of what you type.
+lm-eval, Inspect, promptfoo and evalplus. `init DATA` makes a task of a file, without DATA of what you type,
+and with --ledger of what your gateway was asked.
 
 example:
   weigh eval tasks.jsonl --model arithmetic --model extract

@@ -52,11 +52,14 @@ def dataset_of(path: Path, renamed: Mapping[str, str] | None = None) -> Dataset:
 
 
 def suggested_scorer(sample: Sample) -> str:
-    """`choice` where there are choices, `numeric` for numbers, `json_match` for objects, `exact` else."""
+    """`choice` where there are choices, `unit_tests` where there are tests of code, `numeric` for numbers, `json_match`
+    for objects, `exact` else."""
     from weighbridge.evals.scorers.numeric import NUMBER
 
     if sample.choices:
         return "choice"
+    if sample.metadata.get("test_list") or (sample.metadata.get("test") and sample.metadata.get("entry_point")):
+        return "unit_tests"
     if isinstance(sample.target, Mapping):
         return "json_match"
     targets = sample.targets

@@ -34,8 +34,8 @@ def read(path: Path) -> list[EvalLog]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            header = _json(archive, "header.json" if "header.json" in names else "_journal/start.json")
-            samples = [_json(archive, name) for name in sorted(names) if name.startswith("samples/")]
+            header = read_json(archive, "header.json" if "header.json" in names else "_journal/start.json")
+            samples = [read_json(archive, name) for name in sorted(names) if name.startswith("samples/")]
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise BadTask(f"{path}: {error}", hint="write it anew: inspect log convert --to eval") from error
     about = header["eval"]
@@ -51,7 +51,8 @@ def read(path: Path) -> list[EvalLog]:
     return logs
 
 
-def _json(archive: zipfile.ZipFile, name: str) -> Any:
+def read_json(archive: zipfile.ZipFile, name: str) -> Any:
+    """An entry of a log. ValueError where it is damaged, or larger than any log's."""
     if archive.getinfo(name).file_size > _LARGEST_SAMPLE_BYTES:
         raise ValueError(f"{name} is larger than {_LARGEST_SAMPLE_BYTES:,} bytes")
     return json.loads(_content(archive, archive.getinfo(name)))
