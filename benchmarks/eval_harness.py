@@ -382,8 +382,8 @@ def page(
         "",
         f"Written by `benchmarks/eval_harness.py --peers --write` on {today}: {os.cpu_count()} cores, Python",
         f"{platform.python_version()}; load {loads[0]:.1f} at its start, {loads[1]:.1f} at its end. CPU time is told,",
-        f"which load disturbs least: {rounds}. One mock server answers after 20 ms; each client asks {CONCURRENCY} at once,",
-        f"keeps its usual logs, and scores. `{OURS}` logs each answer as it comes, tries again and can go on.",
+        f"which load disturbs least: {rounds}. One mock server answers after 20 ms; each client asks {CONCURRENCY} at",
+        f"once, keeps its usual logs, and scores. `{OURS}` logs each answer as it comes, tries again and can go on.",
         "",
         "Peers are set up by `python benchmarks/eval_peers.py` in folders of their own; nothing of ours needs them.",
     ]
