@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import httpx2 as httpx
@@ -65,3 +66,27 @@ def test_the_gateways_own_page_is_read_and_knows_its_models(bundled_gateway):
     assert found["weighbridge_request_seconds_count", ("model", "extract"), route] >= 1
     assert found["weighbridge_model_state", ("model", "extract"), ("state", "ready")] == 1
     assert found["weighbridge_requests_in_flight",] == 0
+
+
+def test_a_streams_times_are_counted_by_model_and_route(fake_gateway):
+    def counted() -> dict:
+        found = read(httpx.get(fake_gateway.url + "/metrics").content)
+        names = ("time_to_first_token", "inter_token", "longest_gap", "queue", "request")
+        return {
+            (name, what): found.get((f"weighbridge_{name}_seconds_{what}", ("model", "fake"), ("route", "name")), 0)
+            for name in names
+            for what in ("count", "sum")
+        }
+
+    before = counted()
+    asked = {"model": "fake", "stream": True, "stream_options": {"include_usage": True}}
+    body = asked | {"messages": [{"role": "user", "content": "go on"}]}
+    text = httpx.post(fake_gateway.url + "/v1/chat/completions", json=body, timeout=30).text
+    tokens = json.loads(text.split("data: ")[-2])["usage"]["completion_tokens"]
+    more = {name: value - before[name] for name, value in counted().items()}
+
+    assert more["time_to_first_token", "count"] == more["queue", "count"] == more["request", "count"] == 1
+    assert more["inter_token", "count"] == tokens - 1
+    assert more["longest_gap", "count"] == 1
+    assert 0 <= more["inter_token", "sum"] / (tokens - 1) <= more["longest_gap", "sum"] + 1e-9
+    assert more["time_to_first_token", "sum"] + more["inter_token", "sum"] <= more["request", "sum"] + 1e-9

@@ -567,8 +567,9 @@ class _Answer(Relay):
             self._remember()
         elif self.outcome != "gone" and not self._tries:
             return  # refused, which is told elsewhere
-        served = self._served(path, in_all, now)
-        self._door.recorder.answered(served, lease, self._request.parts, self._text, self._trace)
+        recorder = self._door.recorder
+        served = self._served(path, in_all, now, recorder.engine_of(lease))
+        recorder.answered(served, lease, self._request.parts, self._text, self._trace)
 
     def _observe(self, tokens: int | None, now: float) -> None:
         """Count how long it took."""
@@ -592,7 +593,7 @@ class _Answer(Relay):
             _id_in(self._named), request.path, self._body, chosen.model, chosen.category, request.caller
         )
 
-    def _served(self, path: str, usage: Mapping[str, int], now: float) -> Served:
+    def _served(self, path: str, usage: Mapping[str, int], now: float, engine: str | None) -> Served:
         """What the ledger is told of it."""
         asked, chosen = self._asked_at, self._route
         return Served(
@@ -603,7 +604,7 @@ class _Answer(Relay):
             chosen.model,
             chosen.layer,
             chosen.reason,
-            None,
+            engine,
             self._request.caller.name,
             self.response.status or None,
             self.outcome,

@@ -71,6 +71,16 @@ class Recorder:
             # It ends once the sum that it takes is given up.
             asyncio.get_running_loop().run_in_executor(None, before.close)
 
+    def engine_of(self, lease: Lease[Any] | None) -> str | None:
+        """The hash of the row that says what answers a request; it is written where it is not there yet."""
+        ledger = self.ledger
+        if ledger is None or lease is None:
+            return None
+        known = lease.life.recorded
+        if known is None or known[0] != ledger.files_begun:
+            known = self._introduce(ledger, lease.life)
+        return known[1]
+
     def answered(
         self,
         served: Served,
@@ -86,12 +96,6 @@ class Recorder:
             self.tracer.end(trace, served, None if lease is None else lease.life.model.engine)
         if ledger is None:
             return
-        if lease is not None:
-            life = lease.life
-            known = life.recorded
-            if known is None or known[0] != ledger.files_begun:
-                known = self._introduce(ledger, life)
-            served = served._replace(engine=known[1])
         if answer is None or self._texts is None:
             ledger.served(served)
         else:

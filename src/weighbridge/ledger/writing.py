@@ -164,16 +164,14 @@ class Ledger:
 
     def served(self, served: Served) -> None:
         """One row for one request."""
-        now = served.at
-        if self._has_room(now):
-            self._append(row_of(self._number + 1, self._stamp(now), served))
+        if stamped := self._admit(served.at):
+            self._append(row_of(self._number + 1, stamped, served))
 
     def record(self, kind: str, fields: Mapping[str, Any]) -> str:
         """One row of another kind, `fields` being JSON; the sha256 of what it says, by which other rows name it."""
         named = sha256(canonical(fields).encode()).hexdigest()
-        now = time.time()
-        if self._has_room(now):
-            own = {"kind": kind, "number": self._number + 1, "time": self._stamp(now)}
+        if stamped := self._admit(time.time()):
+            own = {"kind": kind, "number": self._number + 1, "time": stamped}
             self._append(canonical({**fields, **own}))
         return named
 
@@ -187,18 +185,19 @@ class Ledger:
         self._disk.stop()
         self._lock.close()
 
-    def _has_room(self, now: float) -> bool:
-        """Whether a row can be taken; begins a new file where one is due."""
+    def _admit(self, now: float) -> str:
+        """The time as a row has it, where there is room for one, else ""; begins a new file where one is due."""
         if self._made_bytes - self._disk.taken_bytes > _MOST_WAITING_BYTES:
             self.pass_over()
-            return False
-        if self._segment_bytes > self._keep.segment_bytes or self._stamp(now)[:10] != self._day:
+            return ""
+        stamped = self._stamp(now)
+        if self._segment_bytes > self._keep.segment_bytes or not stamped.startswith(self._day):
             self._begin(now, {})
         if self._unsaid:
             count, self._unsaid = self._unsaid, 0
-            own = {"kind": "lost", "number": self._number + 1, "time": self._stamp(now), "count": count}
+            own = {"kind": "lost", "number": self._number + 1, "time": stamped, "count": count}
             self._append(canonical(own))
-        return True
+        return stamped
 
     def _append(self, body: str) -> None:
         previous = self._hash
@@ -297,14 +296,17 @@ class _Disk:
             self.sleeps = True
             self._flush()
         self._flush()
-        self._sync()
+        with contextlib.suppress(OSError):
+            self._sync()
         if self._file is not None:
             self._file.close()
 
     def _flush(self) -> None:
         try:
-            while self._queue:
-                self._take()
+            # What comes meanwhile waits for the next time: rows are written in large pieces.
+            left = len(self._queue)
+            while left > 0:
+                left -= self._take(left)
             if self._is_dirty and time.monotonic() - self._synced > SYNC_SECONDS:
                 self._sync()
             self._has_warned = False
@@ -316,8 +318,8 @@ class _Disk:
             self._rises.set()
             self._ends.wait(FLUSH_SECONDS)
 
-    def _take(self) -> None:
-        """Write the lines that wait up to the next change of files, or make that change."""
+    def _take(self, most: int) -> int:
+        """Write the lines that wait up to the next change of files, or make that change; how many orders that was."""
         first = self._queue[0]
         if isinstance(first, _Begin):
             self._open(first.path)
@@ -328,13 +330,15 @@ class _Disk:
             self._queue.popleft()
         else:
             lines = []
-            for line in self._queue.copy():
+            for line in itertools.islice(self._queue.copy(), most):
                 if not isinstance(line, str):
                     break
                 lines.append(line)
             self._write(lines)
             for _ in lines:
                 self._queue.popleft()
+            return len(lines)
+        return 1
 
     def _open(self, path: Path) -> None:
         if self._file is not None:
