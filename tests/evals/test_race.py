@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
-from weighbridge.errors import BadTask
+from tests.conftest import run_weigh
+from weighbridge.errors import BadTask, EvalStopped
 from weighbridge.evals import Manner, Target, race, read_task, report
+from weighbridge.specialists import bundled
 
 
 def raced(task, targets, folder):
@@ -60,3 +63,39 @@ def test_a_race_that_was_stopped_goes_on_with_what_is_known(server, task_file, t
     raced(task, targets, tmp_path / "logs")
 
     assert mock.stats()["asked"] == asked
+
+
+def test_a_model_that_cannot_be_asked_leaves_and_the_others_go_on(server, task_file, tmp_path):
+    """What is wrong with one model's key or name ends the race for it alone; if none is left, that is said."""
+    one = server()
+    gone = Target(f"{one.url}/nowhere", "gone")
+    task = read_task(task_file(40))
+    found = raced(task, [gone, Target(one.url, "a"), Target(one.url, "b")], tmp_path / "logs")
+
+    assert "HTTP 404" in found.failed["gone"]
+    assert [log.head.model for log in found.logs] == ["a", "b"]
+    assert [log.outcomes.n for log in found.logs] == [40, 40]
+    with pytest.raises(EvalStopped):
+        raced(task, [gone, Target(f"{one.url}/nowhere", "too")], tmp_path / "logs")
+
+
+def test_all_candidates_are_the_models_here_that_fit_the_smallest_first_and_they_race(tmp_path):
+    """Bundled ones and those of the settings; what is no model is told and left out."""
+    items = [(a, a + 4) for a in range(20, 60)]
+    task = tmp_path / "sums.jsonl"
+    task.write_text("".join(json.dumps({"input": f"What is {a} plus 4?", "target": str(b)}) + "\n" for a, b in items))
+    config = tmp_path / "settings.toml"
+    config.write_text(f'[models.small]\nsource = "{bundled()["arithmetic"]}"\n[models.broken]\nsource = "{task}"\n')
+    done = run_weigh(
+        "eval", str(task), "--candidates", "all", "--port", "1", "--concurrency", "2", "--json",
+        "--config", str(config),
+        WEIGHBRIDGE_STATE_DIR=str(tmp_path / "state"), HF_HUB_CACHE=str(tmp_path / "none"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [found] = json.loads(done.stdout)
+
+    assert "left out: broken" in done.stderr
+    assert {result["model"] for result in found["results"]} >= {"small", "arithmetic", "extract"}
+    assert "extract: beaten by" in done.stderr
+    assert next(each for each in found["results"] if each["model"] == "extract")["samples"] < len(items)
+    assert "extract" not in found["advice"]["use"]

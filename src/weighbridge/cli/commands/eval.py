@@ -283,6 +283,8 @@ def _write_outcomes(path: Path, logs: list[EvalLog]) -> None:
             for row in log.rows():
                 if row.score is not None:
                     found = {"model": log.head.model, "prompt": row.input, "score": row.score, "task": log.head.task}
+                    if row.cluster is not None:
+                        found["cluster"] = row.cluster
                     if row.seconds is not None:
                         found["seconds"] = row.seconds
                     file.write(json.dumps(found, ensure_ascii=False) + "\n")
