@@ -89,7 +89,9 @@ def _about(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _Abou
             days[:] = [day for day in days if day <= claim.fetched]
     found = {}
     for address, days in told.items():
-        day = _last_day(published[address], days) if address in published else None
+        day = _last_day(published.get(address) or min(days, default=None), days)
+        if address not in published and len(set(days)) < _LOG_ENTRIES:
+            day = None
         years = [f"{year}-01" for year in _YEAR.findall(texts.get(address, "")[:_MOST_READ])] if day is None else []
         now = max((claim.fetched for claim in claims if claim.address == address), default="")
         since = max((year for year in years if not now or year <= now), default=None)
@@ -97,8 +99,10 @@ def _about(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _Abou
     return found
 
 
-def _last_day(published: str, told: list[str]) -> str:
+def _last_day(published: str | None, told: list[str]) -> str | None:
     """The last day of a log that began when it was published; single days that lie far off are of something else."""
+    if published is None:
+        return None
     near = sorted({day for day in told if 0 <= days_between(published, day) <= _LOG_DAYS})
     return near[-1] if len(near) >= _LOG_ENTRIES else published
 

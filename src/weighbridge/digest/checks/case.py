@@ -37,6 +37,17 @@ class Case:
         return self.claim.told if is_day(self.claim.told) else self.page_day
 
     @property
+    def line(self) -> str:
+        """The line around the quote, in small letters."""
+        quote = self.claim.quote.lower()
+        at = self.context.find(quote)
+        if at < 0:
+            return quote
+        start = self.context.rfind("\n", 0, at) + 1
+        end = self.context.find("\n", at + len(quote))
+        return self.context[start : end if end >= 0 else len(self.context)]
+
+    @property
     def not_before(self) -> str | None:
         """A day before which it was not said."""
         return self.told or self.page_since

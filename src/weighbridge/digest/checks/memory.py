@@ -34,8 +34,8 @@ _TYPICAL_BITS = 4.5
 _GIB = 1.0737
 # Several cards in one box, or memory that is not the card's.
 _ELSEWHERE = re.compile(
-    r"\b(?:dgx|hosts?|nodes?|servers?|clusters?|pods?|racks?|each|per (?:gpu|card)|offload\w*|stream(?:ing|ed)|swap"
-    r"|mmap|ssd|nvme|airllm|layer[- ]by[- ]layer|layer-wise|slow\w*|system ram|cpu|unified|hybrid inference)\b"
+    r"\b(?:dgx|hosts?|nodes?|(?<!-)servers?|clusters?|pods?|racks?|each|per (?:gpu|card)|offload\w*|stream(?:ing|ed)"
+    r"|swap|mmap|ssd|nvme|airllm|layer[- ]by[- ]layer|layer-wise|slow\w*|system ram|cpu|unified|hybrid inference)\b"
 )
 _NEED = re.compile(
     r"\b(?:needs?|requires?|required|at least|minimum|takes|consumes|uses|occupies|footprint|vram of|recommended)\b"
@@ -59,7 +59,7 @@ def check(case: Case) -> Finding:
     memory = case.number
     if not memory or memory < 1e8:
         return open_question()
-    words = f"{case.claim.quote} {case.claim.qualifier} {case.context}".lower()
+    words = f"{case.line} {case.claim.qualifier}".lower()
     own = f"{case.claim.quote} {case.claim.qualifier}".lower()
     recipe = _recipe(case, own)
     sizes = list(_sizes(case, recipe.replace(" ", "-")))

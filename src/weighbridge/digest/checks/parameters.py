@@ -177,54 +177,73 @@ def check(case: Case) -> Finding:
         return open_question()
     is_active = case.claim.field == "parameters_active"
     mine = [count for count in counts if count.is_active == is_active]
-    tolerance = max(_ABOUT if case.is_about else _NEAR, rounding(case.claim) * 1.05)
-    holding = [count for count in mine if _holds(case, claimed, count.value, tolerance)]
-    if holding:
-        best = min(holding, key=lambda count: (not count.is_sure, abs(count.value - claimed)))
-        # Of what is rounded or effective, the count that is stored is set beside.
-        same = [count for count in mine if count.is_sure and count.proof.text.startswith(best.name)]
-        if not best.is_sure and best.name and same and not 0.75 < same[0].value / claimed < 1.34:
-            return supported(best.proof, same[0].proof)
-        return supported(best.proof)
+    if held := _held(case, mine, claimed):
+        return held
     counted = [count for count in mine if count.is_sure]
     if not counted or not _can_refute(case, counted):
         return open_question(*_shown(mine))
     if any(abs(claimed - count.value) <= _FAR * count.value for count in mine):
         return open_question(*_shown(mine))
-    other = next(
-        (
-            count
-            for count in counts
-            if count.is_active != is_active and abs(claimed - count.value) <= _NEAR * count.value
-        ),
-        None,
-    )
+    for other in counts:
+        if other.is_active != is_active and abs(claimed - other.value) <= _NEAR * other.value:
+            return _swapped(counts, counted, other, claimed)
+    relative = _of_relative(case, claimed)
+    if relative or _is_bound(case, counted, claimed) or _is_of_another(case, mine, claimed):
+        return open_question(*relative, *_shown(counted))
+    return open_question(*_shown(counted)) if _is_far_off(case, counted, claimed) else refuted(*_shown(counted))
+
+
+def _held(case: Case, mine: list[Count], claimed: float) -> Finding | None:
+    """Supported by the count that is surest and nearest; None where none agrees."""
+    tolerance = max(_ABOUT if case.is_about else _NEAR, rounding(case.claim) * 1.05)
+    holding = [count for count in mine if _holds(case, claimed, count.value, tolerance)]
+    if not holding:
+        return None
+    best = min(holding, key=lambda count: (not count.is_sure, abs(count.value - claimed)))
+    # Of what is rounded or effective, the count that is stored is set beside.
+    same = [count for count in mine if count.is_sure and count.proof.text.startswith(best.name)]
+    if not best.is_sure and best.name and same and not 0.75 < same[0].value / claimed < 1.34:
+        return supported(best.proof, same[0].proof)
+    return supported(best.proof)
+
+
+def _swapped(counts: tuple[Count, ...], counted: list[Count], other: Count, claimed: float) -> Finding:
+    """Total taken for active, or the other way round."""
     named = [count for count in counts if count.proof.key == "name" and abs(claimed - count.value) <= 1e-6 * claimed]
-    if named and other is not None:
+    if named:
         # Its maker calls it by what one token uses: `a 17 billion parameter model with 16 experts`.
         return open_question(named[0].proof, *_shown(counted))
-    if other is not None:
-        what = "the count of all weights" if is_active else "the count that one token uses"
-        swap = Proof("sum", f"{show_count(claimed)} is {what}, not the other", other.proof.basis, other.proof.source,
-                     other.proof.key, other.proof.date)  # fmt: skip
-        return refuted(*_shown(counted), swap)
-    if (case.is_most and any(count.value <= claimed for count in counted)) or (
+    what = "the count that one token uses" if other.is_active else "the count of all weights"
+    text = f"{show_count(claimed)} is {what}, not the other"
+    proof = other.proof
+    return refuted(*_shown(counted), Proof("sum", text, proof.basis, proof.source, proof.key, proof.date))
+
+
+def _of_relative(case: Case, claimed: float) -> tuple[Proof, ...]:
+    """A larger or smaller one that is called by the same name."""
+    for row in case.knowledge.relatives(case.subject):
+        if row.parameters and abs(row.parameters - claimed) <= 0.1 * claimed:
+            text = f"{row.repository} holds {show_count(row.parameters)}"
+            return (Proof("fact", text, Basis.STATED, HUB, "parameters", case.knowledge.hub_date),)
+    return ()
+
+
+def _is_bound(case: Case, counted: list[Count], claimed: float) -> bool:
+    """Whether it is an upper or lower bound that holds."""
+    return (case.is_most and any(count.value <= claimed for count in counted)) or (
         case.is_least and any(count.value >= claimed for count in counted)
-    ):
-        return open_question(*_shown(counted))
-    if _is_of_another(case, mine, claimed):
-        return open_question(*_shown(counted))
-    least = min(claimed / count.value if claimed > count.value else count.value / claimed for count in counted)
+    )
+
+
+def _is_far_off(case: Case, counted: list[Count], claimed: float) -> bool:
+    """So far off, and no slip of T for B: the number is rather another model's, or of something else, unless the words
+    name this one and tell no other number."""
     quote, name = case.claim.quote.lower(), case.claim.subject.lower()
-    is_plain = name in quote and len(_SIZES.findall(quote.replace(name, " "))) == 1
-    if (
-        least > _OTHERS
-        and not is_plain
-        and not any(abs(count.value / claimed / power - 1) < _NEAR for count in counted for power in (1e3, 1e-3))
-    ):
-        # So far off, and no slip of T for B: the number is rather another model's, or of something else.
-        return open_question(*_shown(counted))
-    return refuted(*_shown(counted))
+    if name in quote and len(_SIZES.findall(quote.replace(name, " "))) == 1:
+        return False
+    ratios = [count.value / claimed for count in counted]
+    is_slip = any(abs(ratio / power - 1) < _NEAR for ratio in ratios for power in (1e3, 1e-3))
+    return not is_slip and min(max(ratio, 1 / ratio) for ratio in ratios) > _OTHERS
 
 
 _SIZES = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)\s?(?:b|billion|t|trillion)\b")

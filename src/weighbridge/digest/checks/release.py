@@ -220,6 +220,9 @@ def _was_to_come(case: Case, known: tuple[Day, ...]) -> bool:
     heard = case.knowledge.first_mention(case.subject.words)
     if not sure or not case.told or (heard and heard <= case.told):
         return False
+    if not any(sign.isdigit() for word in case.subject.words for sign in word):
+        # A name without a version may be another product's.
+        return False
     return days_between(case.told, known[0].day) > _NEAR_DAYS and all(each.day > case.told for each in known)
 
 
@@ -251,7 +254,7 @@ def _closed(case: Case, opened: list[tuple[str, Proof]], closed: list[Proof]) ->
     told = case.told
     if not opened:
         return supported(*closed, *_open_siblings(case)) if closed else open_question()
-    first = min(opened)
+    first = min(opened, key=lambda each: each[0])
     if told and days_between(told, first[0]) > 0:
         return expired(*closed, first[1])
     if case.subject.variants and case.subject.is_exact:

@@ -20,9 +20,7 @@ _SAME_SIZE = 0.03
 # A size in a name is rounded: 109B for 108.2e9, 14B for 13.96e9, 400B for 401.6e9; 32B for 30.5e9 is another.
 _NAMED_SIZE = 0.025
 _TUNED = frozenset({"instruct", "base", "thinking", "preview", "sft", "dpo", "rl", "hf"})
-# Versions and repositories of these are so well listed that one that is missing was not published: at least so many
-# repositories of its maker are known.
-_MANY_ROWS = 20
+_ADJECTIVES = frozenset("nano micro tiny mini small medium large xl xxl lite air flash pro max plus ultra".split())
 
 
 class Knowledge:
@@ -133,8 +131,7 @@ class Knowledge:
             return of_release
         plain = []
         for each in found:
-            added = words_of_name(each.name) - rest - _TUNED
-            if all(word in sizes_in(added) or word.isdigit() or word == "e" for word in added):
+            if _only_sizes(words_of_name(each.name) - rest - _TUNED):
                 plain.append(each)
         return tuple(plain)
 
@@ -209,6 +206,22 @@ class Knowledge:
             if all(word in short for word in letters) and (not like or maker in makers):
                 its = words_of_name(row.name)
                 if words <= its and _only_sizes(its - words - _TUNED):
+                    found.append(row)
+        return tuple(found)
+
+    def relatives(self, subject: Subject) -> tuple[Row, ...]:
+        """Makers' repositories whose names add what tells small from large: gpt2-xl is called GPT-2 too."""
+        makers = {variant.maker.lower() for variant in subject.variants}
+        letters = [word for word in subject.words if word.isalpha()]
+        found = []
+        for maker, short, row in self._rows_of_makers:
+            if maker in makers and all(word in short for word in letters):
+                added = words_of_name(row.name) - subject.words - _TUNED
+                if (
+                    added & _ADJECTIVES
+                    and subject.words <= words_of_name(row.name)
+                    and _only_sizes(added - _ADJECTIVES)
+                ):
                     found.append(row)
         return tuple(found)
 
@@ -343,7 +356,7 @@ def _with_zero(words: frozenset[str]) -> frozenset[str]:
 def _only_sizes(added: frozenset[str]) -> bool:
     """Whether what a repository's name adds to another's tells sizes or a day alone."""
     sizes = sizes_in(added)
-    return all(word in sizes or word.isdigit() or word == "e" for word in added)
+    return all(word in sizes or is_dated(word) or word == "e" or (word.isdigit() and "e" in added) for word in added)
 
 
 def _row(cells: list[str]) -> Row:
