@@ -168,11 +168,14 @@ class Door:
 
     def context_of(self, name: str) -> int | None:
         """Tokens that one request to a model may have, as planned or as its engine says; None: nobody knows."""
-        plan = self.pool.models[name].plan
-        if plan is not None:
-            return plan.context_tokens
+        model = self.pool.models[name]
+        if model.plan is not None:
+            return model.plan.context_tokens
         life = self.pool.lives.get(name)
-        return None if life is None else life.running.endpoint.context_tokens
+        if life is not None:
+            return life.running.endpoint.context_tokens
+        told = model.options.get("context_tokens", "")
+        return int(told) if told.isdecimal() else None
 
     def _read(self, path: str, body: Body | Form) -> tuple[Request, Mapping[str, object] | None]:
         """What is asked, and the body's fields where routing looks into them; a large body for a model that was named
@@ -303,19 +306,28 @@ class _Answer(Relay):
             self.response = Adapted(self.response, prepared.translate(), self._error_lines)
 
     async def ask_if_it_fits(self) -> None:
-        """Have the tokens counted by an engine that is there, and ask it only if they are not too many."""
-        life, context = self._door.pool.lives.get(self._model), self._door.context_of(self._model)
-        if life is not None and context is not None and isinstance(self._body, Body):
-            upstream = life.connection
-            assert isinstance(upstream, Upstream)
-            fields, tokens = self._body.fields, self._door.tokens
-            if self._path == b"/v1/completions":
-                found = await tokens.of_prompt(upstream, self._model, fields.get("prompt"))
-            else:
-                found = await tokens.of_chat(upstream, self._model, fields)
-            if found is not None and found > context:
-                raise too_long(context, found, self._request.path.decode(), "gateway")
-        await self.ask_when_free()
+        """Have the tokens counted, and the engine asked only if they are not too many. One that is there counts without
+        that the request waits for its turn; else the model is loaded first."""
+        pool, life = self._door.pool, self._door.pool.lives.get(self._model)
+        if life is None:
+            lease = self._lease = await pool.obtain(self._model, self._asked_at)
+            life = lease.life
+        upstream, context = life.connection, self._door.context_of(self._model)
+        assert isinstance(upstream, Upstream)
+        assert isinstance(self._body, Body)
+        fields, tokens = self._body.fields, self._door.tokens
+        if self._path == b"/v1/completions":
+            found = await tokens.of_prompt(upstream, self._model, fields.get("prompt"))
+        else:
+            found = await tokens.of_chat(upstream, self._model, fields)
+        if found is not None and context is not None and found > context:
+            if self._lease is not None:
+                self._lease.hear()
+            raise too_long(context, found, self._request.path.decode(), "gateway")
+        if self._lease is not None:
+            self.ask(self._lease)
+        else:
+            await self.ask_when_free()
 
     async def count(self) -> None:
         """Answer with the number of the prompt's tokens."""
