@@ -72,9 +72,9 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak
 	@$(BIN)/python -m pytest -m soak --timeout 1800 tests/soak
 
-fuzz: $(VENV)/.dev  ## ten minutes of damaged model files a reader, guided by coverage
+fuzz: $(VENV)/.dev  ## ten minutes of damaged model files a reader, guided by coverage; requests by the OpenAPI document
 	@$(PIP_INSTALL) --require-hashes -r requirements/fuzz.txt
-	@$(BIN)/python -m pytest -m fuzz --timeout 1800 -s tests/fuzz
+	@$(BIN)/python -m pytest -m fuzz --timeout 1800 -s tests/fuzz tests/gateway/test_openapi.py
 
 lock:  ## write requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --group build --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -99,6 +99,8 @@ class Door:
         if path in PATHS:
             self.metrics.count_refused(path.decode(), error.status)
             self.recorder.refused(_id_in(named), path.decode(), error, request)
+        if error.status == 405:
+            named += b"allow: POST\r\n"
         if request is not None and request.spending is not None:
             request.spending.drop()
             named += request.spending.lines()

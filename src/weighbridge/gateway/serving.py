@@ -27,7 +27,7 @@ from weighbridge.ledger import folder_of
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
-from . import keys, terms, wire
+from . import keys, openapi, terms, wire
 from .choosing import Chooser
 from .door import Door
 from .feedback import Feedback
@@ -111,6 +111,7 @@ class Gateway:
                 Route("/admin/ledger/verify", self._guarded(self.verify), methods=["POST"]),
                 Route("/v1/feedback", self.take_feedback, methods=["POST"]),
                 Route("/health", self.health, methods=["GET"]),
+                Route("/openapi.json", self.openapi, methods=["GET"]),
                 Route("/", self.page, methods=["GET"]),
             ],
             exception_handlers={404: _no_such_path, 405: _wrong_method, ApiError: _api_error, 500: _our_fault},
@@ -140,6 +141,10 @@ class Gateway:
         """What a user thinks of an answer, by the request's name; whoever may ask for models may say it of his own."""
         caller = self.guard.caller(dict(request.headers.raw))
         return JSONResponse(await self.feedback.take(await request.body(), caller, frozenset(self.pool.models)))
+
+    async def openapi(self, request: Request) -> Response:
+        """What may be asked, as an OpenAPI document; read by programs, and seldom."""
+        return JSONResponse(openapi.document())
 
     async def health(self, request: Request) -> Response:
         """200 while the gateway answers; says of each model where it is in its life.
@@ -340,7 +345,10 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
 
 async def _wrong_method(request: Request, error: Exception) -> Response:
     message = f"{request.method} is not taken at {request.url.path}"
-    return await _api_error(request, ApiError(405, message, code="method_not_allowed"))
+    answer = await _api_error(request, ApiError(405, message, code="method_not_allowed"))
+    taken = getattr(error, "headers", None) or {}
+    answer.headers.update(taken)
+    return answer
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:

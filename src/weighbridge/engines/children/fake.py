@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import life
 
+MOST_TOKENS = 1 << 20
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 
 
@@ -97,7 +98,12 @@ class Fake:
             await self.send(writer, 400, {"error": error})
             return
         wants_sure = bool(request.get("logprobs"))
-        wanted = request.get("max_tokens") or request.get("max_completion_tokens") or self.tokens or len(self.words)
+        told = request.get("max_tokens") or request.get("max_completion_tokens")
+        if told is not None and (not isinstance(told, int) or not 0 < told <= MOST_TOKENS):
+            error = {"message": f"max_tokens is {told!r}", "type": "invalid_request_error", "param": "max_tokens"}
+            await self.send(writer, 400, {"error": error})
+            return
+        wanted = told or self.tokens or len(self.words)
         self.processing += 1
         try:
             if request.get("stream"):
