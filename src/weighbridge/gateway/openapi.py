@@ -79,6 +79,10 @@ def _requests() -> Json:
         ),
         "RerankRequest": _object("query documents", model=_MODEL, query=_TEXT, documents=_list(_TEXT)),
         "TokenizeRequest": _object("content", model=_MODEL, content=_TEXT),
+        "FeedbackRequest": _object(
+            "request_id", request_id=_TEXT, score={"type": "number", "minimum": 0, "maximum": 1},
+            thumb={"enum": ["up", "down"]}, correct_model=_TEXT, comment=_TEXT,
+        ),
         "DetokenizeRequest": _object("tokens", model=_MODEL, tokens=_list(_COUNT)),
     }  # fmt: skip
 
@@ -103,6 +107,8 @@ def _answers() -> Json:
             output=_list(_object("type", type=_TEXT)), usage=_maybe(_ANY_OBJECT),
         ),
         "Anything": _ANY_OBJECT,
+        "Feedback": _object("object request_id model score", object={"const": "feedback"}, request_id=_TEXT,
+                            model=_TEXT, score={"type": "number"}),
         # An engine's own words pass, and may lack what ours have.
         "Error": _object("error", error=_object("message", **told, type=_maybe(_TEXT), param=_maybe(_TEXT))),
         "AnthropicError": _object(
@@ -155,7 +161,7 @@ def _engine(summary: str, asks: str, answer: str, *, streams: bool = False, erro
     }
 
 
-def _page(summary: str, answer: str, method: str = "get", *, named: bool = False) -> Json:
+def _page(summary: str, answer: str, method: str = "get", *, named: bool = False, asks: str = "") -> Json:
     """A page of the gateway's own."""
     content = {"text/plain": {"schema": _TEXT}} if answer == "text" else _json(answer)
     refusals = {status: {**told, "headers": {}} for status, told in _refusals("Error").items()}
@@ -164,6 +170,8 @@ def _page(summary: str, answer: str, method: str = "get", *, named: bool = False
         "tags": ["gateway"],
         "responses": {"200": {"description": summary, "content": content}, **refusals},
     }
+    if asks:
+        made["requestBody"] = {"required": True, "content": _json(asks)}
     if named:
         made["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}]
     return {method: made}
@@ -196,10 +204,13 @@ def document() -> Json:
             "/tokenize": _engine("A text as tokens", "TokenizeRequest", "Anything"),
             "/detokenize": _engine("Tokens as a text", "DetokenizeRequest", "Anything"),
             "/v1/models": _page("The models and policies that may be asked for", "Models"),
+            "/v1/feedback": _page("What a user thinks of an answer", "Feedback", "post", asks="FeedbackRequest"),
             "/health": _page("Whether the gateway answers, and where each model is in its life", "Health"),
             "/ps": _page("Models, processes, memory and requests", "Status"),
             "/metrics": _page("Prometheus' text", "text"),
             "/openapi.json": _page("This document", "Anything"),
+            "/admin/reload": _page("Take the settings anew", "Anything", "post"),
+            "/admin/ledger/verify": _page("Check the ledger", "Anything", "post"),
             "/admin/models/{name}/load": _page("Have a model ready", "State", "post", named=True),
             "/admin/models/{name}/unload": _page("Unload a model", "State", "post", named=True),
         },
