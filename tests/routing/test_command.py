@@ -6,10 +6,14 @@ import json
 import random
 import subprocess
 import sys
+import time
 
 import pytest
 
+from weighbridge.cli.learning import is_new
 from weighbridge.cli.main import main
+from weighbridge.routing import keep_thumb
+from weighbridge.routing.thumbs import Thumb
 
 from .test_predictor import SKILL, prompts
 
@@ -81,3 +85,72 @@ def test_without_evidence_the_cards_of_the_bundled_models_decide():
 def test_what_cannot_be_done_is_said(words, says, capsys):
     assert main(words) == 1
     assert says in capsys.readouterr().err
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    """A state folder with an eval's log, and nothing else."""
+    monkeypatch.setenv("WEIGHBRIDGE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("WEIGHBRIDGE_PORT", "1")
+    rng = random.Random(8)
+    head = {"kind": "weighbridge eval log", "version": 1, "fingerprint": "f", "scorer": "exact", "task": "mine"}
+    (tmp_path / "evals").mkdir()
+    for model in SKILL:
+        rows = [head | {"model": model}]
+        for at, (task, prompt) in enumerate((t, p) for t in ("sums", "stories") for p in prompts(t, 40, 4)):
+            scored = {"state": "scored", "score": float(rng.random() < SKILL[model][task])}
+            rows.append({"at": at, "id": str(at), "cluster": task, "input": prompt, "seconds": 0.5, **scored})
+        rows.append({"at": len(rows) - 1, "id": "x", "state": "truncated", "input": "never scored"})
+        (tmp_path / "evals" / f"{model}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "evals" / "notes.jsonl").write_text('{"no": "log"}\n')
+    return tmp_path
+
+
+def test_evals_by_task_and_cluster_what_was_added_and_thumbs_are_learnt_together(state, data, capsys):
+    assert main(["route", "add", str(data)]) == 0
+    keep_thumb(state, Thumb("req_1", "counter", 0.0, better="writer"), "Rhyme on the fox.", 17)
+    assert main(["route", "learn", "--json"]) == 0
+    shown = capsys.readouterr()
+    found = json.loads(shown.out[shown.out.index('{\n  "prompts"') :])
+
+    assert set(found["tasks"]) == {"mine/sums", "mine/stories", "sums", "stories"}
+    # Of the evals' 80 prompts a few are drawn twice; what was added weighs half beside them, a thumb 0.3.
+    assert 114 * 0.5 + 70 < found["models"]["counter"] < 114 * 0.5 + 81
+    assert found["models"]["counter"] % 0.5 == pytest.approx(0.3)
+    assert "passed over" in shown.err
+    assert not is_new(state)
+    assert (
+        main(["route", "Add 31 to 42.", "--policy", "auto:best", "--predictor", str(state / "router.npz"), "--json"])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["model"] == "counter"
+
+
+def test_without_any_evidence_it_says_so_and_what_would_be_some(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WEIGHBRIDGE_STATE_DIR", str(tmp_path))
+
+    assert main(["route", "learn"]) == 1
+    said = capsys.readouterr().err
+    assert "there is nothing to learn from" in said
+    assert "weigh eval TASK, weigh route add DATA, or POST to /v1/feedback" in said
+
+
+def test_a_gateway_learns_from_what_is_new_and_explains_what_it_would_decide(state, gateway, capsys, monkeypatch):
+    """The child that learns is a process of its own; the gateway reads what it wrote."""
+    running = gateway("writer=fake", "counter=fake", "api=fake", WEIGHBRIDGE_STATE_DIR=str(state))
+    monkeypatch.setenv("WEIGHBRIDGE_PORT", running.port())
+    until = time.monotonic() + 30
+    while True:
+        assert main(["route", "Add 31 to 42.", "--json", "--policy", "auto:best"]) == 0
+        shown = capsys.readouterr()
+        found = json.loads(shown.out)
+        if found["layer"] == "evidence":
+            break
+        assert time.monotonic() < until, found
+        time.sleep(0.2)
+
+    assert f"as the gateway at {running.url} would decide now" in shown.err
+    assert found["model"] == "counter"
+    assert not is_new(state)
+    assert main(["route", "Add 31 to 42."]) == 0
+    assert "api: the evidence does not know it" in capsys.readouterr().out

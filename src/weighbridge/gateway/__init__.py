@@ -1,6 +1,7 @@
 """The OpenAI-compatible door to the models that run here."""
 
+from .choosing import PREDICTOR
 from .running import run_loop, settle
 from .serving import Gateway, serve
 
-__all__ = ["Gateway", "run_loop", "serve", "settle"]
+__all__ = ["PREDICTOR", "Gateway", "run_loop", "serve", "settle"]

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from weighbridge import routing
@@ -18,7 +18,7 @@ from weighbridge.engines import Model
 from weighbridge.errors import BadSetting, WeighbridgeError
 from weighbridge.figures import Basis, Figure, Range
 from weighbridge.openai_api import Request
-from weighbridge.routing import Candidate, Needs, Policies, Route, needs_of, read_policies, route
+from weighbridge.routing import Candidate, Needs, Policies, Route, explain, needs_of, read_policies, route
 from weighbridge.settings import Settings
 
 from .metrics import Load, Metrics
@@ -132,7 +132,7 @@ class Chooser:
         self._loading: asyncio.Task[None] | None = None
         if before is not None:
             self._speeds, self._warm, self.predictor = before._speeds, before._warm, before.predictor
-            self._stamp = before._stamp
+            self._stamp = before._stamp if before._loading is None else None
 
     @staticmethod
     def check(settings: Settings, models: Iterable[Model]) -> Policies:
@@ -169,6 +169,19 @@ class Chooser:
         if needs.conversation:
             self._keep_warm(needs.conversation, chosen.model)
         return chosen
+
+    def explain(self, prompt: str, policy: str, task: str | None) -> dict[str, Any]:
+        """The decision that such a chat would get now, and how it came about, in lines. Nothing is asked."""
+        content = [{"role": "user", "content": prompt}]
+        asked, needs = Request("/v1/chat/completions", policy, False, prompt, b""), needs_of({"messages": content})
+        candidates = self.candidates(asked.path)
+        begun = time.perf_counter()
+        chosen = route(
+            asked, candidates, self._learnt(), self.policies, needs=needs, task=task,
+            thresholds=self.predictor.thresholds if self.predictor else {},
+        )  # fmt: skip
+        took = time.perf_counter() - begun
+        return {"route": chosen, "lines": explain(chosen, candidates, asked, needs), "seconds": took}
 
     def candidates(self, path: str, allowed: frozenset[str] | None = None) -> tuple[Candidate, ...]:
         """Who may be chosen at a path: those that are in order and can do what is asked there, if there are any."""

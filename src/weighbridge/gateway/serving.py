@@ -24,7 +24,7 @@ from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
 from weighbridge.errors import BadSetting, StateDamaged, WeighbridgeError
 from weighbridge.ledger import folder_of
-from weighbridge.openai_api import ApiError
+from weighbridge.openai_api import AUTO, ApiError
 from weighbridge.settings import Settings
 
 from . import keys, openapi, terms, wire
@@ -109,6 +109,7 @@ class Gateway:
                 Route("/admin/reload", self._guarded(self.reread), methods=["POST"]),
                 Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
                 Route("/admin/ledger/verify", self._guarded(self.verify), methods=["POST"]),
+                Route("/admin/route", self._guarded(self.explain_route), methods=["POST"]),
                 Route("/v1/feedback", self.take_feedback, methods=["POST"]),
                 Route("/health", self.health, methods=["GET"]),
                 Route("/openapi.json", self.openapi, methods=["GET"]),
@@ -136,6 +137,19 @@ class Gateway:
             {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"} for name in names
         ]
         return JSONResponse({"object": "list", "data": data})
+
+    async def explain_route(self, request: Request) -> Response:
+        """Who would answer a prompt now, and why: `{"prompt": ..., "model": "auto", "task": null}`."""
+        try:
+            said = await request.json()
+            prompt, policy, task = said["prompt"], said.get("model", AUTO), said.get("task")
+            texts = all(isinstance(each, str) for each in (prompt, policy, *([] if task is None else [task])))
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            texts = False
+        if not texts:
+            raise ApiError(400, 'expected {"prompt": ..., "model": ..., "task": ...}, all texts')
+        found = self.chooser.explain(prompt, policy, task)
+        return JSONResponse(found | {"route": dataclasses.asdict(found["route"])})
 
     async def take_feedback(self, request: Request) -> Response:
         """What a user thinks of an answer, by the request's name; whoever may ask for models may say it of his own."""

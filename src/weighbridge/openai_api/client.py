@@ -56,15 +56,15 @@ class Client:
         """The JSON object at a path. GatewayUnreachable where nothing answers."""
         return await self._page("GET", path, _PAGE_SECONDS)
 
-    async def post(self, path: str) -> Any:
-        """The JSON object that a POST without a body brings, however long it takes. GatewayUnreachable where nothing
-        answers."""
-        return await self._page("POST", path, None)
+    async def post(self, path: str, content: object = None) -> Any:
+        """The JSON object that a POST brings, `content` sent as JSON if there is some, however long it takes.
+        GatewayUnreachable where nothing answers."""
+        return await self._page("POST", path, None, content)
 
-    async def _page(self, method: str, path: str, seconds: float | None) -> Any:
+    async def _page(self, method: str, path: str, seconds: float | None, content: object = None) -> Any:
         try:
             url = self._root + path
-            async with ask(method, url, headers=self.headers, seconds=seconds, **self._way) as answer:
+            async with ask(method, url, content, headers=self.headers, seconds=seconds, **self._way) as answer:
                 raw = await answer.read()
                 if answer.status != 200:
                     raise _failure(answer.status, raw)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from .cascade import Escalation, Tried, escalates, learn_threshold, mean_log_probability
 from .excerpt import excerpt
 from .needs import Needs, needs_of
+from .newest import newest_thumb
 from .policy import POLICIES, Policies, Policy, Rule, read_policies
 from .route import Candidate, Considered, Route, explain, route
 
 if TYPE_CHECKING:
-    from .evidence import Evidence, Outcome, read_evidence
+    from .evidence import Evidence, Outcome, read_evidence, read_outcomes
     from .predictor import Prediction, Predictor, learn
-    from .thumbs import Thumb, keep_thumb, newest_thumb, read_thumbs
+    from .thumbs import Thumb, keep_thumb, read_thumbs
 
 __all__ = [
     "POLICIES",
@@ -42,6 +43,7 @@ __all__ = [
     "needs_of",
     "newest_thumb",
     "read_evidence",
+    "read_outcomes",
     "read_policies",
     "read_thumbs",
     "route",
@@ -52,12 +54,12 @@ _LATER = {
     "Evidence": "evidence",
     "Outcome": "evidence",
     "read_evidence": "evidence",
+    "read_outcomes": "evidence",
     "Prediction": "predictor",
     "Predictor": "predictor",
     "learn": "predictor",
     "Thumb": "thumbs",
     "keep_thumb": "thumbs",
-    "newest_thumb": "thumbs",
     "read_thumbs": "thumbs",
 }
 

@@ -183,7 +183,7 @@ def read_evidence(path: Path) -> Evidence:
     """
     if path.is_dir():
         return _not_empty(_read_tables(path))
-    return _not_empty(Evidence.of(_read_outcomes(path)))
+    return _not_empty(Evidence.of(read_outcomes(path)))
 
 
 def _not_empty(evidence: Evidence) -> Evidence:
@@ -258,7 +258,8 @@ def _number(value: object, where: str, *, needed: bool = False) -> float | None:
     return found
 
 
-def _read_outcomes(path: Path) -> Iterable[Outcome]:
+def read_outcomes(path: Path) -> Iterable[Outcome]:
+    """The outcomes of a file, one by one, as `read_evidence` reads them."""
     for number, record in _records(path):
         where = f"{path}, line {number}:"
         model, prompt = record.get("model"), record.get("prompt")

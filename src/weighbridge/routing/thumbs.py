@@ -53,15 +53,6 @@ def keep_thumb(folder: Path, thumb: Thumb, prompt: str, letters: int) -> None:
         )
 
 
-def newest_thumb(folder: Path) -> float | None:
-    """When the newest was given, in seconds since 1970; None where there is none."""
-    if not (folder / FILE_NAME).exists():
-        return None
-    with Store(folder) as store:
-        found: float | None = store.rows("SELECT max(given_at) FROM thumbs")[0][0]
-    return found
-
-
 def read_thumbs(folder: Path) -> Iterator[Outcome]:
     """Each as an outcome of the model that answered, and as a right one of the model that would have been better."""
     if not (folder / FILE_NAME).exists():

@@ -1,10 +1,11 @@
 """Which model a prompt goes to and why; learn from outcomes; measure a policy on them.
 
-With a PROMPT, the decision is explained. `learn DATA` makes the predictor of quality that decisions are then made by,
-and keeps it in the state folder. `eval DATA` measures the router on prompts that it has not seen, in folds, against the
-best single model and against a lookup by task. DATA is a CSV or JSON-lines file of outcomes (model, prompt, score;
-perhaps task, cost, seconds, source), or a folder of tables (prompts.jsonl, scores.csv, perhaps cost.csv and
-seconds.csv).
+With a PROMPT, the decision of the gateway that runs is explained, or where none runs, of one that would be started now.
+`learn` makes the predictor of quality that decisions are made by, from all that there is: evals, outcomes that were
+added, thumbs; `learn DATA` from DATA alone. `add DATA` keeps outcomes made elsewhere for that. `eval DATA` measures
+the router on prompts that it has not seen, in folds, against the best single model and against a lookup by task. DATA
+is a CSV or JSON-lines file of outcomes (model, prompt, score; perhaps task, cost, seconds, source,
+mean_log_probability), or a folder of tables (prompts.jsonl, scores.csv, perhaps cost.csv and seconds.csv).
 
 example:
   weigh route "What is 37 plus 58?"
@@ -13,25 +14,28 @@ example:
 from __future__ import annotations
 
 import argparse
+import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from weighbridge import settings
-from weighbridge.cli import output
+from weighbridge.cli import evidence, output
+from weighbridge.cli.gateway_flags import client_of
 from weighbridge.cli.sources import find_models
-from weighbridge.errors import BadSetting
+from weighbridge.errors import BadSetting, GatewayUnreachable
+from weighbridge.gateway import PREDICTOR
+from weighbridge.gateway.choosing import known_of
 from weighbridge.openai_api import ApiError, Request
-from weighbridge.routing import Candidate, explain, route
+from weighbridge.routing import Candidate, explain, read_policies, route
 from weighbridge.routing.needs import Needs
-
-PREDICTOR = "router.npz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
-    parser.add_argument("prompt", metavar="PROMPT|learn|eval", help="what is asked, or what to do with DATA")
-    parser.add_argument("data", nargs="?", metavar="DATA", help="outcomes, for learn and eval")
+    parser.add_argument("prompt", metavar="PROMPT|learn|add|eval", help="what is asked, or what to do")
+    parser.add_argument("data", nargs="?", metavar="DATA", help="outcomes, for learn, add and eval")
     parser.add_argument("--policy", default="auto", metavar="NAME", help="auto (default), auto:fast, auto:best, ...")
     parser.add_argument("--model", action="append", default=[], metavar="MODEL", help="a candidate; may be repeated")
     parser.add_argument("--task", metavar="NAME", help="the prompt's task, where you know it")
@@ -43,17 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Explain, learn or measure."""
-    if arguments.data is None:
+    """Explain, learn, add or measure."""
+    verbs = {"learn": _learn, "add": _add, "eval": _measure}
+    if arguments.data is None and arguments.prompt != "learn":
         return _explain(arguments)
-    if arguments.prompt == "learn":
-        return _learn(arguments)
-    if arguments.prompt == "eval":
-        return _measure(arguments)
-    raise BadSetting(
-        f"two words were given: {arguments.prompt!r} and {arguments.data!r}",
-        hint="put the prompt in quotes, or say learn DATA or eval DATA",
-    )
+    if arguments.prompt not in verbs:
+        raise BadSetting(
+            f"two words were given: {arguments.prompt!r} and {arguments.data!r}",
+            hint="put the prompt in quotes, or say learn DATA, add DATA or eval DATA",
+        )
+    return verbs[arguments.prompt](arguments)
 
 
 def _place(arguments: argparse.Namespace) -> Path:
@@ -61,7 +64,35 @@ def _place(arguments: argparse.Namespace) -> Path:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    place = _place(arguments)
+    found = None
+    if not arguments.model and not arguments.predictor:
+        found = asyncio.run(_ask_gateway(arguments))
+    found = found or _decide_here(arguments)
+    if arguments.json:
+        print(output.to_json(found["route"]))
+        return 0
+    for line in found["lines"]:
+        print(output.printable(line))
+    output.tell(f"decided in {found['seconds'] * 1000:.2f} ms")
+    return 0
+
+
+async def _ask_gateway(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """What the gateway that runs would decide; None where none runs."""
+    chosen = settings.load()
+    try:
+        async with client_of(chosen) as client:
+            said = {"prompt": arguments.prompt, "model": arguments.policy, "task": arguments.task}
+            found: dict[str, Any] = await client.post("/admin/route", said)
+    except GatewayUnreachable:
+        return None
+    output.tell(f"as the gateway at {chosen.url} would decide now")
+    return found
+
+
+def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a gateway with these settings would decide once it had started."""
+    place, here = _place(arguments), settings.load()
     predictor = None
     if arguments.predictor or place.exists():
         # Arrays are only loaded where something was learnt.
@@ -69,42 +100,43 @@ def _explain(arguments: argparse.Namespace) -> int:
 
         predictor = Predictor.load(place)
     known = predictor.models if predictor else ()
-    if known and (not arguments.model or set(arguments.model) <= set(known)):
+    if arguments.predictor and (not arguments.model or set(arguments.model) <= set(known)):
         candidates = [Candidate(name) for name in arguments.model or known]
     else:
-        candidates = [Candidate(model.name, model.card) for model in find_models(arguments.model, settings.load())]
+        candidates = [known_of(model, here) for model in find_models(arguments.model, here)]
     request = Request("/v1/chat/completions", arguments.policy, False, arguments.prompt, b"")
     needs = Needs(context_tokens=len(arguments.prompt.encode()) // 3)
     begun = time.perf_counter()
     try:
-        chosen = route(request, candidates, predictor, needs=needs, task=arguments.task)
+        chosen = route(
+            request, candidates, predictor, read_policies(here.policies), needs=needs, task=arguments.task,
+            thresholds=predictor.thresholds if predictor else {},
+        )  # fmt: skip
     except ApiError as error:
         raise BadSetting(str(error), hint="--policy names a policy or a model") from error
     took = time.perf_counter() - begun
-    if arguments.json:
-        print(output.to_json(chosen))
-        return 0
-    for line in explain(chosen, candidates, request, needs):
-        print(output.printable(line))
-    output.tell(f"decided in {took * 1000:.2f} ms")
-    return 0
+    return {"route": chosen, "lines": explain(chosen, candidates, request, needs), "seconds": took}
 
 
 def _learn(arguments: argparse.Namespace) -> int:
     from weighbridge.routing.evidence import read_evidence
     from weighbridge.routing.predictor import learn
 
-    evidence = read_evidence(Path(arguments.data))
+    started = time.time()
+    data = read_evidence(Path(arguments.data)) if arguments.data else evidence.gather(settings.load())
     begun = time.perf_counter()
-    predictor = learn(evidence)
+    predictor = learn(data)
     took = time.perf_counter() - begun
     place = _place(arguments)
     place.parent.mkdir(parents=True, exist_ok=True)
     predictor.save(place)
+    # What came while it was learning is new still.
+    os.utime(place, (started, started))
     found: dict[str, Any] = {
         "prompts": predictor.examples,
         "models": {model: predictor.outcomes(model) for model in predictor.models},
         "tasks": list(predictor.tasks),
+        "cascades": {f"{small}, {big}": figure for (small, big), figure in predictor.thresholds.items()},
         "seconds": round(took, 2),
         "file": str(place),
         "file_bytes": place.stat().st_size,
@@ -113,8 +145,18 @@ def _learn(arguments: argparse.Namespace) -> int:
         print(output.to_json(found))
         return 0
     rows = [(model, f"{count:,.0f}") for model, count in found["models"].items()]
-    print(output.table(("model", "outcomes"), rows, right=(1,)))
+    print(output.table(("model", "outcomes by weight"), rows, right=(1,)))
+    for (small, big), figure in predictor.thresholds.items():
+        print(f"cascade: {big} is asked after {small} below {figure.value:.2f} nats a token ({figure.source})")
     output.tell(f"learnt from {predictor.examples:,} prompts in {took:.1f} s; kept in {place}")
+    return 0
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    place = evidence.add(Path(arguments.data), settings.load())
+    if arguments.json:
+        print(output.to_json({"file": str(place)}))
+    output.tell(f"kept in {place}; weigh route learn learns from it too")
     return 0
 
 

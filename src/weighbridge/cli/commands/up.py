@@ -28,6 +28,7 @@ from typing import Any
 
 from weighbridge.cli import output
 from weighbridge.cli.gateway_flags import add_address, add_planning, client_of, planning, read_settings
+from weighbridge.cli.learning import keep_learning
 from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.rereading import Rereader
 from weighbridge.cli.sources import find_models, introduce
@@ -123,6 +124,7 @@ async def _serve(arguments: argparse.Namespace, settings: Settings, models: list
 
     reread = Rereader(arguments.models, settings, models, lambda: _settings(arguments))
     async with serve(models, settings, tell, reread) as (gateway, url), _hang_ups(gateway, stop):
+        learning = asyncio.create_task(keep_learning(settings) if not arguments.once else asyncio.sleep(0))
         stopped = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(_ready(gateway, url, started, arguments, settings))
         await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -133,6 +135,8 @@ async def _serve(arguments: argparse.Namespace, settings: Settings, models: list
                 await stopped
         ready.cancel()
         stopped.cancel()
+        learning.cancel()
+        await asyncio.wait({learning})
         if stop.is_set():
             output.tell("stopping")
     # Whoever waits for an answer and interrupts has none.
