@@ -139,7 +139,7 @@ def test_a_gateway_learns_from_what_is_new_and_explains_what_it_would_decide(sta
     """The child that learns is a process of its own; the gateway reads what it wrote."""
     running = gateway("writer=fake", "counter=fake", "api=fake", WEIGHBRIDGE_STATE_DIR=str(state))
     monkeypatch.setenv("WEIGHBRIDGE_PORT", running.port())
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120  # it is nice to those who compute meanwhile
     while True:
         assert main(["route", "Add 31 to 42.", "--json", "--policy", "auto:best"]) == 0
         shown = capsys.readouterr()
