@@ -99,7 +99,7 @@ def page(report: Report) -> str:
         parts += ["", costs]
     parts += ["\n" + drawn for axis in _DRAWN if (drawn := eval_plots.terminal(report, axis))][:_MOST_DRAWN]
     parts += [
-        f"nothing beats in both score and {AXES[axis][1]}: {', '.join(models)}"
+        textwrap.fill(f"nothing beats in both score and {AXES[axis][1]}: {', '.join(models)}", output.width() - 1)
         for axis, models in report.fronts.items()
     ]
     return "\n".join(parts)
@@ -182,6 +182,7 @@ def _costs(report: Report) -> str:
 
 _COSTS: tuple[tuple[str, Callable[[Cost], str]], ...] = (
     ("tokens out", lambda cost: _shown(cost.completion_tokens, ",d")),
+    ("tok/answer", lambda cost: _shown(cost.tokens_per_answer, ".3g")),
     ("s/answer", lambda cost: _shown(cost.seconds_median, ".3g")),
     ("first tok", lambda cost: _shown(cost.first_token_seconds_median, ".3g")),
     ("ms/tok", lambda cost: _shown(cost.token_seconds_median, ".3g", 1000)),

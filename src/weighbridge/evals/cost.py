@@ -32,6 +32,8 @@ class Cost:
 
     completion_tokens: int | None = None
     prompt_tokens: int | None = None
+    tokens_per_answer: float | None = None
+    """Completion tokens, in the mean."""
     seconds_median: float | None = None
     """Of one answer, at the run's own concurrency."""
     first_token_seconds_median: float | None = None
@@ -86,11 +88,8 @@ class _Speeds:
         """In words; empty where nothing was refused."""
         if not self.refused or self.lag_seconds is None:
             return ""
-        shortest = min(self.refused.values())
-        return (
-            f"{', '.join(self.refused)}: this program itself was {self.lag_seconds * 1000:.0f} ms late, "
-            f"which is not small against {shortest * 1000:.3g} ms"
-        )
+        times = ", ".join(f"{name} ({seconds * 1000:.3g} ms)" for name, seconds in self.refused.items())
+        return f"{times}, for this program itself was {self.lag_seconds * 1000:.3g} ms late"
 
 
 def cost_of(outcomes: Outcomes, pace: Pace | None, price: Price | None) -> Cost:
@@ -103,6 +102,7 @@ def cost_of(outcomes: Outcomes, pace: Pace | None, price: Price | None) -> Cost:
     cost = Cost(
         completion_tokens=outcomes.completion_tokens or None,
         prompt_tokens=outcomes.prompt_tokens or None,
+        tokens_per_answer=outcomes.completion_tokens / outcomes.counted if outcomes.counted else None,
         seconds_median=speeds.told("s/answer", seconds, seconds),
         first_token_seconds_median=speeds.told("first token", first, first),
         token_seconds_median=speeds.told("per token", each, after),
@@ -150,7 +150,7 @@ AXES: Mapping[str, tuple[str, str, float]] = {
     "energy": ("joules_per_answer", "joules an answer above idle", 1.0),
     "memory": ("memory_bytes", "GiB of memory", float(1 << 30)),
     "price": ("dollars_per_answer", "dollars for 1,000 answers", 1e-3),
-    "tokens": ("completion_tokens", "tokens in all", 1.0),
+    "tokens": ("tokens_per_answer", "tokens an answer", 1.0),
 }
 """The costs that quality is set against: the field of `Cost`, its name for people, and its unit in the field's."""
 

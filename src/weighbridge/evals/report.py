@@ -260,12 +260,16 @@ def verdict(results: Sequence[Result], comparisons: Sequence[Comparison], places
     top = [each for each in comparisons if {each.first, each.second} <= set(leaders)]
     more = [each.samples_to_tell for each in top if each.samples_to_tell is not None]
     hint = (
-        f"; to tell them apart at the differences seen takes about {min(more):,} to {max(more):,} samples"
+        f"; to tell them apart at the differences seen takes about {_span(min(more), max(more))} samples"
         if more
         else ""
     )
     told = f"; worse beyond chance: {', '.join(behind)}" if behind else ""
     return f"the data do not rank {', '.join(leaders)}{told}{hint}"
+
+
+def _span(least: int, most: int) -> str:
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _chance(results: Sequence[Result], comparisons: Sequence[Comparison]) -> float | None:
