@@ -136,3 +136,17 @@ def test_what_is_wrong_in_a_models_table_is_named_with_a_hint(tmp_path, content,
 def test_a_named_file_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(BadSetting, match="there is no such settings file"):
         settings.load(config=str(tmp_path / "none.toml"), environment={})
+
+
+def test_the_digests_table_is_read_and_its_typos_are_told(tmp_path):
+    path = tmp_path / "w.toml"
+    path.write_text('[digest]\nsources = ["hf:trending", "feed:https://a.example/x"]\npause_seconds = 2\n')
+
+    digest = settings.load(config=str(path), environment={}).digest
+
+    assert (digest.sources, digest.pause_seconds) == (("hf:trending", "feed:https://a.example/x"), 2.0)
+    for text, told in (('source = ["x"]', "'sources'"), ("pause_seconds = -1", "expected"), ("sources = 7", "list")):
+        path.write_text(f"[digest]\n{text}\n")
+        with pytest.raises(BadSetting) as caught:
+            settings.load(config=str(path), environment={})
+        assert told in f"{caught.value} {caught.value.hint}"

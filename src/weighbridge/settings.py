@@ -378,8 +378,23 @@ def _from_file(path: Path, *, required: bool) -> dict[str, object]:
         raise BadSetting(f"{path}: {error}", hint="write one setting a line, like: port = 8642") from error
     models = _models(table.pop("models", {}), str(path))
     policies = _policies(table.pop("policies", {}), str(path))
+    digest = _digest(table.pop("digest", {}), str(path))
     values = {name: _convert(_known(name, str(path), _TOP_OF_FILE), value, str(path)) for name, value in table.items()}
-    return values | ({"models": models} if models else {}) | ({"policies": policies} if policies else {})
+    tables = {name: found for name, found in (("models", models), ("policies", policies)) if found}
+    return values | tables | {"digest": digest}
+
+
+def _digest(table: object, path: str) -> DigestSettings:
+    """The table `[digest]`."""
+    origin = f"{path}: [digest]"
+    if not isinstance(table, dict):
+        raise BadSetting(
+            f"{path}: digest is {table!r}, expected a table", hint='write: [digest], then: sources = ["..."]'
+        )
+    values = {key: _convert(_known(key, origin, _DIGEST_ROWS), value, origin) for key, value in table.items()}
+    for key, value in values.items():
+        _check_bounds(_DIGEST_ROWS[key], value, f"{origin}: ")
+    return DigestSettings(**values)  # type: ignore[arg-type]
 
 
 def _policies(tables: object, path: str) -> dict[str, Mapping[str, Any]]:

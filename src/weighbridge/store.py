@@ -41,12 +41,12 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     """,
     # digest: what was read, what it claims and how that stands, what was listed and counted. A page's text goes once
-    # its claims are read.
+    # its claims are read, but for the words around them.
     """
     CREATE TABLE pages (
         id TEXT PRIMARY KEY, content TEXT NOT NULL, address TEXT NOT NULL, title TEXT NOT NULL, published TEXT,
         fetched TEXT NOT NULL, source TEXT NOT NULL, characters INTEGER NOT NULL, links TEXT NOT NULL, text TEXT,
-        grammar TEXT NOT NULL
+        around TEXT NOT NULL, grammar TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX pages_address ON pages (address, fetched);
     CREATE TABLE claims (

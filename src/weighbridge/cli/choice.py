@@ -26,7 +26,7 @@ _CONTEXT = 8192
 _READABLE = 8.0
 _SHORTEST_NAME = 18
 # 16-bit files are for making others from.
-_CHOSEN_FROM = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS"})
+CHOSEN_FROM = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS"})
 
 
 def grid(name: str, here: Machine, workload: Workload, folder: Path) -> tuple[object, str, bool]:
@@ -181,7 +181,7 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
         quantized = listed[owner][1].quantizations[number]
         speed = _middle(ranked, row, column)
         if (
-            quantized.recipe not in _CHOSEN_FROM
+            quantized.recipe not in CHOSEN_FROM
             or (most is not None and quantized.weights_bytes > most)
             or ranked.verdict(row, column) != "fits"
             or (speed is not None and speed < wanted)

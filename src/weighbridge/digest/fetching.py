@@ -159,6 +159,9 @@ class Fetcher:
                     target = _redirected(target, response.headers["Location"])
             except (httpx2.HTTPError, httpx2.InvalidURL, httpcore2.ReadTimeout, OSError, ValueError) as error:
                 raise _trouble(target, error) from error
+            finally:
+                # The pause is from the end of one answer to the next request.
+                self._asked_at[urlsplit(target).netloc] = time.monotonic()
         raise SourceUnreachable(f"{shown(url)}: redirected more than {_MOST_REDIRECTS} times", hint="try later")
 
     def _be_polite(self, url: str, pause: float) -> None:

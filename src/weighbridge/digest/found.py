@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from .page import Page
 
+OWN = "weighbridge"
+"""Key of the front matter of notes that we wrote ourselves: they are no source."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

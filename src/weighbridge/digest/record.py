@@ -1,7 +1,8 @@
 """`Record`: what the digest knows, in the store: pages by their content, claims, verdicts, releases, facts and counts.
 
-Of strangers' texts only quotes are kept: a page's text stands in the store from its fetch to the reading of its claims,
-so that a run that was stopped loses nothing, and goes then. Its title, address, day and sums stay.
+Of strangers' texts only quotes are kept, with the words around them by which they are checked again: a page's text
+stands in the store from its fetch to the reading of its claims, so that a run that was stopped loses nothing, and goes
+then. Its title, address, day and sums stay.
 
 Everything published is made from here, each figure by the id of what it is from: `c...` a claim, `f...` a fact.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -24,6 +26,9 @@ from .found import Listing, Sighting, Step
 from .page import Page
 from .verdict import Proof, Ruling, Verdict
 
+AROUND = 160
+"""So many letters before and after a claim are kept with it."""
+_YEAR = re.compile(r"\b20\d\d\b")
 GRAMMAR = __version__
 """By what claims are read. Pages that an older one read are read anew when their sources bring them."""
 
@@ -48,7 +53,7 @@ class Fact:
     @property
     def id(self) -> str:
         """Equal for equal subject, field, source, key and day."""
-        return "f" + _sum(self.subject, self.field, self.source, self.key, self.date)[:10]
+        return "f" + sum_of(self.subject, self.field, self.source, self.key, self.date)[:10]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +80,20 @@ class KeptClaim:
     """ISO day on which it got this verdict."""
 
 
-def _sum(*parts: str) -> str:
+def sum_of(*parts: str) -> str:
+    """One sum of some texts, as 64 hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def page_id(page: Page) -> str:
     """Equal for the same text at the same address."""
-    return "p" + _sum(page.address, page.text)[:16]
+    return "p" + sum_of(page.address, page.text)[:16]
 
 
 def claim_id(page: str, claim: Claim) -> str:
     """Equal for the same words on the same page, read the same way."""
     place = f"{claim.start}-{claim.end}"
-    return "c" + _sum(page, place, claim.subject, claim.field, json.dumps(claim.value), claim.qualifier)[:10]
+    return "c" + sum_of(page, place, claim.subject, claim.field, json.dumps(claim.value), claim.qualifier)[:10]
 
 
 class Record:
@@ -130,10 +136,10 @@ class Record:
         # What is known needs no second reading, but by a newer grammar.
         self._store.write("UPDATE pages SET text = ? WHERE id = ? AND grammar != ?", (page.text, known, GRAMMAR))
         self._store.write(
-            "INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '[]', ?)",
             (
-                known, _sum(page.text), page.address, page.title, page.published, page.fetched, source, len(page.text),
-                json.dumps(page.links), page.text, GRAMMAR,
+                known, sum_of(page.text), page.address, page.title, page.published, page.fetched, source,
+                len(page.text), json.dumps(page.links), page.text, GRAMMAR,
             ),
         )  # fmt: skip
         return int(self._store.rows("SELECT changes()")[0][0])
@@ -195,24 +201,39 @@ class Record:
         """Pages whose claims were not read yet, with their texts."""
         return self._pages("WHERE text IS NOT NULL")
 
-    def keep_claims(self, page: str, claims: Iterable[Claim]) -> None:
-        """A page's claims; its text goes with that."""
-        found = {claim_id(page, claim): claim for claim in claims}
+    def keep_claims(self, page: KeptPage, claims: Iterable[Claim]) -> None:
+        """The claims of a page that was unread; its text goes with that, but for the words around them."""
+        found = {claim_id(page.id, claim): claim for claim in claims}
         with self._store.transaction():
             # Claims that are read as before keep the history of their verdicts.
             self._store.write(
                 "DELETE FROM claims WHERE page = ? AND id NOT IN (SELECT value FROM json_each(?))",
-                (page, json.dumps(list(found))),
+                (page.id, json.dumps(list(found))),
             )
             for known, claim in found.items():
                 self._store.write(
                     "INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        known, page, claim.subject, claim.field, json.dumps(claim.value), claim.unit,
+                        known, page.id, claim.subject, claim.field, json.dumps(claim.value), claim.unit,
                         claim.qualifier, claim.quote, claim.start, claim.end, claim.told,
                     ),
                 )  # fmt: skip
-            self._store.write("UPDATE pages SET text = NULL, grammar = ? WHERE id = ?", (GRAMMAR, page))
+            self._store.write(
+                "UPDATE pages SET around = ?, text = NULL, grammar = ? WHERE id = ?",
+                (json.dumps(_around(page.page.text, found.values()), ensure_ascii=False), GRAMMAR, page.id),
+            )
+
+    def around(self, pages: Iterable[KeptPage]) -> dict[str, str]:
+        """By address what is left of the pages' texts: words around claims, and years, each at its old place; blanks
+        between them."""
+        found = {}
+        for kept in pages:
+            [(length, around)] = self._store.rows("SELECT characters, around FROM pages WHERE id = ?", (kept.id,))
+            letters = [" "] * length
+            for start, words in json.loads(around):
+                letters[start : start + len(words)] = words
+            found[kept.page.address] = "".join(letters)
+        return found
 
     def keep_verdicts(self, verdicts: Iterable[tuple[str, Verdict]], day: str) -> None:
         """Verdicts by their claims' ids; a row where one is new or another than before."""
@@ -236,15 +257,16 @@ class Record:
 
     def pages(self, since: str, until: str, sources: Sequence[str] = ()) -> list[KeptPage]:
         """Pages of these days, by the day of their publication, or of their reading where none is told; of a page that
-        was read again, the newest text. `sources`: only what came by them."""
+        was read again, the newest text. `sources`: only what came by them, with what tells no day of its own."""
         found = self._pages(
-            "WHERE coalesce(published, fetched) BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM pages AS newer WHERE "
-            "newer.address = pages.address AND (newer.fetched, newer.id) > (pages.fetched, pages.id))",
-            (since, until),
+            "WHERE (coalesce(published, fetched) BETWEEN ? AND ? OR published IS NULL AND ?) AND NOT EXISTS (SELECT 1 "
+            "FROM pages AS newer WHERE newer.address = pages.address AND (newer.fetched, newer.id) > "
+            "(pages.fetched, pages.id))",
+            (since, until, bool(sources)),
         )
         return [page for page in found if not sources or page.source in sources]
 
-    def _pages(self, where: str, values: Sequence[str] = ()) -> list[KeptPage]:
+    def _pages(self, where: str, values: Sequence[object] = ()) -> list[KeptPage]:
         rows = self._store.rows(
             "SELECT id, content, address, title, published, fetched, source, links, text FROM pages "  # noqa: S608
             + where
@@ -366,6 +388,19 @@ class Record:
         )
         first, last, first_read, last_read = rows[0]
         return (first or first_read, last or last_read) if first_read else None
+
+
+def _around(text: str, claims: Iterable[Claim]) -> list[tuple[int, str]]:
+    """(place, words) of what is needed to check these claims again."""
+    kept = [(max(0, claim.start - AROUND), min(len(text), claim.end + AROUND)) for claim in claims]
+    kept += [(max(0, year.start() - 4), min(len(text), year.end() + 4)) for year in _YEAR.finditer(text)]
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(kept):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return [(start, text[start:end]) for start, end in joined]
 
 
 def _fact(row: Sequence[Any]) -> Fact:

@@ -66,6 +66,11 @@ def _is_repository(source: str, model: ModelFacts) -> bool:
     return model.source.place in ("hub", "hf_cache") and source.count("/") == 1
 
 
+def of_repository(kept: Recorded, name: str) -> list[record.Fact]:
+    """What a repository's own files told, as the record has it."""
+    return [each for each in kept.facts(name) if each.source.startswith(_READ)]
+
+
 def recall(kept: Recorded) -> tuple[Fact, ...]:
     """What files told, as knowledge."""
     return tuple(_known(kept.facts()))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weighbridge.digest.cleaning import clean_line
 from weighbridge.digest.dates import day_of
-from weighbridge.digest.found import Sighting, Step
+from weighbridge.digest.found import OWN, Sighting, Step
 from weighbridge.digest.markdown import front_matter
 from weighbridge.digest.reading import MOST_BYTES, SUFFIXES, read_file
 from weighbridge.errors import BadPage, BadSetting
@@ -24,8 +24,6 @@ _STEP = 50
 _MOST_ROWS = 1_000_000
 # The first columns of a series; `org/name` in the second.
 SERIES = ("date", "model_id", "likes", "downloads")
-OWN = "weighbridge"
-"""Key of the front matter of notes that we wrote ourselves: they are no source."""
 
 
 def check(what: str) -> None:

@@ -1,0 +1,173 @@
+"""Claims of an edition: how they stand, where they contradict each other, what they await, and what changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from weighbridge.figures import Basis
+
+from ..edition import Entry, Line, Reason, Span, Trace, Witness
+from ..knowledge import words_of_name
+from ..record import Fact, KeptClaim, KeptPage
+from ..verdict import Proof, Ruling
+from ..wording import RULING_WORDS, field_words, statement
+from .making import UNKNOWN, Dispute, Making, joined, page_title, web
+
+ORDER = (Ruling.REFUTED, Ruling.EXPIRED, Ruling.SUPPORTED, Ruling.PREDICTION, Ruling.UNVERIFIABLE)
+# Whose differences between two listings are news.
+_TOLD = {"licence": "licence", "gated": "gate", "status": "status", "base_model": "base model"}
+_DATED = re.compile(r"20\d\d(?:-[01]\d(?:-[0-3]\d)?)?")
+
+
+def entries_of(making: Making, claims: Sequence[KeptClaim], pages: Mapping[str, KeptPage]) -> tuple[Entry, ...]:
+    """Claims that say the same of the same are one entry with several witnesses."""
+    groups: dict[tuple[object, ...], list[KeptClaim]] = {}
+    for kept in claims:
+        if kept.verdict is None:
+            continue
+        subject = _subject(kept)
+        key = (subject.lower(), kept.claim.field, str(kept.claim.value), kept.claim.qualifier, kept.verdict.ruling)
+        groups.setdefault(key, []).append(kept)
+    found = [_entry(making, group, pages) for group in groups.values()]
+    return tuple(
+        sorted(
+            found,
+            key=lambda each: (
+                ORDER.index(each.ruling),
+                each.family == UNKNOWN,
+                each.family.lower(),
+                each.subject.lower(),
+                each.says,
+                each.id,
+            ),
+        )
+    )
+
+
+def _subject(kept: KeptClaim) -> str:
+    """Whom a claim is told of: the model that is meant; of the claim that a name exists, the name itself."""
+    if kept.claim.field == "exists" or kept.verdict is None:
+        return kept.claim.subject
+    return kept.verdict.subject or kept.claim.subject
+
+
+def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptPage]) -> Entry:
+    first = group[0]
+    verdict = first.verdict
+    assert verdict is not None
+    witnesses = []
+    for kept in group:
+        page = pages[kept.page].page
+        day = page.published or ""
+        witnesses.append(Witness(kept.id, kept.claim.quote, page_title(page.title, page.address), page.address, day))
+    reasons = tuple(_reason(proof) for proof in verdict.evidence)
+    subject, says = _subject(first), statement(first.claim)
+    for kept, witness in zip(group, witnesses, strict=True):
+        origin = joined(witness.title, witness.day)
+        words = " ".join(
+            [
+                subject,
+                kept.claim.subject,
+                statement(kept.claim),
+                kept.claim.quote,
+                str(kept.claim.told or ""),
+                witness.title,
+                witness.day,
+            ]
+            + [f"{reason.text} {reason.origin}" for reason in reasons]
+        )
+        href = witness.address if witness.address.startswith(("http://", "https://")) else ""
+        making.traces[kept.id] = Trace(kept.id, f"{subject}: {says}", origin, words, href)
+    family = making.family(verdict.subject, first.claim.subject)
+    key = " ".join(sorted(words_of_name(subject)))
+    return Entry(first.id, subject, family, says, verdict.ruling, tuple(witnesses), reasons, key)
+
+
+def _reason(proof: Proof) -> Reason:
+    href = proof.source if proof.source.startswith(("http://", "https://")) else ""
+    return Reason(proof.text, joined(proof.source, proof.key, proof.date, str(proof.basis)), href)
+
+
+def contradictions(
+    claims: Sequence[KeptClaim], disputes: Sequence[Dispute], pages: Mapping[str, KeptPage]
+) -> tuple[tuple[Line, ...], ...]:
+    """Each with its headline, then who says what."""
+    by_id = {kept.id: kept for kept in claims}
+    found = []
+    for dispute in disputes:
+        members = [by_id[known] for known in dict.fromkeys(dispute.claims) if known in by_id]
+        if len(members) < 2:
+            continue
+        # The headline names the thing, and no side's figure.
+        lines: list[Line] = [(Span(f"{dispute.subject}: {field_words(dispute.field)}", members[0].id),)]
+        sides: dict[tuple[str, str], Line] = {}
+        for kept in members:
+            page, says = pages[kept.page].page, statement(kept.claim)
+            ruling = f" ({RULING_WORDS[kept.verdict.ruling]})" if kept.verdict else ""
+            title = Span(f" - {page_title(page.title, page.address)}", kept.id, web(page.address))
+            sides.setdefault((says, page.address), (Span(says, kept.id), title, Span(ruling)))
+        lines += sides.values()
+        found.append(tuple(lines))
+    return tuple(found)
+
+
+def watch(making: Making, entries: Sequence[Entry], claims: Sequence[KeptClaim]) -> tuple[tuple[str, Line], ...]:
+    """Forecasts with the day that they name, and what the reader waits for."""
+    found: list[tuple[str, Line]] = []
+    by_claim = {kept.id: kept.claim for kept in claims}
+    for entry in entries:
+        if entry.ruling is not Ruling.PREDICTION:
+            continue
+        claim = by_claim.get(entry.id)
+        told = [
+            str(claim.value) if claim and claim.field == "release_date" else "",
+            (claim.told or "") if claim else "",
+        ]
+        day = next((each for each in told if _DATED.fullmatch(each)), "")
+        found.append((day, entry.line))
+    for name in making.around.watch:
+        said = [entry for entry in entries if name.lower() in entry.subject.lower()]
+        if said:
+            found += [
+                ("", (Span(f"You watch {name}: " if name.isalpha() else "You watch: "), *entry.line))
+                for entry in said[:5]
+            ]
+        elif not any(character.isdigit() for character in name):
+            found.append(("", (Span(f"You watch {name}: nothing was told of it"),)))
+    unique = dict.fromkeys(found)
+    return tuple(
+        sorted(unique, key=lambda each: (not each[0], each[0], "".join(span.text for span in each[1]).lower()))
+    )
+
+
+def changes(making: Making, claims: Sequence[KeptClaim]) -> tuple[Line, ...]:
+    """Verdicts and listings that are not what they were."""
+    found: list[Line] = []
+    by_id = {kept.id: kept for kept in claims}
+    for known, _, before, now in making.record.verdict_changes(making.since, making.until):
+        if known in by_id:
+            kept = by_id[known]
+            words = f" was {RULING_WORDS[Ruling(before)]}, is {RULING_WORDS[Ruling(now)]} now"
+            found.append((Span(f"{kept.claim.subject}: {statement(kept.claim)}", known), Span(words)))
+    for older, newer in making.record.listing_changes(making.since, making.until):
+        for told, words in _TOLD.items():
+            was, is_now = older.told.get(told, ""), newer.told.get(told, "")
+            if was != is_now:
+                text = f"{words} was {was or 'not told'}, is {is_now or 'not told'} now"
+                [fact] = making.keep(
+                    [
+                        Fact(
+                            newer.name,
+                            f"change:{told}",
+                            [was, is_now],
+                            text,
+                            Basis.STATED,
+                            newer.source,
+                            f"{told} {text}",
+                            newer.seen,
+                        )
+                    ]
+                )
+                found.append((Span(f"{newer.name}: {text}", fact.id, web(newer.address)),))
+    return tuple(found)

@@ -1,0 +1,218 @@
+"""An edition as Markdown, each figure with a footnote that tells where it is from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from weighbridge.digest import tracing
+from weighbridge.digest.edition import Card, Edition, Entry, Finding, Line, Trace
+from weighbridge.digest.verdict import Ruling
+from weighbridge.digest.wording import RULING_WORDS
+
+# Letters that Markdown would take for marks, where strangers' words are written.
+_MARKS = re.compile(r"([\\`*_\[\]<>|#$^~])")
+_MOST_QUOTE = 240
+SIGNS = {
+    Ruling.SUPPORTED: "✓", Ruling.REFUTED: "✗", Ruling.EXPIRED: "↻", Ruling.PREDICTION: "◇", Ruling.UNVERIFIABLE: "?",
+}  # fmt: skip
+
+
+def markdown(edition: Edition) -> str:
+    """The whole edition. Raises Untraceable."""
+    writing = Writing()
+    parts = [f"# {escape(edition.title)}: {writing.line(edition.head, hidden=True)}", *_sections(edition, writing)]
+    text = "\n\n".join(parts) + "\n\n" + writing.footnotes(edition) + "\n"
+    return checked(text, edition)
+
+
+def checked(text: str, edition: Edition) -> str:
+    """The text, if all its figures are recorded. Raises Untraceable."""
+    if found := tracing.of_markdown(text, edition.traces):
+        raise tracing.Untraceable(found)
+    return text
+
+
+def escape(text: str) -> str:
+    """A stranger's words as Markdown that shows just these; in one line."""
+    # Two percent signs would begin or end a comment of Obsidian's, such as the marks of our own region.
+    return _MARKS.sub(r"\\\1", " ".join(text.split())).replace("%%", "%\\%")
+
+
+class Writing:
+    """Lines as Markdown, and the ids that they named."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, None] = {}
+
+    def line(self, line: Line, *, hidden: bool = False) -> str:
+        """Spans with their footnotes; `hidden`: with comments, for headings and tables of contents."""
+        parts = []
+        for at, span in enumerate(line):
+            text = escape(span.text)
+            if span.href.startswith(("http://", "https://")) and "(" not in span.href and ")" not in span.href:
+                text = f"[{text}]({span.href})"
+            elif text.strip() and text != text.strip():
+                text = text
+            lead = " " if span.text.startswith(" ") and at else ""
+            tail = " " if span.text.endswith(" ") else ""
+            parts.append(f"{lead}{text}{tail}")
+            if span.record and (at + 1 == len(line) or line[at + 1].record != span.record):
+                parts.append(self.mark(span.record, hidden=hidden))
+        return "".join(parts)
+
+    def mark(self, record: str, *, hidden: bool = False) -> str:
+        """What names a record."""
+        if hidden:
+            return f"<!-- {record} -->"
+        self.named[record] = None
+        return f"[^{record}]"
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+        """A table of cells that are Markdown already."""
+        lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+        return "\n".join(lines + [f"| {' | '.join(cell or ' ' for cell in row)} |" for row in rows])
+
+    def footnotes(self, edition: Edition) -> str:
+        """What stands behind the ids, in the order of their naming."""
+        return "\n".join(footnote(edition.traces[known]) for known in self.named if known in edition.traces)
+
+
+def footnote(trace: Trace) -> str:
+    """An id with its record and where that is from."""
+    where = (
+        f"[{escape(trace.origin)}]({trace.address})"
+        if trace.address and "(" not in trace.address
+        else escape(trace.origin)
+    )
+    return f"[^{trace.id}]: {escape(trace.text)} - {where}"
+
+
+def _sections(edition: Edition, writing: Writing) -> list[str]:
+    found: list[str] = []
+
+    def section(title: str, *parts: str) -> None:
+        body = "\n\n".join(part for part in parts if part)
+        if body:
+            found.append(f"## {title}\n\n{body}")
+
+    if edition.prose:
+        found.append("\n\n".join(writing.line(line) for line in edition.prose))
+    tiles = " · ".join(f"**{figure}** {name}{writing.mark(record)}" for figure, name, record, _ in edition.tiles)
+    section("The week at a glance", tiles, glance(edition, writing))
+    section("What it means for the models that you run", bullets(edition.mine, writing))
+    section("What does not hold", findings(edition.findings(Ruling.REFUTED, Ruling.EXPIRED), writing))
+    section("Released", cards([card for card in edition.cards if card.is_new], writing))
+    section("What the models in the news are", cards([card for card in edition.cards if not card.is_new], writing))
+    section("What their licences ask", licences(edition.cards, writing))
+    section("Movers", writing.line(edition.moves_head), moves(edition, writing))
+    section("Sources contradict each other", contradictions(edition, writing))
+    section("To watch", bullets(_watched(edition), writing))
+    section("What changed", bullets(edition.changes, writing))
+    section("What holds", brief(edition.with_ruling(Ruling.SUPPORTED), writing))
+    section("What cannot be checked", brief(edition.with_ruling(Ruling.UNVERIFIABLE), writing))
+    section(
+        "Read for this",
+        bullets(edition.pages, writing),
+        bullets(edition.notes, writing),
+    )
+    return found
+
+
+def _watched(edition: Edition) -> list[Line]:
+    return [line for _, line in edition.watch]
+
+
+def glance(edition: Edition, writing: Writing) -> str:
+    """The table at a glance."""
+    if not edition.glance:
+        return ""
+    head = ("model", "what it is", "runs here", "hold", "refuted", "neither")
+    return writing.table(head, [[writing.line(cell) for cell in row] for row in edition.glance])
+
+
+def bullets(lines: Iterable[Line], writing: Writing) -> str:
+    """A list."""
+    return "\n".join(f"- {writing.line(line)}" for line in lines if line)
+
+
+def findings(found: Iterable[Finding], writing: Writing) -> str:
+    """Claims with their quotes, who said it, and why they stand so."""
+    parts = []
+    for finding in found:
+        said = "; ".join(f"{escape(says)}{writing.mark(entries[0].id)}" for says, entries in finding.said)
+        first = finding.entries[0].id
+        lines = [f"{SIGNS[finding.ruling]} **{escape(finding.subject)}**: {said} - {RULING_WORDS[finding.ruling]}"]
+        for reason in finding.reasons:
+            lines.append(f"  - {escape(reason.text)}{writing.mark(first)}")
+        for witness in finding.witnesses:
+            source = (
+                f"[{escape(witness.title)}]({witness.address})" if _is_plain(witness.address) else escape(witness.title)
+            )
+            lines.append(f"  - “{escape(_cut(witness.quote))}” - {source}{writing.mark(witness.claim)}")
+        parts.append("- " + "\n".join(lines))
+    return "\n".join(parts)
+
+
+def _is_plain(address: str) -> bool:
+    return address.startswith(("http://", "https://")) and not re.search(r"[()\s]", address)
+
+
+def _cut(quote: str) -> str:
+    return quote if len(quote) <= _MOST_QUOTE else quote[: _MOST_QUOTE - 1] + "…"
+
+
+def brief(found: Iterable[Entry], writing: Writing) -> str:
+    """Claims in a line each, with the first reason."""
+    lines = []
+    for entry in found:
+        why = f": {escape(entry.reasons[0].text)}" if entry.reasons else ""
+        lines.append(
+            f"- {SIGNS[entry.ruling]} {escape(entry.subject)}: {escape(entry.says)}{why}{writing.mark(entry.id)}"
+        )
+    return "\n".join(lines)
+
+
+def cards(found: Sequence[Card], writing: Writing) -> str:
+    """Models and programs, a row each."""
+    rows = []
+    for card in found:
+        facts = ", ".join(writing.line(line) for line in card.facts)
+        rows.append(
+            (writing.line(card.head), facts, writing.line(card.licence), "<br>".join(map(writing.line, card.fits)))
+        )
+    if not rows:
+        return ""
+    if any(row[3] or row[2] for row in rows):
+        return writing.table(("name", "verified facts", "licence", "runs on"), rows)
+    return writing.table(("name", "facts"), [row[:2] for row in rows])
+
+
+def licences(found: Sequence[Card], writing: Writing) -> str:
+    """Each licence once, with what it asks."""
+    seen: dict[str, Card] = {}
+    for card in found:
+        if card.licence and card.asks:
+            seen.setdefault(card.licence[0].text, card)
+    return "\n".join(
+        f"- **{writing.line(card.licence)}**: {'; '.join(map(writing.line, card.asks))}"
+        for _, card in sorted(seen.items())
+    )
+
+
+def moves(edition: Edition, writing: Writing) -> str:
+    """The table of movers."""
+    rows = []
+    for move in edition.moves:
+        mark = writing.mark(move.record)
+        name = escape(move.model) + (" (new)" if move.is_new else "")
+        rows.append((name + mark, escape(move.likes) + mark, escape(move.downloads) + mark))
+    return writing.table(("model", "likes", "downloads a month"), rows) if rows else ""
+
+
+def contradictions(edition: Edition, writing: Writing) -> str:
+    """What is told differently, and by whom."""
+    parts = []
+    for head, *sides in edition.contradictions:
+        parts += [f"- **{writing.line(head)}**", *(f"  - {writing.line(side)}" for side in sides)]
+    return "\n".join(parts)
