@@ -29,6 +29,8 @@ UNKNOWN_PATH = frozenset({404, 405, 501})
 _PICTURE_KINDS = frozenset({"image_url", "input_image", "image"})
 _PICTURES = (b'"image_url"', b'"input_image"', b'"image"')
 _MOST_CHOICES = 128
+# Of a longer body the letters are not told from the rest: that would hold up others.
+_LONG_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,13 @@ class Adapting:
         context = self._context_of(name)
         if context is None or size <= context:
             return False
-        others = len(body.bytes.translate(None, _LETTERS))
-        if others + (size - others) // 2 <= context:
+        # What a picture or a sound takes, no text tells. Looked for first: their bodies are the long ones.
+        if _may_show(body.bytes) or b'"input_audio"' in body.bytes:
             return False
-        # What a picture or a sound takes, no text tells.
-        return not any(sign in body.bytes for sign in (*_PICTURES, b'"input_audio"'))
+        if size > _LONG_BYTES:
+            return True
+        others = len(body.bytes.translate(None, _LETTERS))
+        return others + (size - others) // 2 > context
 
 
 _LETTERS = b" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -163,9 +167,14 @@ def _copies(body: Body) -> int:
     return count
 
 
+def _may_show(raw: bytes) -> bool:
+    """Whether a body may hold a picture: one search for nearly all that do not."""
+    return b"image" in raw and any(sign in raw for sign in _PICTURES)
+
+
 def _refuse_pictures(name: str, body: Body) -> None:
     """ApiError 400 where a request shows something to a model that is blind."""
-    if not any(sign in body.bytes for sign in _PICTURES):
+    if not _may_show(body.bytes):
         return
     for key in ("messages", "input"):
         turns = body.value(key)
