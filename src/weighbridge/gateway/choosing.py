@@ -17,8 +17,9 @@ from weighbridge import routing
 from weighbridge.engines import Model
 from weighbridge.errors import BadSetting, WeighbridgeError
 from weighbridge.figures import Basis, Figure, Range
-from weighbridge.openai_api import Request
+from weighbridge.openai_api import AUTO, Request
 from weighbridge.routing import Candidate, Needs, Policies, Route, explain, needs_of, read_policies, route
+from weighbridge.routing.needs import forbidden
 from weighbridge.settings import Settings
 
 from .metrics import Load, Metrics
@@ -197,6 +198,14 @@ class Chooser:
         if allowed is None:
             return listed
         return tuple(each for each in listed if each.name in allowed)
+
+    def permits(self, asked: str | None, model: str) -> bool:
+        """Whether the policy that a request names, and the standing one, allow a model's licence and place."""
+        candidate = next((each for each in self._static if each.name == model), None)
+        standing = self.policies.named.get(AUTO)
+        named = self.policies.of(Request("", asked or AUTO, False, "", b""))
+        policies = [each for each in (named, standing) if each is not None]
+        return candidate is not None and not any(forbidden(candidate, each) for each in policies)
 
     def heard(self, model: str, tokens: int, seconds: float) -> None:
         """An answer of so many tokens, after its first, took so long: how fast the model is now."""

@@ -21,6 +21,7 @@ from .adapted import Adapted
 from .adapting import Adapting, Prepared
 from .cascading import Answering, Cascade
 from .choosing import Chooser
+from .fallbacks import Fallbacks, Resort
 from .feedback import Feedback
 from .gathering import Gathering, Together
 from .guard import Guard, check_model
@@ -67,6 +68,7 @@ class Door:
         recorder: Recorder,
         feedback: Feedback,
         guard: Guard,
+        fallbacks: Fallbacks,
     ) -> None:
         self.pool = pool
         self.recorder = recorder
@@ -76,6 +78,7 @@ class Door:
         self.chooser = chooser
         self.guard = guard
         self.adapt_anew()
+        self.fallbacks = fallbacks
         self.tokens = Tokens()
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
@@ -136,6 +139,13 @@ class Door:
             self.begin(request, response, body, chosen)
 
     def begin(self, request: wire.Request, response: Response, body: Body | Form, chosen: Route) -> Answering:
+        """Have the chosen model answer, or whoever its plan names when it fails."""
+        plan = self.fallbacks.plans.get(chosen.model)
+        if plan is None:
+            return self.begin_one(request, response, body, chosen)
+        return Resort(self, request, response, body, chosen, plan).start()
+
+    def begin_one(self, request: wire.Request, response: Response, body: Body | Form, chosen: Route) -> Answering:
         """Have the chosen model answer."""
         self.metrics.of(chosen.model, chosen.layer).routed.inc()
         prepared = self.adapting.prepare(chosen.model, request.path, body) if isinstance(body, Body) else None
@@ -354,6 +364,9 @@ class _Answer(Relay):
         """It will not be answered from here."""
         if self._exchange is not None:
             self._exchange.cancel()
+        task = self._task
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
         self._finish("error")
 
     def retell(self, route: Route) -> tuple[bytes, bytes]:

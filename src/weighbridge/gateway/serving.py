@@ -30,6 +30,7 @@ from weighbridge.settings import Settings
 from . import keys, openapi, terms, wire
 from .choosing import Chooser
 from .door import Door
+from .fallbacks import Fallbacks
 from .feedback import Feedback
 from .guard import Guard
 from .latency import Latency
@@ -77,12 +78,13 @@ class Gateway:
         )
         self.teacher = Teacher(settings.state_path)
         self.chooser = Chooser(self.pool, self.metrics, settings, tell)
-        self.guard.know(self.chooser.names)
+        self.guard.know((*self.chooser.names, *self.chooser.policies.named))
         self.recorder = Recorder(models, settings)
         self.latency = Latency(self.metrics)
         self.live = Live(self.recorder, self._state)
         self.feedback = Feedback(settings.state_path, settings.feedback_requests)
-        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.feedback, self.guard)
+        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.feedback, self.guard,
+                         Fallbacks(settings, models, tell))  # fmt: skip
 
     def surroundings(self, settings: Settings) -> Surroundings:
         """What engines that start share."""
@@ -95,8 +97,9 @@ class Gateway:
     def choose_anew(self) -> None:
         """Have the router know the models and policies as they are now; what it has learnt stays."""
         self.chooser = self.door.chooser = Chooser(self.pool, self.metrics, self.settings, self.tell, self.chooser)
-        self.guard.know(self.chooser.names)
+        self.guard.know((*self.chooser.names, *self.chooser.policies.named))
         self.door.adapt_anew()
+        self.door.fallbacks = Fallbacks(self.settings, self.pool.models.values(), self.tell)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""

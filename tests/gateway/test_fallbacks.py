@@ -1,0 +1,273 @@
+"""What fails before its first byte is asked again, or another is; after it, never."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx2 as httpx
+import pytest
+
+from tests.gateway.test_door import Elsewhere, says_so
+from tests.gateway.test_lifecycle import Served, fake, play
+from tests.gateway.wire.kit import SSE, chunk, event, whole
+from weighbridge.engines import Model
+from weighbridge.gateway import keys
+from weighbridge.gateway.fallbacks import pause_seconds
+
+ERROR = b'{"error": {"message": "no", "type": "server_error", "code": "busy"}}'
+
+
+async def asked(served: Served, model: str = "far", **fields):
+    body = {"model": model, "messages": [{"role": "user", "content": "x"}], "max_tokens": 2, **fields}
+    return await served.http.post("/v1/chat/completions", json=body)
+
+
+async def until_cut(served: Served, model: str) -> bytes:
+    """A stream of that model's own, up to where it is cut."""
+    seen = b""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    async with served.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        assert answer.headers["x-weighbridge-model"] == model
+        try:
+            async for piece in answer.aiter_raw():
+                seen += piece
+        except httpx.RemoteProtocolError:
+            return seen
+    raise AssertionError("the stream came to an end as if it were whole")
+
+
+def answers(*statuses: int, extra: bytes = b""):
+    """A script: these statuses one after the other, and then answers."""
+    left = list(statuses)
+
+    async def script(reader, writer):
+        writer.write(whole(ERROR, left.pop(0), extra) if left else whole(b'{"choices": [], "ok": 1}'))
+
+    return script
+
+
+async def garbage(reader, writer):
+    writer.write(b"hello there\r\n\r\n")
+
+
+async def dies(reader, writer):
+    raise ConnectionError
+
+
+async def says_nothing(reader, writer):
+    await reader.read(1)
+    raise ConnectionError
+
+
+FALLBACK = '[models.far]\nfallback = ["gone", "near"]\n'
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (answers(*[500] * 9), "answered 500"), (answers(*[429] * 9), "answered 429"), (garbage, "broke off"),
+        (dies, "broke off"), (says_nothing, "was silent for too long"), (None, "could not be started or reached"),
+    ],
+)  # fmt: skip
+def test_another_model_answers_where_the_one_asked_fails_and_the_head_says_so(tmp_path, script, why):
+    far = Elsewhere(script)
+
+    async def story(served: Served) -> None:
+        if script is None:
+            answer = await asked(served)
+        else:
+            async with far:
+                answer = await asked(served)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-weighbridge-model"] == "near"
+        assert answer.headers["x-weighbridge-layer"] == "fallback"
+        assert f"far {why}" in answer.headers["x-weighbridge-reason"]
+        assert answer.headers["x-weighbridge-reason"].endswith(": near instead")
+        assert (await served.model("far"))["requests_in_flight"] == 0
+        counted = (await served.http.get("/metrics")).text
+        assert 'weighbridge_routed_total{by="fallback",model="near"}' in counted
+        assert "weighbridge_requests_in_flight 0.0" in counted
+
+    rows = 'fallback = ["gone", "near"]\nfirst_byte_timeout_seconds = 0.3\n'
+    play(tmp_path, [far.model(), fake("near")], story, f"[models.far]\n{rows}")
+
+
+def test_what_the_client_did_wrong_is_not_asked_elsewhere_and_nothing_is_after_the_first_byte(tmp_path):
+    async def breaks(reader, writer):
+        if b'"bad"' in far.asked[-1][2]:
+            writer.write(whole(b'{"error": {"message": "no such thing", "type": "x", "code": "bad"}}', 400))
+            return
+        writer.write(SSE + chunk(event("first")))
+        await writer.drain()
+        raise ConnectionError
+
+    far = Elsewhere(breaks)
+
+    async def story(served: Served) -> None:
+        async with far:
+            refused = await asked(served, bad="bad")
+            assert (refused.status_code, refused.headers["x-weighbridge-model"]) == (400, "far")
+            seen = await until_cut(served, "far")
+            assert b"first" in seen
+            assert b"engine_died" in seen
+            assert len(far.asked) == 2
+        assert (await served.model("near"))["loads"] == 0
+
+    play(tmp_path, [far.model(), fake("near")], story, FALLBACK)
+
+
+def test_a_server_elsewhere_is_asked_again_after_the_pause_that_it_wants(tmp_path):
+    far = Elsewhere(answers(503, 429, extra=b"Retry-After: 1\r\n"))
+
+    async def story(served: Served) -> None:
+        async with far:
+            begun = time.monotonic()
+            answer = await asked(served)
+            assert (answer.status_code, len(far.asked)) == (200, 3)
+            assert 2 <= time.monotonic() - begun < 6
+            assert "asked again, as it answered 429" in answer.headers["x-weighbridge-reason"]
+            far.script = answers(*[503] * 9)
+            refused = await asked(served)
+            assert (refused.status_code, len(far.asked)) == (503, 6), "so often, and then it is told"
+            far.script = answers(503, extra=b"Retry-After: 3600\r\n")
+            begun = time.monotonic()
+            refused = await asked(served)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "3600")
+            assert time.monotonic() - begun < 1, "nobody is kept waiting for an hour"
+
+    play(tmp_path, [far.model()], story, "retries = 2\n")
+
+
+def test_pauses_grow_to_a_bound_and_a_long_one_that_is_asked_for_is_none():
+    for attempt, middle in ((1, 0.25), (2, 0.5), (6, 8.0), (10, 8.0)):
+        assert 0.75 * middle <= (pause_seconds(attempt, None) or 0) <= 1.25 * middle
+    assert (pause_seconds(1, 7.0) or 0) == 7.0
+    assert pause_seconds(1, 11.0) is None
+
+
+def test_without_a_plan_a_failure_passes_with_its_time_to_come_back(tmp_path):
+    far = Elsewhere(answers(429, extra=b"Retry-After: 7\r\n"))
+
+    async def story(served: Served) -> None:
+        async with far:
+            refused = await asked(served)
+            assert (refused.status_code, refused.headers["retry-after"], len(far.asked)) == (429, "7", 1)
+
+    play(tmp_path, [far.model(), fake("near")], story)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_slow_model_is_overtaken_and_its_engine_told_at_once(tmp_path, stream):
+    far = Elsewhere(says_nothing)
+
+    async def story(served: Served) -> None:
+        async with far:
+            await served.http.post("/admin/models/near/load")
+            answer = await asked(served, stream=stream)
+            assert (answer.status_code, answer.headers["x-weighbridge-model"]) == (200, "near")
+            assert "far sent nothing for 0.2 s: near instead" in answer.headers["x-weighbridge-reason"]
+            answered = time.monotonic()
+            while far.left_at is None:
+                assert time.monotonic() < answered + 2
+                await asyncio.sleep(0.005)
+            assert (await served.model("far"))["requests_in_flight"] == 0
+            before = (await served.model("near"))["engine_tokens_predicted"]
+            far.script = says_so
+            quick = await asked(served)
+            assert quick.headers["x-weighbridge-model"] == "far"
+            await asyncio.sleep(0.3)
+            assert (await served.model("near"))["engine_tokens_predicted"] == before, "nobody else is asked"
+
+    rows = '[models.far]\nfallback = ["near"]\nhedge_seconds = 0.2\n'
+    play(tmp_path, [far.model(), fake("near")], story, rows)
+
+
+def test_of_two_that_were_asked_the_first_one_may_still_answer(tmp_path):
+    async def slowly(reader, writer):
+        await asyncio.sleep(0.5)
+        await says_so(reader, writer)
+
+    far, other = Elsewhere(slowly), Elsewhere(says_nothing)
+    second = Model("other", "remote", options={"url": f"http://127.0.0.1:{other.port}", "context_tokens": "4096"})
+
+    async def story(served: Served) -> None:
+        async with far, other:
+            await served.http.post("/admin/models/other/load")
+            answer = await asked(served)
+            assert (answer.headers["x-weighbridge-model"], len(other.asked)) == ("far", 1)
+            until = time.monotonic() + 2
+            while other.left_at is None:
+                assert time.monotonic() < until
+                await asyncio.sleep(0.005)
+            assert "weighbridge_requests_in_flight 0.0" in (await served.http.get("/metrics")).text
+
+    rows = '[models.far]\nfallback = ["other"]\nhedge_seconds = 0.1\n'
+    play(tmp_path, [far.model(), second], story, rows)
+
+
+def test_a_model_that_fails_again_and_again_rests_and_comes_back(tmp_path):
+    far = Elsewhere(answers(*[500] * 2))
+
+    async def story(served: Served) -> None:
+        async with far:
+            for _ in range(5):
+                assert (await asked(served)).headers["x-weighbridge-model"] == "near"
+            assert len(far.asked) == 2
+            reason = (await asked(served)).headers["x-weighbridge-reason"]
+            assert "far has failed again and again and rests" in reason
+            await asyncio.sleep(1.1)
+            assert (await asked(served)).headers["x-weighbridge-model"] == "far"
+            assert (await asked(served)).headers["x-weighbridge-model"] == "far"
+
+    play(tmp_path, [far.model(), fake("near")], story, FALLBACK, breaker_failures=2)
+
+
+def test_a_fallback_is_nothing_that_the_key_or_the_policy_does_not_allow(tmp_path):
+    path = tmp_path / "keys.json"
+    _, narrow = keys.create(path, "narrow", models=("near",))
+    far = Elsewhere(says_so)
+    rows = '[models.near]\nfallback = ["far"]\n[policies.private]\nplaces = ["here"]\n'
+
+    async def story(served: Served) -> None:
+        async with far:
+            key = {"authorization": f"Bearer {narrow}"}
+            boss = {"authorization": "Bearer s3cret"}
+            body = {"messages": [{"role": "user", "content": "x"}]}
+            path = "/v1/chat/completions"
+            refused = await served.http.post(path, json={"model": "near", **body}, headers=key)
+            assert refused.status_code == 500
+            private = await served.http.post(path, json={"model": "auto:private", **body}, headers=boss)
+            assert (private.status_code, far.asked) == (500, [])
+            assert (await served.http.post(path, json={"model": "near", **body}, headers=boss)).status_code == 200
+
+    play(tmp_path, [fake("near", status=500), far.model()], story, rows, api_key="s3cret")
+
+
+def test_an_answer_may_take_only_so_long(tmp_path):
+    async def story(served: Served) -> None:
+        late = await asked(served, "slow", max_tokens=100)
+        assert (late.status_code, late.json()["error"]["code"]) == (504, "request_timeout")
+        assert late.headers["x-request-id"].startswith("req_")
+        seen = await until_cut(served, "slow")
+        assert seen.count(b"data: ") > 3
+        assert b"request_timeout" in seen
+        await served.until("slow", lambda model: not model["requests_in_flight"], 1)
+
+    rows = "[models.slow]\nrequest_timeout_seconds = 0.5\n"
+    play(tmp_path, [fake("slow", tokens=200, tokens_per_second=40)], story, rows)
+
+
+def test_a_client_that_leaves_while_a_pause_lasts_is_asked_for_nothing_more(tmp_path):
+    far = Elsewhere(answers(*[503] * 9, extra=b"Retry-After: 1\r\n"))
+
+    async def story(served: Served) -> None:
+        async with far:
+            leaving = asyncio.create_task(asked(served))
+            await asyncio.sleep(0.3)
+            leaving.cancel()
+            await asyncio.sleep(1.2)
+            assert len(far.asked) == 1
+            assert "weighbridge_requests_in_flight 0.0" in (await served.http.get("/metrics")).text
+
+    play(tmp_path, [far.model()], story, "retries = 3\n")
