@@ -83,7 +83,7 @@ def page(report: Report) -> str:
     parts += ["", _scores(report)]
     for result in report.results:
         if result.unscored:
-            parts.append(unscored(result))
+            parts.append(textwrap.fill(output.printable(unscored(result)), output.width() - 1))
     parts += [
         f"{result.model}: the judge says the same in both orders of {result.agreement:.0%} of the answers"
         for result in report.results
@@ -150,7 +150,9 @@ def unscored(result: Result) -> str:
     """How many answers have no score, why, and what they could make of the score."""
     counts = [f"{count} {state}" for state, count in result.counts.items() if count and state != "scored"]
     bounds = "" if result.bounds is None else f"; over all {result.samples:,}: {bracketed(result.bounds)}"
-    return f"{result.model}: {result.unscored} unscored ({', '.join(counts)}){bounds} if they were all wrong, or right"
+    why = f"; most errors: {result.commonest_error}" if result.commonest_error else ""
+    told = f"{result.model}: {result.unscored} unscored ({', '.join(counts)}){bounds} if they were all wrong, or right"
+    return told + why
 
 
 def _comparisons(comparisons: tuple[Comparison, ...]) -> str:

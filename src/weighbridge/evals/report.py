@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ from .statistics import (
     rank,
 )
 
+_MOST_SAID = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -46,6 +49,8 @@ class Result:
     source: str = "weighbridge"
     agreement: float | None = None
     """Of a judge: the share of answers on which its verdicts in both orders agree; None without a judge."""
+    commonest_error: str = ""
+    """What was said of most of the samples that ended in an error."""
 
     @property
     def unscored(self) -> int:
@@ -177,7 +182,15 @@ def _result(log: EvalLog, pace: Pace | None, price: Price | None) -> Result:
         cost_of(outcomes, pace, price),
         log.head.source,
         _agreement(log),
+        _commonest_error(log),
     )
+
+
+def _commonest_error(log: EvalLog) -> str:
+    if not log.outcomes.count(State.ERROR):
+        return ""
+    said = Counter(row.explanation[:_MOST_SAID] for row in log.rows() if row.state is State.ERROR)
+    return said.most_common(1)[0][0] if said else ""
 
 
 def _agreement(log: EvalLog) -> float | None:
