@@ -24,6 +24,7 @@ _STATES = {
     "released": "out", "expected": "coming", "announced": "coming",
 }  # fmt: skip
 _MOST_SIDES = 8
+_PARTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def _key(verdict: Verdict) -> tuple[str, str] | None:
     if any(word in claim.qualifier.lower() for word in ("at least", "at most", "up to", "over", "from ", "code")):
         return None
     subject = " ".join(sorted(words_of_name(claim.subject)))
+    if claim.field == "architecture" and str(claim.value).lower() not in ("moe", "dense"):
+        return None
     if claim.field in ("status", "openness"):
         return (subject, "status") if _state(claim) else None
     if claim.field in _COUNTED or claim.field in _NAMED or claim.field == "release_date":
@@ -129,6 +132,9 @@ def _agree(field: str, one: Claim, other: Claim) -> bool:
     if isinstance(one.value, int | float) and isinstance(other.value, int | float):
         if field.startswith("rank:"):
             return one.value == other.value or one.qualifier != other.qualifier
+        if field.startswith("parameters") and max(one.value, other.value) > _PARTS * min(one.value, other.value):
+            # Of a part of it, or of another thing.
+            return True
         slack = 0.0005 if field.startswith("benchmark:") else _NEAR
         return abs(one.value - other.value) <= slack * max(abs(one.value), abs(other.value))
     if field == "release_date" and is_day(str(one.value)) and is_day(str(other.value)):

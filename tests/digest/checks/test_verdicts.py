@@ -124,6 +124,15 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Qwen3-4B-Thinking", "release_date", "2026-01", "Jan.ai's Jan-v1 (built on Qwen3-4B-Thinking) came out"),
         ("Llama 4 8B", "exists", True, "8B"),
         ("Kimi K2", "licence", "MIT", "Stanford and MIT courses on Kimi K2"),
+        ("Qwen2.5-VL-3B", "parameters_total", 7e9, "The 7B model handles messier handwriting better."),
+        ("GPT-5.3-Codex", "openness", "open-source", "Open-source orchestration for Codex: launching Symphony."),
+        ("DeepSeek-V4-Pro", "release_date", "2026-08-13", "We are launching DeepSeek-V4-Pro on August 13"),
+        ("DeepSeek-V4-Flash", "memory_needed", 32e9, "DeepSeek-V4-Flash runs on a 32 GB RTX 5090 at Q4"),
+        ("GPT-2", "parameters_total", 1.6e9, "a GPT-2 model of 1.6B parameters"),
+        ("Jamba", "parameters_total", 52e9, "Jamba is a 52B parameter MoE model"),
+        ("Qwen 4", "exists", True, "Commenters hope that Qwen 4 might come this year, and speculate on its size."),
+        ("North", "status", "released", "Cohere introduces North, a secure AI workspace"),
+        ("Trinity-Large-Thinking", "licence", "Apache-2.0", "Trinity-Large-Thinking under the Apache 2.0 license"),
     ],
 )  # fmt: skip
 def test_what_may_be_said_of_another_is_not_refuted(subject, field, value, quote):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..claim import Claim
 from ..knowledge import Knowledge, Subject
 from ..verdict import Ruling, Verdict
-from .attribution import is_doubtful
+from .attribution import is_doubtful, is_speculation
 from .case import Case, Finding, days_between, is_day, open_question
 from .existence import missing
 from .release import days_of
@@ -36,6 +36,7 @@ _PRESUMING = (
     "context_length",
 )
 _OF_FAMILIES = ("exists", "rank")
+_OF_TIME = ("exists", "status", "release_date", "parameters_total", "parameters_active")
 _AROUND = 160
 _MOST_READ = 200_000
 _LOG_DAYS, _LOG_ENTRIES = 62, 3
@@ -132,6 +133,8 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
         found = open_question(*found.evidence[:1]) if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED) else found
     if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED, Ruling.UNVERIFIABLE) and _is_forecast(case, found):
         return Finding(Ruling.PREDICTION, found.evidence)
+    if found.ruling is Ruling.REFUTED and family in _OF_TIME and is_speculation(case):
+        return Finding(Ruling.PREDICTION, found.evidence)
     if found.ruling is Ruling.REFUTED and ask and is_doubtful(case, others, ask):
         return open_question(*found.evidence)
     return found
@@ -144,6 +147,8 @@ def _of_nobody(case: Case, family: str) -> Finding:
     found = missing(case)
     if found.ruling is Ruling.REFUTED and family not in (*_PRESUMING, "benchmark"):
         return open_question(*found.evidence)
+    if found.ruling is Ruling.REFUTED and is_speculation(case):
+        return Finding(Ruling.PREDICTION, found.evidence)
     return found if found.ruling is Ruling.REFUTED else open_question(*found.evidence)
 
 

@@ -34,6 +34,11 @@ _RELATION = re.compile(
     r"\b(?:than|versus|vs\.?|against|compet\w+|compar\w+|like|outperform\w*|surpass\w*|beat\w*|rival\w*|exceed\w*"
     r"|match\w*|built (?:on|upon)|based on|alongside|since|after|over|behind|unlike|whereas|while)\b"
 )
+_SPECULATIVE = re.compile(
+    r"\b(?:might|may be|could be|would be|hop(?:e|es|ing)|rumou?r\w*|speculat\w+|anticipat\w+|implies|wish\w*|if|hints?"
+    r"|wonder\w*|waiting for|delayed|cancel\w+|unreleased|hypothetical)\b|\?"
+)
+_FOR = re.compile(r"\b(?:for|with|around|to|into|on top of|inside)\b")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _FAR_CHARACTERS = 140
 # What is said of one thing among many in a sentence stands beside it.
@@ -46,12 +51,29 @@ def is_doubtful(case: Case, others: Iterable[str], ask: Callable[[Case], Finding
     quote = case.claim.quote
     places = _places_of_subject(case)
     if not places:
-        return _is_about_another(case) or case.claim.field.partition(":")[0] in _SAID_BY_NAME
+        # It goes on about the model of the last sentence, unless it holds for another that is named nearby.
+        is_named = case.claim.field.partition(":")[0] in _SAID_BY_NAME
+        near = (name for name in others if name.lower() in case.context)
+        return is_named or _is_about_another(case) or any(_holds_of(name, case, ask) for name in near)
     if any(_holds_of(name, case, ask) for name in others if name in quote and name != case.claim.subject):
         return True
     values = _places_of_value(case.claim)
     far = _NEAR_CHARACTERS.get(case.claim.field, _FAR_CHARACTERS)
+    if not values and case.claim.field == "release_date":
+        return True
     return bool(values) and all(_is_apart(quote, value, places, far) for value in values)
+
+
+def is_speculation(case: Case) -> bool:
+    """Whether the sentence wonders, hopes or hears of it."""
+    quote = case.claim.quote
+    # Of a bare name, the sentence that it stands in.
+    text = (
+        quote
+        if len(quote) > 60
+        else next((part for part in re.split(r"(?<=[.!?;])\s", case.line) if quote.lower() in part), quote)
+    )
+    return bool(_SPECULATIVE.search(text.lower()))
 
 
 def _holds_of(name: str, case: Case, ask: Callable[[Case], Finding]) -> bool:
@@ -90,7 +112,9 @@ def _places_of_value(claim: Claim) -> list[int]:
         month = _MONTHS[int(value[5:7]) - 1][:3] if len(value) > 4 else value
         return [match.start() for match in re.finditer(rf"{value}|\b{month}|{value[:7]}", claim.quote.lower())]
     word = re.split(r"[\W_]+", str(value).lower())[0]
-    return [match.start() for match in re.finditer(re.escape(word), claim.quote.lower())] if len(word) > 2 else []
+    return (
+        [match.start() for match in re.finditer(rf"\b{re.escape(word)}", claim.quote.lower())] if len(word) > 2 else []
+    )
 
 
 def _is_apart(quote: str, value: int, places: list[tuple[int, int]], far: int) -> bool:
@@ -105,7 +129,7 @@ def _is_apart(quote: str, value: int, places: list[tuple[int, int]], far: int) -
                 return False
         elif start > value:
             between = quote[value:start]
-            relation = _RELATION.search(between.lower())
+            relation = _RELATION.search(between.lower()) or _FOR.search(between.lower())
             if len(between) <= far // 2 and not relation and not _names(between.partition(" ")[2]):
                 return False
         else:
@@ -116,9 +140,7 @@ def _is_apart(quote: str, value: int, places: list[tuple[int, int]], far: int) -
 def _is_about_another(case: Case) -> bool:
     """Whether a quote that does not name the subject names somebody else."""
     quote = case.claim.quote
-    return bool(_names(quote)) or any(
-        variant.family.lower() in words_of(quote[:400]) for variant in case.knowledge.catalogue
-    )
+    return bool(_names(quote)) or bool(words_of(quote[:400]) & case.knowledge.family_words)
 
 
 def _names(text: str) -> list[str]:

@@ -70,6 +70,8 @@ class Case:
 
     def says(self, *words: str) -> bool:
         """Whether its qualifier has one of these words."""
+        if not self.claim.qualifier:
+            return False
         return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", self.claim.qualifier.lower()) for word in words)
 
     @property

@@ -35,7 +35,8 @@ _GIB = 1.0737
 # Several cards in one box, or memory that is not the card's.
 _ELSEWHERE = re.compile(
     r"\b(?:dgx|hosts?|nodes?|(?<!-)servers?|clusters?|pods?|racks?|each|per (?:gpu|card)|offload\w*|stream(?:ing|ed)"
-    r"|swap|mmap|ssd|nvme|airllm|layer[- ]by[- ]layer|layer-wise|slow\w*|system ram|cpu|unified|hybrid inference)\b"
+    r"|swap|mmap|ssd|nvme|airllm|ternary|near|layer[- ]by[- ]layer|layer-wise|slow\w*|system ram|cpu|unified"
+    r"|hybrid inference)\b"
 )
 _NEED = re.compile(
     r"\b(?:needs?|requires?|required|at least|minimum|takes|consumes|uses|occupies|footprint|vram of|recommended)\b"
@@ -69,6 +70,8 @@ def check(case: Case) -> Finding:
     smallest = min(sizes, key=lambda each: each.size_bytes)
     if not fits and _NEED.search(words) and not _FITS.search(own) and not (recipe and not case.is_least):
         return _needs(memory, sizes)
+    if _may_lie_elsewhere(case, recipe, words):
+        return open_question(_compared(smallest, memory, ">" if smallest.size_bytes > memory else "<"))
     fewest = min(sizes, key=lambda each: each.least_bytes)
     if fewest.least_bytes > memory * _GIB * 1.01 and _settles(case) and not _ELSEWHERE.search(words):
         return refuted(_compared(fewest, memory, ">"))
@@ -84,6 +87,17 @@ def _recipe(case: Case, own: str) -> str:
     """The quantization that is meant; of several in the sentence the smallest, which is the one that fits."""
     named = _RECIPE.findall(own) or _RECIPE.findall(case.claim.qualifier.lower())
     return min(named, key=lambda name: _bits_of(name)[1], default="")
+
+
+_HOLDS_ALL = re.compile(r"\bfit(?:s|ting)?\b")
+
+
+def _may_lie_elsewhere(case: Case, recipe: str, words: str) -> bool:
+    """Whether experts may lie in main memory while a card computes: a network of experts `runs on` a card that is
+    smaller than it; that it fits is said of all of it, at a quantization that is named."""
+    sparse = any(variant.shape and variant.shape.experts for variant in case.subject.variants)
+    dense = all(variant.shape and not variant.shape.experts for variant in case.subject.variants)
+    return not dense and not (sparse and recipe and _HOLDS_ALL.search(words))
 
 
 def _settles(case: Case) -> bool:

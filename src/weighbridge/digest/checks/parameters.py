@@ -255,6 +255,13 @@ def _is_of_another(case: Case, mine: list[Count], claimed: float) -> bool:
     sizes one after another."""
     quote = case.claim.quote.lower()
     name = case.claim.subject.lower()
+    if not any(word in quote for word in case.subject.words if word.isalpha() and len(word) > 2):
+        # `The 7B model` after a sentence on the 3B.
+        releases = {variant.release for variant in case.subject.variants}
+        siblings = (each for each in case.knowledge.catalogue if each.release in releases)
+        sizes = (size for each in siblings for size in sizes_in(words_of_name(each.name)).values())
+        if any(abs(size - claimed) <= _NEAR * claimed for size in sizes):
+            return True
     beside = re.search(rf"{re.escape(name)}\s?\(~?(\d+(?:\.\d+)?)b", quote)
     if beside and abs(float(beside[1]) * 1e9 - claimed) <= 0.01 * claimed:
         return False

@@ -73,8 +73,10 @@ def days_of(case: Case) -> tuple[Day, ...]:
             text = f"{variant.repository} was made on {variant.released.value}"
             proof = Proof("fact", text, Basis.STATED, variant.released.source, "createdAt", variant.released.date)
             found.append(Day(variant.released.value, False, proof))
-    for row in case.subject.rows if not case.subject.variants else ():
-        if row.created >= _HUB_SINCE:
+    named = {variant.repository for variant in case.subject.variants}
+    for row in case.subject.rows:
+        # A later revision by the same name came out on a day of its own.
+        if row.created >= _HUB_SINCE and row.repository not in named:
             proof = Proof(
                 "fact",
                 f"{row.repository} was made on {row.created}",
@@ -165,7 +167,8 @@ def _expected(case: Case, known: tuple[Day, ...]) -> Finding:
     """Expected when it had long been out: refuted; else a prediction, with what came of it."""
     told = case.not_before
     launch = min((each for each in known), key=lambda each: each.day)
-    if told and days_between(launch.day, told) > _LAUNCH_DAYS and _is_said_of_it(case):
+    is_coming = case.claim.field == "release_date" or any(case.word.startswith(coming) for coming in _COMING)
+    if told and is_coming and days_between(launch.day, told) > _LAUNCH_DAYS and _is_said_of_it(case):
         return refuted(launch.proof)
     return Finding(Ruling.PREDICTION, tuple(each.proof for each in known[:2]))
 
@@ -174,6 +177,8 @@ _COMING_WORDS = re.compile(
     r"expected|upcoming|imminent|anticipated|eventual|early (?:development|phase|stage)|yet to|not yet|soon|will\b"
     r"|launch|release|debut|availab|arriv|due\b|coming|planned|slated|scheduled|preparing|development"
 )
+# What is to come is a part of it, or its successor.
+_NEXT = re.compile(r"\b(?:next|new|updated?|successor|feature|support|app|api|plugin|integration)\b")
 
 
 def _is_said_of_it(case: Case) -> bool:
@@ -183,7 +188,7 @@ def _is_said_of_it(case: Case) -> bool:
         for match in re.finditer(re.escape(word), quote) if len(word) > 2 and word.isalpha() else ():
             after = re.split(r"[,;]", quote[match.end() : match.end() + _BESIDE])[0]
             before = re.split(r"[,;]", quote[max(0, match.start() - _BESIDE // 2) : match.start()])[-1]
-            if _COMING_WORDS.search(after) or _COMING_WORDS.search(before):
+            if (_COMING_WORDS.search(after) or _COMING_WORDS.search(before)) and not _NEXT.search(f"{before} {after}"):
                 return True
     return False
 

@@ -37,6 +37,7 @@ class Knowledge:
         self._folder = folder
         self._own = tuple(own)
         self._meant: dict[str, Subject] = {}
+        self._by_maker: dict[str, tuple[Row, ...]] = {}
 
     @property
     def catalogue(self) -> Catalogue:
@@ -190,8 +191,16 @@ class Knowledge:
 
     def rows_of_maker(self, maker: str) -> tuple[Row, ...]:
         """All that is listed of a maker, or of anybody."""
-        rows = self._rows if maker.lower() in self.makers else self._others
-        return tuple(row for key, row in rows.items() if key.startswith(f"{maker.lower()}/"))
+        key = maker.lower()
+        if key not in self._by_maker:
+            rows = self._rows if key in self.makers else self._others
+            self._by_maker[key] = tuple(row for name, row in rows.items() if name.startswith(f"{key}/"))
+        return self._by_maker[key]
+
+    @cached_property
+    def family_words(self) -> frozenset[str]:
+        """Names of families in small letters."""
+        return frozenset(variant.family.lower() for variant in self.catalogue)
 
     def _rows_of(self, variants: Iterable[Variant]) -> tuple[Row, ...]:
         found = (self._rows.get(variant.repository.lower()) for variant in variants)
