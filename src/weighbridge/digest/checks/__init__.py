@@ -76,26 +76,27 @@ class _About(NamedTuple):
 def _about(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _About]:
     """As of which day each page speaks: a log that is written on is as young as the last day that it tells of. A page
     that does not tell its day was at least not written before the years that it names."""
-    told: dict[str, list[str]] = {}
+    told: dict[str, set[str]] = {}
     published: dict[str, str] = {}
+    fetched: dict[str, str] = {}
     names: dict[str, dict[str, None]] = {}
     for claim in claims:
-        days = told.setdefault(claim.address, [])
+        days = told.setdefault(claim.address, set())
         names.setdefault(claim.address, {})[claim.subject] = None
-        if is_day(claim.published) and claim.published:
+        fetched[claim.address] = max(claim.fetched, fetched.get(claim.address, ""))
+        if claim.published and is_day(claim.published):
             published[claim.address] = claim.published
         if claim.told and is_day(claim.told) and "expected" not in claim.qualifier and claim.field != "release_date":
-            days.append(claim.told)
-        if claim.fetched:
-            days[:] = [day for day in days if day <= claim.fetched]
+            days.add(claim.told)
     found = {}
     for address, days in told.items():
-        day = _last_day(published.get(address) or min(days, default=None), days)
-        if address not in published and len(set(days)) < _LOG_ENTRIES:
+        now = fetched[address] or "9"
+        past = sorted(day for day in days if day <= now)
+        day = _last_day(published.get(address) or min(past, default=None), past)
+        if address not in published and len(past) < _LOG_ENTRIES:
             day = None
         years = [f"{year}-01" for year in _YEAR.findall(texts.get(address, "")[:_MOST_READ])] if day is None else []
-        now = max((claim.fetched for claim in claims if claim.address == address), default="")
-        since = max((year for year in years if not now or year <= now), default=None)
+        since = max((year for year in years if year <= now), default=None)
         found[address] = _About(day, since, tuple(names[address]))
     return found
 
