@@ -59,7 +59,8 @@ def claude(served: Served) -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(base_url=served.url, api_key="none", max_retries=0, timeout=30)
 
 
-def test_a_server_without_messages_is_found_out_once_and_asked_for_chats(tmp_path):
+@pytest.mark.parametrize("told", [{}, {"speaks": "messages"}])
+def test_a_server_without_messages_is_found_out_once_and_asked_for_chats(tmp_path, told):
     far = ChatOnly()
 
     async def story(served: Served) -> None:
@@ -78,7 +79,7 @@ def test_a_server_without_messages_is_found_out_once_and_asked_for_chats(tmp_pat
             counted = (await served.http.get("/metrics")).text
             assert 'weighbridge_requests_total{model="far",path="/v1/messages",' in counted
 
-    play(tmp_path, [far.model()], story)
+    play(tmp_path, [far.model(**told)], story)
 
 
 def test_a_server_that_is_said_to_speak_chats_alone_is_not_asked_for_more(tmp_path):

@@ -68,14 +68,17 @@ class Adapting:
         if api is None:
             return self._checked(name, path, body) if path in _TEXTS else None
         manner = self.manner(name)
-        lacks = api not in manner.speaks if manner.speaks is not None else (name, path) in self._lacks
+        lacks = (manner.speaks is not None and api not in manner.speaks) or (name, path) in self._lacks
         if manner.sees_images is False:
             _refuse_pictures(name, body)
         return self.translated(name, path, body) if lacks else None
 
-    def may_lack(self, name: str, path: bytes, status: int) -> bool:
-        """Whether such an answer of an engine may mean that it does not have the path, and another one does."""
-        return status in UNKNOWN_PATH and path in _APIS and self.manner(name).speaks is None
+    def may_lack(self, path: bytes, status: int) -> bool:
+        """Whether such an answer may mean that the engine does not have the path, so that it is asked in other words.
+
+        An older build may lack what its kind is known to speak.
+        """
+        return status in UNKNOWN_PATH and path in _APIS
 
     def learn(self, name: str, path: bytes) -> None:
         """The engine does not have the path, and was asked in another way, which it has."""

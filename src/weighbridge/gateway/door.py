@@ -453,7 +453,7 @@ class _Answer(Relay):
                 lease.hear()
             body = lease.upstream.without_key(body)
         path = self._request.path
-        if self._path == path and self._door.adapting.may_lack(self._model, path, head.status):
+        if self._path == path and self._door.adapting.may_lack(path, head.status):
             self._ask_otherwise()
             return
         again = head.values.get(b"retry-after")
