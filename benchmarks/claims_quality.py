@@ -20,7 +20,7 @@ from weighbridge.digest import Page, extract
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.digest.extraction.gold import Counts, Result, score  # noqa: E402
+from tests.digest.extraction.gold import Counts, Result, pairs, score  # noqa: E402
 
 ARTICLES = ROOT.parent / "shared" / "data" / "articles"
 GOLD = Path(__file__).parent / "claims_gold"
@@ -59,11 +59,6 @@ def table(counts: dict[str, Counts]) -> list[str]:
     return lines
 
 
-def pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """The pages of a folder with their gold claims."""
-    return [(path.with_suffix(".md"), path) for path in sorted(folder.glob("*.gold"))]
-
-
 def speed(texts: list[str]) -> tuple[float, float]:
     """CPU seconds for a page of 15,000 characters, and pages a second of one core."""
     pages = [Page("page", text) for text in texts]
@@ -88,7 +83,9 @@ def main() -> int:
     lines: list[str] = []
     missed = False
     texts = [
-        path.with_suffix(".md").read_text() for folder in ("blind", "later") for path in (PAGES / folder).glob("*.gold")
+        path.with_suffix(".md").read_text()
+        for folder in ("blind", "later", "fresh")
+        for path in (PAGES / folder).glob("*.gold")
     ]
     if ARTICLES.is_dir():
         counts, faults = results([(ARTICLES / f"{path.stem}.txt", path) for path in sorted(GOLD.glob("*.gold"))])
@@ -100,7 +97,7 @@ def main() -> int:
         texts += [path.read_text() for path in sorted(ARTICLES.glob("*.txt"))]
     else:
         print(f"the four articles are not measured: {ARTICLES} is not there", file=sys.stderr)
-    for folder in ("blind", "later"):
+    for folder in ("blind", "later", "fresh"):
         counts, faults = results(pairs(PAGES / folder))
         if counts:
             total = sum(counts.values(), Counts())

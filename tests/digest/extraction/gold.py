@@ -98,6 +98,11 @@ def page(path: Path) -> Page:
     return Page(path.name, path.read_text(encoding="utf-8"), "", date.read_text().strip() if date.exists() else None)
 
 
+def pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """The pages of a folder with their gold claims."""
+    return [(path.with_suffix(".md"), path) for path in sorted(folder.glob("*.gold"))]
+
+
 def score(path: Path, gold: Path) -> Result:
     """What the grammar finds on a page, held against its gold claims."""
     return compare(extract(page(path)), read(gold))

@@ -15,6 +15,11 @@ def said(text: str, **page: str) -> set[tuple[str, str, object]]:
     return {(claim.subject, claim.field, claim.value) for claim in claims(text, **page) if claim.field != "exists"}
 
 
+def only(text: str, field: str) -> Claim:
+    (claim,) = [claim for claim in claims(text) if claim.field == field]
+    return claim
+
+
 def test_a_claim_quotes_the_page_word_for_word():
     text = "# News\n\nDeepSeek V3 has 671B total parameters with 37B active.\n"
 
@@ -28,11 +33,164 @@ def test_a_claim_quotes_the_page_word_for_word():
     ("text", "expected"),
     [
         ("Kestrel 34B ships under the MIT license.", ("Kestrel 34B", "licence", "MIT")),
-        ("V4-Lite of Zorblax-V4 is dense. Zorblax-V4 (1.6T/49B) is out.", ("Zorblax-V4", "parameters_active", 49e9)),
+        ("Zorblax-V4 (1.6T/49B) is out.", ("Zorblax-V4", "parameters_active", 49e9)),
+        ("Quillon-9x7B has 63B parameters, of which 14B are active.", ("Quillon-9x7B", "parameters_active", 14e9)),
         ("Qwen3-Coder supports a context window of 256K tokens.", ("Qwen3-Coder", "context_length", 256e3)),
         ("Gemma 4 31B fits on a single 24 GB GPU at Q4.", ("Gemma 4 31B", "memory_needed", 24e9)),
+        ("GLM-5.1 runs on two A100 80GB cards.", ("GLM-5.1", "memory_needed", 160e9)),
+        ("Gemma 4 31B runs on a single RTX 4090.", ("Gemma 4 31B", "memory_needed", 24e9)),
         ("GLM-5.1 costs $0.50 per million input tokens.", ("GLM-5.1", "price_input", 0.5)),
+        ("GLM-5.1 is $0.50 in / $1.75 out per million tokens.", ("GLM-5.1", "price_output", 1.75)),
+        ("GLM-5.1 takes 0.002 USD per 1K output tokens.", ("GLM-5.1", "price_output", 2.0)),
+        ("Kimi K2 was trained on 15.5T tokens.", ("Kimi K2", "training_tokens", 15.5e12)),
+        ("DeepSeek V3 was trained for about $5.6M.", ("DeepSeek V3", "training_cost", 5.6e6)),
+        ("Kimi K2 has 384 experts.", ("Kimi K2", "experts", 384.0)),
+        ("Jamba 2 decodes 2.5x faster than its predecessor.", ("Jamba 2", "speed", 2.5)),
+        ("Mistral Small 4 generates 142 tokens per second.", ("Mistral Small 4", "speed", 142.0)),
+        ("Qwen3-8B is at 2.4M downloads.", ("Qwen3-8B", "downloads", 2.4e6)),
+        ("Poet-12B is a fine-tune of google/gemma-4-12B-it.", ("Poet-12B", "base_model", "google/gemma-4-12B-it")),
+        ("GGUF files of Qwen3-8B are available.", ("Qwen3-8B", "file_formats", "gguf")),
+        ("Qwen3.6-Plus is closed-source and API-only.", ("Qwen3.6-Plus", "openness", "closed")),
+        ("Qwen3-VL 8B is a vision-language model.", ("Qwen3-VL 8B", "modality", "vision-language")),
+        ("Teuken 2 34B hat 34,2 Milliarden Parameter.", ("Teuken 2 34B", "parameters_total", 34.2e9)),
     ],
 )
 def test_a_plain_sentence_gives_its_claim(text, expected):
     assert expected in said(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("GLM-5.1 scores 77.8% on SWE-bench Verified.", "benchmark:SWE-bench Verified", 77.8),
+        ("GLM-5.1 scores 58.4% on SWE-Bench Pro.", "benchmark:SWE-bench Pro", 58.4),
+        ("GLM-5.1: MMLU 88.5", "benchmark:MMLU", 88.5),
+        ("GLM-5.1 gets an MMLU-Pro score of 80.1.", "benchmark:MMLU-Pro", 80.1),
+        ("GLM-5.1 reaches 91.0 on AIME '25.", "benchmark:AIME 2025", 91.0),
+    ],
+)
+def test_a_score_keeps_the_variant_of_its_benchmark(text, field, value):
+    assert {(claim.field, claim.value) for claim in claims(text) if claim.field != "exists"} == {(field, value)}
+
+
+def test_the_number_behind_a_comparison_is_the_others():
+    found = said("Qwen3-32B scores 65.5 on MMLU-Pro, ahead of GPT-4o (63.1) and of Llama 3.3 70B's 61.0.")
+
+    assert found == {
+        ("Qwen3-32B", "benchmark:MMLU-Pro", 65.5),
+        ("GPT-4o", "benchmark:MMLU-Pro", 63.1),
+        ("Llama 3.3 70B", "benchmark:MMLU-Pro", 61.0),
+    }
+
+
+def test_one_value_of_joined_subjects_holds_for_each():
+    found = said("Llama 4 Scout and Maverick use 17B active parameters.")
+
+    assert {name for name, field, _ in found if field == "parameters_active"} == {"Llama 4 Scout", "Llama 4 Maverick"}
+
+
+def test_values_told_respectively_go_to_their_names():
+    found = said("Ministral 4 8B and Ministral 4 14B have 8.4B and 14.1B parameters, respectively.")
+
+    assert ("Ministral 4 8B", "parameters_total", 8.4e9) in found
+    assert ("Ministral 4 14B", "parameters_total", 14.1e9) in found
+    assert ("Ministral 4 14B", "parameters_total", 8.4e9) not in found
+
+
+def test_brackets_belong_to_the_name_before_them():
+    found = said("V4 comes in two sizes: DeepSeek V4-Pro (1.6T/49B) and V4-Flash (284B/13B).")
+
+    assert {each for each in found if each[1].startswith("parameters")} == {
+        ("DeepSeek V4-Pro", "parameters_total", 1.6e12),
+        ("DeepSeek V4-Pro", "parameters_active", 49e9),
+        ("DeepSeek V4-Flash", "parameters_total", 284e9),
+        ("DeepSeek V4-Flash", "parameters_active", 13e9),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("We tried Llama 4 Scout. It has 109B parameters.", "Llama 4 Scout"),
+        ("We tried Llama 4 Scout. Scout has 109B parameters.", "Llama 4 Scout"),
+        ("Gemma 4 is out. The 31B variant has a context window of 256K tokens.", "Gemma 4 31B"),
+        ("## Seed-OSS-36B\n\nIts context is 512K tokens long.", "Seed-OSS-36B"),
+        ("- Kimi K3\n  - context: 1M tokens", "Kimi K3"),
+    ],
+)
+def test_a_name_is_carried_to_what_is_said_without_it(text, name):
+    assert {subject for subject, field, _ in said(text) if field in ("parameters_total", "context_length")} == {name}
+
+
+def test_what_is_denied_is_not_claimed():
+    assert said("Jamba 2 does not have 256B parameters.") == set()
+    assert ("Kimi K2", "memory_needed", 24e9) not in said(
+        "Don't believe those who say that Kimi K2 fits in 24 GB of VRAM."
+    )
+
+
+def test_hearsay_and_forecast_are_told_by_the_qualifier():
+    claim = only("DeepSeek V5 will reportedly have 2T parameters.", "parameters_total")
+
+    assert claim.qualifier == "reportedly, expected"
+
+
+def test_a_place_among_some_keeps_among_whom():
+    claim = only("Gemma 4 31B is #3 among open models on LMArena.", "rank:Arena")
+
+    assert (claim.value, claim.qualifier) == (3.0, "among open models")
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("Mistral released Codestral 3 on April 8.", "2026-04-08"),
+        ("Codestral 3 was launched last week.", "2026-04-12"),
+        ("Codestral 3, released in late March, is small.", "2026-03"),
+        ("Codestral 3 was released on 8 April 2025.", "2025-04-08"),
+        ("2026-04-11 - Mistral ships Codestral 3", "2026-04-11"),
+    ],
+)
+def test_dates_of_release_are_absolute(text, day):
+    assert only(text, "release_date").value == day
+
+
+def test_what_comes_later_than_the_page_is_expected():
+    assert only("Codestral 3 ships on May 5.", "status").value == "expected"
+
+
+def test_models_in_general_are_nobody():
+    assert said("Models under 10B parameters are exempt. A dense 70B model needs 140 GB of VRAM.") == set()
+
+
+def test_a_table_of_models_and_one_of_benchmarks_are_read():
+    by_row = "| Model | Params | License |\n|---|---|---|\n| Foo-7B | 7.1B | MIT |\n| Bar-9B | 9.0B | Apache 2.0 |\n"
+    by_column = "| Benchmark | Foo-7B | Bar-9B |\n|---|---|---|\n| GSM8K | 71.0 | 80.2 |\n"
+    flat = "| Model | Context | |---|---| | Foo-7B | 32K | | Bar-9B | 128K |"
+
+    assert ("Bar-9B", "licence", "Apache-2.0") in said(by_row)
+    assert ("Foo-7B", "parameters_total", 7.1e9) in said(by_row)
+    assert said(by_column) == {("Foo-7B", "benchmark:GSM8K", 71.0), ("Bar-9B", "benchmark:GSM8K", 80.2)}
+    assert said(flat) == {("Foo-7B", "context_length", 32e3), ("Bar-9B", "context_length", 128e3)}
+
+
+def test_a_name_that_nobody_knows_is_one_by_its_form_or_its_introduction():
+    found = claims(
+        "Umbra Labs launches Quenlow, a 12B model. Later Quenlow got a 64K context window. Vexling 3 34B is dense."
+    )
+
+    assert {("Quenlow", "parameters_total"), ("Quenlow", "context_length"), ("Vexling 3 34B", "exists")} <= {
+        (claim.subject, claim.field) for claim in found
+    }
+
+
+def test_a_card_speaks_of_the_model_of_its_title():
+    text = (
+        "---\nlicense: apache-2.0\nbase_model: Qwen/Qwen3-8B\n---\n# Fjell-8B\n\n- **Context length:** 40,960 tokens\n"
+    )
+
+    assert said(text) == {
+        ("Fjell-8B", "licence", "Apache-2.0"),
+        ("Fjell-8B", "base_model", "Qwen/Qwen3-8B"),
+        ("Fjell-8B", "context_length", 40960.0),
+    }

@@ -6,6 +6,9 @@ import functools
 import re
 from collections.abc import Iterator
 
+from .alternation import any_of
+from .quantities import lowered
+
 _NAMES = (
     "MMLU",
     "KMMLU",
@@ -172,6 +175,15 @@ def _pattern(name: str) -> str:
     return re.sub(r"(?:\\-|\\ |-| )", r"[-\\s_]?", re.escape(name))
 
 
+def _beginnings(name: str) -> Iterator[str]:
+    """The first word of a name, in lower case, or where that is short all of it, however its words are joined."""
+    parts = re.split(r"[-\s_]", name.lower())
+    if len(parts[0]) > 3 or len(parts) == 1:
+        yield parts[0]
+    else:
+        yield from (sign.join(parts) for sign in ("-", " ", "_", ""))
+
+
 _CANON = {_fold(name): name for name in _NAMES} | {
     "τ2bench": "τ²-bench",
     "τbench": "τ-bench",
@@ -200,6 +212,10 @@ _WHERE = re.compile(
     re.IGNORECASE,
 )
 _FORM = re.compile(r"[A-Z]")
+# Where one may be, by the first signs of a name or the last of a form, so that the grammar above is tried there only.
+_HINT = re.compile(
+    rf"\b(?:{any_of(begin for name in _NAMES for begin in _beginnings(name))})|bench\b|bench-|eval\b|eval\+|qa\b"
+)
 # With the hyphen gone these are words.
 _HYPHENED = frozenset({"MultiPL-E", "ARC-E", "ARC-C"})
 _WORDS = frozenset(
@@ -215,19 +231,30 @@ _BOARD_FORM = re.compile(r"(?P<form>(?:[\w.-]{2,24} ){1,3}?)(?P<kind>leaderboard
 
 def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     """The benchmarks named in a stretch: place, and name with variant (`SWE-bench Pro`, `MMLU-Pro`, `AIME 2025`)."""
-    for match in _WHERE.finditer(text, start, end):
-        if match["form"]:
-            if not _FORM.search(match["form"]) or match["form"].lower().endswith("arena") or match["form"].islower():
-                continue
-            yield match.start(), match.end(), match["form"]
-            continue
-        word = match["known"]
-        if word.lower() in _WORDS and not word.isupper() and word not in ("Aider",):
-            continue
-        name = _name(word, match["plus"] or "", match["variant"] or "")
-        if name in _HYPHENED and "-" not in word:
-            continue
-        yield match.start(), match.start() + len(match[0].rstrip()), name
+    past = start
+    for hint in _HINT.finditer(lowered(text), start, end):
+        first = hint.start()
+        while first > past and first > hint.start() - 40 and (text[first - 1].isalnum() or text[first - 1] == "-"):
+            first -= 1
+        match = _WHERE.match(text, first, end) if first >= past else None
+        if match is None and first != hint.start() >= past:
+            # A known name behind something else: `bench-MMLU`.
+            match = _WHERE.match(text, hint.start(), end)
+        if match is not None and (name := _named(match)):
+            past = match.start() + len(match[0].rstrip())
+            yield match.start(), past, name
+
+
+def _named(match: re.Match[str]) -> str | None:
+    form = match["form"]
+    if form:
+        is_name = _FORM.search(form) and not form.lower().endswith("arena") and not form.islower()
+        return form if is_name else None
+    word = match["known"]
+    if word.lower() in _WORDS and not word.isupper() and word != "Aider":
+        return None
+    name = _name(word, match["plus"] or "", match["variant"] or "")
+    return None if name in _HYPHENED and "-" not in word else name
 
 
 @functools.lru_cache(maxsize=2048)

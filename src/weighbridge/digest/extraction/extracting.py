@@ -38,6 +38,7 @@ _MOST_QUOTE_CHARACTERS = 320
 _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[::]\s?[*_`]{0,3}\s*(?=\S)")
 _LEAD_DATE = re.compile(r"[*_\[\s(]{0,4}((?:19|20)\d\d-\d\d-\d\d)(?!\d)")
 _POSTED = re.compile(r"(?i)\b(?:posted|published|updated|submitted|checked|stand|date:)\b[^.]{0,14}\d")
+_RUN_IN = re.compile(r"\*\*[^*\n]{2,60}[.:!?—-]\*\*|\*\*[^*\n]{2,60}\*\*\s?[—–-]")
 _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
 _SEVERAL = re.compile(
     r"^\W*(?:both|beide)\b|\b(?:both (?:models|fit|run|are|were|support|have|use|come|ship|need|read)|the two "
@@ -166,8 +167,13 @@ class _Extraction:
             context.items = [item for item in context.items if item[0] < block.level]
             if context.items:
                 context.recent = context.items[-1][1]
+            elif context.lead:
+                context.recent = context.lead
             else:
                 context.recent = () if context.heading or context.document else context.recent
+        elif _RUN_IN.match(self._text, block.start, block.end):
+            # `**Price watch.** ...`: another matter.
+            context.recent = ()
         lead = _LEAD_DATE.match(self._text, block.start, block.end)
         context.told = lead[1] if lead else None
         context.spoken = []
@@ -189,6 +195,9 @@ class _Extraction:
             yield from self._sentence(start, end, is_item=is_item)
         if block.kind is Kind.ITEM:
             context.items.append((block.level, context.recent))
+        else:
+            # `Some facts about the 18B:` is said of the list behind it.
+            context.lead = context.recent if self._text[block.end - 1] in ":：" else ()
         context.told = None
 
     def _is_labelled(self, block: Block) -> bool:
@@ -247,6 +256,8 @@ class _Extraction:
     def _carried(self, scene: Scene) -> tuple[str, ...]:
         """Whom a sentence without a name speaks of; `both` and `all three` mean the last two or three."""
         count = _count_meant(scene.words)
+        if not count and not scene.mentions and re.search(r"\bboth\b", scene.words):
+            count = 2
         for spoken in (self._context.spoken, self._context.section):
             if count and len(spoken) >= count:
                 return tuple(spoken[-count:])
@@ -272,6 +283,9 @@ class _Extraction:
                 begin += len(name) + 1
             while begin < end and self._text[begin] in " \t-":
                 begin += 1
+            if label == "title" and not self._context.document:
+                named = [m.name for m in self._names.within(begin, end) if m.is_specific]
+                self._context.document = tuple(named[:1])
             if begin < end and label:
                 yield from self._read(
                     self._scene(begin, end, label=label, is_fragment=True), (begin, end), self._front_subject()
@@ -424,5 +438,7 @@ def _tells_one(name: str) -> bool:
 
 
 def _count_meant(words: str) -> int:
+    if "both" not in words and "three" not in words and "two models" not in words and "beide" not in words:
+        return 0
     found = _SEVERAL.search(words)
     return 0 if not found else 3 if "three" in found[0] else 2

@@ -19,6 +19,7 @@ _MOST_COLUMNS = 60
 
 _MARKER = re.compile(r"[ \t]{0,40}(?:(?P<bullet>[-*+•◦▪–—·‣→👉]|\d{1,3}[.)]|\(\d{1,3}\))(?:[ \t]+|$))")
 _HASHES = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(?=\S)")
+_QUOTED = re.compile(r"[ \t]{0,8}(?:>[ \t]?){1,12}")
 _FENCE = re.compile(r"[ \t]{0,12}(?:```|~~~)")
 _RULE = re.compile(r"[ \t]{0,3}(?:={3,200}|-{3,200}|_{3,200}|\*{3,200})[ \t]*$")
 _SEPARATOR_CELL = re.compile(r"[ \t]*:?-{2,200}:?[ \t]*$")
@@ -31,7 +32,7 @@ _ABBREVIATIONS = frozenset(
 _GERMAN_MONTH = re.compile(r" (?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez)")
 _WIDE_GAP = re.compile(r"\t+| {2,60}(?=\S)")
 _COMMAND = re.compile(
-    r"[ \t]{0,8}(?:\$ |> |sudo |pip |pip3 |python |python3 |uv |npm |git |curl |wget |docker |huggingface-cli "
+    r"[ \t]{0,8}(?:\$ |sudo |pip |pip3 |python |python3 |uv |npm |git |curl |wget |docker |huggingface-cli "
     r"|hf |ollama "
     r"|\./|from \w+ import |import \w|export |cd |vllm |--\w)"
 )
@@ -128,6 +129,10 @@ class _Reader:
 
     def _plain(self, start: int, end: int, line: str) -> Iterator[Block]:
         self._at += 1
+        quoted = _QUOTED.match(line)
+        if quoted and quoted.end() < len(line):
+            yield Block(Kind.PARAGRAPH, start + quoted.end(), end)
+            return
         hashes = _HASHES.match(line)
         if hashes:
             following = self._next_line()
@@ -184,6 +189,9 @@ class _Reader:
     def _is_heading(self, line: str) -> bool:
         text = line.strip()
         if len(text) > _MOST_HEADING_CHARACTERS or text[-1] in ".,;:!" or text.count(" ") >= _MOST_HEADING_WORDS:
+            return False
+        if "**:" in text or ":**" in text:
+            # A label and its value.
             return False
         return text[0].isupper() or text[0].isdigit() or text.startswith("**")
 

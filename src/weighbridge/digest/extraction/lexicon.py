@@ -54,7 +54,7 @@ MAKERS = frozenset(
     "salesforce "
     "black-forest-labs huggingface hugging nous nousresearch 01.ai the from by and or of with for its new our "
     "their this "
-    "that both either neither unlike like while although if when since using".split()
+    "that both meet hello welcome why how today either neither unlike like while although if when since using".split()
 )
 """Makers and small words: they go before a name and are no part of it."""
 

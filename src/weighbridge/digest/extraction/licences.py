@@ -33,13 +33,18 @@ _NAMES = re.compile(
     r"[\s-](?:use[\s-])?(?:only[\s-])?(?:research[\s-])?(?:licen[sc]\w*|lizenz|terms)"
     r"|(?:for )?non[\s-]?commercial use only|(?<=is )non[\s-]?commercial\b)"
     r"|(?P<research>research(?:[\s-]only)?[\s-](?:use[\s-])?(?:only[\s-])?licen[sc]e|research[\s-]only"
-    r"|research use only)"
+    r"|research use\b)"
     r"|(?P<custom>(?:custom|bespoke|proprietary|own|community)[\s-](?:(?:commercial|open|model"
     r"|community)[\s-])?licen[sc]e)"
     r"|(?P<unlicense>unlicense)"
     r"|(?P<wtfpl>wtfpl)"
     r")",
-    re.IGNORECASE,
+)
+# Where one may begin; words in lower case are asked for.
+_HINT = re.compile(
+    r"\b(?:apache|modif|mod|custom|mit|bsd|cc|agpl|lgpl|gpl|mpl|mozilla|openmdw|bigcode|bigscience|creativeml"
+    r"|open|llama|gemma|nvidia|mistral|mrl|mnpl|"
+    r"deepseek|tongyi|qwen|falcon|tii|non|nicht|research|bespoke|proprietary|own|community|unlicense|wtfpl)"
 )
 _FIXED = {
     "apache": "Apache-2.0", "modmit": "modified-mit", "mit": "MIT", "mpl": "MPL-2.0", "gemma": "gemma",
@@ -52,7 +57,12 @@ _WHOLE = re.compile(r"[\w.+-]{2,60}\Z")
 
 def licences(words: str, start: int, end: int) -> Iterator[tuple[int, int, str, str]]:
     """Each licence named in a stretch: its place, identifier, and the kind of its name (`mit`, `apache`, ...)."""
-    for match in _NAMES.finditer(words, start, end):
+    past = start
+    for hint in _HINT.finditer(words, start, end):
+        match = _NAMES.match(words, hint.start(), end) if hint.start() >= past else None
+        if match is None:
+            continue
+        past = match.end()
         kind = next(name for name, text in match.groupdict().items() if text and name in _KINDS)
         yield match.start(), match.end(), _identifier(match, kind), kind
 

@@ -61,6 +61,11 @@ _NO_INTRODUCTION = frozenset(
     "summit european commission stanford index report paper papers act chapter github cli sdk mcp model models "
     "llm llms".split()
 )
+_GERUNDS = frozenset(
+    "announcing introducing running using building training testing comparing serving deploying benchmarking reviewing "
+    "understanding exploring trying fixing loading choosing releasing launching measuring quantizing fine-tuning "
+    "meet".split()
+)
 _NO_VARIANT = frozenset(
     "license licence community terms team series family leaderboard paper card report dense weights hugging "
     "face".split()
@@ -165,7 +170,8 @@ class Namer:
         chunk = self._chunks[number]
         if chunk.text.lower() in self._plain or (chunk.text.isupper() and len(chunk.text) < 3):
             return None, False
-        if chunk.text.lower() in makers():
+        if chunk.text.lower() in makers() or chunk.text.lower() in _GERUNDS:
+            # `Announcing Tern 1.5`
             return None, False
         last = number
         while last + 1 < len(self._chunks) and last < number + 3 and self._adjoins(last):

@@ -39,11 +39,12 @@ _NAMED = re.compile(
     r"|(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|sixteen)\b(?!-))"
 )
 _UNIT = re.compile(
-    r"\+?\s?-?(?:"
+    r"\+?[ \u00a0]?-?(?:"
     r"(?P<bytes>(?:[KMGT]i?B|gigs|gigabytes?|megabytes|terabytes)\b)"
-    r"|(?P<speed>(?:tokens?|tok|t|tps)\s?(?:/|per)\s?(?:s|sec|second)\b|tps\b|tok/s\b)"
+    r"|(?P<speed>(?:tokens?|tok|t|tps)[ \u00a0]?(?:/|per)[ \u00a0]?(?:s|sec|second)\b|tps\b|tok/s\b)"
     r"|(?P<percent>%|percent\b|per cent\b|Prozent\b)"
-    r"|(?P<times>[x×](?![\w]|\s?\d)|-?fold\b|(?<=\s)times(?=\s(?:faster|the|as|more|higher|quicker|smaller|less"
+    r"|(?P<times>[x×](?![\w]|[ \u00a0]?\d)|-?fold\b|(?<=[ ])times(?=[ \u00a0](?:faster|the|as|more|higher"
+    r"|quicker|smaller|less"
     r"|speed))|-mal\b)"
     r"|(?P<bits>-?bits?\b(?!/s))"
     r"|(?P<magnitude>(?:thousand|millions?|billions?|trillions?|tausend|Millionen|Milliarden?|Billionen|Mio|Mrd)\b"
@@ -51,12 +52,14 @@ _UNIT = re.compile(
     r")",
 )
 _SECOND_UNIT = re.compile(
-    r"\+?\s?-?(?:(?P<bytes>[KMGT]i?B\b)|(?P<speed>(?:tokens?|tok|t)\s?(?:/|per)\s?(?:s|sec|second)\b)|(?P<percent>%)"
+    r"\+?[ \u00a0]?-?(?:(?P<bytes>[KMGT]i?B\b)|(?P<speed>(?:tokens?|tok|t)[ \u00a0]?(?:/|per)[ \u00a0]?(?:s|sec"
+    r"|second)\b)|(?P<percent>%)"
     r"|(?P<times>[x×](?!\w))|(?P<bits>-?bits?\b)|(?P<magnitude>(?:thousand|million|billion|trillion)\b"
     r"|[kKMBT](?!\w)))"
 )
 _RANGE = re.compile(
-    r"(?P<first>[kKMBTx×%]|GB)?\s?(?:-|–|—|to|bis)\s?(?:~|\$)?(?P<second>\d{1,9}(?:\.\d{1,6})?)(?![\d.]\d)"
+    r"(?P<first>[kKMBTx×%]|GB)?[ \u00a0]?(?:-|–|—|to|bis)[ \u00a0]?(?:~"
+    r"|\$)?(?P<second>\d{1,9}(?:\.\d{1,6})?)(?![\d.]\d)"
 )
 _CURRENCY_BEFORE = re.compile(r"(?:(?:US)?\$|€|£|¥|USD\s?|EUR\s?|RMB\s?)$")
 _CURRENCY_AFTER = re.compile(r"\+?\s?(?:USD|dollars|US dollars|EUR|euros?|cents?|€|¢)(?!\w)", re.IGNORECASE)
@@ -178,7 +181,8 @@ def _read(text: str, begin: int, end: int, past: int, limit: int, *, german: boo
         bound, end = bound or "at least", end + 1
     elif unit and "+" in unit[0][:1]:
         bound = bound or "at least"
-    return Quantity(value * scale, Unit.MONEY if currency else kind, start, end, magnitude, low, bound, currency, begin)
+    exact = float(f"{value * scale:.12g}")
+    return Quantity(exact, Unit.MONEY if currency else kind, start, end, magnitude, low, bound, currency, begin)
 
 
 def _is_range(text: str, digits: str, span: re.Match[str], limit: int) -> bool:

@@ -15,6 +15,10 @@ _NEGATION = re.compile(
     r"|\bkein\w*|\bnicht)\b"
     r"(?! (?:only|just|merely))[^.,;:()]{0,14}$"
 )
+_DENIAL = re.compile(
+    r"not|n['’]t|never|longer|instead|rather|neither|nor|without|far|kein|believ|myth|contra|wrong|false|mistak"
+    r"|incorr|erron|debunk|wrote"
+)
 _MISTAKEN = re.compile(
     r"\b(?:(?:do not|don['’]t|never) believe|(?:is|it['’]s) (?:a myth|not true) that|contrary to|wrongly"
     r"|falsely|mistakenly|incorrectly|erroneously|debunk\w*|i wrote that)\b"
@@ -79,6 +83,10 @@ class Scene:
     """Whether its row tells an event: then a date is the event's."""
     is_fragment: bool = False
     """A list item, a cell or a heading: no whole sentence."""
+    may_deny: bool | None = None
+    """Whether any word of it denies something; None: not looked yet."""
+    compared: set[int] | None = None
+    """The numbers of those mentions that others are compared with; None: not looked yet."""
     pairs: list[tuple[str, ...]] = field(default_factory=list)
     """Benchmarks that the page named side by side, the latest last: `87.6% / 64.3%` means these."""
 
@@ -97,6 +105,10 @@ class Scene:
 
     def is_negated(self, at: int) -> bool:
         """Whether the words before a place deny what follows, or call it a mistake."""
+        if self.may_deny is None:
+            self.may_deny = _DENIAL.search(self.low, self.start, self.end) is not None
+        if not self.may_deny:
+            return False
         return _NEGATION.search(self.before(at, 34)) is not None or _MISTAKEN.search(self.before(at, 160)) is not None
 
     def modality(self) -> tuple[str, ...]:

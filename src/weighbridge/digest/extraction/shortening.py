@@ -9,6 +9,8 @@ from .lexicon import SUFFIXES
 from .mention import MOST_MENTIONS, Kind, Mention
 from .words import SIZE, Chunk, Part, key
 
+# How many names back a short one may lead.
+_MOST_BACK = 60
 _GENERIC_SHORT = frozenset(
     "base instruct chat it pt dev latest preview live v r exp experimental dense moe large small medium high low "
     "fast heavy research edge cloud voice speech code math vision audio reasoning thinking".split()
@@ -24,9 +26,10 @@ class Shortener:
         self._full = full
         self._by_last: dict[str, list[str]] = {}
         self._by_tail: dict[tuple[str, ...], str] = {}
-        for mention in full:
-            if mention.kind is Kind.FULL:
-                self._index(mention.name)
+        for name in dict.fromkeys(mention.name for mention in full if mention.kind is Kind.FULL):
+            self._index(name)
+        self._at = {mention.start: mention for mention in full}
+        self._heads = {tail[0] for tail in self._by_tail}
 
     def _index(self, name: str) -> None:
         words = key(name)
@@ -51,7 +54,7 @@ class Shortener:
                 place += 1
             if chunk.start < skip_until:
                 continue
-            short = self._short(number, found)
+            short = self._short(number, found[-_MOST_BACK:])
             if short is not None and len(found) < MOST_MENTIONS:
                 found.append(short)
                 skip_until = short.end
@@ -59,6 +62,15 @@ class Shortener:
 
     def _whole(self, mention: Mention) -> Mention:
         """`Opus 4.7` is `Claude Opus 4.7` where the page says so once."""
+        if mention.kind is Kind.FAMILY and self._text[max(0, mention.start - 4) : mention.start].lower() == "the ":
+            # `The Qwen is faster`, where the page speaks of one.
+            named = {
+                key(each.name): each.name
+                for each in self._full
+                if each.name.startswith(mention.name) and each.kind is Kind.FULL
+            }
+            if len(named) == 1 or (named and len({words[:3] for words in named}) == 1):
+                return Mention(mention.start, mention.end, max(named.values(), key=len), Kind.SHORT)
         known = self._by_tail.get(key(mention.name)) if mention.kind is Kind.FULL else None
         if known is not None and known[0].isalpha() and not mention.name[0].isdigit():
             return Mention(mention.start, mention.end, known, mention.kind)
@@ -98,10 +110,10 @@ class Shortener:
         base = None
         if of:
             start = end + of.end()
-            base = next((m for m in self._full if m.start == start), None)
+            base = self._at.get(start)
         elif head.endswith(("the ", "its ")) and re.match(
             r" (?:variant|version|checkpoint|sibling|one|edition|size|is|was|has|scores|runs|fits|needs"
-            r"|beats|can)\b|[,.)]",
+            r"|beats|can)\b|[,.):]",
             tail,
         ):
             base = next((m for m in reversed(before) if chunk.start - m.end < 3000), None)
@@ -157,21 +169,17 @@ class Shortener:
         end = number
         words = key(self._words[number].text)
         best: tuple[int, str] | None = None
-        while end < len(self._words) and end < number + 4:
+        while words and words[0] in self._heads and end < number + 4:
             name = self._by_tail.get(words)
-            if (
-                name is not None
-                and (len(words) > 1 or words[0] not in _GENERIC_SHORT)
-                and not words[-1].isdigit()
-                | (end == number and len(words[0]) < 4 and words[0] not in ("pro", "max", "air"))
-            ) or (name is not None and len(words) > 1 and words[0].isalpha()):
+            if name is not None and _stands_alone(words):
                 best = (end, name)
-            if end + 1 >= len(self._words) or self._text[self._words[end].end : self._words[end + 1].start] not in (
+            following = end + 1
+            if following >= len(self._words) or self._text[self._words[end].end : self._words[following].start] not in (
                 " ",
                 "-",
             ):
                 break
-            end += 1
+            end = following
             words += key(self._words[end].text)
         chunk = self._words[number]
         if best is not None:
@@ -188,6 +196,14 @@ class Shortener:
             if stem and key(joined.name)[-1:] and key(joined.name)[-1] in SUFFIXES:
                 return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
         return None
+
+
+def _stands_alone(words: tuple[str, ...]) -> bool:
+    """Whether the last words of a name can stand for it: `Scout` and `Opus 4.7` can, `Base` and `4.7` cannot."""
+    if len(words) > 1:
+        return words[0].isalpha()
+    word = words[0]
+    return word not in _GENERIC_SHORT and not word[0].isdigit() and (len(word) > 3 or word in ("pro", "max", "air"))
 
 
 def _has_size(name: str) -> bool:

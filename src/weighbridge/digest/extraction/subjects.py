@@ -16,7 +16,7 @@ _OBJECT = re.compile(
     r"|behind|compared (?:to|with)|like|unlike|"
     r"rivals?|rivall?ing|loses to|lost to|second to|falls short of|short of|bows to|match(?:es|ed|ing)?|against"
     r"|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
-    r"|as \w+ as|similar to|comparable to|successor to|succeeds|"
+    r"|as \w+ as|throughput of|speed of|size of|twice the \w+ of|similar to|comparable to|successor to|succeeds|"
     r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
     r"par with|parity with|close to|level with|same as|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
@@ -34,7 +34,7 @@ _JOIN = re.compile(
 )
 _POSSESSED = re.compile(r"['’‘]s?\s(?:[\w.-]+\s){0,4}?[~≈$\"“(]*(?:\d[\d.,]*%?\s?/\s?)?")
 _SUCH_AS = re.compile(
-    r"(?:[ -](?:language|generation|vision|language))? models? (?:like|such as|from|including|called|by) "
+    r"(?:[ -](?:language|generation|vision|language))?(?: models?)? (?:like|such as|from|including|called|by) "
 )
 _DIRECT_BEHIND = re.compile(
     r"(?:[ -]?licensed)?(?:[\s,]*(?:model|llm|moe|release|weights|dense|parameter|version of|open|open-weights?"
@@ -56,15 +56,12 @@ _RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
 _ADJECTIVES = frozenset(
     {"licence", "openness", "architecture", "modality", "file_formats", "parameters_total", "parameters_active"}
 )
-_STRONG = frozenset(
-    "parameters_total parameters_active context_length training_tokens licence price_input price_output "
-    "training_cost experts "
-    "memory_needed release_date status speed file_formats architecture".split()
-)
 
 
 def objects(scene: Scene) -> set[int]:
     """The numbers of those mentions that others are compared with."""
+    if scene.compared is not None:
+        return scene.compared
     found: set[int] = set()
     for number, mention in enumerate(scene.mentions):
         before = scene.before(mention.start, 60)
@@ -74,6 +71,7 @@ def objects(scene: Scene) -> set[int]:
             and _JOIN.fullmatch(scene.low[scene.mentions[number - 1].end : mention.start])
         ):
             found.add(number)
+    scene.compared = found
     return found
 
 
@@ -180,9 +178,9 @@ class Owners:
                 and (_DIRECT_BEHIND.fullmatch(gap) or _SUCH_AS.fullmatch(gap))
             ):
                 return mention
-            if found.field.startswith(("benchmark:", "rank:", "price", "speed", "downloads", "stars", "memory")) and (
-                len(gap) < 40 and _FOR.fullmatch(gap)
-            ):
+            if found.field.startswith(
+                ("benchmark:", "rank:", "price", "speed", "downloads", "stars", "memory", "context", "file_formats")
+            ) and (len(gap) < 40 and _FOR.fullmatch(gap)):
                 return mention
             return None
         return None
@@ -216,6 +214,8 @@ class Owners:
             r"|scoring|built|mit|from|bei|mit)\b",
             scene.words,
         )
+        if following and scene.is_fragment and self._carried and not opens:
+            return self._carried
         if following and (opens or not self._carried or following[0].is_specific):
             until = scene.low[found.end : following[0].start]
             if opens or len(until) < 90:
@@ -225,7 +225,7 @@ class Owners:
         if scene.is_fragment or _ANAPHOR.search(scene.words):
             return self._carried
         has_own = any(m.is_specific and m.kind is not Kind.REPOSITORY for m in scene.mentions)
-        return self._carried if found.field in _STRONG and not has_own else ()
+        return () if has_own or found.needs_name else self._carried
 
     def _of_base(self, found: Found) -> tuple[str, ...]:
         before = [m for _, m in self._names_before(found.start) if m.name != found.value]
@@ -252,6 +252,8 @@ class Context:
     recent: tuple[str, ...] = ()
     spoken: list[str] = field(default_factory=list)
     """Whom the block spoke of, the latest last: `both` means the last two."""
+    lead: tuple[str, ...] = ()
+    """Whom the line before a list was about."""
     section: list[str] = field(default_factory=list)
     """Whom the sentences of the section were about."""
     items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from .lexicon import families
 
 _GLUED = re.compile(r"\d[A-Z][a-z]{2,}|[a-z]{3,}\d?[A-Z][a-z]{3,}[A-Z ]|\)[A-Z][a-z]")
+_JUNCTION = re.compile(r"[0-9)a-z][A-Z][a-z]{3}")
 _MOST_CHARACTERS = 2000
 _MOST_NAMES = 300
 _SIZE = re.compile(r"[\s-]?\d{1,4}(?:\.\d)?[BbMT]$")
@@ -16,7 +17,7 @@ _VARIANT = r"(?: (?:Coder|Instruct|Large|Small|Medium|Mini|Pro|Flash|Max|Base|VL
 
 def is_glued(text: str) -> bool:
     """Whether words have lost the gaps between them."""
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > _MOST_CHARACTERS or len(_JUNCTION.findall(text)) < 2:
         return False
     count = sum(1 for _ in _GLUED.finditer(text))
     return count >= 4 and count * 60 > len(text)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from .lexicon import NO_MODELS, PACKINGS, SUFFIXES, families, makers
 
 # Words that can be part of a name: with a capital, a digit, or a sign inside; a plain one only before a digit.
+_RUN = re.compile(r"\S{1,400}")
 _CHUNK = re.compile(
     r"https?://[^\s<>)\]\"'|]{1,400}|(?<![^\W_])(?:[^\W_a-z]\w*(?:[.\-+/:@]\w+)*\+?"
     r"|[a-z][a-z]*(?:[\d.\-/_:@]\w+|\d)(?:[.\-+/:@]\w+)*|[a-z]+[A-Z]\w*(?:[.\-+/:@]\w+)*|[a-z]{2,20}(?= \d))"
@@ -135,22 +136,34 @@ def _is_repository(text: str) -> bool:
 
 def chunks(text: str) -> list[Chunk]:
     """The page's words, each with what it can be in a name."""
-    found = []
-    for match in _CHUNK.finditer(text):
-        word = match[0]
-        if word.startswith("http"):
-            hub = _HUB.match(word.rstrip("/.,"))
-            if hub and hub[1].partition("/")[0] not in ("datasets", "spaces", "blog", "docs", "papers", "collections"):
-                start = match.start() + hub.start(1)
-                found.append(Chunk(hub[1], start, start + len(hub[1]), Part.REPOSITORY))
+    found: list[Chunk] = []
+    for run in _RUN.finditer(text):
+        word = run[0]
+        end = run.end()
+        if word.islower() and (word.isalpha() or word[:-1].isalpha()) and not text[end + 1 : end + 2].isdigit():
+            # Most words are plain, and no part of a name.
             continue
-        part = _part(word) if len(word) < 200 else Part.OTHER
-        if part is Part.OTHER and ("/" in word or ":" in word):
-            at = match.start()
-            for piece in re.split(r"[/:]", word):
-                if piece:
-                    found.append(Chunk(piece, at, at + len(piece), _part(piece) if len(piece) < 200 else Part.OTHER))
-                at += len(piece) + 1
-        else:
-            found.append(Chunk(word, match.start(), match.end(), part))
+        for match in _CHUNK.finditer(text, run.start(), end + 2):
+            if match.start() >= end:
+                break
+            _add(match, found)
     return found
+
+
+def _add(match: re.Match[str], found: list[Chunk]) -> None:
+    word = match[0]
+    if word.startswith("http"):
+        hub = _HUB.match(word.rstrip("/.,"))
+        if hub and hub[1].partition("/")[0] not in ("datasets", "spaces", "blog", "docs", "papers", "collections"):
+            start = match.start() + hub.start(1)
+            found.append(Chunk(hub[1], start, start + len(hub[1]), Part.REPOSITORY))
+        return
+    part = _part(word) if len(word) < 200 else Part.OTHER
+    if part is Part.OTHER and ("/" in word or ":" in word):
+        at = match.start()
+        for piece in re.split(r"[/:]", word):
+            if piece:
+                found.append(Chunk(piece, at, at + len(piece), _part(piece) if len(piece) < 200 else Part.OTHER))
+            at += len(piece) + 1
+    elif part is not Part.OTHER or not word[0].islower():
+        found.append(Chunk(word, match.start(), match.end(), part))

@@ -15,6 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..alternation import any_of
 from ..scene import Found, Scene
 
 Finder = Callable[[Scene], Iterator[Found]]
@@ -49,7 +50,9 @@ def _stems() -> tuple[re.Pattern[str], dict[str, int]]:
         for other in longest:
             if stem != other and stem.startswith(other):
                 masks[stem] |= masks[other]
-    return re.compile(r"\b(?:" + "|".join(re.escape(stem) for stem in longest) + ")"), masks
+    words = any_of(stem for stem in longest if stem[0].isalnum())
+    signs = any_of(stem for stem in longest if not stem[0].isalnum())
+    return re.compile(rf"\b(?:{words})|{signs}"), masks
 
 
 class Cues:
@@ -62,11 +65,16 @@ class Cues:
         self._masks = [mask for _, mask in found]
         self._numeric = sum(1 << number for number, field in enumerate(fields()) if field.needs_number)
 
-    def asked(self, scene: Scene) -> Iterator[Finder]:
+    def asked(self, scene: Scene) -> tuple[Finder, ...]:
         """The finders that may find something in a scene."""
         mask = self._numeric if scene.quantities else 0
         for at in range(bisect_left(self._starts, scene.start), bisect_left(self._starts, scene.end)):
             mask |= self._masks[at]
-        for number, field in enumerate(fields()):
-            if mask >> number & 1 or scene.label:
-                yield field.find
+        if scene.label:
+            mask = -1
+        return _of_mask(mask)
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_mask(mask: int) -> tuple[Finder, ...]:
+    return tuple(field.find for number, field in enumerate(fields()) if mask >> number & 1)

@@ -17,6 +17,7 @@ _KINDS = re.compile(
     r"|gated)[\w-]*|\bmamba[- ]?\d?[- ]transformer\b|\bhybrid of (?:mamba|attention)\b)"
     r"|(?P<diffusion>\bdiffusion (?:language |transformer|llm|model)\w*)"
 )
+_HINT = re.compile(r"moe|mixture|dense|hybrid|mamba|diffusion|sparse")
 _NO_MOE = re.compile(
     r"\s?(?:models\b(?! introduce)|serving|inference|support|optimi[sz]\w+|routing|kernels?|\+|training|layers?"
     r"|backbone of|hidden|block|wins|paradigm|has decisively|architectures,|experts into|performance "
@@ -48,7 +49,7 @@ def find(scene: Scene) -> Iterator[Found]:
         word = mention.name.lower().rpartition(" ")[2]
         if word in ("moe", "dense"):
             yield Found("architecture", word, mention.start, mention.end, subject=mention.name)
-    for match in _KINDS.finditer(scene.low, scene.start, scene.end):
+    for match in _KINDS.finditer(scene.low, scene.start, scene.end) if _HINT.search(scene.words) else ():
         kind = match.lastgroup or ""
         if kind in seen or any(mention.start <= match.start() < mention.end for mention in scene.mentions):
             continue
@@ -62,7 +63,8 @@ def find(scene: Scene) -> Iterator[Found]:
             match.end(),
             needs_name=not (scene.label or _is_predicate(scene, match)),
         )
-    yield from _experts(scene)
+    if "expert" in scene.words or "expert" in scene.label:
+        yield from _experts(scene)
 
 
 def _is_predicate(scene: Scene, match: re.Match[str]) -> bool:

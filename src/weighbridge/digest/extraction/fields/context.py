@@ -11,6 +11,7 @@ from ..scene import Found, Scene
 NEEDS_NUMBER = True
 STEMS = ""
 _WORDS = r"(?:contexts?|ctx|kontext\w*|sequence length|input window|input length)"
+_HINT = re.compile("context|ctx|kontext|token|window|length")
 _AFTER = re.compile(
     rf"[\s-]*\+?(?:-?tokens?|tok)?(?:[\s-]+(?:of|long|native|maximum|max|effective|default|full|input|extended"
     rf"|total|usable))*[\s-]*{_WORDS}\b"
@@ -41,6 +42,8 @@ _CONDITION = re.compile(
 
 def find(scene: Scene) -> Iterator[Found]:
     """`context_length` and `training_tokens`."""
+    if not _HINT.search(scene.words) and not scene.label:
+        return
     for number, each in enumerate(scene.quantities):
         if each.unit is not Unit.NONE or each.value < 500 or scene.is_negated(each.start):
             continue
@@ -77,6 +80,8 @@ def _field(scene: Scene, each: Quantity, following: Quantity | None) -> str | No
     if _BEFORE.search(before):
         return "context_length"
     if re.search(r"\bmax(?:imum)?(?: of)? $", before) and re.search(rf"\b{_WORDS}\b", scene.words):
+        return "context_length"
+    if re.search(r"\b(?:up|down) from $", before) and re.search(rf"\b{_WORDS}\b", scene.words):
         return "context_length"
     if re.match(r"[\s-]*(?:tokens? )?windows?\b", after):
         return "context_length"

@@ -58,6 +58,7 @@ _DEVICES = re.compile(
     r"|[ahbl]\d{2,3}s?(?:[\s-](?:pcie|sxm))?|mi\d{3}x|rx[\s-]?\d{4}(?:[\s-]?xtx?)?|"
     r"(?:3090|4090|5090)(?:[\s-]?ti)?s?)(?!\w)"
 )
+_CARD = re.compile("rtx|gtx|[0-9]00|090|mi[23]|l40|rx")
 _ONE = re.compile(r"(?:(?:\b(?:a|one|single|an|1x|1×|the|lone|consumer|used|my|your)|nvidia|geforce) )$")
 _COUNTS = {"two": 2, "three": 3, "four": 4, "six": 6, "eight": 8, "sixteen": 16}
 _QUANTS = re.compile(
@@ -134,7 +135,7 @@ def _quant(scene: Scene) -> list[str]:
 def _by_device(scene: Scene) -> Iterator[Found]:
     """`runs on a single RTX 4090`: the card's memory."""
     words = scene.words
-    if not _RUNS.search(words) and not _LABEL.search(scene.label):
+    if not _CARD.search(words) or (not _RUNS.search(words) and not _LABEL.search(scene.label)):
         return
     for match in _DEVICES.finditer(words):
         name = re.sub(r"[^a-z0-9]", "", match["device"]).rstrip("s")

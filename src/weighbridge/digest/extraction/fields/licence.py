@@ -23,7 +23,7 @@ _LABEL = re.compile(r"\b(?:licen[cs]e|lizenz|terms)\b")
 # The licence that a model had before.
 _LEFT = re.compile(
     r"\b(?:drop(?:s|ped|ping)?|replac(?:es|ed|ing)|abandon\w*|mov(?:es|ed|ing) (?:away )?from|switch(?:es|ed"
-    r"|ing) from|chang(?:es|ed|ing) from|away from|"
+    r"|ing) from|chang(?:es|ed|ing) from|away from|from|"
     r"unlike|instead of|rather than)\s(?:[\w'’-]+ ){0,3}$"
 )
 _CODE = re.compile(r"\b(?:code|codebase|repository|scripts|inference code|source code)\b[^.,;]{0,30}$")
@@ -43,6 +43,10 @@ def find(scene: Scene) -> Iterator[Found]:
             continue
         before = scene.before(start, 60)
         if kind == "mit" and not (labelled or _is_mit(scene, start, end, before)):
+            continue
+        if scene.words[start - scene.start : end - scene.start] == "research use" and not re.search(
+            r"\b(?:limited|restricted|confined|only)(?: to| for)? $", before
+        ):
             continue
         if kind in ("custom", "research", "noncommercial") and _is_general(scene, start, before):
             continue

@@ -90,7 +90,8 @@ def _price(
 
 
 def _priced_elsewhere(scene: Scene) -> bool:
-    return bool(re.search(r"(?:/|per|pro|je)\s?(?:1\s?)?(?:m\b|million|mtok|1m\b|mio)", scene.words)) or bool(
+    near = scene.low[max(0, scene.start - 250) : scene.end]
+    return bool(re.search(r"(?:/|per|pro|je)\s?(?:1\s?)?(?:m\b|million|mtok|1m\b|mio)", near)) or bool(
         re.search(r"\b(?:price|pricing|priced|costs?)\b", scene.words + scene.heading)
         and re.search(r"\binput\b|\boutput\b", scene.words)
     )

@@ -65,9 +65,11 @@ _LABEL = re.compile(
     r"|parametern?)\b"
 )
 _LABEL_ACTIVE = re.compile(r"\b(?:active|activated|aktiv\w*)\b")
-_PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||,? with |\s?\+\s?)\s?$")
+_PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||(?:,? )?with |\s?\+\s?)\s?$")
 _ACTIVE_WORD = re.compile(r"(?<![\w.])a(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
 _EXPERT_PRODUCT = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,2})?)bx(\d{1,4})e(?!\w)")
+_OUT_OF = re.compile(r"\b(?:out )?of (?:its |the |a total of |about )?$")
+_AND = re.compile(r"\s?(?:,|,?\s?(?:and|or|und)|/)\s?")
 _NO_LABEL = re.compile(
     r"\b(?:tokens?|context|disk|vram|memory|ram|layers|hidden|vocab\w*|download|file|training data)\b"
 )
@@ -76,17 +78,34 @@ _NO_LABEL = re.compile(
 def find(scene: Scene) -> Iterator[Found]:
     """`parameters_total` and `parameters_active`."""
     yield from _shorthand(scene)
-    previous: Quantity | None = None
-    for number, each in enumerate(scene.quantities):
-        following = scene.quantities[number + 1] if number + 1 < len(scene.quantities) else None
-        role = _role(scene, each, previous, following)
-        previous = each
+    for each, role in _roles(scene):
         if role is None or scene.is_negated(each.start):
             continue
         qualifiers = [each.bound] if each.bound else []
         if each.low is not None:
             qualifiers.append(f"from {each.low / 1e9:g}B")
         yield Found(role, each.value, each.start, each.end, "parameters", tuple(qualifiers))
+
+
+def _roles(scene: Scene) -> list[tuple[Quantity, str | None]]:
+    """Each quantity with what it counts here; `8.4B and 14.1B parameters` counts parameters twice."""
+    found: list[tuple[Quantity, str | None]] = []
+    for number, each in enumerate(scene.quantities):
+        previous = scene.quantities[number - 1] if number else None
+        following = scene.quantities[number + 1] if number + 1 < len(scene.quantities) else None
+        found.append((each, _role(scene, each, previous, following)))
+    for number in range(1, len(found)):
+        (before, role_before), (each, role) = found[number - 1], found[number]
+        is_greater = (
+            role is None and role_before == "parameters_active" and _is_count(each) and each.value > before.value
+        )
+        if is_greater and _OUT_OF.search(scene.low[before.end : each.start]):
+            found[number] = (each, "parameters_total")
+    for number in range(len(found) - 2, -1, -1):
+        (each, role), (following, role_behind) = found[number], found[number + 1]
+        if role is None and role_behind and _is_count(each) and _AND.fullmatch(scene.low[each.end : following.start]):
+            found[number] = (each, role_behind)
+    return found
 
 
 def _shorthand(scene: Scene) -> Iterator[Found]:

@@ -19,6 +19,7 @@ _NOUNS = {
     "heart": "likes",
     "upvote": "likes",
 }
+_HINT = re.compile("download|pull|install|star|like|heart|upvote|herunter|★|⭐|❤")
 _AFTER = re.compile(
     r"\+?(?:[\s-]+(?:total|monthly|weekly|daily|cumulative|all-time|lifetime|github|hugging face|hf|huggingface"
     r"|ollama|30-day|combined|of|"
@@ -43,6 +44,8 @@ _PERIODS = re.compile(
 
 def find(scene: Scene) -> Iterator[Found]:
     """`downloads`, `stars`, `likes`."""
+    if not _HINT.search(scene.words) and not _HINT.search(scene.label):
+        return
     for each in scene.quantities:
         if each.unit is not Unit.NONE or each.value < 2 or scene.is_negated(each.start):
             continue

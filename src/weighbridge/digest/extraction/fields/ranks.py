@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from ..benchmarks import leaderboard
 from ..scene import Found, Scene
 
-NEEDS_NUMBER = True
+NEEDS_NUMBER = False
 STEMS = (
-    "at came climb comes debut enter finish land lead led no number plac place position rank sits sitting "
+    "# overall at came climb comes debut enter finish land lead led no number plac place position rank sits sitting "
     "stands top topp"
 )
 _ORDINALS = {
     word: value
-    for value, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), start=1)
+    for value, word in enumerate(
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+        "fifteenth".split(),
+        start=1,
+    )
 }
 _RANK = re.compile(
     r"(?<![\w&])#\s?(?P<sign>\d{1,4})(?!\w)"
@@ -25,6 +29,8 @@ _RANK = re.compile(
     r"|climb(?:s|ed)(?: to)?|enter(?:s|ed)|comes? in|came in|stands)"
     r"\s(?:(?:at|in|as|currently|now|the|overall)\s)*#?(?P<ordinal>first|second|third|fourth|fifth|sixth"
     r"|seventh|eighth|ninth|tenth|\d{1,3}(?:st|nd|rd|th)|\d{1,3}(?=\s(?:on|in|overall|among)))\b"
+    r"|\b(?P<overall>first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth"
+    r"|\d{1,3}(?:st|nd|rd|th)) (?=overall)"
     r"|\b(?P<place>first|second|third|fourth|fifth|1st|2nd|3rd|\dth)[\s-](?:place|spot|position)\b"
     r"|\b(?P<top>tops|topped|topping|leads|led|leading|at the top of|sits atop|atop|took the crown on)\s(?:the "
     r")?(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|index|lmarena|mteb)\b)"
@@ -61,7 +67,7 @@ def find(scene: Scene) -> Iterator[Found]:
 def _value(match: re.Match[str]) -> float:
     if match["top"]:
         return 1.0
-    written = match["sign"] or match["number"] or match["ordinal"] or match["place"]
+    written = match["sign"] or match["number"] or match["ordinal"] or match["place"] or match["overall"]
     words = _ORDINALS | {"one": 1, "two": 2, "three": 3}
     return float(words[written] if written in words else re.sub(r"\D", "", written))
 

@@ -13,6 +13,7 @@ NEEDS_NUMBER = False
 STEMS = (
     "announc arriv available came coming debut development drop due erschien erwartet eventual expected "
     "freigegeben general goes imminent introduc land launch live open open-sourc opensourc out planned prepar "
+    "pushed postpon delay slip "
     "working posted "
     "pre-launch pre-release publish put releas roll scheduled ship slated unveil upcoming uploaded "
     "veröffentlicht went yet"
@@ -52,7 +53,8 @@ _INTRANSITIVE = re.compile(
     r"|later|earlier|soon|after|before|,|am|im)\b|\s?[,.;:(]|$"
 )
 _FUTURE_NEAR = re.compile(
-    r"\b(?:will|['’]ll|expected|upcoming|to be|would|could|may|might|set to|plans?(?: to)?|going to|slated"
+    r"\b(?:will|['’]ll|hopes?(?: to)?|aims?(?: to)?|intends?(?: to)?|wants?(?: to)?|soon|expected|upcoming|to "
+    r"be|would|could|may|might|set to|plans?(?: to)?|going to|slated"
     r"|scheduled|about to|planned|anticipated|due|eventual|imminent|rumou?red|before|until|once|if|when|wird"
     r"|can|should|ready to|countdown|pre)\b[^.;,]{0,30}$"
 )
@@ -61,7 +63,8 @@ _FUTURE_PLAIN = re.compile(
     r"|drop|release))|(?:is "
     r"|are )?coming (?:in|on|next|later|this|soon)|"
     r"(?:is |are )?(?:due|slated|scheduled|planned) (?:in|on|for|next|later|this)|arriving|launch window"
-    r"|imminent\b|is imminent|preparing|prepares|is working on|(?:launch|release) countdown|pre-release|pre-launch|"
+    r"|imminent\b|is imminent|preparing|prepares|is working on|pushed|postponed|delayed|slipped|slips|(?:launch"
+    r"|release) countdown|pre-release|pre-launch|"
     r"erwartet|in early development|still (?:in|under) development|eventual release|yet to be released|not yet "
     r"(?:been )?released|upcoming)\b"
 )
@@ -250,12 +253,16 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
 
 
 def _date_near(scene: Scene, start: int, end: int, owner: Mention | None) -> Told | None:
-    """The date that goes with a verb: the nearest, on its side of the next name's clause."""
+    """The date that goes with a verb: the nearest; of `from September to November` the second."""
     best = None
-    for told in scene.dates:
+    for number, told in enumerate(scene.dates):
         away = told.start - end if told.start >= end else start - told.end
         if away < 90 and (best is None or away < best[0]):
             best = (away, told)
+            continue
+        goes_on = best is not None and number and best[1] is scene.dates[number - 1]
+        if best and goes_on and scene.low[best[1].end : told.start].strip() in ("to", "until", "auf", "→"):
+            best = (best[0], told)
     return best[1] if best else None
 
 

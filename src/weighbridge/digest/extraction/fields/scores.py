@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -25,7 +26,7 @@ _NOT_SCORE_AFTER = re.compile(
     r"\s?-?(?:shots?\b|points?\b(?! on| in)|pp\b|percentage points|x\b|×|times|tokens?|tasks?|questions"
     r"|problems|languages|subjects|days|hours|weeks|months|gpus?|gb|"
     r"experts?|models?|categories|runs|samples|attempts|params?|parameters?|of the|out of|benchmarks|others|bit"
-    r"|(?:%|percent)? (?:cheaper|faster|smaller|lower|higher|more|fewer|less|better|of )|st\b|nd\b|rd\b|th\b)"
+    r"|(?:%|percent)? (?:cheaper|faster|smaller|lower|higher|more|fewer|less|better)|st\b|nd\b|rd\b|th\b)"
 )
 _NOT_SCORE_BEFORE = re.compile(
     r"(?:#|no\. ?|\b(?:by|top|up|down|gains?(?: of)?|drops?(?: of)?|improv\w+(?: of| by)?|another|additional"
@@ -69,8 +70,11 @@ def find(scene: Scene) -> Iterator[Found]:
                 paired.append((each, name))
     if len({name for _, name in paired}) > 1:
         scene.pairs.append(tuple(name for _, name in sorted(paired, key=lambda pair: pair[0].start)))
+    firm = {name for each, name in paired if each.bound not in ("at least", "at most")}
     for each, name in paired:
-        yield _found(scene, each, name)
+        # `the first above 80 (80.7)`
+        if each.bound not in ("at least", "at most") or name not in firm:
+            yield _found(scene, each, name)
 
 
 def _cell(scene: Scene, name: str) -> Iterator[Found]:
@@ -90,7 +94,8 @@ def _in_range(each: Quantity, name: str) -> bool:
 def _is_score(scene: Scene, each: Quantity) -> bool:
     if each.unit not in (Unit.NONE, Unit.PERCENT) or each.magnitude or each.currency:
         return False
-    if any(start <= each.start < end for start, end, _ in scene.benchmarks):
+    at = bisect_right(scene.benchmarks, each.start, key=lambda mark: mark[0]) - 1
+    if at >= 0 and each.start < scene.benchmarks[at][1]:
         return False
     if any(told.start <= each.start < told.end for told in scene.dates):
         return False
@@ -107,7 +112,11 @@ def _partner(scene: Scene, each: Quantity, *, first_is_name: bool) -> int | None
     """The benchmark right beside a score."""
     behind: int | None = None
     ahead: int | None = None
-    for number, (start, end, name) in enumerate(scene.benchmarks):
+    first = bisect_right(scene.benchmarks, each.start - 120, key=lambda mark: mark[0])
+    for number in range(first, len(scene.benchmarks)):
+        start, end, name = scene.benchmarks[number]
+        if start > each.end + 40:
+            break
         if not _in_range(each, name):
             continue
         if end <= each.start and each.start - end < 60 and _OF.fullmatch(scene.low[end : each.start]):
