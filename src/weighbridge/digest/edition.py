@@ -32,6 +32,9 @@ class Witness:
     title: str
     address: str
     day: str
+    """On which it was published; empty: not told."""
+    told: str = ""
+    """Of which day or month it speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,13 @@ class Entry:
     reasons: tuple[Reason, ...]
     key: str = ""
     """Equal for spellings of one subject."""
+    field: str = ""
+    """What of it is told, as claims name it."""
+
+    @property
+    def is_rule(self) -> bool:
+        """Whether it speaks of a law or a definition, and of no model."""
+        return self.field.startswith("rule:")
 
     @property
     def line(self) -> Line:

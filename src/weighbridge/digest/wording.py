@@ -29,6 +29,8 @@ def field_words(field: str) -> str:
         return name
     if kind == "rank" and name:
         return f"rank on {name}"
+    if kind == "rule" and name:
+        return name.replace("_", " ").replace("-", " ")
     return FIELD_WORDS.get(field, field.replace("_", " "))
 
 
@@ -57,6 +59,8 @@ def statement(claim: Claim) -> str:
         said = value
     elif claim.field == "exists":
         said = "exists" if claim.value is True or str(claim.value).lower() in ("true", "yes") else f"exists: {value}"
+    elif claim.field.startswith("rule:"):
+        said = f"{words}: {value}"
     elif claim.unit == "parameters" or claim.field in ("experts", "downloads", "likes", "stars"):
         said = f"{value} {words}"
     else:

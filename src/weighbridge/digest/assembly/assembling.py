@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from weighbridge.figures import Basis
 
-from ..edition import Edition, Line, Span, Trace
+from ..edition import Edition, Entry, Line, Span, Trace
 from ..found import Listing
 from ..record import Fact, KeptClaim, KeptPage, Record, sum_of
 from .claims import changes, contradictions, entries_of, watch
@@ -67,7 +67,7 @@ def assemble(
         pages=tuple(_page_line(making, page) for page in pages),
         notes=_notes(making, notes),
         traces=making.traces,
-        days=_days(making, pages, listings),
+        days=_days(making, pages, listings, entries),
     )
 
 
@@ -90,28 +90,24 @@ def _notes(making: Making, notes: Sequence[str]) -> tuple[Line, ...]:
     return tuple((Span("Not read: "), *making.told(fact)) for fact in making.keep(facts))
 
 
-def _days(making: Making, pages: Sequence[KeptPage], listings: Sequence[Listing]) -> dict[str, tuple[Line, ...]]:
-    """What came out on each day."""
+def _days(
+    making: Making, pages: Sequence[KeptPage], listings: Sequence[Listing], entries: Sequence[Entry]
+) -> dict[str, tuple[Line, ...]]:
+    """What came out on each day; nothing for a day of these that is only spoken of."""
     found: dict[str, list[Line]] = defaultdict(list)
     for kept in pages:
         found[kept.page.published or kept.page.fetched].append(_page_line(making, kept))
     for listing in listings:
         if listing.released:
-            [fact] = making.keep(
-                [
-                    Fact(
-                        listing.name,
-                        "listed",
-                        listing.released,
-                        f"{listing.name}, {listing.released}",
-                        Basis.STATED,
-                        listing.source,
-                        listing.kind,
-                        listing.seen,
-                    )
-                ]
+            text = f"{listing.name}, {listing.released}"
+            known = Fact(
+                listing.name, "listed", listing.released, text, Basis.STATED, listing.source, listing.kind, listing.seen
             )
-            found[listing.released].append(
-                (Span(listing.name, fact.id, web(listing.address)), Span(f" ({listing.kind})"))
-            )
+            [fact] = making.keep([known])
+            line = (Span(listing.name, fact.id, web(listing.address)), Span(f" ({listing.kind})"))
+            found[listing.released].append(line)
+    for entry in entries:
+        for witness in entry.witnesses:
+            if len(witness.told) == len(making.since) and making.since <= witness.told <= making.until:
+                found.setdefault(witness.told, [])
     return {day: tuple(found[day]) for day in sorted(found)}

@@ -12,7 +12,7 @@ from ..knowledge import words_of_name
 from ..record import Fact, KeptClaim, KeptPage
 from ..verdict import Proof, Ruling
 from ..wording import RULING_WORDS, field_words, statement
-from .making import UNKNOWN, Dispute, Making, joined, page_title, web
+from .making import RULES, UNKNOWN, Dispute, Making, joined, page_title, web
 
 ORDER = (Ruling.REFUTED, Ruling.EXPIRED, Ruling.SUPPORTED, Ruling.PREDICTION, Ruling.UNVERIFIABLE)
 # Whose differences between two listings are news.
@@ -35,7 +35,7 @@ def entries_of(making: Making, claims: Sequence[KeptClaim], pages: Mapping[str, 
             found,
             key=lambda each: (
                 ORDER.index(each.ruling),
-                each.family == UNKNOWN,
+                each.family in (UNKNOWN, RULES),
                 each.family.lower(),
                 each.subject.lower(),
                 each.says,
@@ -60,7 +60,10 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
     for kept in group:
         page = pages[kept.page].page
         day = page.published or ""
-        witnesses.append(Witness(kept.id, kept.claim.quote, page_title(page.title, page.address), page.address, day))
+        told = kept.claim.told or ""
+        witnesses.append(
+            Witness(kept.id, kept.claim.quote, page_title(page.title, page.address), page.address, day, told)
+        )
     reasons = tuple(_reason(proof) for proof in verdict.evidence)
     subject, says = _subject(first), statement(first.claim)
     for kept, witness in zip(group, witnesses, strict=True):
@@ -79,9 +82,10 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
         )
         href = witness.address if witness.address.startswith(("http://", "https://")) else ""
         making.traces[kept.id] = Trace(kept.id, f"{subject}: {says}", origin, words, href)
-    family = making.family(verdict.subject, first.claim.subject)
+    is_rule = first.claim.field.startswith("rule:")
+    family = RULES if is_rule else making.family(verdict.subject, first.claim.subject)
     key = " ".join(sorted(words_of_name(subject)))
-    return Entry(first.id, subject, family, says, verdict.ruling, tuple(witnesses), reasons, key)
+    return Entry(first.id, subject, family, says, verdict.ruling, tuple(witnesses), reasons, key, first.claim.field)
 
 
 def _reason(proof: Proof) -> Reason:

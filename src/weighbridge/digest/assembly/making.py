@@ -14,6 +14,7 @@ from ..edition import Line, Span, Trace
 from ..record import Fact, Record
 
 UNKNOWN = "Names that no record knows"
+RULES = "Rules and definitions"
 
 
 @dataclass(frozen=True, slots=True)

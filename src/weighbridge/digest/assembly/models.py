@@ -132,7 +132,8 @@ def glance_of(
     """A row for each model that is spoken of most: what it is, where it runs, how its claims stand."""
     of_subject: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        of_subject[entry.key].append(entry)
+        if not entry.is_rule:
+            of_subject[entry.key].append(entry)
 
     def told(found: Iterable[Entry], *rulings: Ruling) -> int:
         return sum(len(entry.witnesses) for entry in found if not rulings or entry.ruling in rulings)
@@ -144,7 +145,8 @@ def glance_of(
     for subject in order[:_MOST_ROWS]:
         found = of_subject[subject]
         name = found[0].subject
-        rows.append(((Span(name, found[0].id),), *_what_it_is(making, name, cards)))
+        is_refused = any(entry.field == "exists" and entry.ruling is Ruling.REFUTED for entry in found)
+        rows.append(((Span(name, found[0].id),), *_what_it_is(making, name, cards, is_refused=is_refused)))
         hold, refuted = told(found, Ruling.SUPPORTED), told(found, Ruling.REFUTED)
         for words, count in (("hold", hold), ("refuted", refuted), ("neither", told(found) - hold - refuted)):
             fact = making.counted(f"claims of {name}: {words}", count, key)
@@ -152,7 +154,7 @@ def glance_of(
     return tuple(rows)
 
 
-def _what_it_is(making: Making, name: str, cards: Sequence[Card]) -> tuple[Line, Line]:
+def _what_it_is(making: Making, name: str, cards: Sequence[Card], *, is_refused: bool) -> tuple[Line, Line]:
     """What a model is and whether it runs here; of a name that means several, their sizes and the largest that runs."""
     variants = making.meant(name)
     card = next((each for each in cards if len(variants) == 1 and each.name == variants[0].name), None)
@@ -160,7 +162,7 @@ def _what_it_is(making: Making, name: str, cards: Sequence[Card]) -> tuple[Line,
         return _joined_lines(card.facts[:3]), card.fits[0] if card.fits else (Span("-"),)
     sized = sorted((each for each in variants if each.parameters), key=lambda each: (_size(each), each.name))
     if not sized:
-        return (Span("not known"),), (Span("-"),)
+        return (Span("no such model is known" if is_refused else "not known"),), (Span("-"),)
     low, high = show_count(_size(sized[0])), show_count(_size(sized[-1]))
     text = f"{len(sized)} models of {low} to {high} parameters" if low != high else f"{low} parameters"
     names = [each.name for each in sized]

@@ -9,6 +9,7 @@ the digest itself. What a note holds outside the marked region is its reader's, 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import re
 import unicodedata
@@ -20,6 +21,7 @@ import yaml
 
 from weighbridge.digest.edition import Edition, Line
 from weighbridge.digest.found import OWN
+from weighbridge.digest.tracing import figures
 from weighbridge.digest.verdict import Ruling
 from weighbridge.errors import BadPage
 
@@ -103,8 +105,8 @@ def _digest_note(edition: Edition) -> _Note:
     return _Note(
         _front(
             "digest",
-            since=edition.since,
-            until=edition.until,
+            since=datetime.date.fromisoformat(edition.since),
+            until=datetime.date.fromisoformat(edition.until),
             title=f"{edition.title}: {edition.since} to {edition.until}",
         ),
         heading,
@@ -113,16 +115,20 @@ def _digest_note(edition: Edition) -> _Note:
 
 
 def _named(links: str, edition: Edition) -> str:
-    """Links whose names hold digits, with what tells of them."""
-    records = sorted(
-        {card.head[0].record for card in edition.cards if card.head} | {entry.id for entry in edition.entries}
-    )
-    return f"{links} {_comment(records)}" if any(letter.isdigit() for letter in links) and records else links
+    """Links to families, whose names may hold digits."""
+    records = [*(card.head[0].record for card in edition.cards if card.head), *(entry.id for entry in edition.entries)]
+    return _traced(links, records, edition)
 
 
-def _comment(records: Iterable[str]) -> str:
-    kept = [record for record in records if record]
-    return f"<!-- {' '.join(kept)} -->" if kept else ""
+def _traced(text: str, records: Iterable[str], edition: Edition) -> str:
+    """A heading or a line of links with a comment that names what holds its figures: as few of the records as do."""
+    missing, named = set(figures(text)), []
+    for record in dict.fromkeys((edition.head[0].record, *records)):
+        held = missing & set(figures(edition.traces[record].words)) if record in edition.traces else set()
+        if held:
+            missing -= held
+            named.append(record)
+    return f"{text} <!-- {' '.join(named)} -->" if named else text
 
 
 def _family_note(edition: Edition, family: str, digest: str) -> _Note:
@@ -138,16 +144,14 @@ def _family_note(edition: Edition, family: str, digest: str) -> _Note:
         found = [entry for entry in mine if entry.ruling is ruling]
         if found:
             parts.append(f"### {title}\n\n{brief(found, writing)}")
-    days = sorted({witness.day for entry in mine for witness in entry.witnesses if witness.day in edition.days})
+    told = {day for entry in mine for witness in entry.witnesses for day in (witness.day, witness.told)}
+    days = sorted(told & edition.days.keys())
     if days:
-        parts.append(
-            "Told on "
-            + ", ".join(f"[[{day}]]" for day in days)
-            + _comment([edition.head[0].record, *(e.id for e in mine)])
-        )
+        records = [witness.claim for entry in mine for witness in entry.witnesses]
+        parts.append(_traced(f"Told on or of {', '.join(f'[[{day}]]' for day in days)}", records, edition))
     parts.append(writing.footnotes(edition))
     records = [*(card.head[0].record for card in models if card.head), *(entry.id for entry in mine)]
-    heading = f"# {escape(family)} {_comment(records[:1])}".rstrip()
+    heading = _traced(f"# {escape(family)}", records, edition)
     return _Note(
         _front("family", family=family), heading, "\n\n".join(part for part in parts if part), part=_part(edition)
     )
@@ -164,20 +168,24 @@ def _part(edition: Edition) -> str:
 
 
 def _digest_link(edition: Edition, digest: str) -> str:
-    return f"## [[{digest}|{edition.since} to {edition.until}]] {_comment([edition.head[0].record])}"
+    return _traced(f"## [[{digest}|{edition.since} to {edition.until}]]", (), edition)
 
 
 def _day_note(edition: Edition, day: str, lines: tuple[Line, ...], digest: str) -> _Note:
     writing = Writing()
-    told = [entry for entry in edition.entries if any(witness.day == day for witness in entry.witnesses)]
-    families = sorted({entry.family for entry in told}, key=str.lower)
-    parts = [_digest_link(edition, digest), f"### Read and released\n\n{bullets(lines, writing)}"]
-    if told:
-        parts.append(f"### Told on this day\n\n{brief(told, writing)}")
+    written = [entry for entry in edition.entries if any(witness.day == day for witness in entry.witnesses)]
+    told = [entry for entry in edition.entries if any(witness.told == day for witness in entry.witnesses)]
+    families = sorted({entry.family for entry in (*written, *told)}, key=str.lower)
+    parts = [_digest_link(edition, digest)]
+    parts += [f"### Read and released\n\n{bullets(lines, writing)}"] if lines else []
+    parts += [f"### Told of this day\n\n{brief(told, writing)}"] if told else []
+    parts += [f"### Written on this day\n\n{brief(written, writing)}"] if written else []
+    if families:
         parts.append(_named("Families: " + ", ".join(f"[[{file_name(family)}]]" for family in families), edition))
     parts.append(writing.footnotes(edition))
-    heading = f"# {day} {_comment([span.record for line in lines for span in line])}"
-    return _Note(_front("day", date=day), heading, "\n\n".join(parts), part=_part(edition))
+    records = [*(span.record for line in lines for span in line), *(w.claim for e in told for w in e.witnesses)]
+    heading = _traced(f"# {day}", records, edition)
+    return _Note(_front("day", date=datetime.date.fromisoformat(day)), heading, "\n\n".join(parts), part=_part(edition))
 
 
 def _map_note(edition: Edition, digest: str) -> _Note:
@@ -189,13 +197,12 @@ def _map_note(edition: Edition, digest: str) -> _Note:
         told = [entry for entry in edition.entries if entry.family == family]
         models = sum(card.family == family and card.kind == "model" for card in edition.cards)
         about = ", ".join(filter(None, ["models" if models else "", "claims" if told else "", _worst(told)]))
-        traced = f" {_comment(records)}" if _has_digit(family) else ""
-        rows.append(f"- [[{file_name(family)}]]{f': {about}' if about else ''}{traced}")
+        rows.append(_traced(f"- [[{file_name(family)}]]{f': {about}' if about else ''}", records, edition))
     days = []
     for day, lines in edition.days.items():
-        days.append(
-            f"- [[{day}]] {_comment([edition.head[0].record, *(span.record for line in lines for span in line)])}"
-        )
+        speaking = [witness.claim for e in edition.entries for witness in e.witnesses if witness.told == day]
+        records = [*(span.record for line in lines for span in line), *speaking]
+        days.append(_traced(f"- [[{day}]]", records, edition))
     parts = [
         f"{_digest_link(edition, digest)}",
         " · ".join(f"**{figure}** {name}{writing.mark(record)}" for figure, name, record, _ in edition.tiles),
@@ -207,10 +214,6 @@ def _map_note(edition: Edition, digest: str) -> _Note:
     return _Note(
         _front("map"), f"# {escape(edition.title)}", "\n\n".join(part for part in parts if part), part=_part(edition)
     )
-
-
-def _has_digit(text: str) -> bool:
-    return any(letter.isdigit() for letter in text)
 
 
 def _worst(entries: Iterable[object]) -> str:
