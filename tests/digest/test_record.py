@@ -12,13 +12,18 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED
 from tests.digest.editions import RIGHT, SINCE, UNTIL, VERDICTS, fill
+from tests.facts.hub_server import running_hub
+from weighbridge import facts
 from weighbridge.digest.claim import Claim
-from weighbridge.digest.found import Sighting, Step
+from weighbridge.digest.found import Listing, Sighting, Step
+from weighbridge.digest.knowledge.own import recall
 from weighbridge.digest.movers import movers
 from weighbridge.digest.page import Page
 from weighbridge.digest.record import AROUND, Fact, Record
 from weighbridge.digest.sources.file import series
 from weighbridge.digest.verdict import Ruling, Verdict
+from weighbridge.digest.verifying import read_files
+from weighbridge.facts import HubAccess
 from weighbridge.figures import Basis
 from weighbridge.store import FILE_NAME, Store
 
@@ -158,3 +163,26 @@ def test_a_gain_is_never_told_of_one_day_or_of_a_count_that_is_not_known(points)
         first, last = mover.first.likes, mover.last.likes
         is_known = len(known) > 1 and first is not None and last is not None
         assert mover.likes_gain == (last - first if is_known else None)  # type: ignore[operator]
+
+
+def test_new_models_are_weighed_by_their_own_files_and_settle_claims(tmp_path, tiny_gguf):
+    content = tiny_gguf(name="new-7b").read_bytes()
+    listed = [Listing(f"acme/{name}", "model", "", day, "hub", {}, UNTIL) for name, day in
+              (("new", "2026-04-15"), ("gone", "2026-04-16"), ("old", "2025-01-01"))]  # fmt: skip
+    told: list[str] = []
+    with Store(tmp_path / "state") as store, running_hub({"acme/new": {"model.gguf": content}}) as hub:
+        record = Record(store)
+        record.keep(Step((*listed, Sighting("acme/new", UNTIL, 5, 5, "hub"))), "hf:trending")
+        access = HubAccess(hub.url, cache=tmp_path / "cache")
+
+        assert read_files(record, SINCE, UNTIL, access, 8, told.append) == 1
+        asked = len(hub.asked)
+        assert read_files(record, SINCE, UNTIL, access, 1, told.append) == 0
+
+        assert len(hub.asked) == asked
+        [fact] = record.facts("acme/new", "parameters_total")
+        expected = facts.read(tiny_gguf(name="same")).parameters.total
+        assert (fact.value, fact.date) == (expected, UNTIL)
+        assert fact.value in [known.value for known in recall(record)]
+        assert len(told) == 1
+        assert told[0].startswith("acme/gone: its files were not read")

@@ -3,7 +3,7 @@ names the record it is from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .verdict import Ruling
@@ -186,24 +186,8 @@ class Edition:
         return tuple(entry for entry in self.entries if entry.ruling in rulings)
 
     def findings(self, *rulings: Ruling) -> tuple[Finding, ...]:
-        """The same, with those together that one reason settles; subjects of which more is settled come first."""
-        groups: dict[tuple[str, Ruling, tuple[str, ...]], list[Entry]] = {}
-        for entry in self.with_ruling(*rulings):
-            reasons = tuple(reason.text for reason in entry.reasons)
-            groups.setdefault((entry.key, entry.ruling, reasons), []).append(entry)
-        sizes: dict[str, int] = {}
-        for (key, _, _), entries in groups.items():
-            sizes[key] = sizes.get(key, 0) + sum(len(entry.witnesses) for entry in entries)
-        found = [
-            (
-                rulings.index(ruling),
-                -sizes[key],
-                key,
-                Finding(entries[0].subject, ruling, tuple(entries), entries[0].reasons),
-            )
-            for (key, ruling, _), entries in groups.items()
-        ]
-        return tuple(each[-1] for each in sorted(found, key=lambda each: each[:-1]))
+        """The same, with those together that one reason settles."""
+        return findings_of(self.entries, rulings)
 
     def families(self) -> list[str]:
         """All families, sorted."""
@@ -225,3 +209,20 @@ class Edition:
             yield from group
         yield from (line for _, line in self.watch)
         yield from (*self.mine, *self.changes, *self.pages, *self.notes)
+
+
+def findings_of(entries: Sequence[Entry], rulings: Sequence[Ruling]) -> tuple[Finding, ...]:
+    """Entries that stand so, those together that one reason settles; subjects of which more is settled come first."""
+    groups: dict[tuple[str, Ruling, tuple[str, ...]], list[Entry]] = {}
+    for entry in entries:
+        if entry.ruling in rulings:
+            reasons = tuple(reason.text for reason in entry.reasons)
+            groups.setdefault((entry.key, entry.ruling, reasons), []).append(entry)
+    sizes: dict[str, int] = {}
+    for (key, _, _), group in groups.items():
+        sizes[key] = sizes.get(key, 0) + sum(len(entry.witnesses) for entry in group)
+    found = [
+        (rulings.index(ruling), -sizes[key], key, Finding(group[0].subject, ruling, tuple(group), group[0].reasons))
+        for (key, ruling, _), group in groups.items()
+    ]
+    return tuple(each[-1] for each in sorted(found, key=lambda each: each[:-1]))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from weighbridge.figures import Basis
 
-from ..edition import Entry, Line, Reason, Span, Trace, Witness
+from ..claim import Claim
+from ..edition import Entry, Line, Reason, Span, Trace, Witness, findings_of
 from ..knowledge import words_of_name
 from ..record import Fact, KeptClaim, KeptPage
 from ..verdict import Proof, Ruling
@@ -117,32 +118,37 @@ def contradictions(
 
 
 def watch(making: Making, entries: Sequence[Entry], claims: Sequence[KeptClaim]) -> tuple[tuple[str, Line], ...]:
-    """Forecasts with the day that they name, and what the reader waits for."""
-    found: list[tuple[str, Line]] = []
+    """Forecasts with the day that they name and what is known since; then what is new of what the reader waits for."""
     by_claim = {kept.id: kept.claim for kept in claims}
-    for entry in entries:
-        if entry.ruling is not Ruling.PREDICTION:
-            continue
-        claim = by_claim.get(entry.id)
-        told = [
-            str(claim.value) if claim and claim.field == "release_date" else "",
-            (claim.told or "") if claim else "",
-        ]
-        day = next((each for each in told if _DATED.fullmatch(each)), "")
-        found.append((day, entry.line))
+    found: list[tuple[str, Line]] = []
+    for finding in findings_of(entries, (Ruling.PREDICTION,)):
+        days = [day for says, same in finding.said for entry in same if (day := _awaited(by_claim.get(entry.id)))]
+        day = min(days, default="")
+        ids = [entry.id for entry in finding.entries if _awaited(by_claim.get(entry.id)) == day]
+        line = [Span(f"{finding.subject}: ", finding.entries[0].id)]
+        for number, (says, same) in enumerate(finding.said):
+            line.append(Span(f"; {says}" if number else says, same[0].id))
+        line += [Span(f" (told for {day})", ids[0])] if day else []
+        line += [Span(f". Known now: {reason.text}", finding.entries[0].id) for reason in finding.reasons[:1]]
+        found.append((day, tuple(line)))
+    found.sort(key=lambda each: (not each[0], each[0], "".join(span.text for span in each[1]).lower()))
     for name in making.around.watch:
         said = [entry for entry in entries if name.lower() in entry.subject.lower()]
-        if said:
-            found += [
-                ("", (Span(f"You watch {name}: " if name.isalpha() else "You watch: "), *entry.line))
-                for entry in said[:5]
-            ]
-        elif not any(character.isdigit() for character in name):
-            found.append(("", (Span(f"You watch {name}: nothing was told of it"),)))
-    unique = dict.fromkeys(found)
-    return tuple(
-        sorted(unique, key=lambda each: (not each[0], each[0], "".join(span.text for span in each[1]).lower()))
-    )
+        text = f"You watch {name}" + ("" if said else ": nothing was told of it")
+        known = Fact(name, "watch", bool(said), text, Basis.READ, "your settings", text, making.until)
+        line = [Span(known.text, known.id) for known in making.keep([known])]
+        for number, entry in enumerate(said[:5]):
+            line.append(Span(f"{'; ' if number else ': '}{entry.says} ({RULING_WORDS[entry.ruling]})", entry.id))
+        found.append(("", tuple(line)))
+    return tuple(found)
+
+
+def _awaited(claim: Claim | None) -> str:
+    """The day or month for which something is forecast; empty where none is told."""
+    if claim is None:
+        return ""
+    told = [str(claim.value) if claim.field == "release_date" else "", claim.told or ""]
+    return next((each for each in told if _DATED.fullmatch(each)), "")
 
 
 def changes(making: Making, claims: Sequence[KeptClaim]) -> tuple[Line, ...]:
