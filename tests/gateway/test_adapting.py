@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 
 import anthropic
@@ -450,3 +451,29 @@ def test_a_picture_for_a_server_of_which_nothing_is_known_passes(tmp_path):
             }
 
     play(tmp_path, [far.model(speaks="chat")], story)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_adapted_requests_leave_nothing_for_the_garbage_collector(tmp_path, stream):
+    asked = {"model": "one", "max_tokens": 4, "messages": ASKED, "input": "x", "stream": stream}
+    kinds = [("/v1/messages", {}), ("/v1/responses", {}), ("/v1/chat/completions", {"n": 3})]
+
+    async def story(served: Served) -> None:
+        for path, more in kinds:
+            for counts in (False, True):
+                gc.collect()
+                gc.disable()
+                gc.set_debug(gc.DEBUG_SAVEALL if counts else 0)
+                try:
+                    for _ in range(3):
+                        assert (await served.http.post(path, json=asked | more)).status_code == 200
+                    await asyncio.sleep(0.02)
+                    gc.collect()
+                    ours = {type(each).__qualname__ for each in gc.garbage if "weighbridge" in type(each).__module__}
+                    assert not ours, f"{path}: {ours}"
+                finally:
+                    gc.set_debug(0)
+                    gc.garbage.clear()
+                    gc.enable()
+
+    play(tmp_path, [fake("one")], story)

@@ -74,6 +74,11 @@ class Gathering:
         """The client has left."""
         for share in self.shares:
             share.drop()
+        self._release()
+
+    def _release(self) -> None:
+        """All is over: no circle of objects may be left for the garbage collector."""
+        self.shares, self.answers = [], []
 
     def pause(self) -> None:
         """It reads too slowly."""
@@ -122,6 +127,7 @@ class Gathering:
                 else:
                     body = self._choices.whole([b"".join(each.parts) for each in self.shares])
                     self.response.send(200, self._lines or b"", body)
+                self._release()
         except BadAnswer as error:
             self._give_up(error)
 
