@@ -61,6 +61,9 @@ _PRIOR_EXAMPLES = 4.0
 _TASK_SCALE = 5.0
 # So many examples of the mean of all are added to each task's own.
 _TABLE_PRIOR = 3.0
+# Below so many examples a task their means are noise; with twice as many the way by means counts for a half. Chosen on
+# inner folds of the training halves of six sets.
+_TABLE_TRUSTED = 20.0
 _BANDWIDTH = 0.6
 # Words and pieces are of length one, and so are the waves, nearly.
 _SQUARES = 3.0
@@ -224,30 +227,20 @@ class Near:
             key=lambda each: float(np.log((_softmax(recognised, each) * of_task).sum(1) + 1e-3).mean()) if named else 0,
         )
         likely = _softmax(recognised, sharpness) if named else of_task
-        left_out = np.zeros_like(outputs)
-        found: Any = 0.0
-        middle: Any = 0.0
         turn = _turn(outputs)
         mixed = _best_mixed(features, form, likely, outputs @ turn, parts[0], grams[0]) if named else _no_waves()
         added = _of_task(form, likely, *mixed)
-        # Tasks' means first, and what they leave by text, each with a strength of its own; or both at once: what errs
-        # less on examples left out.
-        by_table = _table_of(outputs, of_task)
-        first = _but_own(outputs, of_task, likely, by_table) if named else np.zeros_like(outputs)
-        apart = named and _is_better_apart(features, added, (outputs, first), turn, parts[0], grams[0], len(named))
-        if apart:
-            added = added[:, len(named) :]
-        rest = outputs - first if apart else outputs
-        for part, gram in zip(parts, grams, strict=True):
-            ridge = Ridge(np.concatenate((features[part], added[part]), 1), gram + added[part] @ added[part].T)
-            fitted = ridge.fit(rest[part] @ turn)
-            found, middle = found + fitted.weights @ turn.T / len(parts), middle + fitted.means @ turn.T / len(parts)
-            left_out[part] = fitted.left_out @ turn.T
-        found = np.asarray(found)
-        if apart:
-            left_out += first
-            width = features.shape[1]
-            found = np.concatenate((found[:width], by_table / _TASK_SCALE, found[width:]))
+        found, middle, left_out = _fitted(features, added, outputs, turn, parts, grams)
+        if named:
+            # The same once more for what tasks' means leave: the more examples a task has, the more that counts.
+            by_table = _table_of(outputs, of_task)
+            first = _but_own(outputs, of_task, likely, by_table)
+            rest = _fitted(features, added[:, len(named) :], outputs - first, turn, parts, grams)
+            counts = float(of_task.sum()) / len(named)
+            share = max(0.0, 1 - _TABLE_TRUSTED / counts)
+            own = np.concatenate((rest[0][: features.shape[1]], by_table / _TASK_SCALE, rest[0][features.shape[1] :]))
+            found, middle = _between(found, own, share), _between(middle, rest[1], share)
+            left_out = _between(left_out, rest[2] + first, share)
         width = features.shape[1]
         directions, familiar = np.zeros((width, 0), np.float32), recognised.max(1) if named else np.zeros(len(tasks))
         if not named:
@@ -255,7 +248,7 @@ class Near:
         scores = np.asarray(weights) if named else np.zeros((width, 0))
         arrays = {
             "weights": np.concatenate((scores, found[:width], directions), 1).astype(np.float32),
-            "means": np.concatenate((np.asarray(means) if named else np.zeros(0), np.asarray(middle))),
+            "means": np.concatenate((np.asarray(means) if named else np.zeros(0), middle)),
             "by_task": found[width:].astype(np.float32),
             "mixed_frequencies": mixed[0],
             "mixed_phases": mixed[1],
@@ -288,7 +281,7 @@ class Near:
         if told is not None:
             known = told >= 0
             likely[known] = np.eye(count)[told[known]]
-            familiarity[known] = 1.0
+            familiarity[known] = np.inf
         added = _of_task(form, likely, self.frequencies, self.phases)
         return self.means[count:] + product[:, count:] + added @ self.by_task, familiarity, likely
 
@@ -334,31 +327,27 @@ def _table_of(outputs: Doubles, of_task: Doubles) -> Doubles:
 
 def _but_own(outputs: Doubles, of_task: Doubles, likely: Doubles, table: Doubles) -> Doubles:
     """What the tasks' means foretell of each example, its own part in its task's mean taken out."""
-    counts = of_task.sum(0)[None, :]
-    own = of_task * likely / (counts + _TABLE_PRIOR - 1)
-    of_own = (of_task * (counts + _TABLE_PRIOR)).sum(1, keepdims=True)
-    mean_of_own = of_task @ table
-    shift = own.sum(1, keepdims=True) * (mean_of_own - outputs) * (of_own > 0)
-    return np.asarray(likely @ table + shift)
+    own = (of_task * likely / (of_task.sum(0) + _TABLE_PRIOR - 1)).sum(1, keepdims=True)
+    return np.asarray(likely @ table + own * (of_task @ table - outputs))
 
 
-def _is_better_apart(
-    features: Floats,
-    added: Floats,
-    outputs: tuple[Doubles, Doubles],
-    turn: Doubles,
-    part: NDArray[np.intp],
-    gram: Floats,
-    tasks: int,
-) -> bool:
-    """Whether tasks' means first and ridge on what they leave err less than both at once, on examples left out."""
-    whole, first = outputs
-    errors = []
-    for some, target, base in ((added, whole, 0.0), (added[:, tasks:], whole - first, first[part])):
-        ridge = Ridge(np.concatenate((features[part], some[part]), 1), gram + some[part] @ some[part].T)
-        foretold = base + ridge.fit(target[part] @ turn).left_out @ turn.T
-        errors.append(float(((foretold - whole[part])[:, 1:] ** 2).mean()))
-    return errors[1] < errors[0]
+def _fitted(
+    features: Floats, added: Floats, outputs: Doubles, turn: Doubles, parts: list[NDArray[np.intp]], grams: list[Floats]
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Ridge in parts, averaged: weights, means, and what is foretold of each example by others."""
+    found: Any = 0.0
+    middle: Any = 0.0
+    left_out = np.zeros_like(outputs)
+    for part, gram in zip(parts, grams, strict=True):
+        ridge = Ridge(np.concatenate((features[part], added[part]), 1), gram + added[part] @ added[part].T)
+        fitted = ridge.fit(outputs[part] @ turn)
+        found, middle = found + fitted.weights @ turn.T / len(parts), middle + fitted.means @ turn.T / len(parts)
+        left_out[part] = fitted.left_out @ turn.T
+    return np.asarray(found), np.asarray(middle), left_out
+
+
+def _between(one: Doubles, other: Doubles, share: float) -> Doubles:
+    return (1 - share) * one + share * other
 
 
 def _span(features: Floats, part: NDArray[np.intp], gram: Floats) -> tuple[Floats, Doubles]:
@@ -463,8 +452,8 @@ class Predictor:
         return found
 
     def _weigh(self, said: _Said) -> tuple[Doubles, Doubles]:
-        """Level and distances, as far as they carry over, and the part of near that does."""
-        part = np.interp(said.familiarity, *self._carry)
+        """Level and distances, as far as they carry over, and the part of near that does; all, if the task is told."""
+        part = np.where(np.isinf(said.familiarity), 1.0, np.interp(said.familiarity, *self._carry))
         return self._base + part[:, None] * (said.near - self._base), part
 
     def predict_all(
