@@ -61,9 +61,10 @@ _PRIOR_EXAMPLES = 4.0
 _TASK_SCALE = 5.0
 # So many examples of the mean of all are added to each task's own.
 _TABLE_PRIOR = 3.0
-# Below so many examples a task their means are noise; with twice as many the way by means counts for a half. Chosen on
-# inner folds of the training halves of six sets.
+# Below so many examples a task their means are noise. Chosen on inner folds of the training halves of six sets.
 _TABLE_TRUSTED = 20.0
+# More of it wins more where tasks are known, and loses to the best single model where they are not.
+_MOST_BY_TABLE = 0.5
 _BANDWIDTH = 0.6
 # Words and pieces are of length one, and so are the waves, nearly.
 _SQUARES = 3.0
@@ -186,6 +187,13 @@ def _softmax(scores: Doubles, sharpness: float) -> Doubles:
     return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
+def _share(tasks: tuple[str | None, ...]) -> float:
+    """How much the way by tasks' means first counts: the more examples a task has, the more."""
+    named = set(_named(tasks))
+    examples = sum(task in named for task in tasks)
+    return max(0.0, 1 - _TABLE_TRUSTED * len(named) / examples) * _MOST_BY_TABLE if named else 0.0
+
+
 def _named(tasks: tuple[str | None, ...]) -> tuple[str, ...]:
     """Tasks with enough examples; none where there is only one."""
     counts = Counter(task for task in tasks if task is not None)
@@ -206,9 +214,10 @@ class Near:
 
     @classmethod
     def fit(
-        cls, features: Floats, form: Floats, outputs: Doubles, tasks: tuple[str | None, ...]
+        cls, features: Floats, form: Floats, outputs: Doubles, tasks: tuple[str | None, ...], share: float
     ) -> tuple[Near, Doubles, Doubles]:
-        """And what is foretold of each example by others, and how familiar they find it."""
+        """And what is foretold of each example by others, and how familiar they find it. `share` is how much the way
+        by tasks' means first counts."""
         named = _named(tasks)
         of_task = np.array([[task == name for name in named] for task in tasks], float).reshape(len(tasks), len(named))
         parts = np.array_split(np.random.default_rng(_SEED).permutation(len(tasks)), max(1, round(len(tasks) / _PART)))
@@ -231,13 +240,11 @@ class Near:
         mixed = _best_mixed(features, form, likely, outputs @ turn, parts[0], grams[0]) if named else _no_waves()
         added = _of_task(form, likely, *mixed)
         found, middle, left_out = _fitted(features, added, outputs, turn, parts, grams)
-        if named:
-            # The same once more for what tasks' means leave: the more examples a task has, the more that counts.
+        if named and share:
+            # The same once more for what tasks' means leave.
             by_table = _table_of(outputs, of_task)
             first = _but_own(outputs, of_task, likely, by_table)
             rest = _fitted(features, added[:, len(named) :], outputs - first, turn, parts, grams)
-            counts = float(of_task.sum()) / len(named)
-            share = max(0.0, 1 - _TABLE_TRUSTED / counts)
             own = np.concatenate((rest[0][: features.shape[1]], by_table / _TASK_SCALE, rest[0][features.shape[1] :]))
             found, middle = _between(found, own, share), _between(middle, rest[1], share)
             left_out = _between(left_out, rest[2] + first, share)
@@ -583,7 +590,7 @@ def learn(evidence: Evidence) -> Predictor:
     if not len(evidence) or not evidence.weights.any():
         raise BadSetting("there are no outcomes to learn from", hint="without evidence, rules decide")
     looks = _looks(evidence.prompts)
-    learnt = _learn(evidence, looks, _shift(evidence, looks))
+    learnt = _learn(evidence, looks, _shift(evidence, looks), _share(evidence.tasks))
     return Predictor(learnt.models, {**learnt.about, "thresholds": _thresholds(evidence)}, *learnt.parts)
 
 
@@ -609,7 +616,7 @@ def _thresholds(evidence: Evidence) -> list[tuple[str, str, float, str, str]]:
     return found
 
 
-def _learn(evidence: Evidence, looks: list[Looks], shift: _Shift | None) -> Predictor:
+def _learn(evidence: Evidence, looks: list[Looks], shift: _Shift | None, share: float) -> Predictor:
     complete = _complete(evidence)
     outputs = _outputs(complete)
     lens = Lens.of(looks)
@@ -620,7 +627,7 @@ def _learn(evidence: Evidence, looks: list[Looks], shift: _Shift | None) -> Pred
     familiarity = np.zeros(len(looks))
     if len(looks) >= _FEWEST_NEAR and len(evidence.models) > 1:
         features, form = lens.features(looks)
-        near, left_out, familiarity = Near.fit(features, form, outputs, evidence.tasks)
+        near, left_out, familiarity = Near.fit(features, form, outputs, evidence.tasks, share)
     rest = complete - (left_out[:, :1] + left_out[:, 1:])
     lengths = np.array([float(each.signs[0]) for each in looks])
     arrays = {
@@ -680,13 +687,13 @@ def _shift(evidence: Evidence, looks: list[Looks]) -> _Shift | None:
     order = [named[at] for at in rng.permutation(len(named))]
     group = {task: at % min(_SHIFT_GROUPS, len(named)) for at, task in enumerate(order)}
     of = np.array([group[task] if task is not None else -1 for task in some.tasks])
-    outputs = _outputs(_complete(some))
+    outputs, share = _outputs(_complete(some)), _share(evidence.tasks)
     familiarities, factors = [], []
     for each in sorted(set(of.tolist()) - {-1}):
         others, own = np.flatnonzero(of != each), np.flatnonzero(of == each)
         if len(others) < _FEWEST_NEAR or not some.weights[others].any():
             continue
-        without = _learn(some.rows(others), [seen[at] for at in others], None)
+        without = _learn(some.rows(others), [seen[at] for at in others], None, share)
         said = without._said([seen[at] for at in own], [None] * len(own))
         familiarities.append(said.familiarity)
         factors.append(_factor((said.near - without._base)[:, 1:], (outputs[own] - without._base)[:, 1:]))
