@@ -66,6 +66,7 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/model_swap.py
 	@$(BIN)/python benchmarks/compare_speed.py
 	@$(BIN)/python benchmarks/eval_harness.py --peers --write docs/evals-speed.md
+	@$(BIN)/python benchmarks/claims_quality.py --write docs/claims-quality.md
 	@$(BIN)/python benchmarks/gateway_speed.py --quick
 	@$(BIN)/python benchmarks/first_answer.py
 

@@ -87,7 +87,12 @@ NO_MODELS = frozenset(
     "gptq exl2 mlx "
     "fp8 fp16 bf16 fp4 nvfp4 mxfp4 int4 int8 tokens token parameters params context experts layers heads "
     "license licence "
-    "o(n) covid-19 utf-8 sha-256 http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
+    "agplv3 gplv3 gplv2 lgplv3 cifar cifar-10 cifar-100 imagenet mnist wikitext squad kubernetes postgresql "
+    "postgres redis mysql "
+    "mongodb sqlite docker nginx django react angular typescript swift kotlin php perl ruby elasticsearch "
+    "kafka "
+    "terraform fedora centos rhel suse office excel boeing airbus playstation xbox o(n) covid-19 utf-8 sha-256 "
+    "http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
     "turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
     "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
     "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()

@@ -328,9 +328,14 @@ class Namer:
 
     def _is_introduced(self, start: int, end: int) -> bool:
         behind = self._text[end : end + 90]
-        if _SIZED_BEHIND.match(behind) or _IS_MODEL_BEHIND.match(behind) or _RELEASED_BEHIND.match(behind):
+        if _SIZED_BEHIND.match(behind) or _IS_MODEL_BEHIND.match(behind):
             return True
         before = self._text[max(0, start - 70) : start]
+        if end - start < 5 and self._text[start:end].isupper():
+            # `Ubuntu 24.04 LTS was released`
+            return bool(_LIKE_BEFORE.search(before))
+        if _RELEASED_BEHIND.match(behind):
+            return True
         return bool(_RELEASED_BEFORE.search(before) or _LIKE_BEFORE.search(before))
 
     def _mention(self, first: int, last: int) -> Mention:

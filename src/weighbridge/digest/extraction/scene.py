@@ -87,13 +87,13 @@ class Scene:
     """Whether any word of it denies something; None: not looked yet."""
     compared: set[int] | None = None
     """The numbers of those mentions that others are compared with; None: not looked yet."""
+    words: str = ""
+    """The stretch in lower case."""
     pairs: list[tuple[str, ...]] = field(default_factory=list)
     """Benchmarks that the page named side by side, the latest last: `87.6% / 64.3%` means these."""
 
-    @property
-    def words(self) -> str:
-        """The stretch in lower case."""
-        return self.low[self.start : self.end]
+    def __post_init__(self) -> None:
+        self.words = self.low[self.start : self.end]
 
     def before(self, at: int, most: int) -> str:
         """What stands before a place, in lower case."""

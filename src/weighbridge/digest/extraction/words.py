@@ -55,6 +55,7 @@ class Chunk(NamedTuple):
     part: Part
 
 
+@functools.lru_cache(maxsize=1 << 13)
 def key(name: str) -> tuple[str, ...]:
     """The words of a name, however they are joined: `Qwen3-72B` and `Qwen 3 72B` have one key."""
     return tuple(_KEY.findall(name.lower().rpartition("/")[2]))
