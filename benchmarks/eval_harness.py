@@ -63,6 +63,18 @@ class Cost:
     """None: it was ended because it took too long."""
 
 
+_STARTER = """
+import json, os, sys
+process = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(process, 0)
+found = [os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss]
+with open(sys.argv[1], "w") as file:
+    json.dump(found, file)
+"""
+"""Starts a command and notes what it took. Linux counts the memory of whoever started a process as that process's own
+peak (exec takes over `maxrss`), so the one that starts it must be small, and this one may have read large logs."""
+
+
 def measured(
     command: list[str],
     environment: dict[str, str] | None = None,
@@ -72,35 +84,25 @@ def measured(
     may_fail: bool = False,
 ) -> Cost:
     """Run it there, and ask the kernel what it took; its children are in it."""
-    with tempfile.TemporaryFile() as out:
+    with tempfile.TemporaryDirectory() as notes, tempfile.TemporaryFile() as out:
+        note = Path(notes) / "note.json"
         begun = time.perf_counter()
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})},
-            start_new_session=True, cwd=folder,
+            [sys.executable, "-I", "-S", "-c", _STARTER, str(note), *command], stdout=out, stderr=out,
+            stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})}, start_new_session=True, cwd=folder,
         )  # fmt: skip
-        code, used = _waited(process, begun + limit_seconds)
+        try:
+            process.wait(limit_seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         wall = time.perf_counter() - begun
         out.seek(0)
         text = out.read().decode(errors="replace")
+        code, cpu, rss = json.loads(note.read_text()) if note.exists() else (None, 0.0, 0)
     if code and not may_fail:
         raise SystemExit(f"{command[0]} ended with {code}:\n{text[-2000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * unit, text, code)
-
-
-def _waited(process: subprocess.Popen[bytes], until: float) -> tuple[int | None, resource.struct_rusage]:
-    """How it ended and what it used; it and its children are ended when it is late."""
-    is_late = False
-    while True:
-        done, status, used = os.wait4(process.pid, 0 if is_late else os.WNOHANG)
-        if done:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return None if is_late else process.returncode, used
-        if time.perf_counter() > until:
-            is_late = True
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            time.sleep(0.02)
+    return Cost(cpu, wall, rss * (1 if sys.platform == "darwin" else 1024), text, code)
 
 
 def sums(count: int, seed: int) -> list[tuple[int, int]]:
