@@ -16,10 +16,10 @@ from tests.conftest import run_weigh
 from weighbridge.cli import drawing
 from weighbridge.evals import Footprint, Manner, Price, Target, read_log, read_task, report, run
 from weighbridge.evals.cost import cost_of
+from weighbridge.evals.energy import Energy, EnergyMeter
 from weighbridge.evals.log import Outcomes, Row
 from weighbridge.evals.running import Pace
 from weighbridge.evals.score import State
-from weighbridge.machine.energy import Energy, EnergyMeter
 
 
 def zone(folder, name, label, microjoules, most=262_143_328_850):

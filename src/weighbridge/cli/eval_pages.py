@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from weighbridge.cli import eval_plots, output
-from weighbridge.cli.progress import duration
 from weighbridge.evals import Cost, Report
 from weighbridge.evals.cost import AXES
 from weighbridge.evals.report import Result
@@ -62,7 +61,7 @@ def progress_line(model: str, progress: Progress) -> str:
         parts.insert(0, f"{progress.done / progress.total:.0%}")
     parts.append(f"{progress.per_second:.3g}/s")
     if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
+        parts.append(f"{output.duration(progress.seconds_left)} left")
     if progress.score is not None:
         parts.append(f"score {progress.score:.3f} {bracketed(progress.interval, 2)}")
     if progress.unscored:

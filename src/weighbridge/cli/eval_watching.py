@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from weighbridge.cli.eval_serving import page
 from weighbridge.errors import BadSetting, EvalStopped
 from weighbridge.evals import Footprint, Price, Target, Watch
-from weighbridge.machine.energy import EnergyMeter
+from weighbridge.evals.energy import EnergyMeter
 from weighbridge.settings import Settings
 
 _LOOK_SECONDS = 2.0

@@ -100,3 +100,13 @@ def bar(share: float, columns: int) -> str:
     """A bar of at most `columns` blocks, in eighths."""
     eighths = round(max(0.0, min(1.0, share)) * columns * 8)
     return "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: 12 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -83,20 +83,10 @@ def line(progress: Progress) -> str:
     if progress.bytes_per_second:
         parts.append(f"{show_bytes(progress.bytes_per_second)}/s")
     if progress.seconds_left is not None and progress.phase != "waiting":
-        parts.append(f"{duration(progress.seconds_left)} left")
+        parts.append(f"{output.duration(progress.seconds_left)} left")
     room = output.width() - 1 - len("  ".join(parts)) - 2
     if len(progress.name) <= room:
         parts.append(progress.name)
     elif room >= _SHORTEST_NAME:
         parts.append("…" + progress.name[1 - room :])
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: 12 s, 3 min 5 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

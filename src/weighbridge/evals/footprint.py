@@ -6,8 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from weighbridge.machine.energy import Energy
-
+from .energy import Energy
 from .http import Target
 
 

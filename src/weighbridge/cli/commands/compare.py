@@ -25,7 +25,7 @@ from weighbridge import facts, hub, machine, settings
 from weighbridge.cli import compare_serving, eval_pages, output
 from weighbridge.cli.compare_serving import Served
 from weighbridge.cli.model_names import source_of
-from weighbridge.cli.progress import ProgressLine, duration, fetch
+from weighbridge.cli.progress import ProgressLine, fetch
 from weighbridge.compression import (
     THRESHOLDS,
     Bounds,
@@ -105,7 +105,7 @@ def _directly(quant: Candidate, base: Candidate, text: Text, manner: Manner, kno
             shown.end()
             output.tell(
                 f"{progress.total_tokens:,} tokens at {progress.tokens_per_second:,.0f} a second: "
-                f"about {duration(progress.seconds_left)} to go (--tokens or --seconds make it shorter)"
+                f"about {output.duration(progress.seconds_left)} to go (--tokens or --seconds make it shorter)"
             )
         shown(progress)
 
@@ -167,7 +167,7 @@ def _line(progress: Progress) -> str:
     share = progress.done_tokens / progress.total_tokens
     return (
         f"comparing {share:4.0%}  {progress.done_tokens:,} of {progress.total_tokens:,} tokens  "
-        f"{progress.tokens_per_second:,.0f}/s  {duration(progress.seconds_left)} left"
+        f"{progress.tokens_per_second:,.0f}/s  {output.duration(progress.seconds_left)} left"
     )
 
 
@@ -196,7 +196,7 @@ def page(found: Comparison) -> str:
         (
             "read",
             f"{found.positions:,} of {found.text_tokens:,} tokens of {found.text}, in pieces of "
-            f"{found.context_tokens}, in {duration(found.seconds)}",
+            f"{found.context_tokens}, in {output.duration(found.seconds)}",
         ),
     ]
     lines = [output.fields(rows)]

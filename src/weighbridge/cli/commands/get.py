@@ -18,7 +18,7 @@ import time
 from weighbridge import hub
 from weighbridge.cli import output
 from weighbridge.cli.model_names import source_of
-from weighbridge.cli.progress import duration, fetch, introduce
+from weighbridge.cli.progress import fetch, introduce
 from weighbridge.facts import HubAccess
 from weighbridge.hub import ModelFiles
 from weighbridge.settings import load
@@ -61,7 +61,7 @@ def _told(files: ModelFiles, seconds: float) -> str:
         checked = f"{stated} of {len(files.files)} files have their sum, and nobody states one for the others"
     else:
         checked = "nobody states sums for its files"
-    return f"{files.name}: {checked}, after {duration(seconds)}"
+    return f"{files.name}: {checked}, after {output.duration(seconds)}"
 
 
 def _as_data(files: ModelFiles) -> dict[str, object]:

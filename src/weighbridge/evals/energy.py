@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 POWERCAP = Path("/sys/class/powercap")
+# What the driver makes, on Linux and within Windows.
+_NVIDIA = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 # The counter of a package runs over after 262,144 J (Linux, power/powercap/powercap.rst: max_energy_range_uj), which at
 # 300 W is a quarter of an hour: it is read well within that.
 _READ_SECONDS = 5.0
@@ -157,6 +159,8 @@ class EnergyMeter:
         return [] if found else [f"no RAPL counter under {self.powercap}"]
 
     def _open_nvml(self) -> list[str]:
+        if not any(path.exists() for path in _NVIDIA):
+            return ["no NVIDIA driver"]
         # Imported here because a machine without the driver should not wait for it.
         import pynvml
 
