@@ -6,7 +6,7 @@ time that it could have made, one of less than ten times as long, is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .footprint import Footprint
@@ -16,6 +16,7 @@ from .pareto import front
 from .running import Pace
 
 _SMALL_SHARE = 10
+_MOST_SORTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,10 @@ def _dollars(outcomes: Outcomes, price: Price | None) -> float | None:
     return spent / 1e6 / outcomes.counted
 
 
-def percentile(values: Iterable[float], share: float) -> float | None:
-    """The value that this share of them does not exceed; None of nothing."""
-    ordered = sorted(values)
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The value that this share of them does not exceed, of 20,000 to 40,000 of them where they are more, taken evenly;
+    None of nothing."""
+    ordered = sorted(values[:: max(1, len(values) // _MOST_SORTED)])
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 

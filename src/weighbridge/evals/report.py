@@ -146,7 +146,7 @@ def _report(
         _chance(results, comparisons),
         _detectable(comparisons),
         fronts_of(_with_quality(results)),
-        tuple(row for row in table(logs) if row.cluster is not None),
+        tuple(row for row in table([log for log in logs if log.outcomes.names]) if row.cluster is not None),
     )
 
 
