@@ -155,6 +155,26 @@ def test_dates_of_release_are_absolute(text, day):
     assert only(text, "release_date").value == day
 
 
+def test_what_was_trained_before_is_released_all_the_same():
+    text = "Nemotron 3 Nano was pre-trained on 25T tokens and released on December 15, 2025."
+
+    assert only(text, "status").value == "released"
+    assert only(text, "release_date").qualifier == ""
+
+
+def test_two_places_in_one_sentence_are_on_one_board():
+    found = claims("Kimi K2 ranks #5 overall and #1 among open models on LMArena.")
+
+    assert {(claim.value, claim.qualifier) for claim in found if claim.field == "rank:Arena"} == {
+        (5.0, "overall"),
+        (1.0, "among open models"),
+    }
+
+
+def test_a_model_that_is_said_not_to_exist_is_not_claimed_to():
+    assert claims("There is no Llama 5.") == []
+
+
 def test_what_comes_later_than_the_page_is_expected():
     assert only("Codestral 3 ships on May 5.", "status").value == "expected"
 

@@ -146,6 +146,9 @@ class _Extraction:
                 and not self._text[mention.start].isdigit()
             ):
                 continue
+            if self._low[max(0, mention.start - 4) : mention.start] in (" no ", "\nno ", "no "):
+                # `There is no Llama 5.`
+                continue
             seen.add(words)
             line = self._text.rfind("\n", 0, mention.start) + 1
             lead = _LEAD_DATE.match(self._text, line)

@@ -66,7 +66,7 @@ NO_MODELS = frozenset(
     "python rust node java cuda rocm windows linux ubuntu macos android ios debian chrome "
     "rtx gtx geforce radeon nvidia amd intel apple tesla a100 h100 h200 b200 b100 gb200 gh200 l40s l40 l4 t4 "
     "v100 mi300x mi300 mi325x "
-    "mi250 ascend tpu xeon ryzen epyc macbook mac m1 m2 m3 m4 m5 hopper blackwell ampere ada volta jetson orin "
+    "mi250 ascend tpu xeon ryzen epyc macbook mac hopper blackwell ampere ada volta jetson orin "
     "dgx raspberry pi snapdragon "
     "iphone pixel galaxy table figure fig section chapter part step phase week day month year version release "
     "top round series number no level tier stage tip note appendix update page issue pr line lines point points "

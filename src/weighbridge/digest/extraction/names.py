@@ -227,6 +227,9 @@ class Namer:
             return self._is_inner_family(last, last + 1) or (
                 needs_more(following.text.lower()) and self._chunks[last].part is Part.CAPITAL and last > first
             )
+        if following.part is Part.OTHER:
+            # `Command A`
+            return self._chunks[last].text == "Command" and len(following.text) == 1 and following.text.isupper()
         return following.part is Part.TAIL
 
     def _ends_name(self, number: int) -> bool:

@@ -112,6 +112,8 @@ def _side(
     beside = _BESIDE.search(before)
     if beside:
         return "price_output" if _OUTPUT.search(beside[0]) else "price_input"
+    if previous is not None and scene.low[previous.end : each.start].strip() == "/":
+        return "price_output"
     told = re.split(r"[,;]", behind)[0][:40]
     first_in, first_out = _INPUT.search(told), _OUTPUT.search(told)
     if first_in or first_out:

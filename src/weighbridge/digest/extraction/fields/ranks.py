@@ -53,7 +53,7 @@ def find(scene: Scene) -> Iterator[Found]:
     found = list(_RANK.finditer(scene.low, scene.start, scene.end))
     for number, match in enumerate(found):
         until = found[number + 1].start() if number + 1 < len(found) else scene.end
-        board = _board(scene, match, until) or (_board(scene, found[number - 1], scene.end) if number else None)
+        board = _board(scene, match, until) or _board(scene, found[number - 1 if number else -1], scene.end)
         if board is None or scene.is_negated(match.start()):
             continue
         tail = scene.low[match.end() : min(until, match.end() + 90)]

@@ -56,7 +56,7 @@ _FUTURE_NEAR = re.compile(
     r"\b(?:will|['’]ll|hopes?(?: to)?|aims?(?: to)?|intends?(?: to)?|wants?(?: to)?|soon|expected|upcoming|to "
     r"be|would|could|may|might|set to|plans?(?: to)?|going to|slated"
     r"|scheduled|about to|planned|anticipated|due|eventual|imminent|rumou?red|before|until|once|if|when|wird"
-    r"|can|should|ready to|countdown|pre)\b[^.;,]{0,30}$"
+    r"|can|should|ready to|countdown|pre-launch)\b[^.;,]{0,30}$"
 )
 _FUTURE_PLAIN = re.compile(
     r"\b(?P<future>expected (?:in|on|by|around|early|late|mid|for|next|later|this|to (?:arrive|land|ship|launch"
