@@ -13,7 +13,7 @@ from ..scene import Found, Scene
 NEEDS_NUMBER = True
 STEMS = ""
 _ON = re.compile(
-    r"\s*(?:%|points?|pass@1|accuracy|score|elo|overall|percent|prozent)?\s*(?:on|in|for|at|auf|bei"
+    r"\s*(?:%|points?|pass@1|accuracy|score|elo|overall|percent|prozent)?\s*(?:on|in|of|for|at|auf|bei"
     r"|im)?\s*(?:the |its |der |dem )?(?:full |hard |official |challenging )?[\"'*_]*",
 )
 _OF = re.compile(
