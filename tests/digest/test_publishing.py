@@ -22,6 +22,7 @@ from weighbridge.digest.publishing.markdown import escape
 from weighbridge.digest.publishing.vault import BEGIN, END, file_name
 from weighbridge.digest.record import Record
 from weighbridge.digest.tracing import Untraceable
+from weighbridge.digest.wording import cut
 from weighbridge.errors import BadPage
 from weighbridge.store import Store
 
@@ -115,6 +116,20 @@ def test_a_vault_with_a_figure_without_a_record_is_not_begun(edition, tmp_path):
         write_vault(dataclasses.replace(edition, mine=((Span("nine of ten hold"),),)), tmp_path / "v")
 
     assert not (tmp_path / "v").exists()
+
+
+def test_a_title_of_ones_own_may_hold_figures(tmp_path, state):
+    edition = edition_of(state, title="Models of 7 teams")
+
+    outputs = published(edition, tmp_path)
+
+    assert outputs["md"].startswith("# Models of 7 teams: ")
+    assert "Models of 7 teams.md" in outputs
+
+
+@given(st.text(alphabet="0123456789., ab", max_size=80), st.integers(0, 60))
+def test_a_quote_that_is_cut_holds_no_figure_that_the_whole_does_not(text, most):
+    assert set(tracing.figures(cut(text, most))) <= set(tracing.figures(text))
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,10 @@ def statement(claim: Claim) -> str:
     else:
         said = f"{words} {value}"
     return f"{said}, {claim.qualifier}" if claim.qualifier and claim.qualifier != str(claim.value) else said
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many letters of a text, cut between words: half a number would be another one."""
+    if len(text) <= most:
+        return text
+    return text[:most].rpartition(" ")[0].rstrip() + " …"

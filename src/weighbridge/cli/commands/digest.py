@@ -134,6 +134,9 @@ def _gather(
 ) -> list[str]:
     access = HubAccess.from_environment(os.environ)
     told = settings.digest
+    if access.offline and any(each.kind == "hf" for each in sources):
+        output.tell("HF_HUB_OFFLINE is set: the hub is not asked")
+        sources = [each for each in sources if each.kind != "hf"]
     manners = Manners(
         pause_seconds=told.pause_seconds,
         answer_seconds=told.timeout_seconds,

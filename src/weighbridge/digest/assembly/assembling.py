@@ -39,21 +39,7 @@ def assemble(
         title=around.title,
         since=since,
         until=until,
-        head=making.told(
-            making.keep(
-                [
-                    Fact(
-                        "this digest",
-                        "days",
-                        [since, until],
-                        f"{since} to {until}",
-                        Basis.READ,
-                        "the days asked for",
-                        date=until,
-                    )
-                ]
-            )[0]
-        ),
+        head=_head(making),
         tiles=tiles_of(making, pages, claims, listings, key),
         glance=glance_of(making, entries, cards, key),
         entries=entries,
@@ -69,6 +55,14 @@ def assemble(
         traces=making.traces,
         days=_days(making, pages, listings, entries),
     )
+
+
+def _head(making: Making) -> Line:
+    """The days, by a fact that stands for the digest's own title too, which its reader chose."""
+    days = f"{making.since} to {making.until}"
+    [fact] = making.keep([Fact("this digest", "days", days, days, Basis.READ, "the days asked for", date=making.until)])
+    making.note(fact.id, making.around.title)
+    return making.told(fact)
 
 
 def _page_line(making: Making, kept: KeptPage) -> Line:

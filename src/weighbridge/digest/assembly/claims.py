@@ -67,11 +67,14 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
         )
     reasons = tuple(_reason(proof) for proof in verdict.evidence)
     subject, says = _subject(first), statement(first.claim)
+    is_rule = first.claim.field.startswith("rule:")
+    family = RULES if is_rule else making.family(verdict.subject, first.claim.subject)
     for kept, witness in zip(group, witnesses, strict=True):
         origin = joined(witness.title, witness.day)
         words = " ".join(
             [
                 subject,
+                family,
                 kept.claim.subject,
                 statement(kept.claim),
                 kept.claim.quote,
@@ -83,8 +86,6 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
         )
         href = witness.address if witness.address.startswith(("http://", "https://")) else ""
         making.traces[kept.id] = Trace(kept.id, f"{subject}: {says}", origin, words, href)
-    is_rule = first.claim.field.startswith("rule:")
-    family = RULES if is_rule else making.family(verdict.subject, first.claim.subject)
     key = " ".join(sorted(words_of_name(subject)))
     return Entry(first.id, subject, family, says, verdict.ruling, tuple(witnesses), reasons, key, first.claim.field)
 

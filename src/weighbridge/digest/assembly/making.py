@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -86,6 +86,11 @@ class Making:
             href = fact.source if fact.source.startswith(("http://", "https://")) else ""
             self.traces[fact.id] = Trace(fact.id, f"{fact.subject}: {fact.text}", origin, words, href)
         return kept
+
+    def note(self, record: str, words: str) -> None:
+        """These words, too, are told by this record."""
+        trace = self.traces[record]
+        self.traces[record] = replace(trace, words=f"{trace.words} {words}")
 
     def told(self, fact: Fact, text: str = "") -> Line:
         """A fact as a line; `text` says it in other words, with no other figures."""

@@ -89,10 +89,12 @@ def _card(making: Making, name: str, variant: Variant | None, listing: Listing |
     )
     address = listing.address if listing else f"https://huggingface.co/{variant.repository}" if variant else ""
     head = kept[0].id if kept else making.keep([Fact(name, "name", name, name, Basis.STATED, address)])[0].id
+    family = variant.family if variant else UNKNOWN
+    making.note(head, family)
     return Card(
         name=name,
         kind="model",
-        family=variant.family if variant else UNKNOWN,
+        family=family,
         address=address,
         day=day,
         is_new=making.since <= day <= making.until,

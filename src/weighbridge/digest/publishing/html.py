@@ -11,7 +11,7 @@ from markupsafe import Markup
 from weighbridge.digest import tracing
 from weighbridge.digest.edition import Card, Edition, Line, Move, Trace
 from weighbridge.digest.verdict import Ruling
-from weighbridge.digest.wording import RULING_WORDS
+from weighbridge.digest.wording import RULING_WORDS, cut
 
 from .markdown import SIGNS
 
@@ -70,7 +70,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"line": _line, "spark": _spark, "web": _web, "origin": _origin}
+    environment.filters |= {"line": _line, "spark": _spark, "web": _web, "origin": _origin, "cut": cut}
     environment.globals |= {"signs": SIGNS, "rulings": RULING_WORDS}
     return environment
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from weighbridge.digest import tracing
 from weighbridge.digest.edition import Card, Edition, Entry, Finding, Line, Trace
 from weighbridge.digest.verdict import Ruling
-from weighbridge.digest.wording import RULING_WORDS
+from weighbridge.digest.wording import RULING_WORDS, cut
 
 # Letters that Markdown would take for marks, where strangers' words are written.
 _MARKS = re.compile(r"([\\`*_\[\]<>|#$^~])")
@@ -149,17 +149,13 @@ def findings(found: Iterable[Finding], writing: Writing) -> str:
             source = (
                 f"[{escape(witness.title)}]({witness.address})" if _is_plain(witness.address) else escape(witness.title)
             )
-            lines.append(f"  - “{escape(_cut(witness.quote))}” - {source}{writing.mark(witness.claim)}")
+            lines.append(f"  - “{escape(cut(witness.quote, _MOST_QUOTE))}” - {source}{writing.mark(witness.claim)}")
         parts.append("- " + "\n".join(lines))
     return "\n".join(parts)
 
 
 def _is_plain(address: str) -> bool:
     return address.startswith(("http://", "https://")) and not re.search(r"[()\s]", address)
-
-
-def _cut(quote: str) -> str:
-    return quote if len(quote) <= _MOST_QUOTE else quote[: _MOST_QUOTE - 1] + "…"
 
 
 def brief(found: Iterable[Entry], writing: Writing) -> str:

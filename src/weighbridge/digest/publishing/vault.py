@@ -101,7 +101,7 @@ def _digest_note(edition: Edition) -> _Note:
     text = markdown(edition)
     heading, _, body = text.partition("\n")
     links = " · ".join(f"[[{file_name(family)}]]" for family in edition.families())
-    map_link = f"[[{file_name(edition.title)}]]"
+    map_link = _traced(f"[[{file_name(edition.title)}]]", (), edition)
     return _Note(
         _front(
             "digest",
@@ -212,7 +212,10 @@ def _map_note(edition: Edition, digest: str) -> _Note:
         writing.footnotes(edition),
     ]  # fmt: skip
     return _Note(
-        _front("map"), f"# {escape(edition.title)}", "\n\n".join(part for part in parts if part), part=_part(edition)
+        _front("map"),
+        _traced(f"# {escape(edition.title)}", (), edition),
+        "\n\n".join(part for part in parts if part),
+        part=_part(edition),
     )
 
 
