@@ -10,16 +10,14 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import sys_tags
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(NamedTuple):
     """One source, and what is made of it beside it."""
 
     source: str
