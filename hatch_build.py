@@ -25,7 +25,7 @@ class Library(NamedTuple):
     loss: str
     """What is lost without it."""
     is_module: bool
-    """Whether it is a module of Python's, made by the interface that holds from 3.11 on; else it knows nothing of it."""
+    """Whether it is a module of Python, by the interface that holds from 3.11 on; else it knows nothing of Python."""
 
 
 LIBRARIES = (
