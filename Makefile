@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 SOURCES_IN_C := src/weighbridge/facts/walk.c src/weighbridge/gateway/wire/quick.c
 # Processes that share the tests: no more, for some of them measure.
 WORKERS ?= 2
+# Per-prompt outcomes of many models, for measuring the router.
+OUTCOMES ?= ../shared/data/routing
 QUESTION ?= What is 37 plus 58?
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 
@@ -67,6 +69,9 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/compare_speed.py
 	@$(BIN)/python benchmarks/eval_harness.py --peers --write docs/evals-speed.md
 	@$(BIN)/python benchmarks/claims_quality.py --write docs/claims-quality.md
+	@$(BIN)/python benchmarks/claims_verdicts.py
+	@if [ -d $(OUTCOMES) ]; then $(BIN)/python benchmarks/routing_quality.py --data $(OUTCOMES) --most 1500 --folds 2 \
+	  --write docs/routing-quality.md; else echo "routing_quality: no outcomes of models in $(OUTCOMES), left out"; fi
 	@$(BIN)/python benchmarks/gateway_speed.py --quick
 	@$(BIN)/python benchmarks/first_answer.py
 
