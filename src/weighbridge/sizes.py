@@ -22,7 +22,8 @@ def show_bytes(count: int | float) -> str:
 def show_count(count: int | float) -> str:
     """A count as the field writes it: 264K, 1.7M, 8.03B, 1.04T."""
     for limit, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if count >= limit:
+        # What would be rounded to a thousand of a unit is one of the next: 999,885,952 is 1B.
+        if count >= limit * 0.9995:
             scaled = count / limit
             return f"{scaled:.2f}".rstrip("0").rstrip(".") + unit if scaled < 100 else f"{scaled:.0f}{unit}"
     return str(int(count))

@@ -37,6 +37,15 @@ def test_roundings_and_bounds_do_not_contradict():
     assert contradictions(verdicts) == ()
 
 
+def test_sizes_of_one_release_do_not_contradict():
+    verdicts = check([
+        claim("a", "Qwen 3", "parameters_total", 4e9, "Qwen 3 has 4B parameters"),
+        claim("b", "Qwen 3", "parameters_total", 235e9, "Qwen 3 with 235B"),
+    ])  # fmt: skip
+
+    assert contradictions(verdicts) == ()
+
+
 def test_copies_and_pages_that_link_to_each_other_are_one_witness():
     words = "the new Qwen3-8B was published by its makers on the 3rd of May"
     verdicts = check([

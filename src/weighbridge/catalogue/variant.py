@@ -78,6 +78,11 @@ class Shape:
     where that makes a difference. Empty where `network` is None."""
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether a token uses some of the experts alone."""
+        return self.experts is not None and bool(self.experts.total)
+
+    @property
     def block_count(self) -> int:
         """How many layers answer."""
         return sum(count for count, _ in self.layers)

@@ -64,7 +64,7 @@ def contradictions(verdicts: Iterable[Verdict], pages: Iterable[Page] = ()) -> t
     found = []
     for (subject, field), group in groups.items():
         sides = _sides(field, group, links)
-        if len(sides) > 1:
+        if len(sides) > 1 and not _may_all_hold(sides):
             found.append(Contradiction(_shown(subject, group), field, sides[:_MOST_SIDES], _settling(sides)))
     return tuple(sorted(found, key=lambda each: (each.subject.lower(), each.field)))
 
@@ -86,6 +86,14 @@ def _key(verdict: Verdict) -> tuple[str, str] | None:
     if claim.field.startswith(("rank:", "benchmark:")):
         return subject, claim.field
     return None
+
+
+def _may_all_hold(sides: Sequence[Side]) -> bool:
+    """Whether the sides are of several models that one name means, as the sizes of a release are; or forecasts all."""
+    rulings = [{verdict.ruling for verdict in side.verdicts} for side in sides]
+    holding = [side for side, found in zip(sides, rulings, strict=True) if Ruling.SUPPORTED in found]
+    is_several = len(holding) > 1 and holding[0].verdicts[0].claim.field in _COUNTED
+    return is_several or all(found == {Ruling.PREDICTION} for found in rulings)
 
 
 def _shown(subject: str, group: Sequence[Verdict]) -> str:

@@ -36,6 +36,8 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("DeepSeek V3", "parameters_total", 671e9, "DeepSeek V3 has 671B parameters", {}, SUPPORTED, "671,026,404,352"),
         ("DeepSeek V3", "parameters_total", 685e9, "DeepSeek V3 holds 685B", {}, SUPPORTED, "671"),
         ("DeepSeek V3", "parameters_total", 400e9, "DeepSeek V3 has 400B parameters", {}, REFUTED, "671B"),
+        ("Qwen 3", "parameters_total", 72e9, "Qwen 3 (72B)", {}, REFUTED, "14.77B, 30.53B, 32.76B, 235B; none is 72B"),
+        ("Gemma 3", "parameters_total", 9e9, "Gemma 3 has 9B", {}, REFUTED, "268M, 1B, 4.3B"),
         ("DeepSeek V3", "parameters_active", 50e9, "DeepSeek V3 has 50B active", {}, REFUTED, "8 of 256 routed"),
         ("DeepSeek V3", "parameters_active", 671e9, "DeepSeek V3 has 671B active", {}, REFUTED, "the count of all"),
         ("Llama 4 Scout", "parameters_active", 17e9, "~17B", {"qualifier": "about"}, SUPPORTED, "1 of 16"),
@@ -81,6 +83,9 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Qwen3.6-Plus", "openness", "closed", "Qwen3.6-Plus is closed", {}, SUPPORTED, "others of that version"),
         ("GPT-4o", "openness", "open-weights", "GPT-4o is open-weights", {}, REFUTED, "without open weights"),
         ("GPT-5.4", "status", "released", "GPT-5.4", {}, SUPPORTED, "2026-03-05"),
+        ("Muse Spark", "release_date", "2026-04-09", "Muse Spark on April 9", {}, SUPPORTED, "2026-04-08"),
+        ("Muse Spark", "release_date", "2026-04-11", "Muse Spark on April 11", {}, OPEN, "2026-04-08"),
+        ("DeepSeek V4", "openness", "closed", "DeepSeek V4 stays closed", {}, PREDICTION, "since 2026-04-22"),
         # Scores, places, counts, prices.
         ("GPT-4o", "benchmark:MMLU-Pro", 88.7, "GPT-4o (88.7) on MMLU-Pro", {}, REFUTED, "88.7 on MMLU"),
         ("GLM-5.1", "benchmark:SWE-bench Verified", 77.8, "GLM-5.1 at 77.8%", {}, REFUTED, "GLM-5 has 77.8"),
@@ -101,6 +106,9 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         # Kinds.
         ("DeepSeek V3", "architecture", "dense", "DeepSeek V3 is dense", {}, REFUTED, "8 of 256"),
         ("DeepSeek V3", "architecture", "moe", "DeepSeek V3", {}, SUPPORTED, "8 of 256"),
+        ("Qwen 3 MoE", "architecture", "moe", "Qwen 3 MoE", {}, SUPPORTED, "routes to 8 of 128"),
+        ("Qwen 3", "architecture", "moe", "Qwen 3", {}, SUPPORTED, "routes to 8 of 128"),
+        ("Gemma 3", "exists", True, "Gemma 3", {}, SUPPORTED, "since 2025-02-20"),
         ("Llama 4 Scout", "modality", "vision", "Llama 4 Scout sees", {}, SUPPORTED, "image"),
         ("Mistral", "parameters_total", 7e9, "Mistral has 7B parameters", {}, OPEN, ""),
     ],

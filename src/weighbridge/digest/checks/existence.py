@@ -81,15 +81,16 @@ def _is_sure(case: Case) -> bool:
 
 def _seen(subject: Subject, knowledge: Knowledge) -> Proof:
     if subject.variants:
-        variant = subject.variants[0]
+        variant = min(subject.variants, key=lambda each: each.released.value if each.released else "9")
         more = f" and {len(subject.variants) - 1} more" if len(subject.variants) > 1 else ""
         day = variant.released.value if variant.released else ""
-        text = f"{variant.repository}{more} on the hub" + (f", made {day}" if day else "")
+        text = f"{variant.repository}{more} on the hub" + (f", {'since' if more else 'made'} {day}" if day else "")
         return Proof("name", text, Basis.STATED, HUB, variant.repository, knowledge.hub_date)
     if subject.rows:
         return Proof("name", f"{subject.rows[0].repository} on the hub", Basis.STATED, HUB, "", knowledge.hub_date)
     served = subject.served[0]
-    weights = "" if served.open_votes else "; no weights of it are known"
+    opened, closed = (sum(getattr(each, votes) for each in subject.served) for votes in ("open_votes", "closed_votes"))
+    weights = "" if opened and 2 * opened >= closed else "; no weights of it are known"
     return Proof("name", f"services offer {served.name}{weights}", Basis.STATED, served.source, "", knowledge.date)
 
 

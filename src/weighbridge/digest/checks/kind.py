@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from weighbridge.catalogue import Shape, Variant
 from weighbridge.figures import Basis
 
 from ..knowledge import words_of_name
@@ -31,26 +32,34 @@ def _architecture(case: Case) -> Finding:
     shapes = [(variant, variant.shape) for variant in case.subject.variants if variant.shape]
     if not shapes:
         return _by_name(case)
-    sparse = [bool(shape.experts and shape.experts.total) for _, shape in shapes]
-    variant, shape = shapes[0]
+    sure = case.subject.is_exact and len(shapes) == len(case.subject.variants)
+    for pattern, wanted in ((_SPARSE, True), (_DENSE, False)):
+        if pattern.search(case.word):
+            # What agrees is shown by the one that does.
+            agreeing = [each for each in shapes if each[1].is_sparse is wanted]
+            proof = _routed(*(agreeing or shapes)[0])
+            return supported(proof) if agreeing else refuted(proof) if sure else open_question(proof)
+    if _RECURRENT.search(case.word):
+        holding = [each for each in shapes if "recurrent" in _layer_kinds(each[1])]
+        variant, shape = (holding or shapes)[0]
+        text = f"{variant.name} has layers of the kinds {', '.join(_layer_kinds(shape)).replace('_', ' ')}"
+        proof = Proof("fact", text, shape.basis, shape.source.partition(";")[0], "layers", shape.date)
+        return supported(proof) if holding else open_question(proof)
+    return open_question(_routed(*shapes[0]))
+
+
+def _routed(variant: Variant, shape: Shape) -> Proof:
     experts = shape.experts
     text = (
         f"{variant.name} routes to {experts.used} of {experts.total} experts"
-        if experts
+        if experts and experts.total
         else f"{variant.name} has no experts"
     )
-    proof = Proof("fact", text, shape.basis, shape.source.partition(";")[0], "experts", shape.date)
-    sure = case.subject.is_exact and len(shapes) == len(case.subject.variants)
-    if _SPARSE.search(case.word):
-        return supported(proof) if any(sparse) else refuted(proof) if sure else open_question(proof)
-    if _DENSE.search(case.word):
-        return supported(proof) if not all(sparse) else refuted(proof) if sure else open_question(proof)
-    if _RECURRENT.search(case.word):
-        kinds = {layer.kind for _, each in shapes for _, layer in each.layers}
-        text = f"{variant.name} has layers of the kinds {', '.join(sorted(kinds))}"
-        proof = Proof("fact", text, shape.basis, shape.source.partition(";")[0], "layers", shape.date)
-        return supported(proof) if "recurrent" in kinds else open_question(proof)
-    return open_question(proof)
+    return Proof("fact", text, shape.basis, shape.source.partition(";")[0], "experts", shape.date)
+
+
+def _layer_kinds(shape: Shape) -> list[str]:
+    return sorted({layer.kind for _, layer in shape.layers})
 
 
 def _by_name(case: Case) -> Finding:

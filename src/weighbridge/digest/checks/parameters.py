@@ -17,13 +17,14 @@ from weighbridge.sizes import show_count
 from ..knowledge import sizes_in, words_of_name
 from ..knowledge.knowledge import HUB
 from ..verdict import Proof
-from .case import Case, Finding, open_question, refuted, rounding, supported
+from .case import Case, Finding, name_proof, open_question, refuted, rounding, supported
 
 FIELDS = ("parameters_total", "parameters_active")
 
 # Within this share of a known count a claim holds; beyond `_FAR` of all counts it cannot.
 _NEAR, _ABOUT, _FAR = 0.03, 0.08, 0.18
 _OTHERS = 8.0
+_MOST_SHOWN = 3
 # Configs call the number of experts by several names; the file that a shape is from says which.
 _KEYS = (
     ("n_routed_experts", "deepseek glm kimi nemotron mimo mistral"),
@@ -181,16 +182,18 @@ def check(case: Case) -> Finding:
         return held
     counted = [count for count in mine if count.is_sure]
     if not counted or not _can_refute(case, counted):
-        return open_question(*_shown(mine))
+        return open_question(*_shown(case, mine, claimed))
     if any(abs(claimed - count.value) <= _FAR * count.value for count in mine):
-        return open_question(*_shown(mine))
+        return open_question(*_shown(case, mine, claimed))
     for other in counts:
         if other.is_active != is_active and abs(claimed - other.value) <= _NEAR * other.value:
-            return _swapped(counts, counted, other, claimed)
+            return _swapped(case, counts, counted, other, claimed)
     relative = _of_relative(case, claimed)
     if relative or _is_bound(case, counted, claimed) or _is_of_another(case, mine, claimed):
-        return open_question(*relative, *_shown(counted))
-    return open_question(*_shown(counted)) if _is_far_off(case, counted, claimed) else refuted(*_shown(counted))
+        return open_question(*relative, *_shown(case, counted, claimed))
+    if _is_far_off(case, counted, claimed):
+        return open_question(*_shown(case, counted, claimed))
+    return refuted(*_shown(case, counted, claimed))
 
 
 def _held(case: Case, mine: list[Count], claimed: float) -> Finding | None:
@@ -207,16 +210,17 @@ def _held(case: Case, mine: list[Count], claimed: float) -> Finding | None:
     return supported(best.proof)
 
 
-def _swapped(counts: tuple[Count, ...], counted: list[Count], other: Count, claimed: float) -> Finding:
+def _swapped(case: Case, counts: tuple[Count, ...], counted: list[Count], other: Count, claimed: float) -> Finding:
     """Total taken for active, or the other way round."""
     named = [count for count in counts if count.proof.key == "name" and abs(claimed - count.value) <= 1e-6 * claimed]
     if named:
         # Its maker calls it by what one token uses: `a 17 billion parameter model with 16 experts`.
-        return open_question(named[0].proof, *_shown(counted))
+        return open_question(named[0].proof, *_shown(case, counted, claimed))
     what = "the count that one token uses" if other.is_active else "the count of all weights"
     text = f"{show_count(claimed)} is {what}, not the other"
     proof = other.proof
-    return refuted(*_shown(counted), Proof("sum", text, proof.basis, proof.source, proof.key, proof.date))
+    told = Proof("sum", text, proof.basis, proof.source, proof.key, proof.date)
+    return refuted(*_shown(case, counted, claimed), told)
 
 
 def _of_relative(case: Case, claimed: float) -> tuple[Proof, ...]:
@@ -300,10 +304,17 @@ def is_well_known(case: Case) -> bool:
     )
 
 
-def _shown(counts: list[Count]) -> tuple[Proof, ...]:
-    """The surest count of each size, at most three."""
+def _shown(case: Case, counts: list[Count], claimed: float) -> tuple[Proof, ...]:
+    """The surest count of each size, the nearest first; of a release in many sizes, all of these in one line and the
+    nearest count."""
     shown: dict[float, Proof] = {}
-    for count in sorted(counts, key=lambda each: not each.is_sure):
+    counts = [count for count in counts if count.is_sure] or counts
+    for count in counts:
         if not any(abs(value - count.value) < 0.1 * count.value for value in shown):
             shown[count.value] = count.proof
-    return tuple(shown.values())[:3]
+    nearest = sorted(shown, key=lambda value: abs(value - claimed))
+    if len(shown) <= _MOST_SHOWN:
+        return tuple(shown[value] for value in nearest)
+    sizes = ", ".join(dict.fromkeys(show_count(value) for value in sorted({each.value for each in counts})))
+    listed = name_proof(f"{case.subject.name} has the sizes {sizes}; none is {show_count(claimed)}", case.knowledge)
+    return (listed, shown[nearest[0]])

@@ -34,6 +34,8 @@ FIELDS = ("release_date", "status", "openness")
 
 _BESIDE = 40
 _NEAR_DAYS, _LAUNCH_DAYS, _FAR_DAYS, _MONTH_DAYS = 10, 60, 100, 31
+_CLOCK_DAYS, _SERVED_DAYS = 1, 5
+_DAY_LENGTH = len("2026-04-19")
 # Repositories of models from before this day were often made anew.
 _HUB_SINCE = "2023-06-01"
 _HUB_SURE = "2023-12-01"
@@ -60,13 +62,15 @@ class Day(NamedTuple):
     is_launch: bool
     """Whether it is the launch; else the day on which its repository was made, which is earlier."""
     proof: Proof
+    is_told_by_services: bool = False
 
 
 def days_of(case: Case) -> tuple[Day, ...]:
     """All days of release that are known, the earliest first."""
     found = []
     for fact in case.knowledge.reports(case.subject, "release_date"):
-        proof = Proof("fact", f"{fact.of}: {fact.value} ({fact.key})", fact.basis, fact.source, fact.key, fact.date)
+        text = f"{fact.of} came out on {fact.value} ({fact.key})"
+        proof = Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
         found.append(Day(str(fact.value), True, proof))
     for variant in case.subject.variants:
         if variant.released and variant.released.value >= _HUB_SINCE:
@@ -105,7 +109,8 @@ def _served_day(case: Case) -> Day | None:
         return None
     served = next(each for each in case.subject.served if day in dict(each.days))
     text = f"{served.name} came out on {day}, as {votes[day]} services tell"
-    return Day(day, True, Proof("fact", text, Basis.STATED, served.source, "release_date", case.knowledge.date))
+    proof = Proof("fact", text, Basis.STATED, served.source, "release_date", case.knowledge.date)
+    return Day(day, True, proof, is_told_by_services=True)
 
 
 def check(case: Case) -> Finding:
@@ -123,20 +128,33 @@ def _check_day(case: Case) -> Finding:
     if not is_day(day) or not known:
         return open_question(*(each.proof for each in known[:2]))
     claimed_first, claimed_last = first_day(day), last_day(day)
-    precision = _NEAR_DAYS + (20 if case.says("late", "early", "mid", "end of") or case.is_about else 0)
+    is_rough = case.says("late", "early", "mid", "end of") or case.is_about
+    slack = _NEAR_DAYS + 20 if is_rough else 0 if len(day) == _DAY_LENGTH else _NEAR_DAYS
     near = [
         each
         for each in known
-        if _distance(each.day, day) <= (precision if each.is_launch else _LAUNCH_DAYS)
+        if _distance(each.day, day) <= _precision(each, slack)
         and (each.is_launch or first_day(each.day) <= claimed_last + datetime.timedelta(days=2))
     ]
     if case.is_expected or case.says("expected"):
         return _expected(case, known)
-    if near:
-        launch = [each for each in near if each.is_launch]
-        return supported(min(launch or near, key=lambda each: _distance(each.day, day)).proof)
-    proofs = tuple(each.proof for each in (known[0], known[-1]) if each is known[0] or each.day != known[0].day)
+    nearest = sorted((each for each in known if each.is_launch), key=lambda each: _distance(each.day, day))
+    launch = next(iter(nearest), None)
+    if near and (launch is None or launch in near or launch.is_told_by_services):
+        return supported((launch if launch in near else near[0]).proof)
+    if launch is not None and _distance(launch.day, day) <= _LAUNCH_DAYS:
+        # The day of its launch is known, and is another.
+        return open_question(launch.proof)
+    proofs = tuple(dict.fromkeys(each.proof for each in (known[0], known[-1])))
     return refuted(*proofs) if _is_another_time(case, known, claimed_first, claimed_last) else open_question(*proofs)
+
+
+def _precision(known: Day, slack: int) -> int:
+    """Within how many days a known day agrees. A launch that a publication dates is that day, by some clock the next;
+    services write down what they noticed; a repository is made before its launch."""
+    if not known.is_launch:
+        return _LAUNCH_DAYS
+    return max(slack, _SERVED_DAYS if known.is_told_by_services else _CLOCK_DAYS)
 
 
 def _is_another_time(
@@ -261,6 +279,9 @@ def _closed(case: Case, opened: list[tuple[str, Proof]], closed: list[Proof]) ->
         return supported(*closed, *_open_siblings(case)) if closed else open_question()
     first = min(opened, key=lambda each: each[0])
     if told and days_between(told, first[0]) > 0:
+        if not closed and all(each.day > told for each in days_of(case)):
+            # It was not out at all: nothing that was closed has opened since.
+            return Finding(Ruling.PREDICTION, (first[1],))
         return expired(*closed, first[1])
     if case.subject.variants and case.subject.is_exact:
         return refuted(first[1])

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from weighbridge.catalogue import Catalogue, Variant, load
+from weighbridge.catalogue.naming import words_of
 from weighbridge.figures import Basis
 
 from .fact import Fact, Row, Served, Subject
@@ -82,6 +83,7 @@ class Knowledge:
     def _of_variants(self, name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> Subject:
         """Of those that have all words: the ones named so exactly, else the plainest release, else all."""
         plain = words - _TUNED
+        variants = _of_kind(name, variants)
         same, is_loose = _same_weights(name, words, variants)
         rows = self._rows_of(same)
         if len(plain) > 1 or not any(word in sizes_in(words) for word in words):
@@ -91,7 +93,7 @@ class Knowledge:
             served += tuple(one for one in self._served_as(words_of_name(each.name)) if one not in served)
         sizes = {round(each.parameters.value) for each in same if each.parameters}
         is_exact = bool(sizes) and max(sizes) <= min(sizes) * (1 + _SAME_SIZE) and _alike(rows, min(sizes))
-        shown = same[0].name if len(same) == 1 else _common(same, name)
+        shown = _plainest(same, name) if is_exact else _common(same, name)
         return Subject(shown, words, same, rows, served, is_exact and not is_loose, is_loose)
 
     def _of_rows(self, name: str, words: frozenset[str], rows: tuple[Row, ...], served: tuple[Served, ...]) -> Subject:
@@ -99,7 +101,8 @@ class Knowledge:
         rows = exact or rows
         sizes = {row.parameters for row in rows if row.parameters}
         is_exact = len(sizes) == 1 if rows else len(served) == 1
-        shown = rows[0].name if len(rows) == 1 else served[0].name if served and not rows else name
+        is_named_so = bool(served) and not rows and _added(served[0].name, words) == 0
+        shown = rows[0].name if len(rows) == 1 else served[0].name if is_named_so else name
         return Subject(shown, words, (), rows, served, is_exact)
 
     def _of_release(self, name: str, words: frozenset[str]) -> Subject:
@@ -263,8 +266,10 @@ class Knowledge:
         return found
 
     def _served_as(self, words: frozenset[str]) -> tuple[Served, ...]:
+        """What services say of it, the one that calls it most plainly first."""
         plain = words - {"preview", "latest"}
-        return self._services.get(plain, ()) or self._services.get(plain - _TUNED, ())
+        found = self._services.get(plain, ()) or self._services.get(plain - _TUNED, ())
+        return tuple(sorted(found, key=lambda each: (_added(each.name, plain), len(each.name), each.name)))
 
     # Facts
 
@@ -410,6 +415,36 @@ def _fits(size: float, word: str, variant: Variant) -> bool:
     return any(abs(size - value) <= max(_NAMED_SIZE * value, half) for value in known)
 
 
+def _of_kind(name: str, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """Of a name that says so those with experts, or those without: `Qwen 3 MoE`, `Gemma 4 31B Dense`."""
+    said = _KIND.search(name.lower())
+    if said is None:
+        return variants
+    wants_sparse = said[0] != "dense"
+    meant = tuple(each for each in variants if each.shape is not None and each.shape.is_sparse is wants_sparse)
+    return meant or variants
+
+
+_KIND = re.compile(r"\b(?:moe|dense)\b")
+
+
+def _added(name: str, words: frozenset[str]) -> int:
+    """How many words a service's name has beside these: `anthropic--claude-4.7-opus` has one."""
+    return len(words_of(name) ^ words)
+
+
+def _plainest(variants: Sequence[Variant], name: str) -> str:
+    """What several that hold the same network are called: the shortest of their names, where the others add to it."""
+    shortest = min((each.name for each in variants), key=len)
+    words = words_of_name(shortest) - _TUNED
+    return shortest if all(words <= words_of_name(each.name) for each in variants) else name
+
+
 def _common(variants: Sequence[Variant], name: str) -> str:
-    releases = {variant.release for variant in variants}
-    return next(iter(releases)) if len(releases) == 1 and len(variants) > 1 else name
+    """What several that differ are called: the release, where the name tells no more than it does."""
+    if len(variants) == 1:
+        return variants[0].name
+    release = variants[0].release
+    words, own = words_of_name(name), words_of_name(release)
+    is_release = all(each.release == release for each in variants) and (words <= own or _with_zero(words) <= own)
+    return release if is_release else name
