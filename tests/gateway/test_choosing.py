@@ -207,6 +207,32 @@ def test_a_cascade_keeps_what_is_sure_and_asks_the_other_model_where_it_is_not(t
     play(tmp_path, pair(sure), story, text=CASCADE)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("sure", "model"), [(-0.1, "small"), (-0.9, "big")])
+def test_messages_and_responses_cascade_too(tmp_path, sure, model, stream):
+    said = {"role": "user", "content": "x"}
+
+    async def story(served: Served) -> None:
+        for path, body, end in (
+            ("/v1/messages", {"messages": [said], "max_tokens": 9}, "message_stop"),
+            ("/v1/responses", {"input": "x"}, "response.completed"),
+        ):
+            answer = await served.http.post(path, json=body | {"model": "auto:thrift", "stream": stream})
+            assert answer.status_code == 200
+            assert answer.headers["x-weighbridge-model"] == model
+            assert "log-probability" in answer.headers["x-weighbridge-reason"]
+            assert ("little" in answer.text, "great" in answer.text) == (model == "small", model == "big")
+            assert (f"event: {end}\n" in answer.text) == stream
+            if not stream:
+                assert answer.json()["type" if path == "/v1/messages" else "object"] in ("message", "response")
+            assert ("request-id" in answer.headers) == (path == "/v1/messages")
+
+    play(tmp_path, pair(sure), story, text=CASCADE)
+    found = [row.fields for row in rows(folder_of(tmp_path), wanted=lambda row: row.kind == "request")]
+    asked = 1 if model == "small" else 2
+    assert [row["path"] for row in found] == ["/v1/messages"] * asked + ["/v1/responses"] * asked
+
+
 def test_the_ledger_holds_both_answers_of_a_cascade(tmp_path):
     async def story(served: Served) -> None:
         assert (await chosen(served, "x", "auto:thrift"))[0] == "big"

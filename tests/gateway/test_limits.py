@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import re
 import time
 
@@ -171,6 +172,12 @@ def test_a_key_is_told_what_is_left_and_refused_in_the_apis_own_words(tmp_path):
         )  # fmt: skip
         assert (said.status_code, said.json()["error"]["type"]) == (429, "rate_limit_error")
         assert said.json()["type"] == "error"
+        assert said.json()["request_id"] == said.headers["request-id"]
+        assert said.headers["anthropic-ratelimit-requests-limit"] == "2"
+        assert said.headers["anthropic-ratelimit-requests-remaining"] == "0"
+        until = datetime.datetime.fromisoformat(said.headers["anthropic-ratelimit-requests-reset"])
+        assert 0 < until.timestamp() - time.time() < 62
+        assert not [name for name in said.headers if name.startswith("x-ratelimit")]
 
     play(tmp_path, [fake("one")], story)
 
@@ -207,6 +214,27 @@ def test_tokens_are_charged_by_the_answers_usage_and_a_stream_without_it_by_its_
 
     play(tmp_path, [fake("one"), far.model(), fake("bad", status=502)], story)
     assert next(iter(keys.uses(tmp_path).values())).tokens > 50, "kept for the next gateway"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_key_pays_for_both_answers_of_a_cascade(tmp_path, path):
+    place = settings_keys(tmp_path)
+    _, secret = keys.create(place, "anna", tokens_per_day=100_000)
+    body = {"model": "auto:thrift", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
+
+    async def story(served: Served) -> None:
+        answer = await served.http.post(path, json=body, headers={"authorization": f"Bearer {secret}"})
+        assert answer.headers["x-weighbridge-model"] == "big"
+        lines = (await served.http.get("/metrics", headers={"authorization": f"Bearer {root}"})).text.splitlines()
+        used = [float(line.split()[-1]) for line in lines
+                if line.startswith("weighbridge_tokens_total") and "cached" not in line]  # fmt: skip
+        assert len(used) == 4
+        assert min(used) > 0
+        assert served.gateway.guard.limiter._meters[keys.read(place)[0].id].day_tokens == sum(used)
+
+    _, root = keys.create(place, "root", admin=True)
+    models = [fake("small", log_probability=-0.9), fake("big")]
+    play(tmp_path, models, story, text='[policies.thrift]\ncascade = ["small", "big"]')
 
 
 def test_a_request_whose_client_leaves_frees_its_place(tmp_path):

@@ -183,6 +183,11 @@ def test_models_are_listed(bundled_gateway):
 
     assert listed[0] == "auto"
     assert {"auto:fast", "auto:best", "auto:cheap", "auto:cascade"} < set(listed)
+    found = bundled_gateway.client().models.retrieve("extract")
+    assert (found.id, found.model_extra["max_model_len"]) == ("extract", 512)
+    with pytest.raises(openai.NotFoundError, match="no model is named 'gpt-9'") as told:
+        bundled_gateway.client().models.retrieve("gpt-9")
+    assert told.value.request_id.startswith("req_")
     assert listed[-2:] == ["arithmetic", "extract"]
 
 

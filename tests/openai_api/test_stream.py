@@ -53,6 +53,10 @@ def test_what_a_model_says_of_ends_and_tokens_is_neither():
     [
         (b'{"usage": {"input_tokens": 3, "output_tokens": 4}}', {"prompt": 3, "completion": 4}),
         (b'{"usage": {"prompt_tokens": 5, "total_tokens": 5}}', {"prompt": 5}),
+        (b'{"usage":{"input_tokens":3,"cache_creation_input_tokens":0,"cache_read_input_tokens":9,"output_tokens":4}}',
+         {"prompt": 12, "cached": 9, "completion": 4}),
+        (b'{"usage":{"prompt_tokens":12,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":9}}}',
+         {"prompt": 12, "cached": 9, "completion": 4}),
         (b'{"usage":{"completion_tokens":8,"prompt_tokens":1}, "timings": {}}', {"prompt": 1, "completion": 8}),
         (b'data: {"usage": {"prompt_tokens": 5, "completion_tokens": 6}}\n\ndata: {"usage": null}\n\n',
          {"prompt": 5, "completion": 6}),

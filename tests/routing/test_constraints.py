@@ -137,6 +137,18 @@ def test_needs_are_found_in_the_body_where_nobody_gives_them():
     assert route(asking(), candidates).model == "plain"
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [{"type": "function", "function": {"name": "f"}}, {"type": "function", "name": "f"}, {"type": "tool", "name": "f"}],
+)
+def test_a_tool_that_is_named_is_a_schema_that_models_without_tools_keep_to_as_well(choice):
+    tools = [{"type": "function", "function": {"name": "f"}}]
+
+    assert route(asking(tools=tools, tool_choice=choice), [Candidate("plain", tools=False)] * 2).model == "plain"
+    with pytest.raises(ApiError, match="calls no tools"):
+        route(asking(tools=tools, tool_choice="required"), [Candidate("plain", tools=False)] * 2)
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
                     lambda inner: st.lists(inner, max_size=3)
                     | st.dictionaries(st.sampled_from(["messages", "content", "type", "role", "tools", "text", "input",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weighbridge import settings
 from weighbridge.openai_api import Client
-from weighbridge.settings import Settings
+from weighbridge.settings import UNIX, Settings
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,11 @@ def planning(arguments: argparse.Namespace) -> dict[str, object]:
         "ubatch_tokens": arguments.ubatch,
         "threads": arguments.threads,
     }
+
+
+def api_at(url: str) -> str:
+    """Where the OpenAI API of a gateway is, in words: a socket's path has no place for a path within it."""
+    return f"{url}, path /v1" if url.startswith(UNIX) else f"{url}/v1"
 
 
 def client_of(settings: Settings, url: str | None = None) -> Client:

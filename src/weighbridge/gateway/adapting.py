@@ -46,6 +46,12 @@ class Prepared:
     """Whether only the number of its tokens is asked for, and the gateway answers."""
 
 
+class ChatForm(Body):
+    """A request in the form of a chat completion, by whatever path it came: its answer stays one."""
+
+    __slots__ = ()
+
+
 class Adapting:
     """What each model's engine understands, as far as it is known; what was found out by asking is remembered."""
 
@@ -64,6 +70,8 @@ class Adapting:
 
     def prepare(self, name: str, path: bytes, body: Body) -> Prepared | None:
         """What must be done for a request to a model; None: it passes as it is. ApiError for what can't be."""
+        if type(body) is ChatForm:
+            return self._checked(name, CHAT, body) or Prepared(CHAT, (body,))
         api = _APIS.get(path)
         if api is None:
             return self._checked(name, path, body) if path in _TEXTS else None
@@ -86,9 +94,19 @@ class Adapting:
 
     def translated(self, name: str, path: bytes, body: Body) -> Prepared:
         """A request in other words than OpenAI's chat completions, put into these."""
+        inner, translate = self.in_chat(name, path, body)
+        if path == b"/v1/messages/count_tokens":
+            return Prepared(CHAT, (inner,), is_count=True)
+        prepared = self._checked(name, CHAT, inner) or Prepared(CHAT, (inner,))
+        first = prepared.translate
+        if first is None:
+            return replace(prepared, translate=translate)
+        return replace(prepared, translate=lambda: InTurn(first(), translate()))
+
+    def in_chat(self, name: str, path: bytes, body: Body) -> tuple[ChatForm, Callable[[], Translation]]:
+        """Such a request as a chat completion, and what makes that one's answer its own."""
         fields, model = body.fields, body.model or name
         mine = uuid.uuid4().hex[:24]
-        manner = self.manner(name)
         translate: Callable[[], Translation]
         if path == b"/v1/responses":
             chat = responses_to_chat(fields)
@@ -98,19 +116,12 @@ class Adapting:
         else:
             chat = messages_to_chat(fields)
             if "stop" in chat:
-                chat |= manner.tells_stop_word
+                chat |= self.manner(name).tells_stop_word
 
             def translate() -> Translation:
                 return Messages(mine, model)
 
-        inner = Body(json.dumps(chat).encode())
-        if path == b"/v1/messages/count_tokens":
-            return Prepared(CHAT, (inner,), is_count=True)
-        prepared = self._checked(name, CHAT, inner) or Prepared(CHAT, (inner,))
-        first = prepared.translate
-        if first is None:
-            return replace(prepared, translate=translate)
-        return replace(prepared, translate=lambda: InTurn(first(), translate()))
+        return ChatForm(json.dumps(chat).encode()), translate
 
     def _checked(self, name: str, path: bytes, body: Body) -> Prepared | None:
         """What OpenAI's own chat and completions need."""

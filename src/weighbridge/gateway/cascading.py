@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from weighbridge.openai_api import ApiError, gateway_fault
-from weighbridge.routing import Escalation, Route, escalates, mean_log_probability
+from weighbridge.routing import AS_CHAT, Escalation, Route, escalates, mean_log_probability
 
 from . import wire
+from .adapting import CHAT, Adapting
+from .translation import BadAnswer, Translation
 from .wire import Body, Response
 
 _LOG = logging.getLogger("weighbridge")
@@ -48,7 +50,7 @@ def asking(path: str, body: Body) -> Body:
     if fields.get("logprobs") not in (None, False):
         return body
     more = {"logprobs": 1} if path == "/v1/completions" else {"logprobs": True, "top_logprobs": 1}
-    return Body(json.dumps({**fields, **more}, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return type(body)(json.dumps({**fields, **more}, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _events(raw: bytes) -> Iterator[tuple[bytes, Any]]:
@@ -110,14 +112,25 @@ def without_log_probabilities(raw: bytes, *, is_stream: bool) -> bytes:
 
 
 class Cascade:
-    """One request that a small model answers, unless it is unsure. Stands where its client's response would."""
+    """One request that a small model answers, unless it is unsure. Stands where its client's response would.
 
-    def __init__(self, begin: Begin, request: wire.Request, response: Response, body: Body, route: Route) -> None:
+    Messages and Responses can't tell log-probabilities of all tokens: the small model is asked for a chat completion,
+    which becomes what the client wants once it is kept.
+    """
+
+    def __init__(
+        self, begin: Begin, request: wire.Request, response: Response, body: Body, route: Route, adapting: Adapting
+    ) -> None:
         assert route.escalation is not None
         self._begin, self._request, self._response, self._body, self._route = begin, request, response, body, route
         self._escalation: Escalation = route.escalation
-        self._path = request.path.decode()
-        self._asked = asking(self._path, body)
+        path, first = request.path, body
+        self._translate: Callable[[], Translation] | None = None
+        if path.decode() in AS_CHAT:
+            path = CHAT
+            first, self._translate = adapting.in_chat(route.model, request.path, body)
+        self._asked = asking(path.decode(), first)
+        self._is_told_more = self._asked is not first
         self._head = b""
         self._pieces: list[bytes] = []
         self._bytes = 0
@@ -210,8 +223,15 @@ class Cascade:
     # What becomes of it.
 
     def _keep(self, raw: bytes, is_stream: bool, why: str) -> None:
-        if self._asked is not self._body:
+        if self._is_told_more:
             raw = without_log_probabilities(raw, is_stream=is_stream)
+        if self._translate is not None:
+            translation = self._translate()
+            try:
+                raw = translation.feed(raw) + translation.end() if is_stream else translation.whole(raw)
+            except BadAnswer as error:
+                self._escalate(f"can't be put into the words of this API: {error}")
+                return
         head = _LENGTH.sub(b"", self._head)
         if self._answer is not None:
             head = head.replace(*self._answer.retell(self._retold(self._route.model, f"{self._route.model}: {why}")))

@@ -24,12 +24,12 @@ from .choosing import Chooser
 from .fallbacks import Fallbacks, Resort
 from .feedback import Feedback
 from .gathering import Gathering, Together
-from .guard import Guard, check_model
+from .guard import Guard, Spending, check_model
 from .metrics import Metrics
 from .pool import Lease, Pool
 from .rates import RATE_LINES
 from .recording import Recorder
-from .teaching import Teacher, measured, stated
+from .teaching import Teacher, counted, measured, stated
 from .tokens import Tokens
 from .upstream import Upstream
 from .wire import AnswerHead, Body, Failure, Form, Relay, Response
@@ -115,7 +115,7 @@ class Door:
         if path not in _ANTHROPIC:
             return b"x-request-id: %b\r\n" % name
         if error is not None:
-            error.dialect = "anthropic"
+            error.dialect, error.request_id = "anthropic", name.decode()
         return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (name, name)
 
     def answer(self, request: wire.Request, response: Response) -> None:
@@ -134,7 +134,7 @@ class Door:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.replace_header(b"content-type", b"application/json")
         if chosen.escalation is not None and isinstance(body, Body):
-            Cascade(self.begin, request, response, body, chosen).start()
+            Cascade(self.begin, request, response, body, chosen, self.adapting).start()
         else:
             self.begin(request, response, body, chosen)
 
@@ -534,6 +534,7 @@ class _Answer(Relay):
         error = self._what_failed(failure)
         if self._request.path in _ANTHROPIC:
             error.dialect = "anthropic"
+            error.request_id = _id_in(self._named) if self._named else None
         self._error = error.code
         return error
 
@@ -565,15 +566,13 @@ class _Answer(Relay):
             if self._task is not None:
                 self._task.cancel()
         tail = self.tail[-_TAIL_BYTES:]
-        usage = usage_of(tail)
+        usage = usage_of(tail) or counted(tail)
         if type(self.response) is Adapted:
             self.response.release()
         # What the request used, once all that was asked for it is over.
         in_all = usage if self._together is None else self._together.add(usage)
-        # What a cascade held back is charged with the answer that follows.
-        is_over = in_all is not None and (bool(status) or self.outcome == "gone")
-        if self._request.spending is not None and in_all is not None and is_over:
-            self._request.spending.settle(in_all, status, self._events, self._body)
+        if self._request.spending is not None and in_all is not None:
+            self._charge(self._request.spending, in_all)
         if self.outcome == "done" and lease is not None:
             self._teach(lease, tail, usage)
         for kind, count in usage.items():
@@ -597,6 +596,14 @@ class _Answer(Relay):
         recorder = self._door.recorder
         served = self._served(path, in_all, now, recorder.engine_of(lease))
         recorder.answered(served, lease, self._request.parts, self._text, self._trace)
+
+    def _charge(self, spending: Spending, usage: Mapping[str, int]) -> None:
+        """Charge the key; what a cascade held back is charged with the answer that follows."""
+        status = self.response.status
+        if status or self.outcome == "gone":
+            spending.settle(usage, status, self._events, self._body)
+        elif self.outcome == "done":
+            spending.hold(usage, self._events, self._body)
 
     def _observe(self, tokens: int | None, now: float) -> None:
         """Count how long it took."""

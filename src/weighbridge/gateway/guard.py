@@ -78,28 +78,34 @@ OPERATOR = Caller("operator", is_admin=True)
 class Spending:
     """What one request has set aside of its key's limits; `settle` once it is over, however."""
 
-    __slots__ = ("_caller", "_limiter", "_reserved")
+    __slots__ = ("_caller", "_held", "_is_anthropic", "_limiter", "_reserved")
 
-    def __init__(self, limiter: Limiter, caller: Caller, reserved: int | None) -> None:
+    def __init__(self, limiter: Limiter, caller: Caller, reserved: int | None, *, is_anthropic: bool) -> None:
         self._limiter = limiter
         self._caller = caller
         self._reserved = reserved
         """None where nothing was, or is any more."""
+        self._is_anthropic = is_anthropic
+        self._held = 0
+
+    def hold(self, usage: Mapping[str, int], pieces: int, body: Body | Form) -> None:
+        """An answer that the client does not get was computed all the same: it is charged with the one that follows."""
+        self._held += _stated(usage) or _prompt_tokens(body) + pieces
 
     def settle(self, usage: Mapping[str, int], status: int, passed: int, body: Body | Form) -> None:
         """Charge what the answer says that it used; where it does not say, the prompt by its length and the pieces of a
         stream that passed. An error costs nothing."""
         if self._reserved is None:
             return
-        used = sum(usage.values())
+        used = _stated(usage)
         if not used and 200 <= status < 300:
             used = _prompt_tokens(body) + passed
-        self._end(used)
+        self._end(used + self._held)
 
     def drop(self) -> None:
         """It came to nothing."""
         if self._reserved is not None:
-            self._end(0)
+            self._end(self._held)
 
     def _end(self, used: int) -> None:
         reserved, self._reserved = self._reserved or 0, None
@@ -107,7 +113,11 @@ class Spending:
 
     def lines(self) -> bytes:
         """The headers that tell what is left."""
-        return self._limiter.lines(self._caller.id, time.time())
+        return self._limiter.lines(self._caller.id, time.time(), anthropic=self._is_anthropic)
+
+
+def _stated(usage: Mapping[str, int]) -> int:
+    return usage.get("prompt", 0) + usage.get("completion", 0)
 
 
 def _prompt_tokens(body: Body | Form) -> int:
@@ -249,11 +259,12 @@ class Guard:
         """Set aside, as its `spending`, what a request may take of its key's limits. ApiError 429 where that is too
         much."""
         limiter, caller = self.limiter, request.caller
+        is_anthropic = request.path.startswith(b"/v1/messages")
         admitted = limiter.admit(caller.id, guessed_tokens(body), time.time())
         if not isinstance(admitted, Refused):
-            request.spending = Spending(limiter, caller, admitted)
+            request.spending = Spending(limiter, caller, admitted, is_anthropic=is_anthropic)
             return
-        request.spending = Spending(limiter, caller, None)
+        request.spending = Spending(limiter, caller, None, is_anthropic=is_anthropic)
         wait = admitted.wait_seconds
         again = f"Please try again in {math.ceil(wait)} s." if math.isfinite(wait) else "It allows none."
         raise ApiError(

@@ -112,12 +112,13 @@ def _answers() -> Json:
         # An engine's own words pass, and may lack what ours have.
         "Error": _object("error", error=_object("message", **told, type=_maybe(_TEXT), param=_maybe(_TEXT))),
         "AnthropicError": _object(
-            "type error", type={"const": "error"}, error=_object("type message", type=_TEXT, **told)
+            "type error", type={"const": "error"}, error=_object("type message", type=_TEXT, **told), request_id=_TEXT
         ),
         "Models": _object(
             "object data", object={"const": "list"},
-            data=_list(_object("id object", id=_TEXT, object={"const": "model"})),
+            data=_list({"$ref": "#/components/schemas/Model"}),
         ),
+        "Model": _object("id object", id=_TEXT, object={"const": "model"}),
         "Health": _object(
             "status version models", version=_TEXT, status={"enum": ["starting", "ok", "idle", "failed"]},
             models={"type": "object", "additionalProperties": phases},
@@ -204,6 +205,7 @@ def document() -> Json:
             "/tokenize": _engine("A text as tokens", "TokenizeRequest", "Anything"),
             "/detokenize": _engine("Tokens as a text", "DetokenizeRequest", "Anything"),
             "/v1/models": _page("The models and policies that may be asked for", "Models"),
+            "/v1/models/{name}": _page("One of them", "Model", named=True),
             "/v1/feedback": _page("What a user thinks of an answer", "Feedback", "post", asks="FeedbackRequest"),
             "/health": _page("Whether the gateway answers, and where each model is in its life", "Health"),
             "/ps": _page("Models, processes, memory and requests", "Status"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from .keys import Key, Use, day_ends, today
 
@@ -159,20 +160,20 @@ class Limiter:
         meter.day_tokens = max(0, meter.day_tokens + used - reserved)
         meter.has_changed = True
 
-    def lines(self, id_: str, now: float) -> bytes:
-        """OpenAI's headers of what is left, for a head."""
+    def lines(self, id_: str, now: float, *, anthropic: bool = False) -> bytes:
+        """The headers of what is left, for a head: OpenAI's, or Anthropic's."""
         meter = self._meters.get(id_)
         if meter is None:
             return b""
         found = b""
         if meter.requests is not None:
-            found = _lines(b"requests", meter.requests, now)
+            found = _bucket_lines(b"requests", meter.requests, now, anthropic=anthropic)
         if meter.tokens is not None:
-            found += _lines(b"tokens", meter.tokens, now)
+            found += _bucket_lines(b"tokens", meter.tokens, now, anthropic=anthropic)
         elif meter.key.tokens_per_day is not None:
             most = meter.key.tokens_per_day
             left = max(0, most - meter.of_today(now))
-            found += _LINES % (b"tokens", most, b"tokens", left, b"tokens", _duration(day_ends(now)))
+            found += _lines(b"tokens", most, left, day_ends(now), now, anthropic=anthropic)
         return found
 
     def changed(self) -> dict[str, tuple[int, int]]:
@@ -185,18 +186,38 @@ class Limiter:
         return found
 
 
+_KINDS = (b"limit", b"remaining", b"reset")
 RATE_LINES = frozenset(
-    b"x-ratelimit-%b-%b" % (kind, what)
-    for kind in (b"limit", b"remaining", b"reset")
+    name
+    for kind in _KINDS
     for what in (b"requests", b"tokens")
+    for name in (b"x-ratelimit-%b-%b" % (kind, what), b"anthropic-ratelimit-%b-%b" % (what, kind))
 )
 """Their names."""
-_LINES = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n"
+_OPENAI_LINES = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n"
+_ANTHROPIC_LINES = (
+    b"anthropic-ratelimit-%b-limit: %d\r\nanthropic-ratelimit-%b-remaining: %d\r\nanthropic-ratelimit-%b-reset: %b\r\n"
+)
+# A bucket that holds nothing never fills; a time must be told all the same.
+_LONGEST_TOLD_SECONDS = 366 * 86_400.0
 
 
-def _lines(what: bytes, bucket: _Bucket, now: float) -> bytes:
+def _bucket_lines(what: bytes, bucket: _Bucket, now: float, *, anthropic: bool) -> bytes:
     left = max(0, int(bucket.level(now)))
-    return _LINES % (what, bucket.capacity, what, left, what, _duration(bucket.wait_seconds(bucket.capacity)))
+    return _lines(what, bucket.capacity, left, bucket.wait_seconds(bucket.capacity), now, anthropic=anthropic)
+
+
+def _lines(what: bytes, limit: int, left: int, wait_seconds: float, now: float, *, anthropic: bool) -> bytes:
+    form, until = (
+        (_ANTHROPIC_LINES, _moment(now, wait_seconds)) if anthropic else (_OPENAI_LINES, _duration(wait_seconds))
+    )
+    return form % (what, limit, what, left, what, until)
+
+
+def _moment(now: float, wait_seconds: float) -> bytes:
+    """A time as Anthropic writes it, RFC 3339: 2026-11-21T18:52:03Z."""
+    at = datetime.fromtimestamp(math.ceil(now + min(wait_seconds, _LONGEST_TOLD_SECONDS)), UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
 def _duration(seconds: float) -> bytes:

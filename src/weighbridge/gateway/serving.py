@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from .choosing import Chooser
 from .door import Door
 from .fallbacks import Fallbacks
 from .feedback import Feedback
-from .guard import Guard
+from .guard import Guard, check_model
 from .latency import Latency
 from .listening import Place
 from .live import Live
@@ -107,6 +108,7 @@ class Gateway:
         return Starlette(
             routes=[
                 Route("/v1/models", self.models, methods=["GET"]),
+                Route("/v1/models/{name:path}", self.one_model, methods=["GET"]),
                 *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
                 Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
                 Route("/admin/reload", self._guarded(self.reread), methods=["POST"]),
@@ -118,7 +120,12 @@ class Gateway:
                 Route("/openapi.json", self.openapi, methods=["GET"]),
                 Route("/", self.page, methods=["GET"]),
             ],
-            exception_handlers={404: _no_such_path, 405: _wrong_method, ApiError: _api_error, 500: _our_fault},
+            exception_handlers={
+                404: self._no_such_path,
+                405: self._wrong_method,
+                ApiError: self._api_error,
+                500: self._our_fault,
+            },
         )
 
     def _guarded(self, page: Any) -> Any:
@@ -136,10 +143,29 @@ class Gateway:
         may ask for them."""
         caller = self.guard.caller(dict(request.headers.raw))
         names = [name for name in (*self.chooser.names, *self.pool.models) if caller.may_ask(name)]
-        data = [
-            {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"} for name in names
-        ]
-        return JSONResponse({"object": "list", "data": data})
+        ends = {"has_more": False, "first_id": names[0] if names else None, "last_id": names[-1] if names else None}
+        return JSONResponse({"object": "list", "data": [self._listed(name) for name in names], **ends})
+
+    async def one_model(self, request: Request) -> Response:
+        """One of that list."""
+        caller = self.guard.caller(dict(request.headers.raw))
+        name: str = request.path_params["name"]
+        check_model(caller, name, self.pool.models)
+        if name not in self.pool.models and name not in self.chooser.names:
+            raise self._unknown(name)
+        return JSONResponse(self._listed(name))
+
+    def _listed(self, name: str) -> dict[str, Any]:
+        """A model or policy as OpenAI's list has it, with what Anthropic's and vLLM's have more."""
+        context = self.door.context_of(name) if name in self.pool.models else None
+        made = datetime.fromtimestamp(int(self.started), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        listed = {"id": name, "object": "model", "created": int(self.started), "owned_by": "weighbridge"}
+        known = {} if context is None else {"max_model_len": context, "max_input_tokens": context}
+        return {**listed, "type": "model", "display_name": name, "created_at": made, **known}
+
+    def _unknown(self, name: str) -> ApiError:
+        served = ", ".join(self.pool.models)
+        return ApiError(404, f"no model is named {name[:100]!r}; there are: {served}", code="model_not_found")
 
     async def explain_route(self, request: Request) -> Response:
         """Who would answer a prompt now, and why: `{"prompt": ..., "model": "auto", "task": null}`."""
@@ -242,9 +268,32 @@ class Gateway:
     def _named(self, request: Request) -> str:
         name: str = request.path_params["name"]
         if name not in self.pool.models:
-            served = ", ".join(self.pool.models)
-            raise ApiError(404, f"no model is named {name[:100]!r}; there are: {served}", code="model_not_found")
+            raise self._unknown(name)
         return name
+
+    async def _api_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        name = self.door.named(b"").decode("ascii").partition(": ")[2].strip()
+        headers = {"x-request-id": name}
+        if error.retry_after_seconds:
+            headers["retry-after"] = str(error.retry_after_seconds)
+        return Response(error.body(), status_code=error.status, media_type="application/json", headers=headers)
+
+    async def _no_such_path(self, request: Request, error: Exception) -> Response:
+        return await self._api_error(request, ApiError(404, f"no such path: {request.url.path}", code="unknown_url"))
+
+    async def _wrong_method(self, request: Request, error: Exception) -> Response:
+        message = f"{request.method} is not taken at {request.url.path}"
+        answer = await self._api_error(request, ApiError(405, message, code="method_not_allowed"))
+        answer.headers.update(getattr(error, "headers", None) or {})
+        return answer
+
+    async def _our_fault(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, ClientDisconnect | wire.ClientLeft):
+            return Response(status_code=499)  # to nobody
+        _LOG.error("a fault of the gateway", exc_info=error)
+        message = f"the gateway failed: {type(error).__name__}; this is a fault of weighbridge, please report it"
+        return await self._api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
 
     async def note_uses(self) -> None:
         """Keep how keys were used: off the loop, and at most with what a trouble of the disk says."""
@@ -347,33 +396,6 @@ def _whole(text: str | None) -> int | None:
 
 def _finite(seconds: float) -> float | None:
     return None if seconds == inf else seconds
-
-
-async def _api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    seconds = error.retry_after_seconds
-    headers = {"retry-after": str(seconds)} if seconds else None
-    return Response(error.body(), status_code=error.status, media_type="application/json", headers=headers)
-
-
-async def _no_such_path(request: Request, error: Exception) -> Response:
-    return await _api_error(request, ApiError(404, f"no such path: {request.url.path}", code="unknown_url"))
-
-
-async def _wrong_method(request: Request, error: Exception) -> Response:
-    message = f"{request.method} is not taken at {request.url.path}"
-    answer = await _api_error(request, ApiError(405, message, code="method_not_allowed"))
-    taken = getattr(error, "headers", None) or {}
-    answer.headers.update(taken)
-    return answer
-
-
-async def _our_fault(request: Request, error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect | wire.ClientLeft):
-        return Response(status_code=499)  # to nobody
-    _LOG.error("a fault of the gateway", exc_info=error)
-    message = f"the gateway failed: {type(error).__name__}; this is a fault of weighbridge, please report it"
-    return await _api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
 
 
 def _make_place_for_logs(folder: Path) -> None:

@@ -55,6 +55,14 @@ def stated(tail: bytes) -> Timing | None:
     return Timing(cached + computed, cached, seconds[0], generated - 1, seconds[1])
 
 
+def counted(tail: bytes) -> dict[str, int]:
+    """Tokens by kind, as `usage_of` has them, of a stream of llama.cpp's whose client did not ask for usage."""
+    timing = stated(tail)
+    if timing is None:
+        return {}
+    return {"prompt": timing.prompt_tokens, "cached": timing.cached_tokens, "completion": timing.generated_tokens + 1}
+
+
 def measured(tail: bytes, usage: Mapping[str, int], first_seconds: float, last_seconds: float) -> Timing | None:
     """What the clock says of a stream: seconds from asking until its first and its last piece came. None where the
     engine does not say how many tokens they were.

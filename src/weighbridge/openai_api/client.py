@@ -123,5 +123,7 @@ def _failure(status: int, raw: bytes) -> WeighbridgeError:
     if status == 404:
         return UnknownModel(message, hint="weigh ps lists what is served")
     if status == 401:
-        return WeighbridgeError(message, hint="set WEIGHBRIDGE_API_KEY to the gateway's key")
+        return WeighbridgeError(
+            message, hint="set WEIGHBRIDGE_API_KEY to its key, or to one of: weigh key create NAME --admin"
+        )
     return WeighbridgeError(message, hint=f"the server answered {status}, source: {error.get('source', 'unknown')}")

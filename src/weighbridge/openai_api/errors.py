@@ -44,13 +44,16 @@ class ApiError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.dialect: Dialect = "openai"
         """In whose words it is said."""
+        self.request_id: str | None = None
+        """The request's name; Anthropic's error objects hold it."""
 
     def body(self) -> bytes:
         """The error object as JSON."""
         if self.dialect == "anthropic":
             kind = _ANTHROPIC_KINDS.get(self.status, "api_error" if self.status >= 500 else "invalid_request_error")
             said = {"type": kind, "message": self.message, "code": self.code, "source": self.source}
-            return json.dumps({"type": "error", "error": said}).encode()
+            named = {} if self.request_id is None else {"request_id": self.request_id}
+            return json.dumps({"type": "error", "error": said, **named}).encode()
         error = {
             "message": self.message,
             "type": self.kind,

@@ -23,8 +23,13 @@ def usage_of(tail: bytes) -> dict[str, int]:
     """Tokens by kind (`prompt`, `completion`, and of the prompt those that were `cached`), read from the end of an
     answer; the last mention counts.
 
-    Anthropic and OpenAI's responses call them input and output.
+    Anthropic and OpenAI's responses call them input and output; with Anthropic what was cached is no part of the input.
     """
     at = tail.rfind(b'"usage"')
     found = _USAGE.findall(tail, max(at, 0)) or (_USAGE.findall(tail) if at > 0 else ())
-    return {"prompt" if prompt else "cached" if cached else "completion": int(count) for prompt, cached, count in found}
+    usage = {
+        "prompt" if prompt else "cached" if cached else "completion": int(count) for prompt, cached, count in found
+    }
+    if usage.get("cached") and any(cached == b"cache_read_input" for _, cached, _ in found):
+        usage["prompt"] = usage.get("prompt", 0) + usage["cached"]
+    return usage

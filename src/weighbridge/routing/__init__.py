@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .cascade import Escalation, Tried, escalates, learn_threshold, mean_log_probability
+from .cascade import AS_CHAT, Escalation, Tried, escalates, learn_threshold, mean_log_probability
 from .excerpt import excerpt
 from .needs import Needs, needs_of
 from .newest import newest_thumb
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .thumbs import Thumb, keep_thumb, read_thumbs
 
 __all__ = [
+    "AS_CHAT",
     "POLICIES",
     "Candidate",
     "Considered",

@@ -17,8 +17,10 @@ from weighbridge.figures import Basis, Figure
 # Where nothing was learnt: e^-0.35 is 0.7 a token.
 ASSUMED = Figure(-0.35, Basis.ASSUMED, "a token of probability 0.7; no outcomes were learnt from")
 _FEWEST = 30
-WITH_LOG_PROBABILITIES = frozenset({"/v1/chat/completions", "/v1/completions"})
-"""Paths whose answers can tell how sure a model is of them; at others a cascade asks nobody first."""
+AS_CHAT = frozenset({"/v1/messages", "/v1/responses"})
+"""Paths whose answers can't tell how sure a model is of all of them, but can be had as a chat completion that does."""
+WITH_LOG_PROBABILITIES = frozenset({"/v1/chat/completions", "/v1/completions"}) | AS_CHAT
+"""Paths at which a cascade asks first; at others, such as embeddings, it asks nobody first."""
 
 
 @dataclass(frozen=True, slots=True)

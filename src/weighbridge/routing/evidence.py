@@ -230,6 +230,8 @@ def _records(path: Path) -> Iterable[tuple[int, Mapping[str, object]]]:
                 f"{path}, line {reader.line_num}: {error}", hint="expected CSV; long texts fit JSON lines"
             ) from error
         return
+    if not path.exists():
+        raise BadSetting(f"{path}: there is no such file", hint="a .csv or .jsonl of outcomes, or a folder of tables")
     if kind not in ("jsonl", "ndjson"):
         raise BadSetting(f"{path}: ends in {kind!r}", hint="expected .csv or .jsonl, perhaps with .gz, or a folder")
     for number, line in _lines(path):

@@ -34,6 +34,8 @@ class Needs:
     vision: bool = False
     tools: bool = False
     json_schema: bool = False
+    named_tool: bool = False
+    """Whether one of the tools must be called, by its name: that is a schema, which needs no model that knows tools."""
     conversation: str | None = None
     """A key of the conversation's first turns, alike in each later request of it."""
 
@@ -71,13 +73,15 @@ def needs_of(fields: Mapping[str, object]) -> Needs:
     answers = [fields.get(key) for key in ("max_completion_tokens", "max_tokens", "max_output_tokens")]
     answer = next((each for each in answers if isinstance(each, int) and each > 0), 0)
     tools = fields.get("tools") or fields.get("functions")
+    choice = fields.get("tool_choice")
     form = fields.get("response_format") or fields.get("text")
     letters = _letters(messages) + _letters(fields.get("system"))
     letters += len(json.dumps(tools)) if tools else 0
     return Needs(
         context_tokens=int(letters / _BYTES_A_TOKEN) + pictures * _TOKENS_OF_A_PICTURE + answer,
         vision=pictures > 0,
-        tools=bool(tools) and fields.get("tool_choice") != "none",
+        tools=bool(tools) and choice != "none",
+        named_tool=bool(tools) and isinstance(choice, Mapping) and choice.get("type") in ("function", "tool"),
         json_schema=isinstance(form, Mapping) and "json_schema" in json.dumps(form),
         conversation=conversation_of(messages),
     )
@@ -126,7 +130,7 @@ def obstacles(candidate: Candidate, needs: Needs, policy: Policy) -> tuple[str, 
         found.append(f"takes {candidate.context_tokens:,} tokens, about {needs.context_tokens:,} are needed")
     if needs.vision and candidate.vision is False:
         found.append("sees no images")
-    if needs.tools and candidate.tools is False:
+    if needs.tools and not needs.named_tool and candidate.tools is False:
         found.append("calls no tools")
     if needs.json_schema and candidate.json_schema is False:
         found.append("keeps to no JSON schema")
@@ -152,7 +156,7 @@ def unknowns(candidate: Candidate, needs: Needs) -> int:
     return sum(
         (
             needs.vision and candidate.vision is None,
-            needs.tools and candidate.tools is None,
+            needs.tools and not needs.named_tool and candidate.tools is None,
             needs.json_schema and candidate.json_schema is None,
             not candidate.loaded and candidate.loadable is None,
         )

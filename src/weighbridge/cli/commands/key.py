@@ -5,7 +5,7 @@ these, or the operator's in the setting api_key. A gateway that runs sees a key 
 that are not given do not hold; a key is for models alone, unless it is made with --admin.
 
 example:
-  weigh key create anna --models coder,auto:fast --requests-per-minute 60 --expires 90d
+  weigh key create anna --models coder,auto:fast --expires 90d
 """
 
 from __future__ import annotations
@@ -160,6 +160,9 @@ def _moment(text: str) -> float:
     if span:
         return time.time() + int(span[1]) * _UNIT_SECONDS[span[2]]
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+        moment = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a span like 90d nor a day like 2027-01-31") from None
+    if moment <= time.time():
+        raise argparse.ArgumentTypeError(f"{text} has begun already: the key would never be good")
+    return moment

@@ -39,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action", nargs="?", default="show", choices=("show", "verify", "head", "export"), metavar="ACTION",
         help="show (the default), verify, head or export",
     )  # fmt: skip
-    parser.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="show the last N (default 20)")
+    parser.add_argument("-n", "--lines", type=_count_of_lines, metavar="N", help="show the last N (default 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="show what comes, until Ctrl-C")
     parser.add_argument("--model", metavar="NAME", help="only requests that this model answered")
     parser.add_argument("--key", metavar="NAME", help="only requests with this key")
     parser.add_argument("--since", metavar="WHEN", help="only from then on: 30min, 2h, 7d, or 2026-11-21T08:00")
     parser.add_argument("--errors", action="store_true", help="only requests that did not end well")
     parser.add_argument("--head", metavar="HASH", help="verify: a hash that was noted, and must still be there")
-    parser.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="export: how (default jsonl)")
+    parser.add_argument("--format", choices=("jsonl", "csv"), help="export: how (default jsonl)")
     parser.add_argument("--ledger", metavar="FOLDER", help="another ledger, such as a copy (default: the gateway's)")
     parser.add_argument("--json", action="store_true", help="print the same data as JSON")
     parser.add_argument("--config", metavar="FILE", help="a TOML file of settings")
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the action says."""
+    _refuse_what_does_nothing(arguments)
     folder = (
         Path(arguments.ledger) if arguments.ledger else folder_of(settings.load(config=arguments.config).state_path)
     )
@@ -61,10 +62,36 @@ def run(arguments: argparse.Namespace) -> int:
         return _verify(folder, arguments)
     if arguments.action == "head":
         return _head(folder, arguments)
+    if arguments.ledger and not folder.is_dir():
+        raise BadSetting(f"{folder}: there is no ledger", hint="--ledger names a copy of the folder `ledger`")
     wanted, since = _wanted(arguments), _since(arguments.since)
     if arguments.action == "export":
-        return _export(ledger.rows(folder, since=since, wanted=wanted), arguments.format)
+        return _export(ledger.rows(folder, since=since, wanted=wanted), arguments.format or "jsonl")
     return _show(folder, arguments, wanted, since)
+
+
+def _count_of_lines(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:10]) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count of lines, expected 1 to 1,000,000")
+    return int(text)
+
+
+# Which flags say something to which actions.
+_FILTERS = frozenset({"--model", "--key", "--since", "--errors"})
+_HEEDED = {
+    "show": _FILTERS | {"--lines", "--follow", "--json"},
+    "verify": frozenset({"--head", "--json"}),
+    "head": frozenset({"--json"}),
+    "export": _FILTERS | {"--format"},
+}
+
+
+def _refuse_what_does_nothing(arguments: argparse.Namespace) -> None:
+    """BadSetting for a flag that the action would pass over in silence."""
+    for flag in sorted(frozenset().union(*_HEEDED.values()) - _HEEDED[arguments.action]):
+        if getattr(arguments, flag.removeprefix("--")):
+            heeds = " and ".join(action for action, flags in _HEEDED.items() if flag in flags)
+            raise BadSetting(f"{flag} says nothing to `weigh log {arguments.action}`", hint=f"it is for {heeds}")
 
 
 def _since(text: str | None) -> datetime.datetime | None:
@@ -105,7 +132,7 @@ def _plain(row: Row) -> dict[str, Any]:
 def _show(
     folder: Path, arguments: argparse.Namespace, wanted: Callable[[Row], bool], since: datetime.datetime | None
 ) -> int:
-    found = ledger.last(folder, max(0, arguments.lines), since=since, wanted=wanted)
+    found = ledger.last(folder, arguments.lines or 20, since=since, wanted=wanted)
     if arguments.follow:
         return _follow(chain(found, (row for row in ledger.follow(folder) if wanted(row))), is_json=arguments.json)
     if arguments.json:
@@ -123,9 +150,15 @@ def _follow(found: Iterable[Row], *, is_json: bool) -> int:
             print(output.to_json(_plain(row), indent=None), flush=True)
         else:
             time, model, route, key, status, read, made, first, total, speed, end = _cells(row)
-            tokens, times = f"{read}+{made} tokens", f"{first}  {total}  {speed} tok/s"
-            words = f"{time}  {model}  {route}  {key}  {status}  {tokens}  {times}  {end}"
-            print(output.printable(words), flush=True)
+            told = (
+                f"{time}  {model}  {route}  {key}  {status}",
+                "" if (read, made) == ("-", "-") else f"{read} + {made} tokens",
+                f"first {first}" if first != "-" else "",
+                f"total {total}",
+                f"{speed} tok/s" if speed != "-" else "",
+                end,
+            )
+            print(output.printable("  ".join(filter(None, told))), flush=True)
     return 0
 
 
@@ -137,10 +170,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     speed = "-"
     if said.get("stream") and made and made > 1 and first is not None and total and total > first:
         speed = f"{(made - 1) / (total - first) * 1e6:.0f}"
-    end = str(said.get("error") or "") or {"gone": "client left", "done": ""}.get(str(said.get("outcome")), "")
+    end = str(said.get("error") or "") or {"gone": "client left"}.get(str(said.get("outcome")), "")
+    if not end and said.get("status") is None:
+        end = "not used"
     return (
         time.strftime("%H:%M:%S" if time.date() == today else "%Y-%m-%d %H:%M"),
-        str(said.get("model") or f"({said.get('asked') or '-'})"),
+        str(said.get("model") or (f"({said['asked']})" if said.get("asked") else "-")),
         str(said.get("layer") or "-"),
         str(said.get("key") or "-"),
         str(said.get("status") or "-"),

@@ -20,9 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from weighbridge import settings
 from weighbridge.cli import evidence, output
-from weighbridge.cli.gateway_flags import client_of
+from weighbridge.cli.gateway_flags import add_address, client_of, read_settings
 from weighbridge.cli.sources import find_models
 from weighbridge.errors import BadSetting, GatewayUnreachable
 from weighbridge.gateway import PREDICTOR
@@ -44,11 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="parts that eval leaves out in turn (5)")
     parser.add_argument("--json", action="store_true", help="print the decision or the figures as JSON")
+    add_address(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain, learn, add or measure."""
     verbs = {"learn": _learn, "add": _add, "eval": _measure}
+    if arguments.data is None and arguments.prompt in ("add", "eval"):
+        raise BadSetting(
+            f"{arguments.prompt} needs DATA",
+            hint=f"weigh route {arguments.prompt} outcomes.jsonl, or a folder of tables",
+        )
     if arguments.data is None and arguments.prompt != "learn":
         return _explain(arguments)
     if arguments.prompt not in verbs:
@@ -60,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _place(arguments: argparse.Namespace) -> Path:
-    return Path(arguments.predictor) if arguments.predictor else settings.load().state_path / PREDICTOR
+    return Path(arguments.predictor) if arguments.predictor else read_settings(arguments).state_path / PREDICTOR
 
 
 def _explain(arguments: argparse.Namespace) -> int:
@@ -79,7 +84,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 async def _ask_gateway(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """What the gateway that runs would decide; None where none runs."""
-    chosen = settings.load()
+    chosen = read_settings(arguments)
     try:
         async with client_of(chosen) as client:
             said = {"prompt": arguments.prompt, "model": arguments.policy, "task": arguments.task}
@@ -92,7 +97,7 @@ async def _ask_gateway(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a gateway with these settings would decide once it had started."""
-    place, here = _place(arguments), settings.load()
+    place, here = _place(arguments), read_settings(arguments)
     predictor = None
     if arguments.predictor or place.exists():
         # Arrays are only loaded where something was learnt.
@@ -123,7 +128,7 @@ def _learn(arguments: argparse.Namespace) -> int:
     from weighbridge.routing.predictor import learn
 
     started = time.time()
-    data = read_evidence(Path(arguments.data)) if arguments.data else evidence.gather(settings.load())
+    data = read_evidence(Path(arguments.data)) if arguments.data else evidence.gather(read_settings(arguments))
     begun = time.perf_counter()
     predictor = learn(data)
     took = time.perf_counter() - begun
@@ -144,16 +149,17 @@ def _learn(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(output.to_json(found))
         return 0
-    rows = [(model, f"{count:,.0f}") for model, count in found["models"].items()]
+    rows = [(model, f"{count:,.0f}" if count >= 10 else f"{count:.1f}") for model, count in found["models"].items()]
     print(output.table(("model", "outcomes by weight"), rows, right=(1,)))
     for (small, big), figure in predictor.thresholds.items():
         print(f"cascade: {big} is asked after {small} below {figure.value:.2f} nats a token ({figure.source})")
-    output.tell(f"learnt from {predictor.examples:,} prompts in {took:.1f} s; kept in {place}")
+    prompts = f"{predictor.examples:,} prompt{'' if predictor.examples == 1 else 's'}"
+    output.tell(f"learnt from {prompts} in {took:.1f} s; kept in {place}")
     return 0
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    place = evidence.add(Path(arguments.data), settings.load())
+    place = evidence.add(Path(arguments.data), read_settings(arguments))
     if arguments.json:
         print(output.to_json({"file": str(place)}))
     output.tell(f"kept in {place}; weigh route learn learns from it too")

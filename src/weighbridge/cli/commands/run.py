@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, add_planning, client_of, planning, read_settings
+from weighbridge.cli.gateway_flags import add_address, add_planning, api_at, client_of, planning, read_settings
 from weighbridge.cli.sources import find_models, introduce
 from weighbridge.cli.talk import Manner, talk, temperature
 from weighbridge.engines import Model
@@ -61,7 +61,7 @@ async def _served(model: Model, settings: Settings) -> AsyncIterator[Client]:
     """A client of the gateway that serves the model, or of one that is started for this talk."""
     async with client_of(settings) as client:
         if model.name in await _models_of(client):
-            output.tell(f"{model.name} is served already: {settings.url}/v1")
+            output.tell(f"{model.name} is served already: {api_at(settings.url)}")
             yield client
             return
     output.tell(introduce(model))
@@ -82,7 +82,7 @@ async def _served(model: Model, settings: Settings) -> AsyncIterator[Client]:
         is_loaded = True
         if gateway.pool.phase(model.name) is not Phase.READY:
             raise gateway.pool.failures.get(model.name, EngineFailed(f"{model.name}: is not ready"))
-        output.tell(f"OpenAI API: {url}/v1   (model: {model.name})")
+        output.tell(f"OpenAI API: {api_at(url)}   (model: {model.name})")
         yield await stack.enter_async_context(client_of(settings, url))
 
 

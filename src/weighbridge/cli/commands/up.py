@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, add_planning, client_of, planning, read_settings
+from weighbridge.cli.gateway_flags import add_address, add_planning, api_at, client_of, planning, read_settings
 from weighbridge.cli.learning import keep_learning
 from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.rereading import Rereader
@@ -207,7 +207,7 @@ async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse
     settle()
     seconds = time.monotonic() - started
     output.tell(f"ready after {seconds:.2f} s: {', '.join(ready) or 'models are loaded when they are asked for'}")
-    output.tell(f"OpenAI API: {url}/v1   (model: auto, {', '.join(gateway.pool.models)})")
+    output.tell(f"OpenAI API: {api_at(url)}   (model: auto, {', '.join(gateway.pool.models)})")
     if arguments.once is not None:
         await _answer_once(url, settings, arguments, started)
     elif arguments.json:
@@ -257,7 +257,7 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
             raise AddressInUse(
                 f"a gateway serves at {settings.url} already", hint="weigh stop ends it, or choose another --port"
             )
-        output.tell(f"a gateway serves already: {settings.url}/v1   (weigh stop ends it)")
+        output.tell(f"a gateway serves already: {api_at(settings.url)}   (weigh stop ends it)")
         return 0
     if settings.port == 0:
         raise AddressInUse("--detach needs a port that you know", hint="choose one: --port 8642")
@@ -286,7 +286,7 @@ def _detach(arguments: argparse.Namespace, settings: Settings) -> int:
     except BaseException:
         child.kill()
         raise
-    output.tell(f"serving in the background, process {child.pid}: {settings.url}/v1   (weigh stop ends it)")
+    output.tell(f"serving in the background, process {child.pid}: {api_at(settings.url)}   (weigh stop ends it)")
     if arguments.json:
         print(output.to_json({"url": settings.url, "pid": child.pid, "log": log}))
     return 0
