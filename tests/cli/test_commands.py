@@ -288,6 +288,10 @@ def _free_port():
         (["up", "--once", "x", "--port", "99999"], "port is 99,999, expected 0 to 65,535"),
         (["up", "fake:speed=3"], "fake has no option 'speed'"),
         (["up", "a=fake", "a=fake"], "the name 'a' is taken already"),
+        (["log", "-n", "-1"], "'-1' is no count of lines"),
+        (["key", "create", "anna", "--expires", "2020-01-01"], "2020-01-01 has begun already"),
+        (["route", "add"], "add needs DATA"),
+        (["route", "learn", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
         (["up", "auto=fake"], "no model can be named 'auto'"),
     ],
 )

@@ -17,7 +17,6 @@ from tests.conftest import run_gateway, run_weigh
 from tests.gateway.test_door import Elsewhere
 from tests.gateway.test_lifecycle import Served, fake, play
 from tests.gateway.wire.kit import whole
-from weighbridge.cli import main
 from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.gateway import keys
 
@@ -218,14 +217,6 @@ def test_the_command_makes_lists_and_revokes(tmp_path):
     failed = run_weigh("key", "revoke", "anna", **env)
     assert (failed.returncode, "no key is named 'anna'" in failed.stderr) == (1, True)
     assert run_weigh("key", "create", "bob", "--expires", "soon", **env).returncode == 1
-
-
-def test_a_key_that_would_never_be_good_is_not_made(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("WEIGHBRIDGE_STATE_DIR", str(tmp_path))
-
-    assert main(["key", "create", "anna", "--expires", "2020-01-01"]) == 1
-    assert "2020-01-01 has begun already" in capsys.readouterr().err
-    assert not (tmp_path / "keys.json").exists()
 
 
 def test_no_secret_is_in_a_log_an_error_or_a_file(tmp_path):
