@@ -82,7 +82,7 @@ def test_every_section_that_has_something_to_say_is_there(edition):
 
     for said in (
         "What it means for the models that you run", "could replace your chat model helper",
-        "not yet measured on your data",
+        "not yet measured on your data", "## What you can try here", "`weigh get ", "`weigh eval TASK --model ",
         "**DeepSeek-V3**: 400B parameters", "8 of 256 experts: 654B + 17B = 671B", "## Released", "acme/engine b9",
         "Sources contradict each other", "To watch", "released 2026-05", "What changed",
         "licence was mit, is apache-2.0 now",
@@ -140,6 +140,25 @@ def test_a_quote_that_is_cut_holds_no_figure_that_the_whole_does_not(text, most)
 )  # fmt: skip
 def test_figures_are_found_in_digits_and_in_words(text, told):
     assert tracing.figures(text) == told
+
+
+def test_a_page_numbers_its_footnotes_and_each_names_its_record(edition):
+    page = markdown(edition)
+    text, _, notes = page.partition("\n[^1]: ")
+
+    told = re.findall(r"(?<!\\)\[\^(\d+)\]", text)
+    named = re.findall(r"^\[\^(\d+)\]: `([cf][0-9a-f]{10})` ", f"[^1]: {notes}", re.MULTILINE)
+    assert {number for number, _ in named} == set(told)
+    assert {known for _, known in named} <= edition.traces.keys()
+    assert "; by config.json, n\\_routed\\_experts" in notes
+
+
+def test_a_number_that_names_no_record_holds_no_figure():
+    traces = {"f0123456789": Trace("f0123456789", "", "", "it is 7")}
+
+    assert not tracing.of_markdown("7 of them[^1]\n\n[^1]: `f0123456789` it is 7", traces)
+    assert tracing.of_markdown("8 of them[^1]\n\n[^1]: `f0123456789` it is 7", traces)
+    assert tracing.of_markdown("7 of them[^2]\n\n[^1]: `f0123456789` it is 7", traces)
 
 
 @settings(max_examples=100)

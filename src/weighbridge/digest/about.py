@@ -43,7 +43,13 @@ def of_variant(variant: Variant) -> list[Fact]:
     if variant.released:
         found.append(fact("release_date", variant.released, f"repository of {variant.released.value}"))
     if variant.downloads:
-        found.append(fact("downloads", variant.downloads, f"{show_count(variant.downloads.value)} downloads a month"))
+        found.append(
+            fact(
+                "downloads",
+                variant.downloads,
+                f"{show_count(variant.downloads.value)} downloads a month, as of {variant.downloads.date}",
+            )
+        )
     return found
 
 

@@ -17,6 +17,8 @@ class Span:
     record: str = ""
     """Id of a claim or a fact; empty: the words hold no figure."""
     href: str = ""
+    is_code: bool = False
+    """Whether it is a command to type."""
 
 
 Line = tuple[Span, ...]
@@ -87,8 +89,20 @@ class Finding:
 
     @property
     def witnesses(self) -> tuple[Witness, ...]:
-        """Who says it, each words once."""
-        return tuple({(each.quote, each.address): each for entry in self.entries for each in entry.witnesses}.values())
+        """Who says it, each words once; what only repeats a part of other words, as a bare name does, last."""
+        once = {(each.quote, each.address): each for entry in self.entries for each in entry.witnesses}
+        found = list(once.values())
+        return tuple(sorted(found, key=lambda each: any(_is_part(each, other) for other in found)))
+
+    @property
+    def telling(self) -> tuple[Witness, ...]:
+        """The same without what a page says in more words elsewhere."""
+        found = self.witnesses
+        return tuple(
+            each
+            for each in found
+            if not any(each.address == other.address and _is_part(each, other) for other in found)
+        )
 
     @property
     def said(self) -> tuple[tuple[str, tuple[Entry, ...]], ...]:
@@ -148,6 +162,8 @@ class Trace:
     words: str
     """All texts of the record, for the check."""
     address: str = ""
+    evidence: str = ""
+    """Of a claim, where its proofs are from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +177,7 @@ class Edition:
     tiles: tuple[tuple[str, str, str, str], ...]
     """Figure, what of, record, kind."""
     glance: tuple[tuple[Line, ...], ...]
-    """Rows: model, what it is, runs here, claims, hold, refuted."""
+    """Rows: model, what it is, runs here, how many claims hold, are refuted, are neither."""
     entries: tuple[Entry, ...]
     cards: tuple[Card, ...]
     moves: tuple[Move, ...]
@@ -171,6 +187,8 @@ class Edition:
     watch: tuple[tuple[str, Line], ...]
     """Day or month (empty: none told), and what is awaited."""
     mine: tuple[Line, ...]
+    tries: tuple[Line, ...]
+    """Models of these days that run here, with what to type."""
     changes: tuple[Line, ...]
     pages: tuple[Line, ...]
     notes: tuple[Line, ...]
@@ -184,6 +202,12 @@ class Edition:
     def with_ruling(self, *rulings: Ruling) -> tuple[Entry, ...]:
         """Entries that stand so."""
         return tuple(entry for entry in self.entries if entry.ruling in rulings)
+
+    def holding(self) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+        """What holds: names that there are, of which no more is to be said; and the rest."""
+        found = self.with_ruling(Ruling.SUPPORTED)
+        names = tuple(entry for entry in found if entry.field == "exists" and len(entry.reasons) < 2)
+        return names, tuple(entry for entry in found if entry not in names)
 
     def findings(self, *rulings: Ruling) -> tuple[Finding, ...]:
         """The same, with those together that one reason settles."""
@@ -208,7 +232,11 @@ class Edition:
         for group in self.contradictions:
             yield from group
         yield from (line for _, line in self.watch)
-        yield from (*self.mine, *self.changes, *self.pages, *self.notes)
+        yield from (*self.mine, *self.tries, *self.changes, *self.pages, *self.notes)
+
+
+def _is_part(one: Witness, other: Witness) -> bool:
+    return one.quote != other.quote and one.quote.lower() in other.quote.lower()
 
 
 def findings_of(entries: Sequence[Entry], rulings: Sequence[Ruling]) -> tuple[Finding, ...]:

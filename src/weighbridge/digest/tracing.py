@@ -21,9 +21,10 @@ _WORDS = re.compile(
     r"trillions?|dozens?|half|halves|halved|thirds?|quarters?|twice|thrice|doubled?|doubles|tripled?|triples|tenfold)\b",
     re.IGNORECASE,
 )
-_MARK = re.compile(r"\[\^([cf][0-9a-f]{10})\]")
+_MARK = re.compile(r"\[\^([cf][0-9a-f]{10}|\d{1,6})\]")
 _COMMENT = re.compile(r"<!-- ((?:[cf][0-9a-f]{10} ?)+)-->")
-_FOOTNOTE = re.compile(r"\[\^[cf][0-9a-f]{10}\]:")
+_FOOTNOTE = re.compile(r"\[\^(?:[cf][0-9a-f]{10}|\d{1,6})\]:")
+_NUMBERED = re.compile(r"^\[\^(\d{1,6})\]: `([cf][0-9a-f]{10})`", re.MULTILINE)
 _OWN_MARK = re.compile(r"%% weighbridge:\S+ %%")
 _TARGET = re.compile(r"\]\([^()\s]*\)")
 
@@ -68,14 +69,19 @@ def of_edition(edition: Edition) -> list[Stray]:
 
 
 def of_markdown(text: str, traces: Mapping[str, Trace]) -> list[Stray]:
-    """The strays of published Markdown: each line by its footnotes `[^c0123456789]` and its comments. Front matter
-    and the footnotes themselves are no prose."""
+    """The strays of published Markdown: each line by its footnotes, which are ids (`[^c0123456789]`) or numbers that
+    the text gives ids to (``[^1]: `c0123456789` ``), and by its comments. Front matter and the footnotes themselves are
+    no prose."""
     found = []
+    numbered = dict(_NUMBERED.findall(text))
     body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     for line in body.split("\n"):
         if _OWN_MARK.fullmatch(line) or _FOOTNOTE.match(line):
             continue
-        records = [*_MARK.findall(line), *" ".join(_COMMENT.findall(line)).split()]
+        records = [
+            *(numbered.get(mark, mark) for mark in _MARK.findall(line)),
+            *" ".join(_COMMENT.findall(line)).split(),
+        ]
         plain = _TARGET.sub("]", _COMMENT.sub("", _MARK.sub("", line)))
         found += strays(plain, records, traces)
     return found

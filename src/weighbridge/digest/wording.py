@@ -19,6 +19,8 @@ RULING_WORDS = {
     Ruling.SUPPORTED: "holds", Ruling.REFUTED: "refuted", Ruling.EXPIRED: "expired", Ruling.PREDICTION: "forecast",
     Ruling.UNVERIFIABLE: "cannot be checked",
 }  # fmt: skip
+COUNTED_WORDS = RULING_WORDS | {Ruling.SUPPORTED: "hold", Ruling.PREDICTION: "forecasts"}
+"""The same after a count."""
 _COUNTED = frozenset({"parameters", "downloads", "likes", "stars"})
 
 
@@ -65,7 +67,9 @@ def statement(claim: Claim) -> str:
         said = f"{value} {words}"
     else:
         said = f"{words} {value}"
-    return f"{said}, {claim.qualifier}" if claim.qualifier and claim.qualifier != str(claim.value) else said
+    # What the words say already, and a `from` of which nothing is told, limits nothing.
+    limits = [each for each in claim.qualifier.split(", ") if each not in ("", "from", str(claim.value))]
+    return ", ".join(dict.fromkeys((said, *limits)))
 
 
 def cut(text: str, most: int) -> str:

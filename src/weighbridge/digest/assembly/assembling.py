@@ -13,7 +13,7 @@ from ..record import Fact, KeptClaim, KeptPage, Record, sum_of
 from .claims import changes, contradictions, entries_of, watch
 from .counts import moves_of, tiles_of
 from .making import Dispute, Making, Surroundings, address_label, page_title, web
-from .models import cards_of, glance_of, replacements_of
+from .models import cards_of, glance_of, replacements_of, tries_of
 
 
 def assemble(
@@ -49,6 +49,7 @@ def assemble(
         contradictions=contradictions(claims, disputes(claims), {page.id: page for page in pages}),
         watch=watch(making, entries, claims),
         mine=replacements_of(making, cards),
+        tries=tries_of(making, cards),
         changes=changes(making, claims),
         pages=tuple(_page_line(making, page) for page in pages),
         notes=_notes(making, notes),

@@ -18,6 +18,7 @@ from .making import RULES, UNKNOWN, Dispute, Making, joined, page_title, web
 ORDER = (Ruling.REFUTED, Ruling.EXPIRED, Ruling.SUPPORTED, Ruling.PREDICTION, Ruling.UNVERIFIABLE)
 # Whose differences between two listings are news.
 _TOLD = {"licence": "licence", "gated": "gate", "status": "status", "base_model": "base model"}
+_MOST_ORIGINS = 2
 _DATED = re.compile(r"20\d\d(?:-[01]\d(?:-[0-3]\d)?)?")
 
 
@@ -85,7 +86,8 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
             + [f"{reason.text} {reason.origin}" for reason in reasons]
         )
         href = witness.address if witness.address.startswith(("http://", "https://")) else ""
-        making.traces[kept.id] = Trace(kept.id, f"{subject}: {says}", origin, words, href)
+        evidence = "; ".join(dict.fromkeys(reason.origin for reason in reasons[:_MOST_ORIGINS] if reason.origin))
+        making.traces[kept.id] = Trace(kept.id, f"{subject}: {says}", origin, words, href, evidence)
     key = " ".join(sorted(words_of_name(subject)))
     return Entry(first.id, subject, family, says, verdict.ruling, tuple(witnesses), reasons, key, first.claim.field)
 

@@ -12,7 +12,7 @@ from ..edition import Line, Move
 from ..found import Listing
 from ..movers import Mover, movers
 from ..record import Fact, KeptClaim, KeptPage
-from ..wording import RULING_WORDS
+from ..wording import COUNTED_WORDS
 from .claims import ORDER
 from .making import Making
 
@@ -25,7 +25,7 @@ def tiles_of(
     """Figure, what of, record, kind: what was read and how it stands."""
     rulings = Counter(kept.verdict.ruling for kept in claims if kept.verdict)
     counts = [("pages read", len(pages), "pages"), ("claims checked", sum(rulings.values()), "claims")]
-    counts += [(RULING_WORDS[ruling], rulings[ruling], str(ruling)) for ruling in ORDER]
+    counts += [(COUNTED_WORDS[ruling], rulings[ruling], str(ruling)) for ruling in ORDER]
     counts += [("releases", len(listings), "releases")] if listings else []
     found = []
     for name, count, kind in counts:

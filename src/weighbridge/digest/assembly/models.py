@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from weighbridge.catalogue import Variant
 from weighbridge.figures import Basis
-from weighbridge.sizes import show_count
+from weighbridge.sizes import show_bytes, show_count
 
 from .. import about
 from ..edition import Card, Entry, Line, Span
@@ -19,7 +19,7 @@ from ..verdict import Ruling
 from .making import UNKNOWN, Making, Mine, Place
 
 _MOST_LISTED, _MOST_RELEASED, _MOST_TOLD, _MOST_ROWS = 15, 15, 16, 12
-_MOST_VARIANTS, _MOST_PLACED = 2, 12
+_MOST_VARIANTS, _MOST_PLACED, _MOST_TRIED = 2, 12, 5
 _KINDS = ("code", "vision", "reasoning", "embedding", "reranking", "chat")
 _KIND_WORDS = {"code": "coder", "vision": "vision model", "reasoning": "reasoner", "embedding": "embedding model",
                "reranking": "reranker", "chat": "chat model"}  # fmt: skip
@@ -150,9 +150,10 @@ def glance_of(
         is_refused = any(entry.field == "exists" and entry.ruling is Ruling.REFUTED for entry in found)
         rows.append(((Span(name, found[0].id),), *_what_it_is(making, name, cards, is_refused=is_refused)))
         hold, refuted = told(found, Ruling.SUPPORTED), told(found, Ruling.REFUTED)
-        for words, count in (("hold", hold), ("refuted", refuted), ("neither", told(found) - hold - refuted)):
-            fact = making.counted(f"claims of {name}: {words}", count, key)
-            rows[-1] = (*rows[-1], making.told(fact, str(count)))
+        neither = told(found) - hold - refuted
+        words = f"claims of {name}: {hold:,} hold, {refuted:,} are refuted, {neither:,} are neither"
+        fact = making.counted(words, told(found), key)
+        rows[-1] = (*rows[-1], *(making.told(fact, f"{count:,}") for count in (hold, refuted, neither)))
     return tuple(rows)
 
 
@@ -161,10 +162,11 @@ def _what_it_is(making: Making, name: str, cards: Sequence[Card], *, is_refused:
     variants = making.meant(name)
     card = next((each for each in cards if len(variants) == 1 and each.name == variants[0].name), None)
     if card is not None:
-        return _joined_lines(card.facts[:3]), card.fits[0] if card.fits else (Span("-"),)
+        here = next((each for each in making.around.fits(variants).get(card.name, ()) if each.is_here), None)
+        return _joined_lines(card.facts[:3]), _briefly(making, here) if here else (Span("not known"),)
     sized = sorted((each for each in variants if each.parameters), key=lambda each: (_size(each), each.name))
     if not sized:
-        return (Span("no such model is known" if is_refused else "not known"),), (Span("-"),)
+        return (Span("no such model is known" if is_refused else "not known"),), ()
     low, high = show_count(_size(sized[0])), show_count(_size(sized[-1]))
     text = f"{len(sized)} models of {low} to {high} parameters" if low != high else f"{low} parameters"
     names = [each.name for each in sized]
@@ -177,9 +179,21 @@ def _what_it_is(making: Making, name: str, cards: Sequence[Card], *, is_refused:
         None,
     )
     if running is None:
-        return making.told(fact), (Span("none" if any(places.values()) else "-"),)
-    [fit] = making.keep([running.fact])
-    return making.told(fact), (Span(f"{running.fact.subject} ", fit.id), Span(fit.text, fit.id))
+        is_placed = any(places.get(each.name) for each in sized)
+        return making.told(fact), (Span("none of them" if is_placed else "not known"),)
+    line = _briefly(making, running)
+    return making.told(fact), (Span(f"{running.fact.subject}: ", line[0].record), *line)
+
+
+def _briefly(making: Making, place: Place) -> Line:
+    """Whether it runs here, for a table's cell; the fact says it in full."""
+    [fit] = making.keep([place.fact])
+    value = place.fact.value if isinstance(place.fact.value, dict) else {}
+    said = {"fits": "yes", "tight": "barely"}.get(str(value.get("verdict")), "no")
+    size = show_bytes(float(value["memory_bytes"])) if "memory_bytes" in value else ""
+    text = f"{said}, {size} at {value.get('quantization', '')}" if size else fit.text
+    making.note(fit.id, text)
+    return (Span(text, fit.id),)
 
 
 def _size(variant: Variant) -> int:
@@ -232,6 +246,34 @@ def replacements_of(making: Making, cards: Sequence[Card]) -> tuple[Line, ...]:
     return tuple(found)
 
 
+def tries_of(making: Making, cards: Sequence[Card]) -> tuple[Line, ...]:
+    """What runs here of the models that came out, else of those in the news, and what to type to try it."""
+    models = [(card, variant) for card in cards if card.kind == "model" for variant in making.meant(card.name)[:1]]
+    # What was trained to answer comes before what was not, and one of several of a kind is enough.
+    models.sort(key=lambda each: (not each[0].is_new, not any(map(each[1].has, ("chat", "code")))))
+    places = making.around.fits([variant for _, variant in models])
+    passed = {(each.variant.release, show_count(_size(each.variant))) for each in making.around.mine}
+    found: list[Line] = []
+    for card, variant in models:
+        place = next((each for each in places.get(variant.name, ()) if each.is_here and each.fits), None)
+        kind = (variant.release, show_count(_size(variant)))
+        if place is None or kind in passed or len(found) == _MOST_TRIED:
+            continue
+        passed.add(kind)
+        [fit] = making.keep([place.fact])
+        record = card.head[0].record
+        licence = (Span(", "), *card.licence) if card.licence else ()
+        is_new = (Span(" (new)"),) if card.is_new else ()
+        found.append(
+            (
+                Span(card.name, record, card.address), *is_new, Span(": "), *making.told(fit), *licence,
+                Span(" - "), Span(f"weigh get {variant.name}", record, is_code=True), Span(", then "),
+                Span(f"weigh eval TASK --model {variant.name}", record, is_code=True),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
 def _is_newer(one: Variant, other: Variant) -> bool:
     return bool(one.released and other.released and one.released.value > other.released.value)
 
@@ -247,16 +289,11 @@ def _replacement(making: Making, mine: Mine, running: Fact, card: Card, variant:
         licensed = (Span(", another licence ("), licence, Span(")"))
     names = {variant.name.lower(), variant.repository.lower()}
     is_measured = bool(names & {name.lower() for name in making.around.measured})
-    measured = (
-        "measured on your data: weigh eval report"
-        if is_measured
-        else "not yet measured on your data: weigh eval TASK --model "
-    )
-    command = (
-        (Span(f"; {measured}"),)
-        if is_measured
-        else (Span(f"; {measured}"), Span(variant.repository, card.head[0].record))
-    )
+    if is_measured:
+        command: Line = (Span("; measured on your data: "), Span("weigh eval report", is_code=True))
+    else:
+        typed = f"weigh eval TASK --model {variant.repository}"
+        command = (Span("; not yet measured on your data: "), Span(typed, card.head[0].record, is_code=True))
     return (
         Span(card.name, card.head[0].record, card.address), Span(f" could replace your {_KIND_WORDS.get(kind, kind)} "),
         Span(f"{mine.name} ({mine.variant.name})", running.id), Span(": "), Span(fit.text, fit.id), *licensed, *command,

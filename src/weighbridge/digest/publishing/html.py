@@ -33,8 +33,9 @@ def render(template: str, edition: Edition) -> str:
         .get_template(template)
         .render(
             edition=edition,
-            refuted=edition.findings(Ruling.REFUTED, Ruling.EXPIRED),
-            supported=edition.with_ruling(Ruling.SUPPORTED),
+            refuted=edition.findings(Ruling.REFUTED),
+            expired=edition.findings(Ruling.EXPIRED),
+            holding=edition.holding(),
             unverifiable=edition.with_ruling(Ruling.UNVERIFIABLE),
             new=[card for card in edition.cards if card.is_new],
             told=[card for card in edition.cards if not card.is_new],
@@ -79,7 +80,9 @@ def _line(line: Line) -> Markup:
     """Spans: what holds a figure leads to its record."""
     parts = []
     for span in line:
-        if span.record and span.href:
+        if span.is_code:
+            parts.append(Markup('<code data-record="{}">{}</code>').format(span.record, span.text))
+        elif span.record and span.href:
             parts.append(
                 Markup(
                     '<a data-record="{0}" href="{1}">{2}</a><a class="to" href="#{0}" title="evidence">&#8599;</a>'

@@ -13,6 +13,7 @@ from weighbridge.digest.wording import RULING_WORDS, cut
 # Letters that Markdown would take for marks, where strangers' words are written.
 _MARKS = re.compile(r"([\\`*_\[\]<>|#$^~])")
 _MOST_QUOTE = 240
+_TYPED = re.compile(r"[\w ./:+-]+")
 SIGNS = {
     Ruling.SUPPORTED: "✓", Ruling.REFUTED: "✗", Ruling.EXPIRED: "↻", Ruling.PREDICTION: "◇", Ruling.UNVERIFIABLE: "?",
 }  # fmt: skip
@@ -20,7 +21,7 @@ SIGNS = {
 
 def markdown(edition: Edition) -> str:
     """The whole edition. Raises Untraceable."""
-    writing = Writing()
+    writing = Writing(is_numbered=True)
     parts = [f"# {escape(edition.title)}: {writing.line(edition.head, hidden=True)}", *_sections(edition, writing)]
     text = "\n\n".join(parts) + "\n\n" + writing.footnotes(edition) + "\n"
     return checked(text, edition)
@@ -40,16 +41,21 @@ def escape(text: str) -> str:
 
 
 class Writing:
-    """Lines as Markdown, and the ids that they named."""
+    """Lines as Markdown, and the ids that they named. Footnotes are called by their ids, which go together with those
+    of other editions in one note; or by numbers, which crowd a text less."""
 
-    def __init__(self) -> None:
-        self.named: dict[str, None] = {}
+    def __init__(self, *, is_numbered: bool = False) -> None:
+        self.named: dict[str, int] = {}
+        self._is_numbered = is_numbered
 
-    def line(self, line: Line, *, hidden: bool = False) -> str:
-        """Spans with their footnotes; `hidden`: with comments, for headings and tables of contents."""
+    def line(self, line: Line, *, hidden: bool = False, is_marked: bool = True) -> str:
+        """Spans with their footnotes; `hidden`: with comments, for headings and tables of contents; not `is_marked`:
+        without, where another cell of the row has the same."""
         parts = []
         for at, span in enumerate(line):
             text = escape(span.text)
+            if span.is_code and _TYPED.fullmatch(span.text):
+                text = f"`{span.text}`"
             if span.href.startswith(("http://", "https://")) and "(" not in span.href and ")" not in span.href:
                 text = f"[{text}]({span.href})"
             elif text.strip() and text != text.strip():
@@ -57,7 +63,7 @@ class Writing:
             lead = " " if span.text.startswith(" ") and at else ""
             tail = " " if span.text.endswith(" ") else ""
             parts.append(f"{lead}{text}{tail}")
-            if span.record and (at + 1 == len(line) or line[at + 1].record != span.record):
+            if is_marked and span.record and (at + 1 == len(line) or line[at + 1].record != span.record):
                 parts.append(self.mark(span.record, hidden=hidden))
         return "".join(parts)
 
@@ -65,8 +71,8 @@ class Writing:
         """What names a record."""
         if hidden:
             return f"<!-- {record} -->"
-        self.named[record] = None
-        return f"[^{record}]"
+        number = self.named.setdefault(record, len(self.named) + 1)
+        return f"[^{number if self._is_numbered else record}]"
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         """A table of cells that are Markdown already."""
@@ -75,17 +81,24 @@ class Writing:
 
     def footnotes(self, edition: Edition) -> str:
         """What stands behind the ids, in the order of their naming."""
-        return "\n".join(footnote(edition.traces[known]) for known in self.named if known in edition.traces)
+        return "\n".join(
+            f"[^{number}]: `{known}` {footnote(edition.traces[known])}"
+            if self._is_numbered
+            else f"[^{known}]: {footnote(edition.traces[known])}"
+            for known, number in self.named.items()
+            if known in edition.traces
+        )
 
 
 def footnote(trace: Trace) -> str:
-    """An id with its record and where that is from."""
+    """A record, where that is from, and what of a claim's proofs."""
     where = (
         f"[{escape(trace.origin)}]({trace.address})"
         if trace.address and "(" not in trace.address
         else escape(trace.origin)
     )
-    return f"[^{trace.id}]: {escape(trace.text)} - {where}"
+    by = f"; by {escape(trace.evidence)}" if trace.evidence else ""
+    return f"{escape(trace.text)} - {where}{by}"
 
 
 def _sections(edition: Edition, writing: Writing) -> list[str]:
@@ -101,7 +114,9 @@ def _sections(edition: Edition, writing: Writing) -> list[str]:
     tiles = " · ".join(f"**{figure}** {name}{writing.mark(record)}" for figure, name, record, _ in edition.tiles)
     section("The week at a glance", tiles, glance(edition, writing))
     section("What it means for the models that you run", bullets(edition.mine, writing))
-    section("What does not hold", findings(edition.findings(Ruling.REFUTED, Ruling.EXPIRED), writing))
+    section("What you can try here", bullets(edition.tries, writing))
+    section("What does not hold", findings(edition.findings(Ruling.REFUTED), writing))
+    section("What was true then", findings(edition.findings(Ruling.EXPIRED), writing))
     section("Released", cards([card for card in edition.cards if card.is_new], writing))
     section("What the models in the news are", cards([card for card in edition.cards if not card.is_new], writing))
     section("What their licences ask", licences(edition.cards, writing))
@@ -109,7 +124,8 @@ def _sections(edition: Edition, writing: Writing) -> list[str]:
     section("Sources contradict each other", contradictions(edition, writing))
     section("To watch", bullets(_watched(edition), writing))
     section("What changed", bullets(edition.changes, writing))
-    section("What holds", brief(edition.with_ruling(Ruling.SUPPORTED), writing))
+    names, told = edition.holding()
+    section("What holds", brief(told, writing), named(names, writing))
     section("What cannot be checked", brief(edition.with_ruling(Ruling.UNVERIFIABLE), writing))
     section(
         "Read for this",
@@ -128,7 +144,12 @@ def glance(edition: Edition, writing: Writing) -> str:
     if not edition.glance:
         return ""
     head = ("model", "what it is", "runs here", "hold", "refuted", "neither")
-    return writing.table(head, [[writing.line(cell) for cell in row] for row in edition.glance])
+    # The counts are told by one record.
+    rows = [
+        [writing.line(cell, is_marked=not 2 < at < len(row) - 1) for at, cell in enumerate(row)]
+        for row in edition.glance
+    ]
+    return writing.table(head, rows)
 
 
 def bullets(lines: Iterable[Line], writing: Writing) -> str:
@@ -145,7 +166,7 @@ def findings(found: Iterable[Finding], writing: Writing) -> str:
         lines = [f"{SIGNS[finding.ruling]} **{escape(finding.subject)}**: {said} - {RULING_WORDS[finding.ruling]}"]
         for reason in finding.reasons:
             lines.append(f"  - {escape(reason.text)}{writing.mark(first)}")
-        for witness in finding.witnesses:
+        for witness in finding.telling:
             source = (
                 f"[{escape(witness.title)}]({witness.address})" if _is_plain(witness.address) else escape(witness.title)
             )
@@ -169,13 +190,24 @@ def brief(found: Iterable[Entry], writing: Writing) -> str:
     return "\n".join(lines)
 
 
+def named(found: Sequence[Entry], writing: Writing) -> str:
+    """Names that there are, in one paragraph."""
+    names = ", ".join(f"{escape(entry.subject)}{writing.mark(entry.id)}" for entry in found)
+    return f"There are, by these names: {names}" if names else ""
+
+
 def cards(found: Sequence[Card], writing: Writing) -> str:
     """Models and programs, a row each."""
     rows = []
     for card in found:
         facts = ", ".join(writing.line(line) for line in card.facts)
         rows.append(
-            (writing.line(card.head), facts, writing.line(card.licence), "<br>".join(map(writing.line, card.fits)))
+            (
+                writing.line(card.head, is_marked=not card.facts),
+                facts,
+                writing.line(card.licence) or ("not known" if card.kind == "model" else ""),
+                "<br>".join(map(writing.line, card.fits)) or ("not known" if card.kind == "model" else ""),
+            )
         )
     if not rows:
         return ""
@@ -202,7 +234,7 @@ def moves(edition: Edition, writing: Writing) -> str:
     for move in edition.moves:
         mark = writing.mark(move.record)
         name = escape(move.model) + (" (new)" if move.is_new else "")
-        rows.append((name + mark, escape(move.likes) + mark, escape(move.downloads) + mark))
+        rows.append((name + mark, escape(move.likes), escape(move.downloads)))
     return writing.table(("model", "likes", "downloads a month"), rows) if rows else ""
 
 
