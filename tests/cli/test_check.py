@@ -84,6 +84,24 @@ def test_html_is_read_and_several_pages_are_set_against_each_other(weigh, tmp_pa
     assert "refuted      DeepSeek V3: parameters total 400B" in said.out
 
 
+def test_a_folder_is_read_as_its_pages(weigh, tmp_path):
+    vault = tmp_path / "vault"
+    (vault / ".obsidian").mkdir(parents=True)
+    (vault / "One.md").write_text("DeepSeek V3 has 400B parameters.", encoding="utf-8")
+    (vault / "Two.txt").write_text("DeepSeek V3 has 671B parameters.", encoding="utf-8")
+    (vault / "Ours.md").write_text("---\nweighbridge: digest\n---\nQwen3-8B has 9B.", encoding="utf-8")
+    (vault / ".obsidian" / "app.md").write_text("Qwen3-8B has 9B.", encoding="utf-8")
+    (vault / "Broken.txt").write_bytes(b"\x00\x01" * 50)
+
+    code, printed = weigh(str(vault))
+
+    assert code == 0
+    assert "400B" in printed.out
+    assert "contradictions" in printed.out
+    assert "Qwen3-8B" not in printed.out
+    assert "Broken.txt" in printed.err
+
+
 def test_a_page_comes_over_stdin_and_what_claims_nothing_says_so(tmp_path):
     done = run_weigh("-", state=tmp_path, stdin="Nothing is said here of anything.\n")
 

@@ -85,6 +85,7 @@ class Fetcher:
     """Requests that went out."""
     _asked_at: dict[str, float] = field(default_factory=dict)
     _robots: dict[str, urllib.robotparser.RobotFileParser | None] = field(default_factory=dict)
+    _unread: dict[str, SourceUnreachable] = field(default_factory=dict)
     _clients: dict[str, tuple[httpx2.Client, PublicBackend | None]] = field(default_factory=dict)
 
     def get(
@@ -128,13 +129,18 @@ class Fetcher:
         rules = self._robots[origin]
         return rules is None or rules.can_fetch("weighbridge", url)
 
+    def why_no_robots(self, url: str) -> SourceUnreachable | None:
+        """Why the robots.txt of this page's site could not be had, where it could not."""
+        return self._unread.get(_origin(url))
+
     def _read_robots(self, origin: str) -> urllib.robotparser.RobotFileParser | None:
         rules = urllib.robotparser.RobotFileParser()
         try:
             answer = self.get(f"{origin}/robots.txt", most_bytes=_MOST_ROBOTS_BYTES, conditional=False)
         except _NotThere:
             return None
-        except SourceUnreachable:
+        except SourceUnreachable as error:
+            self._unread[origin] = error
             rules.disallow_all = True  # type: ignore[attr-defined]
             return rules
         assert answer is not None

@@ -1,9 +1,10 @@
 """Which claims of a post hold: each against recorded facts, arithmetic and other claims, with the file and key.
 
-SOURCE is a page (HTML, Markdown or text: a file, a URL, - for stdin) or a sentence in quotes. Each claim is supported,
-refuted, expired (it was true then), a prediction, or unverifiable: what is known does not settle it, and nothing is
-guessed. Several sources are set against each other too. Without a network for all but a URL; --json prints the claims
-as a list. The exit code is 0 whatever the claims are worth, with --strict 1 where one is refuted.
+SOURCE is a page (HTML, Markdown or text: a file, a folder or vault of them, a URL, - for stdin) or a sentence in
+quotes. Each claim is supported, refuted, expired (it was true then), a prediction, or unverifiable: what is known does
+not settle it, and nothing is guessed. Several sources are set against each other too. Without a network for all but a
+URL; --json prints the claims as a list. The exit code is 0 whatever the claims are worth, with --strict 1 where one is
+refuted.
 
 example:
   weigh check "DeepSeek V3 has 400B parameters with 50B active"
@@ -39,11 +40,14 @@ _ORDER = (Ruling.REFUTED, Ruling.EXPIRED, Ruling.PREDICTION, Ruling.SUPPORTED, R
 _MOST_STDIN = 8 << 20
 _MOST_QUOTE, _MOST_QUOTES = 300, 3
 _MOST_PROOFS = 3
+_MOST_TITLES = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help='a file, a URL, - for stdin, or "a sentence"')
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help='a file, a folder, a URL, - for stdin, or "a sentence"'
+    )
     parser.add_argument("--published", metavar="DAY", help="when it was published, where the page does not tell (ISO)")
     parser.add_argument("--strict", action="store_true", help="exit 1 where a claim is refuted")
     parser.add_argument("--all", action="store_true", help="give the reasons of what holds and of what is open, too")
@@ -54,7 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the verdicts."""
     today = datetime.date.today().isoformat()  # noqa: DTZ011 - the day where the user is
     published = _day(arguments.published)
-    pages = [_page(source, today, published) for source in arguments.sources]
+    pages = [
+        replace(page, published=published) if published else page
+        for source in arguments.sources
+        for page in _pages(source, today)
+    ]
     claims = [claim for page in pages for claim in (*extract(page), *rule_claims(page))]
     verdicts = check(claims, _knowledge(), {page.address: page.text for page in pages})
     if arguments.json:
@@ -74,29 +82,36 @@ def _day(text: str | None) -> str | None:
         raise BadSetting(f"--published {text}: is no day", hint="write it as 2026-04-19") from error
 
 
-def _page(source: str, today: str, published: str | None) -> Page:
-    """The page that a source names; a text with blanks that is no file is a sentence."""
+def _pages(source: str, today: str) -> Sequence[Page]:
+    """The pages that a source names; a text with blanks that is no file and no folder is a sentence."""
     if source.startswith(("http://", "https://")):
-        page = _fetched(source, today)
-    elif source == "-":
-        page = page_of(sys.stdin.buffer.read(_MOST_STDIN + 1), "stdin", fetched=today)
-    elif _is_file(source):
-        page = read_file(Path(source), today)
-    elif " " in source.strip():
-        page = Page("", source, fetched=today)
-    else:
-        raise BadPage(
-            f"{source}: is no file", hint='name a page, or give a sentence in quotes: "Qwen3 has 72B parameters"'
-        )
-    return replace(page, published=published) if published else page
-
-
-def _is_file(source: str) -> bool:
+        return [_fetched(source, today)]
+    if source == "-":
+        return [page_of(sys.stdin.buffer.read(_MOST_STDIN + 1), "stdin", fetched=today)]
     try:
-        return Path(source).is_file()
+        is_file, is_folder = Path(source).is_file(), Path(source).is_dir()
     except (OSError, ValueError):
         # Longer than a name may be: a sentence.
-        return False
+        is_file, is_folder = False, False
+    if is_file:
+        return [read_file(Path(source), today)]
+    if is_folder:
+        return _of_folder(Path(source), today)
+    if " " in source.strip():
+        return [Page("", source, fetched=today)]
+    raise BadPage(f"{source}: is no file", hint='name a page, or give a sentence in quotes: "Qwen3 has 72B parameters"')
+
+
+def _of_folder(folder: Path, today: str) -> Sequence[Page]:
+    # What reads folders knows all sources, which a sentence need not wait for.
+    from weighbridge.digest.sources.file import pages_in
+
+    found, notes = pages_in(folder, today)
+    for note in notes:
+        output.tell(note)
+    if not found:
+        raise BadPage(f"{folder}: holds no page", hint="HTML, Markdown and text are read; notes of ours are left out")
+    return found
 
 
 def _fetched(address: str, today: str) -> Page:
@@ -148,7 +163,8 @@ def _report(
     pages: Sequence[Page], verdicts: Sequence[Verdict], found: Sequence[Contradiction], *, everything: bool
 ) -> Iterator[str]:
     counts = Counter(verdict.ruling for verdict in verdicts)
-    name = ", ".join(page.title or page.address or "the sentence" for page in pages)
+    names = ", ".join(page.title or page.address or "the sentence" for page in pages)
+    name = names if len(pages) <= _MOST_TITLES else f"{len(pages):,} pages"
     parts = [f"{counts[ruling]} {ruling.value}" for ruling in _ORDER if counts[ruling]]
     noun = "claim" if len(verdicts) == 1 else "claims"
     summary = f"{len(verdicts)} {noun}: {', '.join(parts)}" if verdicts else "no claim about a model was found"
@@ -157,7 +173,7 @@ def _report(
     for ruling in _ORDER:
         is_short = ruling in (Ruling.SUPPORTED, Ruling.UNVERIFIABLE) and not everything and len(verdicts) > 3
         for group in _groups(verdict for verdict in verdicts if verdict.ruling is ruling):
-            yield from _brief(group) if is_short else _full(group)
+            yield from _brief(group) if is_short else _full(group, says_where=len(pages) > 1)
     if found:
         yield ""
         yield "contradictions"
@@ -184,15 +200,16 @@ def _brief(group: Sequence[Verdict]) -> Iterator[str]:
     yield from _headline(group)
 
 
-def _full(group: Sequence[Verdict]) -> Iterator[str]:
+def _full(group: Sequence[Verdict], *, says_where: bool = False) -> Iterator[str]:
     yield ""
     yield from _headline(group)
-    quotes = list(dict.fromkeys(" ".join(verdict.claim.quote.split()) for verdict in group))
+    quotes = {" ".join(verdict.claim.quote.split()): verdict.claim.address for verdict in group}
     # A bare name says nothing beside a sentence that holds it.
     telling = [quote for quote in quotes if not any(quote in other and quote != other for other in quotes)]
     for quote in telling[:_MOST_QUOTES]:
         cut = f"{quote[:_MOST_QUOTE]}…" if len(quote) > _MOST_QUOTE else quote
-        yield from _wrapped(f'"{cut}"', "   ", first="  ")
+        where = f" [{quotes[quote]}]" if says_where and quotes[quote] else ""
+        yield from _wrapped(f'"{cut}"{where}', "   ", first="  ")
     if len(telling) > _MOST_QUOTES:
         yield f"  and {len(telling) - _MOST_QUOTES} more"
     for proof in group[0].evidence[:_MOST_PROOFS]:

@@ -12,6 +12,7 @@ from weighbridge.digest.cleaning import clean_line
 from weighbridge.digest.dates import day_of
 from weighbridge.digest.found import OWN, Sighting, Step
 from weighbridge.digest.markdown import front_matter
+from weighbridge.digest.page import Page
 from weighbridge.digest.reading import MOST_BYTES, SUFFIXES, read_file
 from weighbridge.errors import BadPage, BadSetting
 
@@ -52,6 +53,18 @@ def read(what: str, reader: Reader, cursor: str | None) -> Iterator[Step]:
         notes = []
 
 
+def pages_in(folder: Path, day: str) -> tuple[list[Page], list[str]]:
+    """The pages of a folder or a vault, and what of it could not be read. `day`: today."""
+    paths, notes = _paths(folder)
+    found: list[Page] = []
+    for path in paths:
+        try:
+            found += _page(path, day) if path.suffix.lower() != ".csv" else ()
+        except BadPage as error:
+            notes.append(str(error))
+    return found, notes
+
+
 def _paths(root: Path) -> tuple[list[Path], list[str]]:
     """Readable files below a folder, sorted; hidden folders (`.obsidian`, `.git`) and links out of it are not read."""
     found: list[Path] = []
@@ -78,7 +91,11 @@ def _paths(root: Path) -> tuple[list[Path], list[str]]:
 def _read(path: Path, reader: Reader, *, is_named: bool) -> list[object]:
     if path.suffix.lower() == ".csv":
         return list(series(path, is_named=is_named))
-    page = read_file(path, reader.day)
+    return list(_page(path, reader.day))
+
+
+def _page(path: Path, day: str) -> list[Page]:
+    page = read_file(path, day)
     if path.suffix.lower() in (".md", ".markdown") and _is_own(path):
         return []
     return [page] if page.text.strip() else []

@@ -35,6 +35,8 @@ def article(address: str, reader: Reader) -> Page | None:
     """The page's article; None where it is as it was. Raises SourceUnreachable, or BadPage for what is no text."""
     address = urldefrag(address)[0]
     if not reader.fetcher.may_read(address):
+        if reason := reader.fetcher.why_no_robots(address):
+            raise reason
         raise SourceUnreachable(
             f"{address[:300]}: the site's robots.txt asks programs not to read it",
             hint="save the page, and name the file",
