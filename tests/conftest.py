@@ -25,6 +25,11 @@ from tests.gguf_files import write_model
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+# Settings, keys and gateways of whoever runs the tests take no part in them.
+for _name in [each for each in os.environ if each.startswith("WEIGHBRIDGE_") and each != "WEIGHBRIDGE_DATA"]:
+    del os.environ[_name]
+os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-settings")
+
 # A shell that starts us in the background has us ignore Ctrl-C, and what we start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -209,7 +209,7 @@ def test_the_command_makes_lists_and_revokes(tmp_path):
     listed = run_weigh("key", "list", **env)
     assert secret not in listed.stdout + listed.stderr
     assert "anna" in listed.stdout
-    assert "5,000 tokens/day" in listed.stdout
+    assert "5,000 tok/day" in listed.stdout
     (row,) = json.loads(run_weigh("key", "list", "--json", **env).stdout)["keys"]
     assert (row["name"], row["models"], row["last_used"]) == ("anna", ["coder", "auto:fast"], None)
     assert run_weigh("key", "rm", "anna", **env).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import socket
 import ssl
@@ -67,7 +68,9 @@ def listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or str(error)
         raise AddressInUse(
             f"cannot listen at {host}:{port}: {reason}",
-            hint="a gateway may be running already (weigh ps), or choose another port: --port 0 takes a free one",
+            hint="choose an address of this machine: --host 127.0.0.1, or 0.0.0.0 for all that it has"
+            if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+            else "a gateway may be running already (weigh ps), or choose another port: --port 0 takes a free one",
         ) from error
     return listener
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Literal
 
 Source = Literal["gateway", "router", "engine"]
@@ -17,6 +18,8 @@ _ANTHROPIC_KINDS = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+# What llama.cpp's JSON library puts before its own messages.
+_LIBRARY = re.compile(r"\[json\.exception\.[\w.]+\] ")
 _CONVERSATIONS = ("/chat/completions", "/messages", "/count_tokens")
 
 
@@ -94,7 +97,8 @@ def from_engine(status: int, raw: bytes, path: str) -> ApiError | None:
     if isinstance(error.get("code"), int):
         # llama.cpp puts the HTTP status where OpenAI has a word.
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        return ApiError(status, message, kind=kind, code=str(error.get("type")), source="engine")
+        said = _LIBRARY.sub("", message)
+        return ApiError(status, said, kind=kind, code=str(error.get("type")), source="engine")
     return None
 
 

@@ -102,7 +102,7 @@ def _list(arguments: argparse.Namespace, chosen: Settings) -> None:
         output.tell("there are no keys; weigh key create NAME makes one")
         return
     head = ("name", "created", "expires", "last used", "models", "limits")
-    print(output.table(head, [_row(key, used.get(key.id)) for key in found], droppable=(1,)))
+    print(output.table(head, [_row(key, used.get(key.id)) for key in found], droppable=(1, 3)))
 
 
 def _shown(key: Key, use: Use | None) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _row(key: Key, use: Use | None) -> tuple[str, ...]:
     )
 
 
-_SHORT = ("requests/min", "tokens/min", "tokens/day", "at once")
+_SHORT = ("req/min", "tok/min", "tok/day", "at once")
 
 
 def _time(moment: float | None) -> str | None:
