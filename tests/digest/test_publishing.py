@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.digest.editions import HOSTILE, SINCE, UNTIL, edition_of, fill, texts_of
-from weighbridge.digest import tracing
+from weighbridge.digest import Claim, tracing
 from weighbridge.digest.edition import Span, Trace
 from weighbridge.digest.licence_terms import terms_of
 from weighbridge.digest.prose import with_prose
@@ -22,7 +22,7 @@ from weighbridge.digest.publishing.markdown import escape
 from weighbridge.digest.publishing.vault import BEGIN, END, file_name
 from weighbridge.digest.record import Record
 from weighbridge.digest.tracing import Untraceable
-from weighbridge.digest.wording import cut
+from weighbridge.digest.wording import cut, statement
 from weighbridge.errors import BadPage
 from weighbridge.store import Store
 
@@ -130,6 +130,21 @@ def test_a_title_of_ones_own_may_hold_figures(tmp_path, state):
 @given(st.text(alphabet="0123456789., ab", max_size=80), st.integers(0, 60))
 def test_a_quote_that_is_cut_holds_no_figure_that_the_whole_does_not(text, most):
     assert set(tracing.figures(cut(text, most))) <= set(tracing.figures(text))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "unit", "qualifier", "said"),
+    [
+        ("parameters_active", 37e9, "parameters", "about, expected", "about 37B active parameters, expected"),
+        ("context_length", 1e6, "tokens", "at least", "context at least 1,000,000 tokens"),
+        ("architecture", "moe", "", "", "MoE architecture"),
+        ("status", "expected", "", "reportedly, expected", "expected, reportedly"),
+        ("release_date", "2026-04-20", "date", "from, expected", "released 2026-04-20, expected"),
+        ("memory_needed", 24e9, "bytes", "at 4-bit", "memory needed 24 GB, at 4-bit"),
+    ],
+)
+def test_a_claim_is_said_as_people_say_it(field, value, unit, qualifier, said):
+    assert statement(Claim("Model", field, value, "quote", 0, 5, unit, qualifier)) == said
 
 
 @pytest.mark.parametrize(

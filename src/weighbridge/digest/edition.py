@@ -68,6 +68,11 @@ class Entry:
     """What of it is told, as claims name it."""
 
     @property
+    def why(self) -> str:
+        """The first reason, without the subject's name before it."""
+        return self.reasons[0].text.removeprefix(f"{self.subject}: ") if self.reasons else ""
+
+    @property
     def is_rule(self) -> bool:
         """Whether it speaks of a law or a definition, and of no model."""
         return self.field.startswith("rule:")

@@ -19,6 +19,9 @@ RULING_WORDS = {
     Ruling.SUPPORTED: "holds", Ruling.REFUTED: "refuted", Ruling.EXPIRED: "expired", Ruling.PREDICTION: "forecast",
     Ruling.UNVERIFIABLE: "cannot be checked",
 }  # fmt: skip
+_KINDS = {"moe": "MoE", "ssm": "state-space"}
+# What limits a value stands before it.
+_BEFORE = frozenset({"about", "at least", "at most", "up to", "over", "under", "late", "early", "mid"})
 COUNTED_WORDS = RULING_WORDS | {Ruling.SUPPORTED: "hold", Ruling.PREDICTION: "forecasts"}
 """The same after a count."""
 _COUNTED = frozenset({"parameters", "downloads", "likes", "stars"})
@@ -56,19 +59,24 @@ def show_value(value: object, unit: str, field: str = "") -> str:
 
 def statement(claim: Claim) -> str:
     """What a claim says, in a few words without its subject: `400B active parameters, at 4-bit`."""
+    limits = [each for each in claim.qualifier.split(", ") if each]
     words, value = field_words(claim.field), show_value(claim.value, claim.unit, claim.field)
+    value = " ".join([*(each for each in limits if each in _BEFORE), value])
+    limits = [each for each in limits if each not in _BEFORE]
     if claim.field in ("status", "openness"):
         said = value
     elif claim.field == "exists":
         said = "exists" if claim.value is True or str(claim.value).lower() in ("true", "yes") else f"exists: {value}"
     elif claim.field.startswith("rule:"):
         said = f"{words}: {value}"
+    elif claim.field == "architecture":
+        said = f"{_KINDS.get(value, value)} architecture"
     elif claim.unit == "parameters" or claim.field in ("experts", "downloads", "likes", "stars"):
         said = f"{value} {words}"
     else:
         said = f"{words} {value}"
     # What the words say already, and a `from` of which nothing is told, limits nothing.
-    limits = [each for each in claim.qualifier.split(", ") if each not in ("", "from", str(claim.value))]
+    limits = [each for each in limits if each not in ("from", str(claim.value))]
     return ", ".join(dict.fromkeys((said, *limits)))
 
 

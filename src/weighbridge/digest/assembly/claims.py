@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from weighbridge.figures import Basis
 
@@ -19,6 +20,7 @@ ORDER = (Ruling.REFUTED, Ruling.EXPIRED, Ruling.SUPPORTED, Ruling.PREDICTION, Ru
 # Whose differences between two listings are news.
 _TOLD = {"licence": "licence", "gated": "gate", "status": "status", "base_model": "base model"}
 _MOST_ORIGINS = 2
+_TENTATIVE = ("expected", "reportedly", "rumoured", "rumored", "about", "announced", "planned")
 _DATED = re.compile(r"20\d\d(?:-[01]\d(?:-[0-3]\d)?)?")
 
 
@@ -125,13 +127,18 @@ def watch(making: Making, entries: Sequence[Entry], claims: Sequence[KeptClaim])
     by_claim = {kept.id: kept.claim for kept in claims}
     found: list[tuple[str, Line]] = []
     for finding in findings_of(entries, (Ruling.PREDICTION,)):
-        days = [day for says, same in finding.said for entry in same if (day := _awaited(by_claim.get(entry.id)))]
+        days = [day for entry in finding.entries if (day := _awaited(by_claim.get(entry.id)))]
         day = min(days, default="")
         ids = [entry.id for entry in finding.entries if _awaited(by_claim.get(entry.id)) == day]
         line = [Span(f"{finding.subject}: ", finding.entries[0].id)]
-        for number, (says, same) in enumerate(finding.said):
-            line.append(Span(f"; {says}" if number else says, same[0].id))
-        line += [Span(f" (told for {day})", ids[0])] if day else []
+        # All of it is expected: how it is said to be makes no other forecast.
+        told: dict[str, str] = {}
+        for entry in finding.entries:
+            claim = by_claim.get(entry.id)
+            told.setdefault(_plainly(claim) if claim else entry.says, entry.id)
+        for number, (says, first) in enumerate(told.items()):
+            line.append(Span(f"; {says}" if number else says, first))
+        line += [Span(f" (told for {day})", ids[0])] if day and not any(day in says for says in told) else []
         line += [Span(f". Known now: {reason.text}", finding.entries[0].id) for reason in finding.reasons[:1]]
         found.append((day, tuple(line)))
     found.sort(key=lambda each: (not each[0], each[0], "".join(span.text for span in each[1]).lower()))
@@ -144,6 +151,12 @@ def watch(making: Making, entries: Sequence[Entry], claims: Sequence[KeptClaim])
             line.append(Span(f"{'; ' if number else ': '}{entry.says} ({RULING_WORDS[entry.ruling]})", entry.id))
         found.append(("", tuple(line)))
     return tuple(found)
+
+
+def _plainly(claim: Claim) -> str:
+    """What is forecast, without the words that say that it is."""
+    limits = [each for each in claim.qualifier.split(", ") if each not in _TENTATIVE]
+    return statement(replace(claim, qualifier=", ".join(limits)))
 
 
 def _awaited(claim: Claim | None) -> str:

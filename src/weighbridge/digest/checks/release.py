@@ -229,11 +229,13 @@ def _check_status(case: Case) -> Finding:
         return supported(known[0].proof) if known else open_question()
     if not any(word.startswith(out) for out in _OUT):
         return open_question(*(each.proof for each in known[:1]))
-    if not case.subject.is_known:
+    if not case.subject.is_known and not known:
         return existence.missing(case)
     if _was_to_come(case, known):
         return refuted(known[0].proof)
-    return supported(known[0].proof) if known else existence.check(case)
+    # A launch says more than the day on which a repository was made.
+    out = next((each for each in known if each.is_launch and (not case.told or each.day <= case.told)), None)
+    return supported((out or known[0]).proof) if known else existence.check(case)
 
 
 def _was_to_come(case: Case, known: tuple[Day, ...]) -> bool:

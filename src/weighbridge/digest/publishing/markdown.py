@@ -183,7 +183,7 @@ def brief(found: Iterable[Entry], writing: Writing) -> str:
     """Claims in a line each, with the first reason."""
     lines = []
     for entry in found:
-        why = f": {escape(entry.reasons[0].text)}" if entry.reasons else ""
+        why = f" - {escape(entry.why)}" if entry.reasons else ""
         lines.append(
             f"- {SIGNS[entry.ruling]} {escape(entry.subject)}: {escape(entry.says)}{why}{writing.mark(entry.id)}"
         )
