@@ -13,6 +13,7 @@ from weighbridge.figures import Basis
 
 from .fact import Fact, Row, Served, Subject
 from .names import is_dated, sizes_in, versions_in, words_of_name
+from .rows import Rows, served_of
 from .tables import DATE, HUB_DATE, rows_of
 
 HUB = "Hugging Face hub, as listed by llmfit 1.1.17"
@@ -21,6 +22,7 @@ _SAME_SIZE = 0.03
 # A size in a name is rounded: 109B for 108.2e9, 14B for 13.96e9, 400B for 401.6e9; 32B for 30.5e9 is another.
 _NAMED_SIZE = 0.025
 _TUNED = frozenset({"instruct", "base", "thinking", "preview", "sft", "dpo", "rl", "hf"})
+_UNTOLD = frozenset({"preview", "latest"})
 _ADJECTIVES = frozenset("nano micro tiny mini small medium large xl xxl lite air flash pro max plus ultra".split())
 
 
@@ -167,19 +169,19 @@ class Knowledge:
     # The hub
 
     @cached_property
-    def _rows(self) -> dict[str, Row]:
-        return {row[0].lower(): _row(row) for row in rows_of("hub")}
+    def _rows(self) -> Rows:
+        return Rows("hub")
 
     @cached_property
-    def _others(self) -> dict[str, Row]:
-        return {row[0].lower(): _row(row) for row in rows_of("others")}
+    def _others(self) -> Rows:
+        return Rows("others")
 
     @cached_property
     def makers(self) -> dict[str, int]:
         """Makers in the catalogue, in small letters, and how many repositories of each are listed."""
         known = {variant.maker.lower() for variant in self.catalogue}
         counts = dict.fromkeys(known, 0)
-        for key in self._rows:
+        for key in self._rows.names:
             maker = key.partition("/")[0]
             if maker in counts:
                 counts[maker] += 1
@@ -197,7 +199,7 @@ class Knowledge:
         key = maker.lower()
         if key not in self._by_maker:
             rows = self._rows if key in self.makers else self._others
-            self._by_maker[key] = tuple(row for name, row in rows.items() if name.startswith(f"{key}/"))
+            self._by_maker[key] = tuple(rows[name] for name in rows.names if name.startswith(f"{key}/"))
         return self._by_maker[key]
 
     @cached_property
@@ -214,8 +216,9 @@ class Knowledge:
         makers = {each.maker.lower() for each in like}
         letters = [word for word in words if word.isalpha()]
         found = []
-        for maker, short, row in self._rows_of_makers:
+        for maker, short in self._names_of_makers:
             if all(word in short for word in letters) and (not like or maker in makers):
+                row = self._rows[f"{maker}/{short}"]
                 its = words_of_name(row.name)
                 if words <= its and _only_sizes(its - words - _TUNED):
                     found.append(row)
@@ -226,8 +229,9 @@ class Knowledge:
         makers = {variant.maker.lower() for variant in subject.variants}
         letters = [word for word in subject.words if word.isalpha()]
         found = []
-        for maker, short, row in self._rows_of_makers:
+        for maker, short in self._names_of_makers:
             if maker in makers and all(word in short for word in letters):
+                row = self._rows[f"{maker}/{short}"]
                 added = words_of_name(row.name) - subject.words - _TUNED
                 if (
                     added & _ADJECTIVES
@@ -238,38 +242,32 @@ class Knowledge:
         return tuple(found)
 
     @cached_property
-    def _rows_of_makers(self) -> tuple[tuple[str, str, Row], ...]:
-        """Repositories of the catalogue's makers, packed copies aside, with their names in small letters."""
+    def _names_of_makers(self) -> tuple[tuple[str, str], ...]:
+        """Repositories of the catalogue's makers, packed copies aside, in small letters."""
         found = []
-        for key, row in self._rows.items():
+        for key in self._rows.names:
             maker, _, short = key.partition("/")
             if maker in self.makers and not _PACKED.search(short):
-                found.append((maker, short, row))
+                found.append((maker, short))
         return tuple(found)
 
     # Services
 
     @cached_property
-    def _services(self) -> dict[frozenset[str], tuple[Served, ...]]:
-        found: dict[frozenset[str], tuple[Served, ...]] = {}
-        for words, name, days, contexts, prices, votes, inputs, sources in rows_of("services"):
-            opened, _, closed = votes.partition(":")
-            entry = Served(
-                name,
-                tuple((day, int(times)) for day, _, times in (each.partition("*") for each in days.split())),
-                tuple(map(int, contexts.split())),
-                tuple(_priced(each) for each in prices.split()),
-                int(opened), int(closed), tuple(inputs.split()), sources,
-            )  # fmt: skip
-            key = frozenset(words.split()) - {"preview", "latest"}
-            found[key] = (*found.get(key, ()), entry)
+    def _services(self) -> dict[frozenset[str], list[list[str]]]:
+        """Lines of the table by the words of the names; what they hold is read when it is asked for."""
+        found: dict[frozenset[str], list[list[str]]] = {}
+        for row in rows_of("services"):
+            found.setdefault(frozenset(row[0].split()) - _UNTOLD, []).append(row)
         return found
 
     def _served_as(self, words: frozenset[str]) -> tuple[Served, ...]:
         """What services say of it, the one that calls it most plainly first."""
-        plain = words - {"preview", "latest"}
-        found = self._services.get(plain, ()) or self._services.get(plain - _TUNED, ())
-        return tuple(sorted(found, key=lambda each: (_added(each.name, plain), len(each.name), each.name)))
+        plain = words - _UNTOLD
+        rows = self._services.get(plain, ()) or self._services.get(plain - _TUNED, ())
+        return tuple(
+            sorted(map(served_of, rows), key=lambda each: (_added(each.name, plain), len(each.name), each.name))
+        )
 
     # Facts
 
@@ -371,26 +369,6 @@ def _only_sizes(added: frozenset[str]) -> bool:
     """Whether what a repository's name adds to another's tells sizes or a day alone."""
     sizes = sizes_in(added)
     return all(word in sizes or is_dated(word) or word == "e" or (word.isdigit() and "e" in added) for word in added)
-
-
-def _row(cells: list[str]) -> Row:
-    repository, parameters, context, licence, created, downloads, likes, task = cells
-    return Row(
-        repository,
-        int(parameters or 0),
-        int(context or 0),
-        licence,
-        created,
-        int(downloads or 0),
-        int(likes or 0),
-        task,
-    )
-
-
-def _priced(text: str) -> tuple[float, float, int]:
-    prices, _, times = text.partition("*")
-    given, _, taken = prices.partition(":")
-    return float(given), float(taken), int(times)
 
 
 def _typed(field: str, value: str) -> float | str:
