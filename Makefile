@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES_IN_C := src/weighbridge/facts/walk.c src/weighbridge/gateway/wire/quick.c
+SOURCES_IN_C := src/weighbridge/facts/walk.c src/weighbridge/ledger/rows.c src/weighbridge/gateway/wire/quick.c
 # Processes that share the tests: no more, for some of them measure.
 WORKERS ?= 2
 # Per-prompt outcomes of many models, for measuring the router.

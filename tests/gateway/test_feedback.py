@@ -88,15 +88,29 @@ def test_only_whoever_asked_may_say_it():
         asyncio.run(ask())
 
 
-def test_what_is_remembered_is_bounded():
+@pytest.mark.parametrize("words", [100, 1000])
+def test_what_is_remembered_is_bounded(words):
     feedback = Feedback(None, 100)
     for at in range(5000):
-        raw = json.dumps({"prompt": "word " * 1000}).encode()
+        raw = json.dumps({"prompt": "word " * words}).encode()
         feedback.remember(f"req_{at}", b"/v1/completions", Body(raw), "one", None, ANYONE)
     feedback.remember("req_x", b"/v1/embeddings", Body(b'{"input": "hi"}'), "one", None, ANYONE)
 
-    assert list(feedback._recent) == [f"req_{at}" for at in range(4900, 5000)]
-    assert feedback._letters == 100 * 2401
+    assert [feedback.remembered(f"req_{at}") is not None for at in (0, 4899, 4900, 4999)] == [False, False, True, True]
+    assert feedback.remembered("req_x") is None
+    found = feedback.remembered("req_4950")
+    assert found.letters == 5 * words
+    assert len(found.prompt) == min(5 * words, 2401)
+
+
+def test_however_many_are_remembered_they_take_some_megabytes():
+    feedback = Feedback(None, 1_000_000)
+    for at in range(10_000):
+        raw = json.dumps({"prompt": "word " * (at % 1600)}).encode()
+        feedback.remember(f"req_{at}", b"/v1/completions", Body(raw), "one", None, ANYONE)
+
+    assert sum(len(kept) if isinstance(kept, bytes) else len(kept[0]) for _, kept, *_ in feedback._recent) < 4_000_001
+    assert feedback.remembered("req_9000") is not None
 
 
 def test_only_the_newest_thumbs_are_kept(tmp_path, monkeypatch):

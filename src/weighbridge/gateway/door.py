@@ -11,8 +11,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from weighbridge.ledger import Served
-from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of, usage_of
+from weighbridge.ledger import Served, served_of
+from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of
 from weighbridge.openai_api.errors import from_engine, said_by_engine, too_long
 from weighbridge.routing import Route
 
@@ -32,7 +32,7 @@ from .recording import Recorder
 from .teaching import Teacher, counted, measured, stated
 from .tokens import Tokens
 from .upstream import Upstream
-from .wire import AnswerHead, Body, Failure, Form, Relay, Response
+from .wire import AnswerHead, Body, Failure, Form, Relay, Response, usage_of
 
 _LOG = logging.getLogger("weighbridge")
 PATHS = frozenset(
@@ -630,7 +630,7 @@ class _Answer(Relay):
     def _served(self, path: str, usage: Mapping[str, int], now: float, engine: str | None) -> Served:
         """What the ledger is told of it."""
         asked, chosen = self._asked_at, self._route
-        return Served(
+        return served_of((
             time.time(),
             _id_in(self._named or self._door.named(b"")),
             path,
@@ -650,7 +650,9 @@ class _Answer(Relay):
             int((self._begun_at - asked) * 1e6) if self._begun_at else None,
             int((self._first_at - asked) * 1e6) if self._first_at else None,
             int((now - asked) * 1e6),
-        )
+            None,
+            None,
+        ))  # fmt: skip
 
     def _teach(self, lease: Lease[Upstream], tail: bytes, usage: Mapping[str, int]) -> None:
         """Let a whole answer of an engine here teach how fast it is: by its own clock, else of a stream by ours."""

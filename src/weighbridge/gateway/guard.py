@@ -26,6 +26,8 @@ _LOOK_SECONDS = 0.2
 _BYTES_A_TOKEN = 4
 _MOST_GUESSED_TOKENS = 32_768
 _MOST_STATED_TOKENS = 10_000_000
+# Ways in which keys that are good are written in a header: about one for each.
+_MOST_HEADERS = 1024
 _ANSWER_LENGTHS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
@@ -130,7 +132,7 @@ def guessed_tokens(body: Body | Form) -> int:
     if isinstance(body, Form) or body.is_large:
         return guessed
     for name in _ANSWER_LENGTHS:
-        stated = body.fields.get(name)
+        stated = body.value(name)
         if type(stated) is int and stated > 0:
             return guessed + min(stated, _MOST_STATED_TOKENS)
     return guessed
@@ -148,6 +150,8 @@ class Guard:
         self.limiter = Limiter()
         self._tell = tell
         self._callers: dict[bytes, Caller] = {}
+        # Whoever sent this Authorization before, so that its sum is taken once.
+        self._by_header: dict[bytes, Caller] = {}
         self._keys: tuple[Key, ...] = ()
         self._mark: tuple[int, int, int] | None = None
         self._looked_at = -math.inf
@@ -184,6 +188,7 @@ class Guard:
         if settings.api_key:
             callers[digest(settings.api_key.encode())] = OPERATOR
         self._callers = callers
+        self._by_header.clear()
         # Beyond this machine nobody comes in without a key, also when the last one was revoked.
         self._is_open = not callers and settings.is_loopback
         uses: Mapping[str, keys.Use] = {}
@@ -215,9 +220,20 @@ class Guard:
         if self._is_open:
             return self._neighbour(values)
         header = values.get(b"authorization")
-        if header is None:
-            given = values.get(b"x-api-key", b"")
-        else:
+        caller = None if header is None else self._by_header.get(header)
+        if caller is None:
+            caller = self._holder(header, values)
+        wall = time.time()
+        if caller.expires < wall:
+            raise ApiError(401, f"The API key {caller.name!r} has expired.", kind="authentication_error",
+                           code="invalid_api_key")  # fmt: skip
+        caller.used_at = wall
+        return caller
+
+    def _holder(self, header: bytes | None, values: Mapping[bytes, bytes]) -> Caller:
+        """Whose key a request shows. ApiError 401 where it is nobody's."""
+        given = values.get(b"x-api-key", b"")
+        if header is not None:
             kind, _, given = header.partition(b" ")
             if kind.lower() != b"bearer":
                 raise _unknown(given)
@@ -225,11 +241,10 @@ class Guard:
         caller = self._callers.get(digest(given.strip()))
         if caller is None:
             raise _unknown(given)
-        wall = time.time()
-        if caller.expires < wall:
-            raise ApiError(401, f"The API key {caller.name!r} has expired.", kind="authentication_error",
-                           code="invalid_api_key")  # fmt: skip
-        caller.used_at = wall
+        if header is not None:
+            if len(self._by_header) >= _MOST_HEADERS:
+                self._by_header.clear()
+            self._by_header[header] = caller
         return caller
 
     def operator(self, values: Mapping[bytes, bytes]) -> Caller:

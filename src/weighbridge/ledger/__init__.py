@@ -6,7 +6,7 @@
 from .following import follow
 from .reading import folder_of, heads, last, rows
 from .row import Head, Row
-from .served import Served
+from .served import Served, served_of
 from .verifying import Problem, Verdict, verify
 from .writing import Keep, Ledger
 
@@ -23,5 +23,6 @@ __all__ = [
     "heads",
     "last",
     "rows",
+    "served_of",
     "verify",
 ]

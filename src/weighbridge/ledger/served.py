@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import NamedTuple
+
+try:
+    from . import _rows  # type: ignore[attr-defined,unused-ignore]  # compiled when the package is installed
+except ImportError:  # no compiler, or no headers of Python, was there then
+    _rows = None
 
 _LONGEST_WORD = 300
 _LONGEST_REASON = 1000
@@ -49,8 +56,24 @@ class Served(NamedTuple):
     answer: str | None = None
 
 
+Fields = tuple[
+    float, str, str, str | None, str | None, str | None, str | None, str | None, str | None, int | None, str,
+    str | None, bool, int | None, int | None, int | None, int | None, int | None, int, str | None, str | None,
+]  # fmt: skip
+"""All that a `Served` has, in its order."""
+served_of: Callable[[Fields], Served] = functools.partial(tuple.__new__, Served)
+"""A `Served` of its fields, at a quarter of the price of its constructor."""
+
+
 def row_of(number: int, time: str, served: Served) -> str:
-    """Its row, in the same letters as `canonical` would write; by hand, for it is made for every request."""
+    """Its row, in the same letters as `canonical` would write: by rows.c where that was compiled and the row is plain,
+    as nearly all are."""
+    row: str | None = None if _rows is None else _rows.row_of(number, time, served)
+    return _row_in_full(number, time, served) if row is None else row
+
+
+def _row_in_full(number: int, time: str, served: Served) -> str:
+    """By hand, for it is made for every request."""
     (
         _, name, path, asked, model, layer, reason, engine, key, status, outcome, error, stream, prompt_tokens,
         completion_tokens, cached_tokens, queue_us, first_us, total_us, prompt, answer,

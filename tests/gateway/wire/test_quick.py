@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighbridge.gateway.wire import Limits
+from weighbridge import openai_api
+from weighbridge.gateway.wire import Body, Limits, body, usage_of
 from weighbridge.gateway.wire.heads import (
     PASSED_ON,
     BadHead,
@@ -16,7 +19,8 @@ from weighbridge.gateway.wire.heads import (
     read_request,
     reads_plain,
 )
-from weighbridge.openai_api import ApiError
+from weighbridge.gateway.wire.quick import outline
+from weighbridge.openai_api import ApiError, check_messages
 
 pytestmark = pytest.mark.skipif(not reads_plain(Limits()), reason="quick.c was not compiled: no headers of Python here")
 
@@ -135,3 +139,99 @@ def test_a_header_that_is_replaced_goes_on_as_it_is_now():
     request.replace_header(b"content-type", b"application/json")
     assert request.passed_on == b"content-type: application/json\r\naccept: a\r\n"
     assert b"x-key" not in PASSED_ON
+
+
+_STRINGS = st.text(max_size=12) | st.sampled_from(["", "x" * 40, 'a"b', "a\\b", "\n\0\x7f", "é€😀", "\ud800", "model"])
+_NUMBERS = st.integers() | st.floats() | st.sampled_from([-0.0, 0, 10**299, 10**300, 10**4000, 1e308, 5e-324])
+_VALUES = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | _STRINGS,
+    lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(_STRINGS, deeper, max_size=3),
+    max_leaves=12,
+)
+_TURNS = st.lists(st.dictionaries(st.sampled_from(["role", "content"]), _STRINGS, max_size=2) | st.just(1), max_size=3)
+_MEMBERS = st.one_of(
+    st.tuples(st.just("model"), _STRINGS | _VALUES),
+    st.tuples(st.just("stream"), st.booleans() | st.none() | _VALUES),
+    st.tuples(st.just("messages"), _TURNS | _VALUES),
+    st.tuples(_STRINGS, _VALUES),
+)
+_BYTES = [bytes([byte]) for byte in b'{}[]:,"\\/ \t\r\n\0tfn0-+.eE19u\x7f\x80\xc3\xed\xf8']
+
+
+@st.composite
+def _bodies(draw):
+    """A JSON object, in any of the ways to write it and with keys given twice; in half of all cases it is damaged."""
+    ascii_only, space = draw(st.booleans()), draw(st.sampled_from(["", " ", "\n\t "]))
+    pairs = [
+        f"{json.dumps(name, ensure_ascii=ascii_only)}{space}:{space}{json.dumps(value, ensure_ascii=ascii_only)}{space}"
+        for name, value in draw(st.lists(_MEMBERS, max_size=5))
+    ]
+    raw = f"{space}{{{space}{f',{space}'.join(pairs)}}}{space}".encode("utf-8", "surrogatepass")
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(raw)))
+        raw = raw[:at] + draw(st.sampled_from([b"", *_BYTES])) + raw[at + draw(st.integers(0, 2)) :]
+    return raw
+
+
+@settings(max_examples=600)
+@given(_bodies())
+def test_a_plain_body_is_read_as_in_full(raw):
+    plain = outline(raw)
+    if plain is None:
+        return
+    spans, model, stream, has_messages = plain
+    fields = body._decoded(raw)
+
+    assert [*spans] == [*fields]
+    # As they are written, for NaN is nowhere like itself.
+    assert {name: json.dumps(body.value_of(raw, *span)) for name, span in spans.items()} == {
+        name: json.dumps(value) for name, value in fields.items()
+    }
+    assert (model, stream) == (fields.get("model"), bool(fields.get("stream")))
+    assert Body(raw).fields == fields or "NaN" in str(fields)
+    if has_messages:
+        check_messages("/v1/chat/completions", fields)
+    else:
+        with pytest.raises(ApiError, match="messages"):
+            check_messages("/v1/chat/completions", fields)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model": "a", "messages": [{"role": "user", "content": "hi \\n \\u00e9"}], "stream": true, "n": 1}',
+        '{"model": "modèle", "messages": [{"content": [{"type": "text", "text": "你好"}]}]}'.encode(),
+        b'\n{ "prompt" : "x" , "temperature" : -0.5e-3 , "stop" : [ ] , "logit_bias" : { } }\r\n',
+        b"{}",
+    ],
+)
+def test_what_clients_ask_is_plain(raw):
+    assert outline(raw) is not None
+    # Cut anywhere, it is not JSON.
+    assert all(outline(raw.rstrip()[:size]) is None for size in range(len(raw.rstrip())))
+
+
+def test_what_is_deep_or_long_is_left_to_be_read_in_full():
+    def nested(depth: int) -> bytes:
+        return b'{"x": ' + b"[" * depth + b"]" * depth + b"}"
+
+    assert outline(nested(60)) is not None
+    assert outline(nested(10_000)) is None
+    assert outline(b'{"x": ' + b"1" * 301 + b"}") is None
+
+
+_MENTIONS = st.builds(
+    lambda name, space, sign, more, value: b'"' + name + b'_tokens"' + space + sign + more + value,
+    st.sampled_from(b"prompt completion input output cached cache_read_input total Prompt".split()),
+    st.sampled_from([b"", b" ", b"\n\t\v\f\r ", b"\x1c"]), st.sampled_from([b":", b",", b"", b"::"]),
+    st.sampled_from([b"", b" ", b"\n "]), st.sampled_from([b"0", b"7", b"123456789012", b"1234567890123", b"-1", b"x"]),
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.lists(_MENTIONS | st.sampled_from([b'"usage"', b'"', b"usage", b'{"usage": null}', b"data: {", b"}"])))
+def test_usage_is_found_as_by_the_pattern(pieces):
+    for tail in (b"".join(pieces), b" ".join(pieces)):
+        found, known = usage_of(tail), openai_api.usage_of(tail)
+        assert found == known
+        assert [*found] == [*known]

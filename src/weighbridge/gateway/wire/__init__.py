@@ -11,6 +11,7 @@ from .cors import Cors
 from .form import Form
 from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
+from .quick import usage_of
 from .relay import Relay
 from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, load_certificate, serve, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
@@ -40,4 +41,5 @@ __all__ = [
     "load_certificate",
     "serve",
     "tls_context",
+    "usage_of",
 ]

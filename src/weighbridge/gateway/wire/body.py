@@ -9,9 +9,10 @@ from typing import Any
 
 from weighbridge.openai_api import ApiError
 
-# Up to this size C reads the whole of it in microseconds (4 for 2 KB, where searching for the two names took 3), and
-# its every byte is checked. Above it strings are stepped over at the speed of memory, since reading 8 MB of images
-# would hold up every other stream for milliseconds.
+from .quick import Spans, outline
+
+# Up to this size C reads the whole of it, in a microsecond or some, and its every byte is checked. Above it strings are
+# stepped over at the speed of memory, since reading 8 MB of images would hold up every other stream for milliseconds.
 _WHOLE_BYTES = 64 << 10
 _MOST_DEPTH = 500
 _MOST_STEPS = 10_000
@@ -38,12 +39,24 @@ class Body:
     level is checked then; damage deeper inside is found when `fields` is read, or by the engine.
     """
 
-    __slots__ = ("_fields", "_spans", "bytes", "model", "stream")
+    __slots__ = ("_fields", "_spans", "bytes", "has_messages", "model", "stream")
 
     def __init__(self, raw: bytes) -> None:
         self.bytes = raw
         self._fields: dict[str, Any] | None = None
-        self._spans: dict[str, tuple[int, int]] | None = None
+        self._spans: Spans | None
+        self.model: str | None
+        self.has_messages: bool
+        """True where `messages` is known to be a list of objects, and of one at least."""
+        plain = outline(raw) if len(raw) <= _WHOLE_BYTES else None
+        if plain is None:
+            self._spans, self.has_messages = None, False
+            self.model, self.stream = self._read(raw)
+        else:
+            self._spans, self.model, self.stream, self.has_messages = plain
+
+    def _read(self, raw: bytes) -> tuple[str | None, bool]:
+        """`model` and `stream` of a body in any form."""
         fields: Any
         if len(raw) <= _WHOLE_BYTES:
             try:
@@ -64,8 +77,7 @@ class Body:
             raise ApiError(400, f"model is {_shown(model)}, expected a name", param="model")
         if stream is not None and not isinstance(stream, bool):
             raise ApiError(400, f"stream is {_shown(stream)}, expected true or false", param="stream")
-        self.model: str | None = model
-        self.stream = bool(stream)
+        return model, bool(stream)
 
     @property
     def is_large(self) -> bool:
@@ -164,7 +176,7 @@ class _TopLevel:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self.steps = 0
-        self.spans: dict[str, tuple[int, int]] = {}
+        self.spans: Spans = {}
         at = self._space(0)
         if raw[at : at + 1] == b"[":
             raise ApiError(400, "the body is a JSON list, expected an object")

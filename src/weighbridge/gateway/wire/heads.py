@@ -15,11 +15,7 @@ import httptools
 from weighbridge.openai_api import ApiError
 
 from .limits import Limits
-
-try:
-    from . import _quick  # type: ignore[attr-defined,unused-ignore]  # compiled when the package is installed
-except ImportError:  # no compiler, or no headers of Python, was there then
-    _quick = None
+from .quick import compiled
 
 # Twice the same of these is an attack or a fault: two readers might each believe another one.
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
@@ -152,11 +148,11 @@ class Request:
         return self.parts[0] if self.parts else b""
 
 
-if _quick is None:
+if compiled is None:
     read_plain_request: Callable[[bytes], tuple[int, Request] | None] = lambda data: None  # noqa: E731
 else:
-    _quick.configure(PASSED_ON, NOT_PASSED_BACK)
-    _read_plain = _quick.read_request
+    compiled.configure(PASSED_ON, NOT_PASSED_BACK)
+    _read_plain = compiled.read_request
 
     def read_plain_request(data: bytes) -> tuple[int, Request] | None:
         """A request with a plain head at the beginning of `data`, and where its body begins; None where the head is
@@ -171,7 +167,7 @@ else:
 def reads_plain(limits: Limits) -> bool:
     """Whether plain heads may be read without a look at these limits."""
     return (
-        _quick is not None
+        compiled is not None
         and limits.head_bytes >= _QUICK_LIMITS.head_bytes
         and limits.headers >= _QUICK_LIMITS.headers
         and limits.target_bytes >= _QUICK_LIMITS.target_bytes
@@ -299,10 +295,10 @@ class AnswerHead:
         return self.values.get(b"content-type", b"").lower().startswith(b"text/event-stream")
 
 
-if _quick is None:
+if compiled is None:
     read_plain_answer: Callable[[bytes], tuple[int, AnswerHead] | None] = lambda data: None  # noqa: E731
 else:
-    _read_plain_answer = _quick.read_answer
+    _read_plain_answer = compiled.read_answer
 
     def read_plain_answer(data: bytes) -> tuple[int, AnswerHead] | None:
         """A plain head of an answer at the beginning of `data`, and where its body begins; None where it is not plain

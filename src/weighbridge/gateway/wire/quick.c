@@ -1,14 +1,17 @@
-/* Heads of requests and answers in their plain form, read in one pass.
+/* Heads of requests and answers, and requests' bodies, in their plain form, read in one pass; and what an answer used.
  *
- * What is read here is a part of what heads.py accepts: every form that is rare, odd or wrong is left to it (None), and it
- * alone refuses. So a mistake here can be that something plain is read slowly, and a test holds that nothing is read
- * otherwise (tests/gateway/wire/test_quick.py).
+ * What is read here is a part of what heads.py and body.py accept: every form that is rare, odd or wrong is left to them
+ * (None), and they alone refuse. So a mistake here can be that something plain is read slowly, and a test holds that
+ * nothing is read otherwise (tests/gateway/wire/test_quick.py).
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <stdint.h>
 #include <string.h>
 
+/* Told to Python, so that a library that was made of an older source is not used; quick.py has it too. */
+enum { VERSION = 2 };
 enum { MOST_HEADERS = 100, MOST_NAME = 64, MOST_TARGET = 8192, MOST_HEAD = 32768 };
 
 /* RFC 9110, section 5.6.2: the lower-case form of a byte of a token, 0 where it is none. */
@@ -337,15 +340,394 @@ static PyObject *configure(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+/* Bodies: JSON, of which the whole grammar is checked, and of the top level it is told where each value stands. */
+
+enum { MOST_NESTED = 64, MOST_DIGITS = 300 };
+
+typedef struct {
+    const char *at, *end;
+    int has_high;                /* whether a byte stood there that is not ASCII */
+} Json;
+
+static void blanks(Json *json)
+{
+    while (json->at < json->end && (*json->at == ' ' || *json->at == '\n' || *json->at == '\r' || *json->at == '\t'))
+        json->at++;
+}
+
+static int is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+/* The high bit of some byte is set where one of the eight is zero. */
+#define ANY_ZERO(word) (((word) - EACH_BYTE(0x01)) & ~(word))
+
+/* Over what needs no look, eight bytes at a time: no quotation mark, backslash or control character, and no high bit. */
+static const char *over_letters(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        uint64_t odd = ANY_ZERO(word ^ EACH_BYTE('"')) | ANY_ZERO(word ^ EACH_BYTE('\\')) | (word - EACH_BYTE(0x20)) | word;
+        if (odd & EACH_BYTE(0x80))
+            break;
+    }
+    return at;
+}
+
+/* Over a string whose opening mark stands at `at`; 0 where it is none. `has_escapes` is set where it has some. */
+static int string(Json *json, int *has_escapes)
+{
+    const char *at = json->at, *end = json->end;
+    if (at >= end || *at != '"')
+        return 0;
+    for (at = over_letters(at + 1, end); at < end;) {
+        unsigned char c = (unsigned char)*at;
+        if (c == '"') {
+            json->at = at + 1;
+            return 1;
+        }
+        if (c < 0x20)
+            return 0;
+        if (c == '\\') {
+            *has_escapes = 1;
+            if (end - at < 2)
+                return 0;
+            if (at[1] == 'u') {
+                if (end - at < 6 || !is_hex(at[2]) || !is_hex(at[3]) || !is_hex(at[4]) || !is_hex(at[5]))
+                    return 0;
+                at += 6;
+            } else if (at[1] && strchr("\"\\/bfnrt", at[1])) {
+                at += 2;
+            } else {
+                return 0;
+            }
+            at = over_letters(at, end);
+        } else {
+            json->has_high |= c >= 0x80;
+            at++;
+            if (c < 0x80 && end - at >= 8)
+                at = over_letters(at, end);
+        }
+    }
+    return 0;
+}
+
+static const char *over_digits(const char *at, const char *end)
+{
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at;
+}
+
+static int json_number(Json *json)
+{
+    const char *at = json->at, *end = json->end, *digits;
+    if (at < end && *at == '-')
+        at++;
+    digits = at;
+    at = over_digits(at, end);
+    if (at == digits || at - digits > MOST_DIGITS || (*digits == '0' && at - digits > 1))
+        return 0;
+    if (at < end && *at == '.') {
+        digits = ++at;
+        if ((at = over_digits(at, end)) == digits)
+            return 0;
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        if (at < end && (*at == '+' || *at == '-'))
+            at++;
+        digits = at;
+        if ((at = over_digits(at, end)) == digits)
+            return 0;
+    }
+    json->at = at;
+    return 1;
+}
+
+static int word(Json *json, const char *text, Py_ssize_t size)
+{
+    if (json->end - json->at < size || memcmp(json->at, text, (size_t)size))
+        return 0;
+    json->at += size;
+    return 1;
+}
+
+static int value(Json *json, int depth)
+{
+    int ignored = 0;
+    if (json->at >= json->end)
+        return 0;
+    char first = *json->at;
+    switch (first) {
+    case '"':
+        return string(json, &ignored);
+    case 't':
+        return word(json, "true", 4);
+    case 'f':
+        return word(json, "false", 5);
+    case 'n':
+        return word(json, "null", 4);
+    case '{':
+    case '[':
+        break;
+    default:
+        return json_number(json);
+    }
+    if (depth == MOST_NESTED)
+        return 0;
+    char last = first == '{' ? '}' : ']';
+    json->at++;
+    blanks(json);
+    if (json->at < json->end && *json->at == last) {
+        json->at++;
+        return 1;
+    }
+    for (;;) {
+        if (first == '{') {
+            if (!string(json, &ignored))
+                return 0;
+            blanks(json);
+            if (!word(json, ":", 1))
+                return 0;
+            blanks(json);
+        }
+        if (!value(json, depth + 1))
+            return 0;
+        blanks(json);
+        if (word(json, last == '}' ? "}" : "]", 1))
+            return 1;
+        if (!word(json, ",", 1))
+            return 0;
+        blanks(json);
+    }
+}
+
+/* Over a list of objects, and of at least one; 0, and nothing done, where it is none. */
+static int messages(Json *json)
+{
+    Json ahead = *json;
+    if (!word(&ahead, "[", 1))
+        return 0;
+    do {
+        blanks(&ahead);
+        if (ahead.at >= ahead.end || *ahead.at != '{' || !value(&ahead, 2))
+            return 0;
+        blanks(&ahead);
+    } while (word(&ahead, ",", 1));
+    if (!word(&ahead, "]", 1))
+        return 0;
+    *json = ahead;
+    return 1;
+}
+
+typedef struct {
+    PyObject *spans, *model;     /* owned; model NULL where none is named */
+    int streams, has_messages;
+} Outline;
+
+/* One member of the top level. 1, 0 where it is not plain, -1 with an exception set. */
+static int member(Json *json, Outline *outline, const char *begin)
+{
+    int has_escapes = 0;
+    const char *name = json->at + 1;
+    if (!string(json, &has_escapes) || has_escapes)
+        return 0;
+    Py_ssize_t name_bytes = json->at - 1 - name;
+    blanks(json);
+    if (!word(json, ":", 1))
+        return 0;
+    blanks(json);
+    const char *at = json->at;
+    int is_model = name_bytes == 5 && !memcmp(name, "model", 5);
+    int is_stream = name_bytes == 6 && !memcmp(name, "stream", 6);
+    int is_messages = name_bytes == 8 && !memcmp(name, "messages", 8);
+    if (is_messages) {
+        outline->has_messages = messages(json);
+        if (!outline->has_messages && !value(json, 1))
+            return 0;
+    } else if (is_model) {
+        Py_CLEAR(outline->model);
+        if (*at == '"') {
+            if (!string(json, &has_escapes) || has_escapes)
+                return 0;
+            outline->model = PyUnicode_DecodeUTF8(at + 1, json->at - at - 2, NULL);
+            if (outline->model == NULL) {
+                PyErr_Clear();
+                return 0;
+            }
+        } else if (!word(json, "null", 4)) {
+            return 0;
+        }
+    } else if (is_stream) {
+        outline->streams = word(json, "true", 4);
+        if (!outline->streams && !word(json, "false", 5) && !word(json, "null", 4))
+            return 0;
+    } else if (!value(json, 1)) {
+        return 0;
+    }
+    PyObject *key = PyUnicode_DecodeUTF8(name, name_bytes, NULL);
+    if (key == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *span = Py_BuildValue("(nn)", (Py_ssize_t)(at - begin), (Py_ssize_t)(json->at - begin));
+    int is_set = span == NULL ? -1 : PyDict_SetItem(outline->spans, key, span);
+    Py_DECREF(key);
+    Py_XDECREF(span);
+    return is_set < 0 ? -1 : 1;
+}
+
+/* The whole body; returns as `member`. */
+static int object(Json *json, Outline *outline, const char *begin)
+{
+    blanks(json);
+    if (!word(json, "{", 1))
+        return 0;
+    blanks(json);
+    if (!word(json, "}", 1)) {
+        for (;;) {
+            int found = member(json, outline, begin);
+            if (found < 1)
+                return found;
+            blanks(json);
+            if (word(json, "}", 1))
+                break;
+            if (!word(json, ",", 1))
+                return 0;
+            blanks(json);
+        }
+    }
+    blanks(json);
+    if (json->at != json->end)
+        return 0;
+    if (json->has_high) {
+        PyObject *text = PyUnicode_DecodeUTF8(begin, json->end - begin, NULL);
+        if (text == NULL) {
+            PyErr_Clear();
+            return 0;
+        }
+        Py_DECREF(text);
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(outline_doc,
+    "outline(data) -> (spans, model, stream, has_messages) of a body that is a plain JSON object, or None. `spans` tells\n"
+    "where the value of each key of the top level begins and ends; `model` is None where none is named; `has_messages`\n"
+    "says whether `messages` is a list of objects, and of one at least.");
+
+static PyObject *outline(PyObject *module, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t size;
+    (void)module;
+    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
+        return NULL;
+    Json json = {data, data + size, 0};
+    Outline found = {PyDict_New(), NULL, 0, 0};
+    if (found.spans == NULL)
+        return NULL;
+    int is_plain = object(&json, &found, data);
+    if (is_plain < 1) {
+        Py_XDECREF(found.model);
+        return is_plain < 0 ? failed(found.spans) : none(found.spans);
+    }
+    if (found.model == NULL) {
+        Py_INCREF(Py_None);
+        found.model = Py_None;
+    }
+    return Py_BuildValue("(NNNN)", found.spans, found.model, PyBool_FromLong(found.streams),
+                         PyBool_FromLong(found.has_messages));
+}
+
+/* What an answer used. */
+
+static int starts(const char *at, const char *end, const char *text)
+{
+    Py_ssize_t size = (Py_ssize_t)strlen(text);
+    return end - at >= size && !memcmp(at, text, (size_t)size);
+}
+
+/* The kinds that are counted, and how APIs name them before `_tokens"`. */
+static const struct {
+    const char *name, *kind;
+} COUNTED[] = {{"prompt", "prompt"}, {"completion", "completion"}, {"cached", "cached"}, {"input", "prompt"},
+               {"output", "completion"}, {"cache_read_input", "cached"}, {NULL, NULL}};
+
+/* The kinds that are told from `at` on, into a dictionary; how many mentions there are, -1 with an exception set. */
+static int read_usage(const char *at, const char *end, PyObject *usage)
+{
+    int mentions = 0;
+    while ((at = memchr(at, '"', (size_t)(end - at))) != NULL) {
+        const char *kind = NULL, *then = ++at;
+        for (int i = 0; COUNTED[i].name != NULL && kind == NULL; i++)
+            if (starts(at, end, COUNTED[i].name) && starts(at + strlen(COUNTED[i].name), end, "_tokens\"")) {
+                kind = COUNTED[i].kind;
+                then = at + strlen(COUNTED[i].name) + 8;
+            }
+        if (kind == NULL)
+            continue;
+        /* As \s of a pattern over bytes. */
+        while (then < end && (*then == ' ' || (*then >= '\t' && *then <= '\r')))
+            then++;
+        if (then == end || *then++ != ':')
+            continue;
+        while (then < end && (*then == ' ' || (*then >= '\t' && *then <= '\r')))
+            then++;
+        const char *digits = then;
+        long long count = 0;
+        for (; then < end && *then >= '0' && *then <= '9' && then - digits < 12; then++)
+            count = count * 10 + (*then - '0');
+        if (then == digits)
+            continue;
+        PyObject *number = PyLong_FromLongLong(count);
+        int is_set = number == NULL ? -1 : PyDict_SetItemString(usage, kind, number);
+        Py_XDECREF(number);
+        if (is_set < 0)
+            return -1;
+        mentions++;
+        at = then;
+    }
+    return mentions;
+}
+
+PyDoc_STRVAR(usage_of_doc, "usage_of(tail): as openai_api.usage_of.");
+
+static PyObject *usage_of(PyObject *module, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t size;
+    (void)module;
+    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
+        return NULL;
+    const char *last = NULL;
+    for (Py_ssize_t i = size - 7; i >= 0 && last == NULL; i--)
+        if (data[i] == '"' && !memcmp(data + i, "\"usage\"", 7))
+            last = data + i;
+    PyObject *usage = PyDict_New();
+    if (usage == NULL)
+        return NULL;
+    int mentions = read_usage(last ? last : data, data + size, usage);
+    if (mentions == 0 && last != NULL)
+        mentions = read_usage(data, data + size, usage);
+    return mentions < 0 ? failed(usage) : usage;
+}
+
 static PyMethodDef methods[] = {
     {"read_request", read_request, METH_O, read_request_doc},
     {"read_answer", read_answer, METH_O, read_answer_doc},
+    {"outline", outline, METH_O, outline_doc},
+    {"usage_of", usage_of, METH_O, usage_of_doc},
     {"configure", configure, METH_VARARGS, configure_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_quick", "Heads in their plain form, read in one pass.", -1, methods, NULL, NULL, NULL, NULL};
+    PyModuleDef_HEAD_INIT, "_quick", "What is plain, read in one pass.", -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__quick(void)
 {
@@ -357,7 +739,7 @@ PyMODINIT_FUNC PyInit__quick(void)
             token[i] = (unsigned char)(i + 32);
     }
     PyObject *module = PyModule_Create(&definition);
-    PyObject *empty = module ? PyFrozenSet_New(NULL) : NULL;
+    PyObject *empty = module && !PyModule_AddIntConstant(module, "VERSION", VERSION) ? PyFrozenSet_New(NULL) : NULL;
     if (empty == NULL) {
         Py_XDECREF(module);
         return NULL;
