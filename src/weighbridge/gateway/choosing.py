@@ -155,7 +155,7 @@ class Chooser:
         """Who answers, and why. `fields` is the body where it was read, `allowed` the models that the caller may use;
         None: all. ApiError as `route` raises it."""
         if asked.model in self._pool.models:
-            return self._by_name(asked)
+            return self.by_name(asked.model)
         needs = Needs() if fields is None else needs_of(fields)
         warm = self._warm.get(needs.conversation) if needs.conversation else None
         chosen = route(
@@ -170,6 +170,14 @@ class Chooser:
         if needs.conversation:
             self._keep_warm(needs.conversation, chosen.model)
         return chosen
+
+    def by_name(self, model: str) -> Route:
+        """The decision for a request that names one of the models; ApiError where it may not be asked."""
+        found = self._named.get(model)
+        if found is None:
+            asked = Request("", model, False, "", b"")
+            found = self._named[model] = route(asked, self._static, policies=self.policies)
+        return found
 
     def explain(self, prompt: str, policy: str, task: str | None) -> dict[str, Any]:
         """The decision that such a chat would get now, and how it came about, in lines. Nothing is asked."""
@@ -221,12 +229,6 @@ class Chooser:
         self._learnt()
         if self._loading is not None:
             await self._loading
-
-    def _by_name(self, asked: Request) -> Route:
-        found = self._named.get(asked.model)
-        if found is None:
-            found = self._named[asked.model] = route(asked, self._static, policies=self.policies)
-        return found
 
     def _keep_warm(self, conversation: str, model: str) -> None:
         self._warm[conversation] = model

@@ -82,7 +82,7 @@ class Door:
         self.tokens = Tokens()
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
-        self._run = uuid.uuid4().hex[:20].encode()
+        self._run = f"req_{uuid.uuid4().hex[:20]}"
         self._numbers = itertools.count()
 
     def route(self, request: wire.Request) -> wire.Work | None:
@@ -98,10 +98,11 @@ class Door:
     def refused(self, request: wire.Request | None, error: ApiError) -> bytes:
         """Count a request that got no further than this door, and name it."""
         path = b"" if request is None else request.path
-        named = self.named(path, error)
+        name = self.name()
+        named = self.named(path, error, name)
         if path in PATHS:
             self.metrics.count_refused(path.decode(), error.status)
-            self.recorder.refused(_id_in(named), path.decode(), error, request)
+            self.recorder.refused(name, path.decode(), error, request)
         if error.status == 405:
             named += b"allow: POST\r\n"
         if request is not None and request.spending is not None:
@@ -109,27 +110,37 @@ class Door:
             named += request.spending.lines()
         return named
 
-    def named(self, path: bytes, error: ApiError | None = None) -> bytes:
+    def name(self) -> str:
+        """A name for a request, as no other has it."""
+        return f"{self._run}{next(self._numbers):012x}"
+
+    def named(self, path: bytes, error: ApiError | None = None, name: str | None = None) -> bytes:
         """The line that names a request, as the API of the path has it; an error is put into that API's words."""
-        name = b"req_%b%012x" % (self._run, next(self._numbers))
+        shown = (self.name() if name is None else name).encode()
         if path not in _ANTHROPIC:
-            return b"x-request-id: %b\r\n" % name
+            return b"x-request-id: %b\r\n" % shown
         if error is not None:
-            error.dialect, error.request_id = "anthropic", name.decode()
-        return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (name, name)
+            error.dialect, error.request_id = "anthropic", shown.decode()
+        return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (shown, shown)
 
     def answer(self, request: wire.Request, response: Response) -> None:
         """One request whose body is here. ApiError where nobody can be asked."""
         path = request.path
         is_form = path in _FORMS
         body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
-        asked, fields = self._read(path.decode(), body)
-        request.asked = asked.model
+        model = request.asked = AUTO if body.model is None else body.model
+        is_named = model in self.pool.models
+        fields = self._checked(path.decode(), model, body, is_named=is_named)
         caller = request.caller
-        check_model(caller, asked.model, self.pool.models)
+        check_model(caller, model, self.pool.models)
         if caller.is_limited:
             self.guard.admit(request, body)
-        chosen = self.chooser.choose(asked, fields, caller.allowed)
+        if is_named:
+            chosen = self.chooser.by_name(model)
+        else:
+            prompt = prompt_of(fields) if fields is not None and len(self.pool.models) > 1 else ""
+            asked = Request(path.decode(), model, body.stream, prompt, body.bytes)
+            chosen = self.chooser.choose(asked, fields, caller.allowed)
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.replace_header(b"content-type", b"application/json")
@@ -189,20 +200,15 @@ class Door:
         told = model.options.get("context_tokens", "")
         return int(told) if told.isdecimal() else None
 
-    def _read(self, path: str, body: Body | Form) -> tuple[Request, Mapping[str, object] | None]:
-        """What is asked, and the body's fields where routing looks into them; a large body for a model that was named
-        is not taken apart."""
-        model = AUTO if body.model is None else body.model
+    def _checked(self, path: str, model: str, body: Body | Form, *, is_named: bool) -> Mapping[str, object] | None:
+        """The body's fields where routing looks into them: a body for a model that was named is not taken apart, unless
+        it is short and must be looked at. ApiError 400 where it asks for nothing."""
         if not model:
             raise ApiError(400, 'model is "", expected a name', param="model")
-        if isinstance(body, Form):
-            return Request(path, model, body.stream, "", body.bytes), None
-        is_named = model in self.pool.models
-        fields = None if is_named and body.is_large else body.fields
-        if fields is not None:
-            check_messages(path, fields)
-        prompt = prompt_of(fields) if fields is not None and not is_named and len(self.pool.models) > 1 else ""
-        return Request(path, model, body.stream, prompt, body.bytes), fields
+        if isinstance(body, Form) or (is_named and (body.has_messages or body.is_large)):
+            return None
+        check_messages(path, body.fields)
+        return body.fields
 
 
 class _Answer(Relay):
@@ -226,7 +232,7 @@ class _Answer(Relay):
         "_lease",
         "_mark",
         "_model",
-        "_named",
+        "_name",
         "_parts",
         "_path",
         "_request",
@@ -259,7 +265,7 @@ class _Answer(Relay):
         self._mark: bytes | None = None
         self._has_ended = False
         self._why = ""
-        self._named = b""
+        self._name = door.name()
         self._error: str | None = None
         tracer = door.recorder.tracer
         self._trace = None if tracer is None else tracer.begin(request)
@@ -395,8 +401,8 @@ class _Answer(Relay):
     def _error_lines(self, error: ApiError) -> bytes:
         request = self._request
         self._error = error.code or error.kind
-        self._named = self._door.named(request.path, error)
-        lines = _named(self._model, self._route.reason, self._route.layer) + self._named
+        lines = _named(self._model, self._route.reason, self._route.layer)
+        lines += self._door.named(request.path, error, self._name)
         return lines if request.spending is None else lines + request.spending.lines()
 
     # What passes.
@@ -404,8 +410,8 @@ class _Answer(Relay):
     def lines(self, head: AnswerHead | None = None) -> bytes:
         """Who answers, why, the request's name, and what is left of its key's limits."""
         request = self._request
-        self._named = self._door.named(request.path)
-        lines = _named(self._model, self._route.reason, self._route.layer) + self._named
+        lines = _named(self._model, self._route.reason, self._route.layer)
+        lines += self._door.named(request.path, None, self._name)
         return lines if request.spending is None else lines + request.spending.lines()
 
     def head(self, head: AnswerHead, body: bytes, framed: bytes | None) -> None:
@@ -624,7 +630,7 @@ class _Answer(Relay):
             return
         request, chosen = self._request, self._route
         self._door.feedback.remember(
-            _id_in(self._named), request.path, self._body, chosen.model, chosen.category, request.caller
+            self._name, request.path, self._body, chosen.model, chosen.category, request.caller
         )
 
     def _served(self, path: str, usage: Mapping[str, int], now: float, engine: str | None) -> Served:
@@ -632,7 +638,7 @@ class _Answer(Relay):
         asked, chosen = self._asked_at, self._route
         return served_of((
             time.time(),
-            _id_in(self._named or self._door.named(b"")),
+            self._name,
             path,
             self._body.model,
             chosen.model,
@@ -678,11 +684,6 @@ def _named(model: str, reason: str, layer: str) -> bytes:
         _header_text(reason),
         layer.encode(),
     )
-
-
-def _id_in(lines: bytes) -> str:
-    """A request's name in the line that tells it."""
-    return lines[14 : lines.index(b"\r")].decode()
 
 
 def _header_text(text: str) -> bytes:
