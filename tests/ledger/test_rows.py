@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighbridge.ledger import Served, served
+from weighbridge.ledger import Ledger, Served, folder_of, rows, served, verify
 from weighbridge.ledger.served import row_of, served_of
 
 _TEXTS = st.one_of(
@@ -49,3 +49,24 @@ def test_a_row_made_of_its_fields_is_the_one_that_is_made_by_name():
 
     assert type(made) is Served
     assert made == _PLAIN
+
+
+def test_rows_that_are_made_together_are_those_that_are_made_one_by_one(tmp_path):
+    told = [_PLAIN._replace(at=1e9 + at * 0.4, id=f"req_{at}", prompt="é" if at == 3 else None) for at in range(5)]
+    alone, together = (Ledger.open(tmp_path / name) for name in ("alone", "together"))
+    heard = []
+    together.listeners.append(heard.append)
+    for each in told:
+        alone.served(each)
+    together.served_together(told[:2])
+    together.served_together(told[2:])
+    alone.close()
+    together.close()
+
+    def read(name):
+        found = list(rows(folder_of(tmp_path / name)))
+        return [(row.number, row.fields) for row in found if row.kind == "request"]
+
+    assert read("together") == read("alone")
+    assert len(heard) >= 5
+    assert verify(folder_of(tmp_path / "together")).is_untouched

@@ -44,6 +44,8 @@ class Recorder:
         self.keeps_text = settings.ledger and settings.ledger_text
         """Whether prompts and answers are kept too."""
         self._refused = (0, 0)
+        # What was told in this round of the event loop, and becomes rows after it.
+        self._told: list[Served] = []
         self._texts: ThreadPoolExecutor | None = None
         self._texts_bytes = 0
         self._identities: Identities | None = None
@@ -97,7 +99,7 @@ class Recorder:
         if ledger is None:
             return
         if answer is None or self._texts is None:
-            ledger.served(served)
+            self._put_down(ledger, served)
         else:
             self._with_text(ledger, served, parts, answer)
 
@@ -120,7 +122,18 @@ class Recorder:
         )  # fmt: skip
         self._tell(served)
         if ledger is not None:
-            ledger.served(served)
+            self._put_down(ledger, served)
+
+    def _put_down(self, ledger: Ledger, served: Served) -> None:
+        """Have a row made of it, with those of all other requests that are over in this round of the event loop."""
+        self._told.append(served)
+        if len(self._told) == 1:
+            asyncio.get_running_loop().call_soon(self._make_rows, ledger)
+
+    def _make_rows(self, ledger: Ledger) -> None:
+        told, self._told = self._told, []
+        if told:
+            ledger.served_together(told)
 
     def _tell(self, served: Served) -> None:
         self.recent.append(served)
@@ -147,6 +160,7 @@ class Recorder:
         if self._texts is not None:
             await asyncio.to_thread(self._texts.shutdown)
             await asyncio.sleep(0)  # what it made is put down
+        self._make_rows(ledger)
         ledger.record("gateway", {"event": "stopped", "rows": ledger.rows, "lost": ledger.lost})
         await asyncio.to_thread(ledger.close)
 
@@ -164,7 +178,7 @@ class Recorder:
         """Have its text made ready on a thread; where too much waits, the row goes without."""
         size = sum(map(len, parts)) + sum(map(len, answer))
         if self._texts_bytes + size > _MOST_TEXTS_WAITING_BYTES:
-            ledger.served(served)
+            self._put_down(ledger, served)
             return
         assert self._texts is not None
         self._texts_bytes += size
@@ -172,7 +186,7 @@ class Recorder:
 
         def put_down(prompt: str | None, text: str | None) -> None:
             self._texts_bytes -= size
-            ledger.served(served._replace(prompt=prompt, answer=text))
+            self._put_down(ledger, served._replace(prompt=prompt, answer=text))
 
         def work() -> None:
             prompt, text = prompt_text(served.path, parts), answer_text(answer, is_stream=served.stream)

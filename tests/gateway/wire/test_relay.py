@@ -192,7 +192,6 @@ def test_the_end_of_a_long_answer_can_be_read_without_keeping_it(door):
     assert body.endswith(relay.tail)
     assert 4_096 <= len(relay.tail) < 1 << 19
     assert relay.body_bytes == len(body)
-    assert relay.started_at < relay.first_at < relay.ended_at
 
 
 @pytest.mark.parametrize("status", [400, 429, 500, 503])

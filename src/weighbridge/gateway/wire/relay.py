@@ -29,12 +29,9 @@ class Relay:
         "_recent_bytes",
         "answer",
         "body_bytes",
-        "ended_at",
         "failure",
-        "first_at",
         "outcome",
         "response",
-        "started_at",
         "upstream",
     )
     takes_errors = False
@@ -55,15 +52,10 @@ class Relay:
         self.outcome: Literal["", "done", "gone", "failed", "error"] = ""
         """`gone`: the client left; `failed`: the engine did; `error`: handed to `error`; "" so far."""
         self.body_bytes = 0
-        self.started_at = 0.0
-        """By the event loop's clock, as `first_at` (the body's first piece) and `ended_at`; 0 before it was."""
-        self.first_at = 0.0
-        self.ended_at = 0.0
 
     def start(self, upstream: Upstream, target: bytes, body: Sequence[bytes], headers: bytes = b"") -> None:
         """Ask an engine. May be called again from `recovers`, or from `error`, with another one."""
         self.upstream = upstream
-        self.started_at = upstream.clock()
         self.answer = self._held_error = self.failure = None
         self.outcome = ""
         self.body_bytes = 0
@@ -128,9 +120,6 @@ class Relay:
         self.response.write(body, framed)
 
     def _note(self, body: bytes) -> None:
-        if not self.first_at:
-            assert self.upstream is not None
-            self.first_at = self.upstream.clock()
         size = len(body)
         self.body_bytes += size
         if size >= _TAIL_BYTES:
@@ -212,7 +201,5 @@ class Relay:
         self.outcome = outcome
         # No circle of objects may be left for each request: they would wait for the collector, and stop all for it.
         self._exchange = None
-        if self.upstream is not None:
-            self.ended_at = self.upstream.clock()
         if self.done is not None:
             self.done()

@@ -347,13 +347,12 @@ class Upstream:
         headers: bytes = b"",
     ) -> Exchange:
         """Send a request; `headers` as by `header_lines`, without Host and Content-Length."""
-        length = len(body[0]) if len(body) == 1 else sum(map(len, body))
-        head = b"%b %b HTTP/1.1\r\n%b%b" % (method, target, self._headers, headers)
-        if body or method == b"POST":
-            head += b"content-length: %d\r\n\r\n" % length
-        else:
-            head += b"\r\n"
-        parts = [head + b"".join(body)] if length < _JOINED_BYTES else [head, *body]
+        whole = body[0] if len(body) == 1 else b"" if sum(map(len, body)) >= _JOINED_BYTES else b"".join(body)
+        length = len(whole) or sum(map(len, body))
+        framing = b"content-length: %d\r\n" % length if body or method == b"POST" else b""
+        joined = whole if length < _JOINED_BYTES else b""
+        head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n%b" % (method, target, self._headers, headers, framing, joined)
+        parts = [head] if length < _JOINED_BYTES else [head, *body]
         exchange = Exchange(self, parts, receiver, head_only=method == b"HEAD")
         kept = self._kept
         while kept:
