@@ -585,8 +585,8 @@ class _Answer(Relay):
             counts.tokens[kind].inc(count)
         if lease is not None:
             self._lease = None
-            if not self._is_stream and lease.served:
-                lease.hear(usage.get("completion", 0))
+            if not self._is_stream and lease.served and "completion" in usage:
+                lease.count(usage["completion"])
             self._door.pool.give_back(lease)
         counts.load.in_flight -= 1
         now = time.monotonic()

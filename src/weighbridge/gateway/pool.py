@@ -49,7 +49,11 @@ class Lease(Generic[C]):
         self.served = True
         self.life.health.hear()
         if tokens:
-            self.life.rate.add(tokens, self.life.health.heard)
+            self.count(tokens)
+
+    def count(self, tokens: int) -> None:
+        """What came last were so many tokens."""
+        self.life.rate.add(tokens, self.life.health.heard)
 
     def doubt(self) -> None:
         """The engine broke off or fell silent: it is looked at once nothing is served."""

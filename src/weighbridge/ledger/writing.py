@@ -179,7 +179,7 @@ class Ledger:
         lines = []
         for served in told:
             number += 1
-            body = row_of(number, "%s%06dZ" % (text, (served.at - second) * 1e6), served)
+            body = row_of(number, f"{text}{int((served.at - second) * 1e6):06d}Z", served)
             previous = sha256((previous + body).encode()).hexdigest()
             lines.append(f'{{"hash":"{previous}","row":{body}}}\n')
             for listener in self.listeners:
@@ -347,7 +347,7 @@ class _Disk:
             self._ends.wait(FLUSH_SECONDS)
 
     def _take(self, most: int) -> int:
-        """Write the lines that wait, each order being one or some of them, up to the next change of files, or make that change; how many orders that was."""
+        """Write the lines that wait up to the next change of files, or make that change; how many orders that was."""
         first = self._queue[0]
         if isinstance(first, _Begin):
             self._open(first.path)
