@@ -18,6 +18,7 @@ import pytest
 from tests.gateway.test_lifecycle import Served, play
 from weighbridge.engines import Endpoint, Model
 from weighbridge.gateway.upstream import Upstream
+from weighbridge.settings import ModelSettings
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 
@@ -46,7 +47,8 @@ def ask(answer: Answer, question: Callable[[Upstream], object]) -> object:
 
     async def scenario() -> object:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as http:
-            upstream = Upstream(Endpoint(f"http://127.0.0.1:{http.sockets[0].getsockname()[1]}"), 5)
+            url = f"http://127.0.0.1:{http.sockets[0].getsockname()[1]}"
+            upstream = Upstream(Endpoint(url), ModelSettings(read_timeout_seconds=5))
             try:
                 return await question(upstream)
             finally:

@@ -34,6 +34,10 @@ _VALUE_BYTES = frozenset(range(0x20, 0x100)) - {0x7F} | {0x09}
 _READ_FOR_COURTESY_BYTES = 64 << 10
 
 
+# So much comes at once only where a client sends faster than it is read.
+_LARGE_PIECE_BYTES = 128 << 10
+
+
 # What a connection is at. Plain numbers, for looking up an enum's member costs as much as a call.
 _HEAD: Final = 0
 """Waits for a head."""
@@ -270,6 +274,8 @@ class Connection(asyncio.Protocol):
                 self._deadline = self._server.clock() + self._server.limits.head_seconds
             self._pump()
         elif at is _BODY:
+            if len(data) >= _LARGE_PIECE_BYTES and self._inlet is None:
+                self._yield()
             self._take_body(data)
             if self._pending and self._at is _HEAD:
                 self._pump()
@@ -283,6 +289,15 @@ class Connection(asyncio.Protocol):
             self._taken += len(data)
             if self._taken > self._server.limits.linger_bytes:
                 self.transport.pause_reading()
+
+    def _yield(self) -> None:
+        """Read on after everybody else had a turn: the event loop would take megabytes from one client at a time."""
+        self.transport.pause_reading()
+        self._server.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._at < _LINGER and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def eof_received(self) -> None:
         """The client has closed its side; as nearly every client closes both at once, it has left."""

@@ -53,6 +53,7 @@ class Server:
         self._asgi_app = asgi_app
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
+        self.call_soon = self._loop.call_soon
         self._listening: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
