@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,11 +53,13 @@ def test_a_row_made_of_its_fields_is_the_one_that_is_made_by_name():
     assert made == _PLAIN
 
 
-def test_rows_that_are_made_together_are_those_that_are_made_one_by_one(tmp_path):
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_rows_that_are_made_together_are_those_that_are_made_one_by_one(is_heard, tmp_path):
     told = [_PLAIN._replace(at=1e9 + at * 0.4, id=f"req_{at}", prompt="é" if at == 3 else None) for at in range(5)]
     alone, together = (Ledger.open(tmp_path / name) for name in ("alone", "together"))
     heard = []
-    together.listeners.append(heard.append)
+    if is_heard:
+        together.listeners.append(heard.append)
     for each in told:
         alone.served(each)
     together.served_together(told[:2])
@@ -68,5 +72,24 @@ def test_rows_that_are_made_together_are_those_that_are_made_one_by_one(tmp_path
         return [(row.number, row.fields) for row in found if row.kind == "request"]
 
     assert read("together") == read("alone")
-    assert len(heard) >= 5
+    assert len(heard) >= 5 * is_heard
     assert verify(folder_of(tmp_path / "together")).is_untouched
+
+
+@pytest.mark.skipif(served.chain is None, reason="rows.c was not compiled, or this processor does not hash")
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 0.999_999), st.text("ab~ \x7f", max_size=200)), min_size=1, max_size=20))
+def test_rows_are_chained_as_anyone_can_check(parts):
+    told = [_PLAIN._replace(at=1e9 + part, id=name, reason=name * 5) for part, name in parts]
+    previous = hashlib.sha256(b"x").hexdigest()
+    expected = []
+    last = previous
+    for number, each in enumerate(told, 8):
+        row = row_of(number, f"2001-09-09T01:46:40.{int((each.at - 1e9) * 1e6):06d}Z", each)
+        last = hashlib.sha256((last + row).encode()).hexdigest()
+        expected.append(f'{{"hash":"{last}","row":{row}}}\n')
+
+    made = served.chain(previous, 7, "2001-09-09T01:46:40.", 1e9, told)
+
+    is_plain = not any("\x7f" in name for _, name in parts) and all(len(name) * 5 <= 1000 for _, name in parts)
+    assert made == (("".join(expected), last) if is_plain else None)

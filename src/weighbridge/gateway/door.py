@@ -626,12 +626,11 @@ class _Answer(Relay):
 
     def _remember(self) -> None:
         """Let it be told later what somebody thought of the answer."""
-        if self.response.status != 200:
-            return
-        request, chosen = self._request, self._route
-        self._door.feedback.remember(
-            self._name, request.path, self._body, chosen.model, chosen.category, request.caller
-        )
+        if self.response.status == 200:
+            request, chosen = self._request, self._route
+            self._door.feedback.remember(
+                self._name, request.path, self._body, chosen.model, chosen.category, request.caller
+            )
 
     def _served(self, path: str, usage: Mapping[str, int], now: float, engine: str | None) -> Served:
         """What the ledger is told of it."""

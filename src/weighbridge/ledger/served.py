@@ -65,6 +65,12 @@ served_of: Callable[[Fields], Served] = functools.partial(tuple.__new__, Served)
 """A `Served` of its fields, at a quarter of the price of its constructor."""
 
 
+Chain = Callable[[str, int, str, float, list[Served]], tuple[str, str] | None]
+chain: Chain | None = getattr(_rows, "chain", None)
+"""chain(hash, number, time, second, told): the lines of rows that follow on a row with such a hash and number, and the
+last one's hash; `time` is as rows have it, up to the point of its second. None where not all are plain."""
+
+
 def row_of(number: int, time: str, served: Served) -> str:
     """Its row, in the same letters as `canonical` would write: by rows.c where that was compiled and the row is plain,
     as nearly all are."""
