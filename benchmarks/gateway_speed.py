@@ -17,7 +17,6 @@ Its path must be /v1/chat/completions, its key sk-bench, and its model `mock`.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -51,7 +50,7 @@ def free_port() -> int:
 
 def data_path(*flags: str) -> Callable[[Path, int, int], list[str]]:
     """Our own data path with nothing on it: every POST goes to the one engine. With `--whole`, the gateway itself."""
-    program = [sys.executable, str(Path(__file__).resolve()), "--serve"]
+    program = [sys.executable, str(HERE / "gateway_served.py")]
     return lambda home, port, upstream: [*program, str(port), str(upstream), *flags]
 
 
@@ -59,56 +58,6 @@ def gateways(options: argparse.Namespace) -> list[Gateway]:
     """Those that can be measured here; ours first, then the one that all are held against."""
     found = [Gateway("gateway", data_path("--whole")), Gateway("data path", data_path())]
     return [*found, *peers(options.nginx, options.peers), *map(given, options.also)]
-
-
-async def serve_whole(port: int, upstream_port: int) -> None:
-    """The gateway with all that it does: keys, routing, queue, health, metrics. Its engine's list of models, which the
-    mock does not have, stands in for it while the model is loaded."""
-    from weighbridge import gateway
-    from weighbridge.engines import Model
-    from weighbridge.settings import Settings
-
-    names = ("mock", "mock-p20000")
-
-    async def list_models(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        listed = json.dumps({"data": [{"id": name, "max_model_len": 4096} for name in names]}).encode()
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(listed), listed))
-        writer.close()
-
-    listing = await asyncio.start_server(list_models, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listing.sockets[0].getsockname()[1]}"
-    models = [Model(name, "remote", options={"url": url, "model": name}) for name in names]
-    with tempfile.TemporaryDirectory() as state:
-        settings = Settings(port=port, state_dir=state, api_key="sk-bench")
-        async with gateway.serve(models, settings) as (running, _):
-            await running.pool.preload()
-            listing.close()
-            for life in running.pool.lives.values():
-                life.connection.wire.address = ("127.0.0.1", upstream_port)  # type: ignore[attr-defined]
-            gateway.settle()
-            await asyncio.Event().wait()
-
-
-async def serve_bare(port: int, upstream_port: int) -> None:
-    """Our data path alone, in this process."""
-    from starlette.responses import PlainTextResponse
-
-    from weighbridge.gateway import settle
-    from weighbridge.gateway.wire import Relay, Request, Response, Upstream, listen_tcp, serve
-
-    upstream = Upstream(("127.0.0.1", upstream_port), headers=[(b"authorization", b"Bearer engine")])
-
-    def work(request: Request, response: Response) -> None:
-        Relay(response).start(upstream, request.target, request.parts, request.passed_on)
-
-    await serve(
-        [listen_tcp("127.0.0.1", port)],
-        lambda request: work if request.method == b"POST" else None,
-        PlainTextResponse("ready"),
-    )
-    settle()
-    await asyncio.Event().wait()
 
 
 class Bench:
@@ -347,12 +296,6 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Figures]:
 
 def main(arguments: list[str]) -> None:
     """Measure, and print the table."""
-    if arguments[:1] == ["--serve"]:
-        import uvloop
-
-        serving = serve_whole if "--whole" in arguments else serve_bare
-        uvloop.run(serving(int(arguments[1]), int(arguments[2])))
-        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round: about a minute")
     parser.add_argument("--rounds", type=int, default=5)
