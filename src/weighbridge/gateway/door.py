@@ -540,7 +540,7 @@ class _Answer(Relay):
         error = self._what_failed(failure)
         if self._request.path in _ANTHROPIC:
             error.dialect = "anthropic"
-            error.request_id = _id_in(self._named) if self._named else None
+            error.request_id = self._name
         self._error = error.code
         return error
 

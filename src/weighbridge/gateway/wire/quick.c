@@ -653,24 +653,37 @@ static int starts(const char *at, const char *end, const char *text)
 }
 
 /* The kinds that are counted, and how APIs name them before `_tokens"`. */
+enum { PROMPTED, COMPLETED, CACHED, KINDS };
+static const char *const KIND_NAMES[KINDS] = {"prompt", "completion", "cached"};
 static const struct {
-    const char *name, *kind;
-} COUNTED[] = {{"prompt", "prompt"}, {"completion", "completion"}, {"cached", "cached"}, {"input", "prompt"},
-               {"output", "completion"}, {"cache_read_input", "cached"}, {NULL, NULL}};
+    const char *name;
+    int kind, is_apart;          /* whether what was cached is no part of the prompt */
+} COUNTED[] = {{"prompt", PROMPTED, 0}, {"completion", COMPLETED, 0}, {"cached", CACHED, 0}, {"input", PROMPTED, 0},
+               {"output", COMPLETED, 0}, {"cache_read_input", CACHED, 1}, {NULL, 0, 0}};
+
+static int set_count(PyObject *usage, int kind, long long count)
+{
+    PyObject *number = PyLong_FromLongLong(count);
+    int is_set = number == NULL ? -1 : PyDict_SetItemString(usage, KIND_NAMES[kind], number);
+    Py_XDECREF(number);
+    return is_set;
+}
 
 /* The kinds that are told from `at` on, into a dictionary; how many mentions there are, -1 with an exception set. */
 static int read_usage(const char *at, const char *end, PyObject *usage)
 {
+    long long counts[KINDS] = {0};
+    int has_apart = 0;
     int mentions = 0;
     while ((at = memchr(at, '"', (size_t)(end - at))) != NULL) {
-        const char *kind = NULL, *then = ++at;
-        for (int i = 0; COUNTED[i].name != NULL && kind == NULL; i++)
-            if (starts(at, end, COUNTED[i].name) && starts(at + strlen(COUNTED[i].name), end, "_tokens\"")) {
-                kind = COUNTED[i].kind;
-                then = at + strlen(COUNTED[i].name) + 8;
-            }
-        if (kind == NULL)
+        int found = 0;
+        at++;
+        while (COUNTED[found].name != NULL
+               && !(starts(at, end, COUNTED[found].name) && starts(at + strlen(COUNTED[found].name), end, "_tokens\"")))
+            found++;
+        if (COUNTED[found].name == NULL)
             continue;
+        const char *then = at + strlen(COUNTED[found].name) + 8;
         /* As \s of a pattern over bytes. */
         while (then < end && (*then == ' ' || (*then >= '\t' && *then <= '\r')))
             then++;
@@ -684,14 +697,15 @@ static int read_usage(const char *at, const char *end, PyObject *usage)
             count = count * 10 + (*then - '0');
         if (then == digits)
             continue;
-        PyObject *number = PyLong_FromLongLong(count);
-        int is_set = number == NULL ? -1 : PyDict_SetItemString(usage, kind, number);
-        Py_XDECREF(number);
-        if (is_set < 0)
+        if (set_count(usage, COUNTED[found].kind, count) < 0)
             return -1;
+        counts[COUNTED[found].kind] = count;
+        has_apart |= COUNTED[found].is_apart;
         mentions++;
         at = then;
     }
+    if (has_apart && counts[CACHED] && set_count(usage, PROMPTED, counts[PROMPTED] + counts[CACHED]) < 0)
+        return -1;
     return mentions;
 }
 
