@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import openai
 import psutil
 import pytest
@@ -29,6 +30,12 @@ SHARED = Path(__file__).parents[2] / "shared"
 for _name in [each for each in os.environ if each.startswith("WEIGHBRIDGE_") and each != "WEIGHBRIDGE_DATA"]:
     del os.environ[_name]
 os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-settings")
+
+# How long an example takes says more of a busy machine than of us: what a test says of time, it measures itself.
+hypothesis.settings.register_profile(
+    "weighbridge", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("weighbridge")
 
 # A shell that starts us in the background has us ignore Ctrl-C, and what we start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -26,9 +26,9 @@ def test_the_kept_corpus_is_read_or_refused_in_bounded_time_and_memory(tmp_path,
     for path in inputs:
         data = path.read_bytes()
         tracemalloc.start()
-        begun = time.perf_counter()
+        begun = time.process_time()
         read += targets.run(target, data, tmp_path / "model")
-        assert time.perf_counter() - begun < 1, path
+        assert time.process_time() - begun < 1, path
         assert tracemalloc.get_traced_memory()[1] < 4 * len(data) + (4 << 20), path
         tracemalloc.stop()
 

@@ -341,10 +341,10 @@ def test_a_manifest_of_very_many_names_is_refused_at_once(tmp_path):
     ]
     files.append(dict(files[0], member="x", name="0"))
     path = forged(tmp_path, pack_of(model(*files)), [])
-    begun = time.monotonic()
+    begun = time.process_time()
     said = refused(path, tmp_path)
 
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
     assert "a file of acme/m that is a folder" in said
 
 

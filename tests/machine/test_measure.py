@@ -29,8 +29,9 @@ def test_memory_is_faster_than_a_disk_and_slower_than_light(cache):
     for figure in (found.bandwidth, found.thread_bandwidth, found.triad_bandwidth):
         assert 5e8 < figure.value < 1e14
         assert figure.basis is Basis.MEASURED
-    # One thread is no faster than all, but for the noise of a machine that is shared.
-    assert found.thread_bandwidth.value < 1.5 * found.bandwidth.value
+    # One thread is no faster than all, but for the noise of a machine that is shared: a busy one says nothing of that.
+    if os.getloadavg()[0] < (os.cpu_count() or 1):
+        assert found.thread_bandwidth.value < 1.5 * found.bandwidth.value
 
 
 def test_the_processor_computes(cache):

@@ -228,9 +228,9 @@ def test_a_decision_takes_less_than_a_millisecond(learnt):
     requests = [Request("/", "auto", False, prompt, b"") for prompt in prompts("code", 200, 3)]
     taken = []
     for request in requests:
-        begun = time.perf_counter()
+        begun = time.process_time()
         route(request, candidates, learnt)
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.process_time() - begun)
 
     # The goal is 0.3 ms; a machine that is busy with the whole suite gets more.
     assert sorted(taken)[len(taken) // 2] < 1e-3

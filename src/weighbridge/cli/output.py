@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -21,8 +22,9 @@ def printable(text: str) -> str:
 
 
 def tell(line: str) -> None:
-    """A line of talk, on stderr."""
-    print(printable(line), file=sys.stderr, flush=True)
+    """A line of talk, on stderr; a terminal that is gone hears nothing, and that is no fault."""
+    with contextlib.suppress(OSError):
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def plain(value: Any) -> Any:
