@@ -102,6 +102,7 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Llama 4 Scout", "memory_needed", 48e9, "Scout at Q4 in 48 GB with CPU offload", {}, OPEN, ""),
         ("Llama 4 Scout", "memory_needed", 48e9, "a single 48GB GPU can serve it", {}, OPEN, "even at"),
         ("Gemma 4 31B", "memory_needed", 24e9, "Gemma 4 31B fits 24 GB at 4-bit", {}, SUPPORTED, "15.64 GB <"),
+        ("Qwen 3.5", "memory_needed", 24e9, "Qwen 3.5 fits 24 GB at 4-bit", {}, OPEN, "> 24 GB"),
         ("Llama 4 Scout", "memory_needed", 80e9, "Scout, BF16, fits 80 GB with int4", {}, SUPPORTED, "4 bits"),
         # Kinds.
         ("DeepSeek V3", "architecture", "dense", "DeepSeek V3 is dense", {}, REFUTED, "8 of 256"),

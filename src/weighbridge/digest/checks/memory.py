@@ -79,7 +79,10 @@ def check(case: Case) -> Finding:
     if holding and recipe:
         largest = max(holding, key=lambda each: each.size_bytes)
         beyond = [each for each in sizes if each.size_bytes > memory * _GIB]
-        return supported(_compared(largest, memory, "<"), *(_compared(each, memory, ">") for each in beyond[:1]))
+        if beyond:
+            # Of several that the name means some fit and some do not.
+            return open_question(_compared(largest, memory, "<"), _compared(beyond[0], memory, ">"))
+        return supported(_compared(largest, memory, "<"))
     return open_question(_compared(smallest, memory, ">" if smallest.size_bytes > memory else "<"))
 
 
