@@ -107,6 +107,15 @@ def test_each_choice_is_asked_for_alone_and_with_a_seed_of_its_own():
 USAGE = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14, "prompt_tokens_details": {"cached_tokens": 2}}
 
 
+def test_choices_of_several_prompts_are_numbered_by_the_prompt_first():
+    body = json.dumps({"choices": [{"index": 0, "text": "a"}, {"index": 1, "text": "b"}]}).encode()
+    stream = b'data: null\n\ndata: {"choices": [{"index": 1, "text": "b"}]}\n\n'
+    merged = Choices(2)
+
+    assert [choice["index"] for choice in json.loads(Choices(2).whole([body, body]))["choices"]] == [0, 1, 2, 3]
+    assert json.loads(merged.feed(1, stream).removeprefix(b"data: "))["choices"][0]["index"] == 3
+
+
 def test_choices_are_put_together_and_counted():
     bodies = [Answer(text=[text], usage=USAGE).whole() for text in "abc"]
     said = json.loads(Choices(3).whole(bodies))

@@ -22,6 +22,7 @@ class Choices:
     of each by its place, by turns as they come."""
 
     def __init__(self, count: int) -> None:
+        self._count = count
         self._events = [Events() for _ in range(count)]
         self._left = set(range(count))
         self._unnamed = set(range(count))
@@ -33,8 +34,9 @@ class Choices:
         answers = [read_object(body) for body in bodies]
         choices = []
         for place, answer in enumerate(answers):
-            choices += _placed(answer, place)
+            choices += self._placed(answer, place)
             self._note_usage(place, answer)
+        choices.sort(key=lambda choice: int(choice["index"]))
         usage = {"usage": self._usage()} if self._usages else {}
         return write({**answers[0], "choices": choices, **usage})
 
@@ -55,7 +57,8 @@ class Choices:
     def _turned(self, place: int, data: bytes) -> bytes:
         if not data:
             return b": ping\n\n"
-        if data == b"[DONE]":
+        # llama.cpp says null of a prompt, one of several, that is empty.
+        if data in (b"[DONE]", b"null"):
             return b""
         content = read_object(data)
         if content.get("error"):
@@ -64,7 +67,7 @@ class Choices:
             self._head = {key: content[key] for key in ("id", "object", "created", "model") if key in content}
         if self._note_usage(place, content):
             content.pop("usage")
-        choices = _placed(content, place)
+        choices = self._placed(content, place)
         for choice in choices if place in self._unnamed else ():
             delta = choice.get("delta")
             if isinstance(delta, dict):
@@ -89,9 +92,12 @@ class Choices:
         given = given if isinstance(given, int) else 0
         return {**usages[0], "prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
 
-
-def _placed(content: Mapping[str, Any], place: int) -> list[dict[str, Any]]:
-    choices = content.get("choices") or []
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise BadAnswer("its choices are no list of objects")
-    return [{**choice, "index": place} for choice in choices]
+    def _placed(self, content: Mapping[str, Any], place: int) -> list[dict[str, Any]]:
+        """Its choices: of several prompts, those of the first come first, as OpenAI numbers them."""
+        choices = content.get("choices") or []
+        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            raise BadAnswer("its choices are no list of objects")
+        prompts = [index if type(index := choice.get("index")) is int and index > 0 else 0 for choice in choices]
+        return [
+            {**choice, "index": prompt * self._count + place} for choice, prompt in zip(choices, prompts, strict=True)
+        ]
