@@ -90,7 +90,9 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
         href = witness.address if witness.address.startswith(("http://", "https://")) else ""
         evidence = "; ".join(dict.fromkeys(reason.origin for reason in reasons[:_MOST_ORIGINS] if reason.origin))
         making.traces[kept.id] = Trace(kept.id, f"{subject}: {says}", origin, words, href, evidence)
-    key = " ".join(sorted(words_of_name(subject)))
+    # A name that there is stands with what is told of whom it means.
+    meant = verdict.subject if verdict.ruling is Ruling.SUPPORTED else None
+    key = " ".join(sorted(words_of_name(meant or subject)))
     return Entry(first.id, subject, family, says, verdict.ruling, tuple(witnesses), reasons, key, first.claim.field)
 
 

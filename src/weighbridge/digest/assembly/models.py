@@ -146,9 +146,10 @@ def glance_of(
     rows: list[tuple[Line, ...]] = []
     for subject in order[:_MOST_ROWS]:
         found = of_subject[subject]
-        name = found[0].subject
+        first = next((entry for entry in found if entry.field != "exists"), found[0])
+        name = first.subject
         is_refused = any(entry.field == "exists" and entry.ruling is Ruling.REFUTED for entry in found)
-        rows.append(((Span(name, found[0].id),), *_what_it_is(making, name, cards, is_refused=is_refused)))
+        rows.append(((Span(name, first.id),), *_what_it_is(making, name, cards, is_refused=is_refused)))
         hold, refuted = told(found, Ruling.SUPPORTED), told(found, Ruling.REFUTED)
         neither = told(found) - hold - refuted
         words = f"claims of {name}: {hold:,} hold, {refuted:,} are refuted, {neither:,} are neither"

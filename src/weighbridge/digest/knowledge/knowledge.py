@@ -413,7 +413,8 @@ def _added(name: str, words: frozenset[str]) -> int:
 
 def _plainest(variants: Sequence[Variant], name: str) -> str:
     """What several that hold the same network are called: the shortest of their names, where the others add to it."""
-    shortest = min((each.name for each in variants), key=len)
+    plain = min(variants, key=lambda each: (len(each.name), -each.downloads.value if each.downloads else 0))
+    shortest = plain.name
     words = words_of_name(shortest) - _TUNED
     return shortest if all(words <= words_of_name(each.name) for each in variants) else name
 
