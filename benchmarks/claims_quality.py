@@ -3,8 +3,9 @@
     python benchmarks/claims_quality.py [--faults] [--write docs/claims-quality.md]
 
 The articles lie in `../shared/data/articles`; what they say is in `benchmarks/claims_gold`, read by a person. The pages
-of `tests/digest/extraction/pages` are made up and were annotated before the grammar was run on them. Those in `blind`
-and `fresh` were held out; what they gave when they were first run, before anything was changed for them, is FIRST_RUN.
+of `tests/digest/extraction/pages` are made up and were annotated before the grammar was run on them. Those in `blind`,
+`fresh` and `weekly` were held out; what they gave when they were first run, before anything was changed for them, is
+FIRST_RUN.
 Since then their faults have been mended, so that today's figures on them say that nothing was lost, not how a page
 fares that nobody has seen: for that, FIRST_RUN is the honest one.
 """
@@ -27,8 +28,14 @@ from tests.digest.extraction.gold import Counts, Result, pairs, score  # noqa: E
 ARTICLES = ROOT.parent / "shared" / "data" / "articles"
 GOLD = Path(__file__).parent / "claims_gold"
 PAGES = ROOT / "tests" / "digest" / "extraction" / "pages"
-FIRST_RUN = {"blind": (0.837, 0.641, 0.726), "fresh": (0.827, 0.681, 0.747)}
+FIRST_RUN = {"blind": (0.837, 0.641, 0.726), "fresh": (0.827, 0.681, 0.747), "weekly": (0.823, 0.692, 0.752)}
 """Precision, recall and F1 of held-out pages on the day that they were written."""
+FOREIGN = (
+    ("12 pages of others, before what they showed was mended", (0.778, 0.771, 0.774)),
+    ("8 more, read and annotated after that, first run", (0.898, 0.841, 0.869)),
+)
+"""Pages of others (release news, price and hardware tables, model cards), annotated before they were run; their text is
+not ours to give out. The second row is the best guess of how an unseen page fares."""
 GOAL_F1 = 0.85
 GOAL_PAGES_A_SECOND = 50
 _PAGE_CHARACTERS = 10_000
@@ -101,7 +108,7 @@ def main() -> int:
         texts = [path.read_text() for path in sorted(ARTICLES.glob("*.txt"))]
     else:
         print(f"the four articles are not measured: {ARTICLES} is not there", file=sys.stderr)
-    for folder in ("blind", "later", "fresh"):
+    for folder in ("blind", "later", "fresh", "weekly"):
         counts, faults = results(pairs(PAGES / folder))
         if counts:
             total = sum(counts.values(), Counts())
@@ -111,6 +118,8 @@ def main() -> int:
                 first = "precision {}, recall {}, F1 {}".format(*FIRST_RUN[folder])
                 lines += [f"when first run, before they were looked at: {first}", ""]
             lines += faults if arguments.faults else []
+    lines += ["", "pages of others, as they were when first run", ""]
+    lines += ["{}: precision {}, recall {}, F1 {}".format(name, *figures) for name, figures in FOREIGN]
     seconds, rate = speed(texts)
     missed |= rate < GOAL_PAGES_A_SECOND
     lines += [

@@ -1,7 +1,7 @@
 """Gold claims beside pages, and how found ones are held against them.
 
 A line is `subject | field | value`; `~` parts names of one and the same thing, `?` before it: right if found, and no
-fault if not; `i`: it is from an inventory that somebody else made. `*` stands for any value.
+fault if not; `i`: it is from an inventory that somebody else made. `*` stands for any value, `rank:*` for any rank.
 """
 
 from __future__ import annotations
@@ -143,12 +143,16 @@ def _words(name: str) -> frozenset[str]:
 
 def _same(claim: Claim, gold: Gold) -> bool:
     return (
-        _folded(claim.field) == _folded(gold.field)
+        _same_field(claim.field, gold.field)
         and any(
             _words(claim.subject) == _words(name) and ("/" in claim.subject) == ("/" in name) for name in gold.names
         )
         and _same_value(claim.field, claim.value, gold.value)
     )
+
+
+def _same_field(name: str, gold: str) -> bool:
+    return name.startswith(gold[:-1]) if gold.endswith(":*") else _folded(name) == _folded(gold)
 
 
 def _folded(name: str) -> str:

@@ -214,3 +214,82 @@ def test_a_card_speaks_of_the_model_of_its_title():
         ("Fjell-8B", "base_model", "Qwen/Qwen3-8B"),
         ("Fjell-8B", "context_length", 40960.0),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Whose a value is.
+        ("- 51.0 on MMLU-Pro (with tools) — Kimi K2 Thinking", ("Kimi K2 Thinking", "benchmark:MMLU-Pro", 51.0)),
+        ("Zhipu's GLM-5.1 and Alibaba's Qwen3-32B both hit 77% on MMLU.", ("GLM-5.1", "benchmark:MMLU", 77.0)),
+        ("Phi-4 (14B) beats Kestrel-70B on MMLU with 78.0 versus 51.5.", ("Kestrel-70B", "benchmark:MMLU", 51.5)),
+        ("GLM-5.1 is out. It scored 69.6 on MMLU, within a point of Phi-4.", ("GLM-5.1", "benchmark:MMLU", 69.6)),
+        ("Tested: Qwen3-30B, GLM-4.7-Flash MoE, Phi-4.", ("GLM-4.7-Flash", "architecture", "moe")),
+        ("Totals differ (e.g., DeepSeek V3 at 671 billion params).", ("DeepSeek V3", "parameters_total", 671e9)),
+        ("Some active parameters (Kimi K2 at 32 billion) are few.", ("Kimi K2", "parameters_active", 32e9)),
+        ("NVIDIA's 550B Nemotron 3 Ultra and the 1M-context GLM-5.2 came.", ("GLM-5.2", "context_length", 1e6)),
+        # Short names.
+        ("Qwen3 is here. The 30B-A3B writes 34 tokens/s.", ("Qwen3-30B-A3B", "speed", 34.0)),
+        (
+            "GLM-4.5 (355B/32B) has landed, and its Air sibling (106B/12B) too.",
+            ("GLM-4.5 Air", "parameters_total", 106e9),
+        ),
+        ("| Model | Licence |\n|---|---|\n| Mistral Large 3 / Small 4 | MIT |", ("Mistral Small 4", "licence", "MIT")),
+        ("Meet Kestrel-120b and Kestrel-20b. The smaller fits in 16 GB.", ("Kestrel-20b", "memory_needed", 16e9)),
+        ("| Model | Input $/M |\n|---|---|\n| Grok 4 Fast | $0.20 |", ("Grok 4 Fast", "price_input", 0.2)),
+        ("StepFun's Step 3.5 Flash has 196B parameters.", ("Step 3.5 Flash", "parameters_total", 196e9)),
+        # Names that head an entry.
+        ("# Week\n\n## [[Apertus]]\n- Trained on 15T tokens, 70B", ("Apertus", "training_tokens", 15e12)),
+        ("# Week\n\n## OLMoE\n6.9B total / 1.3B active per token.", ("OLMoE", "parameters_active", 1.3e9)),
+        ("- North Mini Code: 80% on SWE-bench, 3B active parameters", ("North Mini Code", "parameters_active", 3e9)),
+        # Dates.
+        ("- Zhipu's GLM-5 (Feb 12, 2026)", ("GLM-5", "release_date", "2026-02-12")),
+        ("March dropped two: Phi-5 on March 2, GLM-5 on March 5.", ("Phi-5", "release_date", "2026-03-02")),
+        ("Zhipu announced the release of GLM-5 on March 2, 2026.", ("GLM-5", "status", "released")),
+        ("OpenAI answered with gpt-oss-20b on March 2.", ("gpt-oss-20b", "release_date", "2026-03-02")),
+        ("DeepSeek V5 remains unreleased.", ("DeepSeek V5", "status", "expected")),
+        ("Analysts expect Qwen 4 in June.", ("Qwen 4", "release_date", "2026-06")),
+        ("Llama 5 is days away.", ("Llama 5", "status", "expected")),
+        # Sizes, lengths and memory.
+        ("Ministral 3 comes in 3B, 8B and 14B sizes.", ("Ministral 3", "parameters_total", 8e9)),
+        ("Kimi K2 activates 32B of its 1T parameters per token.", ("Kimi K2", "parameters_total", 1e12)),
+        ("ERNIE-4.5-300B routes each token through 47 billion.", ("ERNIE-4.5-300B", "parameters_active", 47e9)),
+        ("- GLM-4.5: 355B-A32B · 128K · MIT", ("GLM-4.5", "context_length", 128e3)),
+        ("Kimi K2's context doubled from 128K to 256K.", ("Kimi K2", "context_length", 256e3)),
+        ("| Model | Total / active params |\n|---|---|\n| Phi-4 | 14B / 14B |", ("Phi-4", "parameters_active", 14e9)),
+        ("- RTX 3060 12GB: Qwen3-14B at Q4_K_M (9.0 GB)", ("Qwen3-14B", "memory_needed", 9e9)),
+        ("- Phi-4 Mini: ~2.4GB footprint", ("Phi-4 Mini", "memory_needed", 2.4e9)),
+        ("GLM-4.7-Flash fits 24 GB.", ("GLM-4.7-Flash", "memory_needed", 24e9)),
+        # The rest.
+        ("GLM-5.1 took the top spot on SWE-bench Pro.", ("GLM-5.1", "rank:SWE-bench Pro", 1.0)),
+        ("Qwen3-235B-A22B gets 81.5 on AIME'25.", ("Qwen3-235B-A22B", "benchmark:AIME 2025", 81.5)),
+        ("Mistral Small 4 takes images as input.", ("Mistral Small 4", "modality", "vision-language")),
+        ("- Codestral 25.08: closed weights", ("Codestral 25.08", "openness", "closed")),
+        ("| Model | Licence |\n|---|---|\n| Llama 4 Scout | Llama Community |", ("Llama 4 Scout", "licence", "llama")),
+        ("Mistral Small 4 drops under Apache 2.0.", ("Mistral Small 4", "licence", "Apache-2.0")),
+        ("GLM-4.5 is a model.\n\nInput Cost $0.6\nper million tokens", ("GLM-4.5", "price_input", 0.6)),
+    ],
+)
+def test_what_digests_say_in_their_own_way_is_understood(text, expected):
+    assert expected in said(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Somebody else, whom the page does not name.
+        "Qwen3 14B is fine, a 70B model runs on 48 GB of memory, and any 9B model on an 8GB card.",
+        "Kimi K2 is fine. Self-hostable open models top out at 72% on SWE-bench Verified.",
+        "Phi-4 is fine. The smallest member has 0.3B parameters.",
+        "DeepSeek V3 is known. They scaled the design to a trillion parameters.",
+        "Both Mistral and DeepSeek's recent flagships are MoE.",
+        # What is no model's.
+        "GPT-4o, for example. Input cost: 1,000 × $0.0000025 = $0.0025",
+        "Kimi K2: no weights have been published.",
+        "The Mac Studio M3 Ultra maxes out at 96GB, and Apple Silicon M3 Max runs it.",
+        "GDDR7 costs more, and 4B models benefit.",
+        "---\ntags: [open-weights]\ndate: 2025-09-14\n---\n# Notes on Qwen3-Next\n",
+    ],
+)
+def test_what_is_said_of_others_or_of_no_model_is_not_claimed(text):
+    assert said(text) == set()

@@ -11,7 +11,7 @@ from .gold import Counts, pairs, score
 PAGES = Path(__file__).parent / "pages"
 
 
-@pytest.mark.parametrize("folder", ["blind", "later", "fresh"])
+@pytest.mark.parametrize("folder", ["blind", "later", "fresh", "weekly"])
 def test_most_of_what_made_up_pages_say_is_found_and_little_else(folder):
     found = [score(*pair) for pair in pairs(PAGES / folder)]
     total = sum((result.total() for result in found), Counts())

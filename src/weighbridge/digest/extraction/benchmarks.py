@@ -11,6 +11,7 @@ from .quantities import lowered
 
 _NAMES = (
     "MMLU",
+    "HELM",
     "KMMLU",
     "TMMLU",
     "JMMLU",
@@ -206,7 +207,7 @@ _WHERE = re.compile(
     + "|".join(_pattern(name) for name in sorted(_NAMES, key=len, reverse=True))
     + r")(?P<plus>\+)?(?P<variant>(?:[\s\-_(]{1,2}(?:"
     + _VARIANT
-    + r")(?![\w%]|\.\d))*)"
+    + r")(?![\w%]|\.\d)|['’](?:2[3-6])(?!\w))*)"
     r"|(?P<form>[A-Z][A-Za-z0-9τ²]{1,30}(?:-[A-Z][A-Za-z0-9]{1,20}){0,2}?-?(?:Bench|bench|Eval|QA"
     r"|Arena)(?P<formplus>\+)?(?:[- ](?:Pro|Hard|Verified|Lite|Plus|v\d)(?!\w))?))(?![\w])",
     re.IGNORECASE,
@@ -219,7 +220,23 @@ _HINT = re.compile(
 # With the hyphen gone these are words.
 _HYPHENED = frozenset({"MultiPL-E", "ARC-E", "ARC-C"})
 _WORDS = frozenset(
-    {"drop", "facts", "math", "arena", "gaia", "ruler", "aime", "amc", "imo", "hle", "aider", "piqa", "coco", "helmet"}
+    {
+        "drop",
+        "facts",
+        "math",
+        "arena",
+        "gaia",
+        "ruler",
+        "aime",
+        "amc",
+        "imo",
+        "hle",
+        "aider",
+        "piqa",
+        "coco",
+        "helmet",
+        "helm",
+    }
 )
 _BOARD = re.compile(
     r"\b(?:(?P<named>"
@@ -260,7 +277,7 @@ def _named(match: re.Match[str]) -> str | None:
 @functools.lru_cache(maxsize=2048)
 def _name(word: str, plus: str, variant: str) -> str:
     base = _CANON.get(_fold(word), word) + plus
-    parts = [part for part in re.split(r"[\s\-_(]+", variant.strip()) if part]
+    parts = [part for part in re.split(r"[\s\-_(]+", re.sub(r"['’](?=\d)", " ", variant).strip()) if part]
     shown = base
     for part in parts:
         low = part.lower().lstrip("'’")

@@ -172,7 +172,9 @@ def _month_day(match: re.Match[str], today: date | None, year: int | None, at: t
     month = _MONTHS[name.lower()]
     day = match["day"] or match["day_first"]
     # `may` and `march` are words too.
-    is_word = not name[0].isupper() or name.lower() in ("may", "mar", "march", "sep")
+    is_word = (
+        not name[0].isupper() or (name.isupper() and len(name) < 4) or name.lower() in ("may", "mar", "march", "sep")
+    )
     is_told = match["part"] or (name in ("March", "May") and _is_month(match))
     if not day and not match["year"] and is_word and not is_told:
         return None

@@ -14,10 +14,11 @@ from itertools import islice
 from ..claim import Claim
 from ..page import Page
 from .benchmarks import scores_of
+from .context import Context, carries
 from .dates import dates, day_of
 from .fields import Cues
 from .index import Index
-from .labels import WHOLE_LABEL, date_of_page, is_label, titled, year_of_page
+from .labels import LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, date_of_page, is_label, titled, year_of_page
 from .layout import Block, Kind, Table, blocks, sentences
 from .lexicon import TOOLS, families
 from .mention import Kind as NameKind
@@ -25,8 +26,9 @@ from .mention import Mention
 from .names import Namer
 from .proposals import Proposal, verified
 from .quantities import lowered, quantities
+from .quoting import MOST_QUOTE_CHARACTERS, quoted
 from .scene import Found, Scene, overlaps
-from .subjects import Context, Owners, carries, main_subject, objects
+from .subjects import Owners, main_subject, objects
 from .tables import Cell, cells
 from .unglueing import is_glued, unglued
 from .words import key
@@ -34,16 +36,14 @@ from .words import key
 MOST_CHARACTERS = 1_000_000
 """What of a page is read: no post is longer, and what is longer is no post."""
 MOST_CLAIMS = 5000
-_MOST_QUOTE_CHARACTERS = 320
 _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[::]\s?[*_`]{0,3}\s*(?=\S)")
 _LEAD_DATE = re.compile(r"[*_\[\s(]{0,4}((?:19|20)\d\d-\d\d-\d\d)(?!\d)")
 _POSTED = re.compile(r"(?i)\b(?:posted|published|updated|submitted|checked|stand|date:)\b[^.]{0,14}\d")
 _RUN_IN = re.compile(r"\*\*[^*\n]{2,60}[.:!?—-]\*\*|\*\*[^*\n]{2,60}\*\*\s?[—–-]")
 _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
-_SEVERAL = re.compile(
-    r"^\W*(?:both|beide)\b|\b(?:both (?:models|fit|run|are|were|support|have|use|come|ship|need|read)|the two "
-    r"models|all three|beide modelle)\b"
-)
+# What a note's front matter tells of the note.
+_OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
+_VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
 _GERMAN = re.compile(r"\b(?:der|die|das|und|mit|ist|für|von|auf|eine?|nicht|wurde)\b")
 
 
@@ -89,6 +89,7 @@ class _Extraction:
             for part in parts
             if isinstance(part, Block) and is_glued(text[part.start : part.end])
         ]
+        self._glued_starts = {start for start, _ in glued}
         self._mentions = [
             mention
             for mention in Namer(text).mentions()
@@ -138,7 +139,7 @@ class _Extraction:
         seen: set[tuple[object, ...]] = set()
         for mention in self._mentions:
             words = (mention.kind is NameKind.REPOSITORY, *key(mention.name))
-            if mention.kind is NameKind.FAMILY or words in seen or not _tells_one(mention.name):
+            if mention.kind is NameKind.FAMILY or words in seen or not (mention.is_headed or _tells_one(mention.name)):
                 continue
             if (
                 mention.kind is NameKind.SHORT
@@ -163,25 +164,16 @@ class _Extraction:
 
     def _block(self, block: Block) -> Iterator[Claim]:
         context = self._context
-        is_line = bool(context.title) and block.level == 7 and self._text[block.start].isdigit()
-        if block.kind is Kind.HEADING and not is_line and not self._is_labelled(block):
-            self._enter_heading(block)
-        elif block.kind is Kind.ITEM:
-            context.items = [item for item in context.items if item[0] < block.level]
-            if context.items:
-                context.recent = context.items[-1][1]
-            elif context.lead:
-                context.recent = context.lead
-            else:
-                context.recent = () if context.heading or context.document else context.recent
-        elif _RUN_IN.match(self._text, block.start, block.end):
-            # `**Price watch.** ...`: another matter.
-            context.recent = ()
+        labelled = self._labelled_line(block)
+        if labelled is not None:
+            yield from self._read(labelled, (block.start, block.end), context.subjects)
+            return
+        self._enter(block)
         lead = _LEAD_DATE.match(self._text, block.start, block.end)
         context.told = lead[1] if lead else None
         context.spoken = []
         context.benchmark = ""
-        if is_glued(self._text[block.start : block.end]):
+        if block.start in self._glued_starts:
             yield from self._glued(block)
             return
         label, context.label = context.label, ""
@@ -199,13 +191,46 @@ class _Extraction:
         if block.kind is Kind.ITEM:
             context.items.append((block.level, context.recent))
         else:
+            context.above = context.recent
             # `Some facts about the 18B:` is said of the list behind it.
-            context.lead = context.recent if self._text[block.end - 1] in ":：" else ()
+            context.lead = ()
+        if self._text[block.end - 1] in ":：":
+            context.lead = context.recent
         context.told = None
+
+    def _labelled_line(self, block: Block) -> Scene | None:
+        """The value of a short line that begins with its label and has no colon."""
+        if block.end - block.start > 60 or block.kind is Kind.ITEM:
+            return None
+        if self._low[block.start : block.end].partition(" ")[0] not in LABEL_WORDS:
+            return None
+        found = LABELLED_LINE.match(self._low, block.start, block.end)
+        return self._scene(found.end(), block.end, label=found["label"], is_fragment=True) if found else None
+
+    def _enter(self, block: Block) -> None:
+        """Forget whom the text spoke of where a block begins another matter."""
+        context = self._context
+        is_line = bool(context.title) and block.level == 7 and self._text[block.start].isdigit()
+        if block.kind is Kind.HEADING and not is_line and not self._is_labelled(block):
+            self._enter_heading(block)
+        elif block.kind is Kind.ITEM:
+            context.items = [item for item in context.items if item[0] < block.level]
+            if context.items:
+                context.recent = context.items[-1][1]
+            elif context.lead:
+                context.recent = context.lead
+            else:
+                context.recent = () if context.heading or context.document else context.above
+        elif _RUN_IN.match(self._text, block.start, block.end):
+            # `**Price watch.** ...`: another matter.
+            context.recent = ()
 
     def _is_labelled(self, block: Block) -> bool:
         """Whether a short line is a label or its value, not a heading: the subject stays."""
         words = self._low[block.start : block.end].strip(" *_`:")
+        if block.level == 7 and len(words) < 48 and _VALUED.search(words) and is_label(words):
+            # `Max Output 98K`
+            return not self._names.within(block.start, block.end)
         is_value = bool(self._context.label) and block.end - block.start <= 48
         return block.level == 7 and (is_value or WHOLE_LABEL.fullmatch(words) is not None)
 
@@ -227,7 +252,8 @@ class _Extraction:
     def _sentence(self, start: int, end: int, *, is_item: bool) -> Iterator[Claim]:
         label = ""
         at = start
-        match = _LABEL.match(self._text, start, end)
+        colon = self._text.find(":", start, min(end, start + 64)) >= 0 or self._text.find("：", start, start + 64) >= 0
+        match = _LABEL.match(self._text, start, end) if colon else None
         if match and match.end() < end and len(match[1].split()) <= 6:
             inside = self._names.within(match.start(1), match.end(1))
             if inside and inside[0].is_specific:
@@ -241,7 +267,7 @@ class _Extraction:
             scene = self._scene(start, end, label="", is_fragment=is_item)
         elif label and match:
             scene.labelled_benchmark = self._benchmark_in(match.start(1), match.end(1))
-        yield from self._read(scene, (start, end), self._carried(scene))
+        yield from self._read(scene, (start, end), self._context.carried(scene))
         if scene.benchmarks:
             self._context.benchmark = scene.benchmarks[-1][2]
         compared = objects(scene)
@@ -251,27 +277,11 @@ class _Extraction:
                 self._context.spoken = [*spoken[-5:], mention.name]
         subject = main_subject(scene)
         if subject is not None and carries(subject):
-            self._context.recent = (self._narrowed(subject.name),)
-            if not _COMPARES.match(scene.words):
+            if self._text[start] != "(":
+                self._context.recent = (self._context.narrowed(subject.name),)
+            if not _COMPARES.match(scene.words) and (not is_item or subject.start - start < 12):
                 section = [name for name in self._context.section if name != subject.name]
                 self._context.section = [*section[-5:], subject.name]
-
-    def _carried(self, scene: Scene) -> tuple[str, ...]:
-        """Whom a sentence without a name speaks of; `both` and `all three` mean the last two or three."""
-        count = _count_meant(scene.words)
-        if not count and not scene.mentions and re.search(r"\bboth\b", scene.words):
-            count = 2
-        for spoken in (self._context.spoken, self._context.section):
-            if count and len(spoken) >= count:
-                return tuple(spoken[-count:])
-        return self._context.subjects
-
-    def _narrowed(self, name: str) -> str:
-        """In a section on Gemma 3 9B, `Gemma 3` is that one."""
-        for wider in (self._context.heading, self._context.document):
-            if len(wider) == 1 and key(wider[0])[: len(key(name))] == key(name):
-                return wider[0]
-        return name
 
     def _front(self, block: Block) -> Iterator[Claim]:
         """A card's front matter: `license: mit`, `base_model: org/name`."""
@@ -289,7 +299,7 @@ class _Extraction:
             if label == "title" and not self._context.document:
                 named = [m.name for m in self._names.within(begin, end) if m.is_specific]
                 self._context.document = tuple(named[:1])
-            if begin < end and label:
+            if begin < end and label and label not in _OF_NOTE:
                 yield from self._read(
                     self._scene(begin, end, label=label, is_fragment=True), (begin, end), self._front_subject()
                 )
@@ -318,7 +328,7 @@ class _Extraction:
         row_dates = self._dates.within(*cell.row)
         told = row_dates[0].value if len({each.value for each in row_dates}) == 1 else None
         self._context.told, before = told, self._context.told
-        carried = (cell.subject.name,) if cell.subject else kept
+        carried = (cell.subject.name, *cell.also) if cell.subject else kept
         benchmark = ""
         for span in (cell.label, cell.row_label):
             if span and not benchmark:
@@ -331,7 +341,7 @@ class _Extraction:
             scene.is_event, scene.is_forecast = cell.is_event, forecast
             if not cell.is_event:
                 scene.told = None
-            span = cell.row if cell.row[1] - cell.row[0] <= _MOST_QUOTE_CHARACTERS else (start, end)
+            span = cell.row if cell.row[1] - cell.row[0] <= MOST_QUOTE_CHARACTERS else (start, end)
             yield from self._read(scene, span, carried)
         self._context.told = before
 
@@ -403,7 +413,7 @@ class _Extraction:
         return True
 
     def _claim(self, subject: str, found: Found, span: tuple[int, int], told: str | None) -> Claim:
-        start, end = self._quote(found, span)
+        start, end = quoted(self._text, found, span)
         return Claim(
             subject=subject,
             field=found.field,
@@ -419,29 +429,9 @@ class _Extraction:
             fetched=self._page.fetched,
         )
 
-    def _quote(self, found: Found, span: tuple[int, int]) -> tuple[int, int]:
-        """The sentence, or where that is long, what stands around the value."""
-        start, end = min(span[0], found.start), max(span[1], found.end)
-        if end - start <= _MOST_QUOTE_CHARACTERS:
-            return start, end
-        first = max(start, found.start - _MOST_QUOTE_CHARACTERS // 2)
-        last = min(end, max(found.end, first + _MOST_QUOTE_CHARACTERS))
-        while first > start and first < found.start and not self._text[first - 1].isspace():
-            first += 1
-        while last < end and last > found.end and not self._text[last].isspace():
-            last -= 1
-        return first, last
-
 
 def _tells_one(name: str) -> bool:
     """Whether a name is one model's: it has a number, or a known family's name and more."""
     if name.lower().split()[0] in TOOLS:
         return False
     return any(sign.isdigit() for sign in name) or (len(key(name)) > 1 and key(name)[0] in families())
-
-
-def _count_meant(words: str) -> int:
-    if "both" not in words and "three" not in words and "two models" not in words and "beide" not in words:
-        return 0
-    found = _SEVERAL.search(words)
-    return 0 if not found else 3 if "three" in found[0] else 2

@@ -14,13 +14,31 @@ WHOLE_LABEL = re.compile(
     r"model|input price|output price|downloads|likes|stars|"
     r"vram|memory|training tokens|status|input|output|format"
 )
+LABELLED_LINE = re.compile(
+    rf"(?P<label>(?:{WHOLE_LABEL.pattern}|(?:input|output) (?:cost|token price))) (?=[$€£~≈]?\d"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d)"
+)
+"""`Release Date Jul 28, 2025`: a label and its value on a short line, with no colon."""
+LABEL_WORDS = frozenset(
+    "total active activated model parameters parameter params size max maximum context license licence lizenz modality "
+    "modalities architecture release released launch launched number experts base input output downloads likes stars "
+    "vram memory training status format".split()
+)
+"""The words that a label begins with."""
 _KNOWN_LABEL = re.compile(
     r"param|context|licen|lizenz|releas|launch|date|status|architect|type|expert|modalit|input|output|price"
     r"|pricing|cost|train|token|memory|vram|"
     r"ram\b|gpu|hardware|speed|throughput|download|star|like|rank|base|finetuned|format|size|window|mmlu|bench"
     r"|eval|gsm|math|aime|gpqa|expected|"
-    r"file|quant|weights|available|kontext|pipeline|requires?|arch|developer|arena|ifeval|hellaswag|mbpp|arc\b"
+    r"file|quant|weights|available|kontext|pipeline|requires?|\barch|developer|arena|ifeval|hellaswag|mbpp|arc\b"
     r"|bbh|qa\b"
+)
+
+
+_SECTION = re.compile(
+    r"\b(?:overview|tiers?|guide|corner|comparison|table|summary|hardware|benchmarks?|results|picks|numbers"
+    r"|news|notes?"
+    r"|entities|questions|watch\w*|trend\w*|metrics|impact|conclusion|introduction|closing|sources|related)\b"
 )
 
 
@@ -29,10 +47,16 @@ def is_label(label: str) -> bool:
     return bool(_KNOWN_LABEL.search(label))
 
 
+def is_section(words: str) -> bool:
+    """Whether a heading in lower case is of a part of the text, or a label, and no name."""
+    return bool(_SECTION.search(words) or WHOLE_LABEL.fullmatch(words) or _KNOWN_LABEL.search(words))
+
+
 def titled(words: str) -> str:
     """A heading that is a name by its form: a few words, all with capitals."""
     parts = words.strip(" *_`").split()
     is_name = 1 <= len(parts) <= 4 and all(part[0].isupper() for part in parts) and len(words) < 50
+    is_name = is_name and not _SECTION.search(words.lower())
     return " ".join(parts) if is_name else ""
 
 

@@ -65,7 +65,7 @@ NO_MODELS = frozenset(
     "apache mit bsd cc cc-by cc-by-nc cc-by-sa agpl gpl lgpl mpl pytorch tensorflow jax keras "
     "python rust node java cuda rocm windows linux ubuntu macos android ios debian chrome "
     "rtx gtx geforce radeon nvidia amd intel apple tesla a100 h100 h200 b200 b100 gb200 gh200 l40s l40 l4 t4 "
-    "v100 mi300x mi300 mi325x "
+    "v100 mi300x mi300 mi325x silicon studio wmt gddr ddr lpddr hbm pcie "
     "mi250 ascend tpu xeon ryzen epyc macbook mac hopper blackwell ampere ada volta jetson orin "
     "dgx raspberry pi snapdragon "
     "iphone pixel galaxy table figure fig section chapter part step phase week day month year version release "

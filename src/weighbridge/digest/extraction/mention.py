@@ -26,6 +26,8 @@ class Mention:
     end: int
     name: str
     kind: Kind
+    is_headed: bool = False
+    """Whether it has no number, and is known for a model's because it heads an entry."""
 
     @property
     def is_specific(self) -> bool:

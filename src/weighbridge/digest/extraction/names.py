@@ -13,6 +13,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from .alternation import any_of
+from .heads import heads
 from .lexicon import MAKERS, NO_MODELS, TOOLS, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
@@ -39,7 +41,7 @@ _IS_MODEL_BEHIND = re.compile(
     r"|MoE|checkpoint|transformer)\b"
 )
 _SIZED_BEHIND = re.compile(
-    r"(?: (?:is|was|has|packs|comes with|weighs in at)(?: an?)?|,(?: an?)?|:| \(| — | – "
+    r"[*_`]{0,3}(?: (?:is|was|has|packs|comes with|weighs in at)(?: an?)?|,(?: an?)?|:| \(| — | – "
     r")\s?~?\d{1,4}(?:\.\d{1,2})?(?:[BT]\b| ?(?:billion|trillion)[ -](?:parameters?|params|active|total|model"
     r"|weights))"
 )
@@ -49,6 +51,13 @@ _RELEASED_BEFORE = re.compile(
     r" (?:(?:its|the|their|a|new|open|latest|first|\d+B|open-weights?|open-source|closed-source|model|models"
     r"|called|flagship|reasoning|small|language|LLM|family) ){0,5}$"
 )
+# `Cohere's Tiny Aya (Feb 17, 2026)`
+_DATED_BEHIND = re.compile(
+    r" \((?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?(?: \d{1,2},?)? 20\d\d|20\d\d-\d\d)"
+)
+_TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
+_QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
+_DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
 _LIKE_BEFORE = re.compile(
     r"\b(?:models?|LLMs?|VLMs?|weights) (?:like|such as|from|including|called|named) (?:[A-Z][\w.-]* (?:and|or|,) "
     r")?$"
@@ -59,10 +68,16 @@ _NO_INTRODUCTION = frozenset(
     "face leaderboard cookbook tech studio playground cloud enterprise chat app apps desktop mobile beta alpha "
     "team lab labs ai research foundation institute university conference "
     "summit european commission stanford index report paper papers act chapter github cli sdk mcp model models "
-    "llm llms".split()
+    "llm llms "
+    # Words that open a sentence or label a line are nobody's name.
+    "now just also then still finally here there both each all size context total active licence license price "
+    "released release availability downloads likes stars memory vram speed architecture type claim claims weights "
+    "sizes variants versions formats modalities benchmarks scores results requirements hardware date dates "
+    "parameters params experts pricing input output overview summary conclusion watch watchlist".split()
 )
 _GERUNDS = frozenset(
-    "announcing introducing running using building training testing comparing serving deploying benchmarking reviewing "
+    "announcing introducing running using building training testing comparing serving deploying benchmarking "
+    "reviewing "
     "understanding exploring trying fixing loading choosing releasing launching measuring quantizing fine-tuning "
     "meet".split()
 )
@@ -81,11 +96,34 @@ class Namer:
         self._plain = set(_PLAIN.findall(text))
         self._counts = Counter(chunk.text for chunk in self._chunks if chunk.part is Part.CAPITAL)
         self._accepted: set[str] = set()
+        self._heads = heads(text)
 
     def mentions(self) -> list[Mention]:
         """All mentions in their order; short ones carry the name in full."""
-        found = [*self._full()]
+        found = [mention for mention in self._full() if not self._is_data(mention)]
         return Shortener(self._text, self._chunks, found).all()
+
+    def _is_data(self, mention: Mention) -> bool:
+        """`training data (OLMoE-Mix)`, `Llama 4 Community` in a column of licences: no model's name."""
+        if _TERMS.match(self._text, mention.end):
+            return True
+        before = self._text[max(0, mention.start - 20) : mention.start].lower()
+        return mention.kind is Kind.FULL and _DATA.search(before) is not None
+
+    def _headed(self, found: list[Mention]) -> list[Mention]:
+        """A family's name that heads an entry and never has a version on the page is a model's own there."""
+        versioned = {
+            key(mention.name)[0]
+            for mention in found
+            if mention.kind is not Kind.FAMILY and key(mention.name) and not self._is_data(mention)
+        }
+        for mention in found:
+            if mention.name in self._heads and (
+                mention.kind is not Kind.FAMILY or key(mention.name)[0] not in versioned
+            ):
+                mention.kind = Kind.FULL
+                mention.is_headed = not any(sign.isdigit() for sign in mention.name)
+        return found
 
     def _full(self) -> Iterator[Mention]:
         number = 0
@@ -108,6 +146,7 @@ class Namer:
             number = last + 1
         found += self._weak(weak)
         found += self._introduced(found)
+        found = self._headed(found)
         found.sort(key=lambda mention: mention.start)
         return iter(self._with_variants(found))
 
@@ -163,6 +202,11 @@ class Namer:
             return self._extended(number), True
         if chunk.part in (Part.CAPITAL, Part.NUMBERED):
             return self._unknown(number)
+        if chunk.part is Part.OTHER and chunk.text[0].isupper() and needs_more(chunk.text.lower()):
+            # `Step 3.5 Flash`: an everyday word with a version and a variant.
+            last = self._extended(number)
+            if last >= number + 2 and self._chunks[last].part is Part.SUFFIX:
+                return last, False
         return None, False
 
     def _unknown(self, number: int) -> tuple[int | None, bool]:
@@ -218,7 +262,14 @@ class Namer:
         if following.part is Part.SIZE:
             return following.text[-1] not in "Tt" and not self._is_quantity(last + 1)
         if following.part is Part.SUFFIX:
-            if following.text.lower() in ("moe", "dense", "hybrid", "research", "live", "base", "fast", "high", "low"):
+            low = following.text.lower()
+            if (
+                low in ("fast", "high", "low", "base", "live")
+                and following.text[0].isupper()
+                and self._closes(following)
+            ):
+                return True
+            if low in ("moe", "dense", "hybrid", "research", "live", "base", "fast", "high", "low"):
                 return self._ends_name(last + 1)
             return following.text[0].isupper() or self._text[following.start - 1] == "-"
         if following.part is Part.CAPITAL:
@@ -230,7 +281,12 @@ class Namer:
         if following.part is Part.OTHER:
             # `Command A`
             return self._chunks[last].text == "Command" and len(following.text) == 1 and following.text.isupper()
-        return following.part is Part.TAIL
+        return following.part is Part.TAIL and not _QUANT.match(following.text)
+
+    def _closes(self, chunk: Chunk) -> bool:
+        """Whether a cell, a bracket or a line ends behind a word."""
+        tail = self._text[chunk.end : chunk.end + 3].lstrip(" *")
+        return not tail or tail[0] in "|),;:\n"
 
     def _ends_name(self, number: int) -> bool:
         """Whether a word such as MoE belongs to the name before it: a size is beside it, or a bracket follows."""
@@ -290,7 +346,12 @@ class Namer:
         """Names without a number that the text introduces as a model's, wherever they then stand."""
         taken = sorted((mention.start, mention.end) for mention in known)
         runs = [run for run in self._runs() if not _covered(taken, *run)]
-        names = {self._text[start:end] for start, end in runs if self._is_introduced(start, end)}
+        names = {self._text[start:end] for start, end in runs if self._is_introduced(start, end)} - self._heads
+        if self._heads:
+            any_head = re.compile(rf"(?<![\w-])(?:{any_of(self._heads)})(?![\w-])")
+            for match in any_head.finditer(self._text):
+                if not _covered(taken, *match.span()):
+                    yield Mention(*match.span(), match[0], Kind.FULL)
         if not names:
             return
         for start, end in runs:
@@ -334,6 +395,8 @@ class Namer:
         if _SIZED_BEHIND.match(behind) or _IS_MODEL_BEHIND.match(behind):
             return True
         before = self._text[max(0, start - 70) : start]
+        if _DATED_BEHIND.match(behind) and re.search(r"['’]s $", before):
+            return True
         if end - start < 5 and self._text[start:end].isupper():
             # `Ubuntu 24.04 LTS was released`
             return bool(_LIKE_BEFORE.search(before))

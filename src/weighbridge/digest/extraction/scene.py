@@ -15,6 +15,7 @@ _NEGATION = re.compile(
     r"|\bkein\w*|\bnicht)\b"
     r"(?! (?:only|just|merely))[^.,;:()]{0,14}$"
 )
+_QUANTIZED = re.compile(r"^(?:at|in|as)? ?(?:i?q\d\w*|\d(?:\.\d)?-bit|fp8|int4|int8|qat|awq|gptq|gguf)$")
 _DENIAL = re.compile(
     r"not|n['’]t|never|longer|instead|rather|neither|nor|without|far|kein|believ|myth|contra|wrong|false|mistak"
     r"|incorr|erron|debunk|wrote"
@@ -131,7 +132,7 @@ class Scene:
         if opening < 0 or self.text.find(")", opening, at) >= 0:
             return None
         for mention in reversed(self.mentions):
-            gap = self.low[mention.end : opening].strip(" *_`\"'”")
+            gap = _QUANTIZED.sub("", self.low[mention.end : opening].strip(" *_`\"'”"))
             if mention.end <= opening and (
                 not gap or re.fullmatch(r"(?:'s|’s)?\s?(?:variant|model|models|family|series|version|flagship)?", gap)
             ):

@@ -11,6 +11,8 @@ from .words import SIZE, Chunk, Part, key
 
 # How many names back a short one may lead.
 _MOST_BACK = 60
+_SIZED_PAIR = re.compile(r"\d{1,4}(?:\.\d{1,2})?B-A\d{1,4}(?:\.\d{1,2})?B\Z")
+_VARIANT_BEHIND = re.compile(r" (?:sibling|variant|version|edition|flavou?r|tier|checkpoint)\b")
 _GENERIC_SHORT = frozenset(
     "base instruct chat it pt dev latest preview live v r exp experimental dense moe large small medium high low "
     "fast heavy research edge cloud voice speech code math vision audio reasoning thinking".split()
@@ -117,6 +119,8 @@ class Shortener:
             tail,
         ):
             base = next((m for m in reversed(before) if chunk.start - m.end < 3000), None)
+        elif head.endswith(("the ", "its ")) and tail.startswith(" model ") and self._is_listed(number):
+            base = next((m for m in reversed(before) if chunk.start - m.end < 600), None)
         same = [m.name for m in before if m.kind is Kind.FULL and chunk.text.lower() in key(m.name)]
         if same and not of:
             return Mention(chunk.start, end, same[-1], Kind.SHORT)
@@ -124,6 +128,16 @@ class Shortener:
             return None
         words = self._text[chunk.start : end]
         return Mention(chunk.start, end, f"{_without_size(base.name)} {words}", Kind.SHORT)
+
+    def _is_listed(self, number: int) -> bool:
+        """Whether the text before lists this size beside another, as those that a model comes in."""
+        chunk = self._words[number]
+        sizes = {
+            word.text
+            for word in self._words[max(0, number - 40) : number]
+            if word.part is Part.SIZE and chunk.start - word.end < 500 and not self._is_counted(word.end)
+        }
+        return chunk.text in sizes and len(sizes) > 1
 
     def _end_of_sized(self, number: int) -> int:
         end = self._words[number].end
@@ -148,6 +162,14 @@ class Shortener:
         """`V4`, `V4-Pro`, `M2.7`: a version with a letter that a name on the page has, or its sibling."""
         chunk = self._words[number]
         words = key(chunk.text)
+        if _SIZED_PAIR.match(chunk.text) and self._text[max(0, chunk.start - 4) : chunk.start].lower() == "the ":
+            # `the 30B-A3B`, where the page speaks of Qwen3.
+            same = next(
+                (m.name for m in reversed(before) if m.kind is Kind.FULL and key(m.name)[-len(words) :] == words), ""
+            )
+            base = same or next((_without_size(m.name) for m in reversed(before) if m.is_specific), "")
+            if base:
+                return Mention(chunk.start, chunk.end, same or f"{base}-{chunk.text}", Kind.SHORT)
         if len(words) < 2 and not (words and words[0][0].isalpha()):
             return None
         known = self._by_tail.get(words)
@@ -185,17 +207,41 @@ class Shortener:
         if best is not None:
             return Mention(chunk.start, self._words[best[0]].end, best[1], Kind.SHORT)
         word = chunk.text.lower()
+        joined = self._joined_to(chunk, before)
+        if joined is not None and chunk.part is Part.SUFFIX and (sibling := self._numbered_sibling(number, joined)):
+            return sibling
         if word in _GENERIC_SHORT:
             return None
         named = self._by_last.get(word)
         if named:
             return Mention(chunk.start, chunk.end, min(named, key=lambda name: len(key(name))), Kind.SHORT)
-        joined = self._joined_to(chunk, before)
         if joined is not None and chunk.part is Part.SUFFIX and joined.kind is not Kind.FAMILY:
             stem = joined.name.rpartition(" ")[0] or joined.name.rpartition("-")[0]
             if stem and key(joined.name)[-1:] and key(joined.name)[-1] in SUFFIXES:
                 return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
+        head = self._text[max(0, chunk.start - 4) : chunk.start].lower()
+        if (
+            chunk.part is Part.SUFFIX
+            and before
+            and head in ("the ", "its ")
+            and _VARIANT_BEHIND.match(self._text, chunk.end)
+            and before[-1].is_specific
+        ):
+            # `its Air sibling`
+            return Mention(chunk.start, chunk.end, f"{_without_size(before[-1].name)} {chunk.text}", Kind.SHORT)
         return None
+
+    def _numbered_sibling(self, number: int, joined: Mention) -> Mention | None:
+        """`Mistral Large 3 / Small 4`: a variant with a number of its own."""
+        chunk = self._words[number]
+        following = self._words[number + 1] if number + 1 < len(self._words) else None
+        pieces = joined.name.split(" ")
+        if following is None or following.part is not Part.VERSION or following.start != chunk.end + 1:
+            return None
+        if len(pieces) < 3 or pieces[-2].lower() not in SUFFIXES:
+            return None
+        words = self._text[chunk.start : following.end]
+        return Mention(chunk.start, following.end, f"{' '.join(pieces[:-2])} {words}", Kind.SHORT)
 
 
 def _stands_alone(words: tuple[str, ...]) -> bool:

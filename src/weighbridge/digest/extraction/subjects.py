@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from .lexicon import makers
 from .mention import Kind, Mention
@@ -19,7 +18,8 @@ _OBJECT = re.compile(
     r"|as \w+ as|support(?:s|ing)?(?: for)?|throughput of|speed of|size of|twice the \w+ of|similar to"
     r"|comparable to|successor to|succeeds|"
     r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
-    r"par with|parity with|close to|level with|same as|"
+    r"par with|parity with|close to|level with|same as|competitive with|neck and neck with|of what"
+    r"|within \w+ \w+ of|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
@@ -30,12 +30,12 @@ _OBJECT = re.compile(
 )
 _NOT_OBJECT = re.compile(r"(?:for comparison,?|for context,|whereas) $")
 _JOIN = re.compile(
-    r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |meta['’]s "
-    r"|google['’]s )?"
+    r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |[\w.]{2,14}['’‘]s )?"
 )
 _POSSESSED = re.compile(r"['’‘]s?\s(?:[\w.-]+\s){0,4}?[~≈$\"“(]*(?:\d[\d.,]*%?\s?/\s?)?")
 _SUCH_AS = re.compile(
-    r"(?:[ -](?:language|generation|vision|language))?(?: models?)? (?:like|such as|from|including|called|by) "
+    r"(?:[ -](?:language|generation|vision|moe|dense|sparse))?(?: models?)? (?:like|such as|from|including"
+    r"|called|by) "
 )
 _DIRECT_BEHIND = re.compile(
     r"(?:[ -]?licensed)?(?:[\s,]*(?:model|llm|moe|release|weights|dense|parameter|version of|open|open-weights?"
@@ -49,10 +49,32 @@ _TECHNIQUE = re.compile(r"(?<![\w/])(?:[A-Z][a-z]+[A-Z][A-Za-z]*|[a-z]+-(?:pytor
 _ANAPHOR = re.compile(
     r"(?:\b(?:it|its|it['’‘]s|itself|they|their|them|this (?:model|release|one|version|checkpoint|variant)|the "
     r"(?:new |full |resulting |same |larger |smaller |latest |original |base |open |flagship |dense |moe )?"
-    r"(?:models?|release|weights|checkpoints?|variant|result|result:|network|license|licence|architecture"
+    r"(?:models?(?! (?:most|you|we|people|that|which|to)\b)|release|weights|checkpoints?|variant|result|result:"
+    r"|network|license|licence|architecture"
     r"|lineup|series|family|version|system|llm)|these models|both|each|es|sie|das modell|dessen|seine?)\b"
     r"|^\s*(?:weights|models?|with|at|at just|the result|licensed|released|trained|supports|available)\b)"
 )
+# The subject of a sentence, before any name: whoever was spoken of.
+_PRONOUN = re.compile(
+    r"(?:^|[,;:—–(] )\W*(?:it|it['’‘]s|its|they|their|this (?:model|one|release|version)|the model)\b"
+)
+# `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
+_ANOTHER = re.compile(
+    r"\b(?:an?|any|most|every) (?:dense |typical |standard |good |well-tuned |local |open )*\d{1,4}(?:\.\d)?b"
+    r"(?:-parameter|-class)?(?: dense| open| local| sparse| moe)? models?\b"
+    r"|\bthe model (?:that |which )?(?:most|many|you|we|people)\b"
+    r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"
+)
+_CONTEXT_MODEL = re.compile(r"(?:[ -]token)?[ -]context(?: window)? (?:model )?")
+# `Self-hostable open-weight models top out at 72 %`: of none that is named.
+_GENERAL = re.compile(
+    r"\W*(?!both|all|these|the |two|three|beide|its|their)(?:\d\d )?(?:[\w-]+ ){0,3}?(?:models|llms|coders"
+    r"|systems)\b(?! (?:are released|were released))"
+)
+_APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
+_RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
+_VERSUS = re.compile(r"\b(?:versus|vs\.?|against|compared (?:to|with))\s$")
+_CLOSING_NAME = re.compile(r"[^.;,]{0,60}(?:[—–:]| -|\()\s?[*_`\[]{0,3}")
 _RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
 _ADJECTIVES = frozenset(
     {"licence", "openness", "architecture", "modality", "file_formats", "parameters_total", "parameters_active"}
@@ -104,6 +126,11 @@ class Owners:
         scene = self._scene
         if found.field == "base_model":
             return self._of_base(found)
+        if self._is_of_another(found):
+            return ()
+        versus = self._versus(found)
+        if versus is not None:
+            return (versus.name,)
         bracketed = scene.in_brackets_behind(found.start)
         if bracketed is not None and (bracketed.is_specific or not self._names_before(found.start, specific=True)):
             return (bracketed.name,)
@@ -113,8 +140,8 @@ class Owners:
         behind = self._behind(found)
         if behind is not None:
             return tuple(mention.name for mention in self._group_from(behind))
-        group = self._group_before(found.start)
-        if group and not self._yields(group, found):
+        group = self._meant_before(found)
+        if group is not None:
             return tuple(mention.name for mention in group)
         if found.field in ("compression", "stars", "speed") and not self._names:
             # A technique has a ratio, a project its stars.
@@ -124,6 +151,20 @@ class Owners:
                 return (named[-1],)
         return self._without_one_before(found)
 
+    def _meant_before(self, found: Found) -> list[Mention] | None:
+        """The names before that are meant; none where it is the maker's, None where the owner stands elsewhere."""
+        group = self._group_before(found.start)
+        if group and found.field == "architecture" and found.start - group[-1].end == 1:
+            # `Qwen3 30B, GLM-4.7-Flash MoE`
+            group = group[-1:]
+        if not group:
+            return None
+        if not self._yields(group, found):
+            return group
+        is_makers = group[-1].kind is Kind.FAMILY and found.field == "architecture"
+        # `DeepSeek's recent flagships are MoE`: of none that is named.
+        return [] if is_makers and not _PRONOUN.search(self._scene.low, self._scene.start, found.start) else None
+
     def _yields(self, group: Sequence[Mention], found: Found) -> bool:
         """Whether a mere family's name is the maker's here: `Mistral trained it with 32K`, or too far to be meant."""
         if any(mention.is_specific for mention in group):
@@ -131,6 +172,35 @@ class Owners:
         if found.field in ("architecture", "modality", "openness") or found.start - group[-1].end > 60:
             return True
         return bool(self._carried) and _ANAPHOR.search(self._scene.words) is not None
+
+    def _is_of_another(self, found: Found) -> bool:
+        """Whether somebody without a name stands between the nearest name and what is said."""
+        before = self._names_before(found.start)
+        begin = max(before[-1][1].end if before else self._scene.start, found.start - 120)
+        for match in (
+            _ANOTHER.finditer(self._scene.low, begin, found.start)
+            if "the " in (near := self._scene.low[begin : found.start + 24]) or "model" in near
+            else ()
+        ):
+            gap = self._scene.low[begin : match.start()]
+            # `Kestrel is a 70B model with ...`, `Kestrel, a 70B model, ...`
+            if not (before and _APPOSED.fullmatch(gap)):
+                return True
+        if found.field != "parameters_total" or not before:
+            return False
+        # `Kestrel fits, a 70B model runs`
+        runs = _ANOTHER.match(self._scene.low, max(begin, found.start - 2))
+        gap = self._scene.low[begin : runs.start()] if runs else ""
+        return len(gap) > 2 and re.search(r"[,;] (?:and |even |while )?$", gap) is not None
+
+    def _versus(self, found: Found) -> Mention | None:
+        """`A beats B with 78.0 versus 51.5`: the second is of whom the first is compared with."""
+        if not found.field.startswith("benchmark:") or not self._objects:
+            return None
+        if not _VERSUS.search(self._scene.before(found.start, 16)):
+            return None
+        last = self._scene.mentions[max(self._objects)]
+        return last if last.end <= found.start else None
 
     def _group_from(self, first: Mention) -> list[Mention]:
         """A name and those that are joined to it behind."""
@@ -158,6 +228,9 @@ class Owners:
             return None
         mention = before[-1][1]
         gap = self._scene.text[mention.end : found.start]
+        if mention.kind is Kind.FAMILY and found.field in ("architecture", "modality", "openness"):
+            # `Mistral's first mixture-of-experts model`: the maker's.
+            return None
         if len(gap) < 50 and gap[:1] in "'’‘" and _POSSESSED.fullmatch(gap):
             return mention
         if _THAT_ONE.search(self._scene.before(found.start, 44)):
@@ -169,11 +242,18 @@ class Owners:
 
     def _behind(self, found: Found) -> Mention | None:
         """`MIT-licensed GLM-5.1`, `88.7 for GPT-4o`."""
+        before = self._names_before(found.start)
+        if (
+            before
+            and before[-1][0] not in self._objects
+            and _RIGHT_BEFORE.fullmatch(self._scene.low[before[-1][1].end : found.start])
+        ):
+            return None
         for _, mention in self._names:
             if mention.start < found.end:
                 continue
             gap = self._scene.low[found.end : mention.start]
-            if (
+            if (found.field == "context_length" and _CONTEXT_MODEL.fullmatch(gap)) or (
                 found.field in _ADJECTIVES
                 and len(gap) < 50
                 and (_DIRECT_BEHIND.fullmatch(gap) or _SUCH_AS.fullmatch(gap))
@@ -215,17 +295,36 @@ class Owners:
             r"|scoring|built|mit|from|bei|mit)\b",
             scene.words,
         )
-        if following and scene.is_fragment and self._carried and not opens:
-            return self._carried
+        if following and not opens:
+            gap = scene.low[found.end : following[0].start]
+            behind = scene.low[following[0].end : scene.end].strip(" *_`])")
+            if scene.is_fragment and not behind and _CLOSING_NAME.fullmatch(gap):
+                # `51.0 on HLE (with tools) — Kimi K2 Thinking`
+                return (following[0].name,)
+            if self._carried and (scene.is_fragment or _PRONOUN.search(scene.low, scene.start, found.start)):
+                return self._carried
+            if _is_bracketed(scene, found.start) and ")" in gap:
+                following = []
+            elif scene.is_fragment and gap.count("(") > gap.count(")"):
+                # `31B dense ties with others (Kimi K2.5 at 744B)`
+                following = []
         if following and (opens or not self._carried or following[0].is_specific):
             until = scene.low[found.end : following[0].start]
             if opens or len(until) < 90:
                 return (following[0].name,)
-        if not self._carried or (found.needs_name and not (scene.is_fragment or _ANAPHOR.search(scene.words))):
+        is_general = not scene.is_fragment and _GENERAL.match(scene.words) is not None
+        if (
+            not self._carried
+            or (is_general and not scene.mentions)
+            or (found.needs_name and not (scene.is_fragment or _ANAPHOR.search(scene.words)))
+        ):
             return ()
         if scene.is_fragment or _ANAPHOR.search(scene.words):
             return self._carried
-        has_own = any(m.is_specific and m.kind is not Kind.REPOSITORY for m in scene.mentions)
+        has_own = any(
+            m.is_specific and m.kind is not Kind.REPOSITORY and number not in self._objects
+            for number, m in enumerate(scene.mentions)
+        )
         return () if has_own or found.needs_name else self._carried
 
     def _of_base(self, found: Found) -> tuple[str, ...]:
@@ -238,34 +337,6 @@ class Owners:
         return (following[0].name,) if following else tuple(name for name in self._carried if name != found.value)
 
 
-def carries(mention: Mention | None) -> bool:
-    """Whether the sentences that follow may speak of it."""
-    return mention is not None and mention.kind is not Kind.FAMILY
-
-
-@dataclass(slots=True)
-class Context:
-    """Whom the text speaks of, from part to part."""
-
-    document: tuple[str, ...] = ()
-    heading: tuple[str, ...] = ()
-    heading_words: str = ""
-    recent: tuple[str, ...] = ()
-    spoken: list[str] = field(default_factory=list)
-    """Whom the block spoke of, the latest last: `both` means the last two."""
-    lead: tuple[str, ...] = ()
-    """Whom the line before a list was about."""
-    section: list[str] = field(default_factory=list)
-    """Whom the sentences of the section were about."""
-    items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
-    told: str | None = None
-    benchmark: str = ""
-    label: str = ""
-    """A line of its own that labels the next: `Context Length`."""
-    title: str = ""
-    """A heading that may be an unknown model's name."""
-
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Whom a sentence without a name speaks of."""
-        return self.recent or self.heading or self.document
+def _is_bracketed(scene: Scene, at: int) -> bool:
+    """Whether a place stands in a bracket."""
+    return scene.low.rfind("(", scene.start, at) > scene.low.rfind(")", scene.start, at)

@@ -27,6 +27,8 @@ class Cell:
     row: tuple[int, int]
     is_event: bool = False
     """Whether its row is about what happened, not about a model as such: its name stands in a sentence."""
+    also: tuple[str, ...] = ()
+    """The other models of a row of several: `Mistral Large 3 / Small 4`."""
 
 
 Within = Callable[[int, int], Sequence[Mention]]
@@ -69,13 +71,17 @@ def _by_row(table: Table, mentions: Within, *, is_headed: bool) -> Iterator[Cell
     rows = table.rows if is_headed else [table.header, *table.rows]
     for row in rows[: _MOST_CELLS // max(1, len(table.header))]:
         spans = [(number, cell) for number, cell in enumerate(row) if cell[0] < cell[1]]
-        owner_at, owner = next(
-            ((number, found[0]) for number, cell in spans[:3] if (found := list(mentions(*cell)))), (-1, None)
+        owner_at, named = next(
+            ((number, found) for number, cell in spans[:3] if (found := list(mentions(*cell)))), (-1, [])
         )
+        owner = named[0] if named else None
+        names_length = sum(mention.end - mention.start for mention in named)
         first = row[owner_at] if owner is not None else (0, 1)
         is_event = owner is None or (owner.end - owner.start) * 5 < (first[1] - first[0]) * 3
+        is_list = len(named) > 1 and first[1] - first[0] - names_length <= 5 * (len(named) - 1)
+        also = tuple(mention.name for mention in named[1:]) if is_list else ()
         for number, (start, end) in spans:
             label = table.header[number] if is_headed and number < len(table.header) else None
             row_label = row[0] if number and owner_at != 0 and owner is None else None
             subject = None if number == owner_at else owner
-            yield Cell(start, end, label, row_label, subject, _span(row), is_event)
+            yield Cell(start, end, label, row_label, subject, _span(row), is_event and not is_list, also)

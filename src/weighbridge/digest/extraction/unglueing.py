@@ -32,7 +32,7 @@ def unglued(text: str, names: Iterable[str]) -> Iterator[tuple[str, int, int]]:
         & set(re.findall(r"[A-Z][a-z]+", text))
     )
     patterns = [re.escape(name) + _VARIANT for name in sorted(known, key=len, reverse=True)]
-    patterns += [rf"{re.escape(head)} ?\d(?:\.\d)?{_VARIANT}" for head in heads]
+    patterns += [rf"{re.escape(head)}{_VARIANT} ?\d(?:\.\d)?{_VARIANT}" for head in heads]
     if not patterns:
         return
     found = list(re.finditer("|".join(patterns), text))

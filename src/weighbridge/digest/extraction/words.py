@@ -23,6 +23,7 @@ _BUILD = re.compile(r"\d{4,8}\Z")
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,60})/[A-Za-z0-9][\w.-]{0,95}\Z")
 _HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]{1,60}/[\w.-]{1,95})\Z")
 _HEAD = re.compile(r"([A-Za-z]+?)(?:\.?[vV]?\d+(?:\.\d+)*[a-z]?)?\Z")
+_DIGITS = "0123456789"
 _KEY = re.compile(r"\d+(?:\.\d+)*(?:[bmtk](?![a-z]))?|[a-z]+\+?")
 
 
@@ -61,6 +62,12 @@ def key(name: str) -> tuple[str, ...]:
     return tuple(_KEY.findall(name.lower().rpartition("/")[2]))
 
 
+def size_in(name: str) -> float:
+    """The parameters that a name tells, in billions; 0 where it tells none."""
+    found = re.search(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)[bB](?![a-zA-Z])", name)
+    return float(found[1]) if found else 0.0
+
+
 @functools.lru_cache(maxsize=1 << 15)
 def _part(text: str) -> Part:
     """What a word can be."""
@@ -94,7 +101,10 @@ def _part(text: str) -> Part:
     if len(pieces) > 1:
         return _joined(pieces, low)
     if text[0].isupper():
-        return Part.NUMBERED if text[-1].isdigit() and len(text) > 3 and text[:2].isalpha() else Part.CAPITAL
+        is_numbered = (
+            text[-1].isdigit() and len(text) > 3 and text[:2].isalpha() and low.rstrip(_DIGITS) not in NO_MODELS
+        )
+        return Part.NUMBERED if is_numbered else Part.CAPITAL
     return Part.OTHER
 
 

@@ -14,7 +14,8 @@ _KINDS = re.compile(
     r"(?P<moe>\bmoe\b|\bmixture[- ]of[- ]experts\b|\bsparse expert\w*\b)"
     r"|(?P<dense>\bdense\b)"
     r"|(?P<hybrid>\bhybrid[- ](?:mamba|attention|ssm|architecture|linear|transformer|state|moe|model"
-    r"|gated)[\w-]*|\bmamba[- ]?\d?[- ]transformer\b|\bhybrid of (?:mamba|attention)\b)"
+    r"|gated)[\w-]*|\bhybrid(?= \((?:attention|mamba|ssm|linear))|\bmamba[- ]?\d?[- ]transformer\b|\bhybrid of "
+    r"(?:mamba|attention)\b)"
     r"|(?P<diffusion>\bdiffusion (?:language |transformer|llm|model)\w*)"
 )
 _HINT = re.compile(r"moe|mixture|dense|hybrid|mamba|diffusion|sparse")
@@ -33,9 +34,10 @@ _GENERIC = re.compile(
     r"(?:(?:a|an|the|many|larger|much|its|old|\d+b) ){0,3}$"
 )
 _EXPERTS_AFTER = re.compile(
-    r"[\s-]*(?:(?:total|routed|fine-grained|small|different|distinct|local|specialized|specialised|shared"
+    r"[\s-]*[\"“]?(?:(?:total|routed|fine-grained|small|different|distinct|local|specialized|specialised|shared"
     r"|active|activated|sub|sparse)[\s-]+)*experts?\b(?! (?:note|say|warn|believe|predict|agree|in the|from))"
 )
+_SIZED_KIND = re.compile(r"\d[bt] $")
 _LABEL = re.compile(r"\b(?:architecture|type|arch|architektur)\b")
 _LABEL_EXPERTS = re.compile(r"\bexperts\b")
 _PER_TOKEN = re.compile(r"(?:per token|active|activated|selected|routed to|top-|chosen|used|aktiv\w*)")
@@ -44,6 +46,7 @@ _PER_TOKEN = re.compile(r"(?:per token|active|activated|selected|routed to|top-|
 def find(scene: Scene) -> Iterator[Found]:
     """`architecture` and `experts`."""
     seen = set()
+    both = "moe" in scene.words and "dense" in scene.words
     for mention in scene.mentions:
         # `Qwen 3 MoE (235B)`
         word = mention.name.lower().rpartition(" ")[2]
@@ -54,6 +57,13 @@ def find(scene: Scene) -> Iterator[Found]:
         if kind in seen or any(mention.start <= match.start() < mention.end for mention in scene.mentions):
             continue
         if scene.is_negated(match.start()) or not _says(scene, match, kind):
+            continue
+        if (
+            both
+            and _SIZED_KIND.search(scene.before(match.start(), 8))
+            and scene.in_brackets_behind(match.start()) is None
+        ):
+            # `four variants: 26B MoE and 31B Dense`
             continue
         seen.add(kind)
         yield Found(
@@ -93,7 +103,7 @@ def _says(scene: Scene, match: re.Match[str], kind: str) -> bool:
 
 def _experts(scene: Scene) -> Iterator[Found]:
     for each in scene.quantities:
-        if each.unit is not Unit.NONE or not 2 <= each.value <= 10_000 or each.magnitude:
+        if each.unit is not Unit.NONE or not 2 <= each.value <= 10_000 or each.magnitude or each.low is not None:
             continue
         after, before = scene.after(each.end, 44), scene.before(each.start, 40)
         labelled = bool(_LABEL_EXPERTS.search(scene.label)) and not re.search(

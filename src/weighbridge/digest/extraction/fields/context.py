@@ -20,7 +20,7 @@ _BEFORE = re.compile(
     rf"\b{_WORDS}(?:[\s-](?:windows?|length|size|limit|support|capacity|lengths))?(?:[\s-](?:of|is|to|up|at"
     rf"|from|has|now|supports|extends|extended|reaches|"
     r"grows|was|stays|remains|umfasst|beträgt|increased|reaching|spans|spanning|goes|stretches|handling|stands"
-    r"|by|expanded|for|the|max"
+    r"|by|expanded|doubled|doubles|grew|jumps|jumped|raised|bumped|rises|for|the|max"
     r"|maximum|about|roughly|with|natively|only))*[\s:=(*|~≈]{0,4}$"
 )
 _VERB = re.compile(
@@ -35,6 +35,10 @@ _LABEL = re.compile(rf"\b(?:{_WORDS}|max(?:imum)? tokens|window|max len\w*)\b")
 _LABEL_TRAINED = re.compile(
     r"\b(?:training tokens|token count|pre-?training data|tokens trained|trained tokens|training data)\b"
 )
+_GROWN = re.compile(rf"\b{_WORDS}\b[^.;]{{0,60}}\bfrom [^.;]{{0,14}}$")
+_BARS = ("", "·", "|", "/", "•")
+_LONG = (1e6, 2e6, 4e6, 5e6, 10e6)
+_FACTS = re.compile(r"[·|•].*(?:\d[bt]\b|apache|\bmit\b|weights)|(?:\d[bt]\b|apache|\bmit\b|weights).*[·|•]")
 _CONDITION = re.compile(
     r"\b(?:at|-c|quantization up to|tested (?:at|up to)|measured at|evaluated (?:at|up to)) (?:~|a )?$"
 )
@@ -42,7 +46,7 @@ _CONDITION = re.compile(
 
 def find(scene: Scene) -> Iterator[Found]:
     """`context_length` and `training_tokens`."""
-    if not _HINT.search(scene.words) and not scene.label:
+    if not _HINT.search(scene.words) and not scene.label and not (scene.is_fragment and _FACTS.search(scene.words)):
         return
     for number, each in enumerate(scene.quantities):
         if each.unit is not Unit.NONE or each.value < 500 or scene.is_negated(each.start):
@@ -77,23 +81,44 @@ def _field(scene: Scene, each: Quantity, following: Quantity | None) -> str | No
     is_condition = _CONDITION.search(scene.before(each.number_start, 60))
     if _AFTER.match(after):
         return None if is_condition else "context_length"
+    return "context_length" if _is_length(scene, each, before, after) else None
+
+
+def _is_length(scene: Scene, each: Quantity, before: str, after: str) -> bool:
+    """Whether the words around a number, or its label, say that it is a context's length."""
     if _BEFORE.search(before):
-        return "context_length"
+        return True
     if re.search(r"\bmax(?:imum)?(?: of)? $", before) and re.search(rf"\b{_WORDS}\b", scene.words):
-        return "context_length"
+        return True
+    if re.search(r"\d[km]? (?:to|→|->) $", before) and _GROWN.search(scene.before(each.start, 90)):
+        return True
+    if scene.is_fragment and _is_piece(scene, each):
+        return True
     if re.search(r"\b(?:up|down) from $", before) and re.search(rf"\b{_WORDS}\b", scene.words):
-        return "context_length"
+        return True
     if re.match(r"[\s-]*(?:tokens? )?windows?\b", after):
-        return "context_length"
+        return True
     if (
         _TOKENS.match(after)
         and _VERB.search(before)
         and not re.search(r"\b(?:output|generat|respon|per second|a day)\w*", scene.words)
     ):
-        return "context_length"
-    if scene.label and _LABEL.search(scene.label) and not re.search(r"\b(?:output|training|generation)\b", scene.label):
-        return "context_length"
-    return None
+        return True
+    return bool(_LABEL.search(scene.label)) and not re.search(r"\b(?:output|training|generation)\b", scene.label)
+
+
+def _is_piece(scene: Scene, each: Quantity) -> bool:
+    """`355B-A32B · 128K · MIT`: in a row of facts, a number of thousands that nothing else stands beside."""
+    is_length = (each.magnitude == "k" and 2e3 <= each.value <= 2e6) or (each.magnitude == "m" and each.value in _LONG)
+    beside = scene.before(each.start, 3).rstrip(" *_")[-1:], scene.after(each.end, 3).lstrip(" *_")[:1]
+    return (
+        is_length
+        and beside[0] in _BARS
+        and beside[1] in _BARS
+        and any(beside)
+        and _FACTS.search(scene.words) is not None
+        and each.low is None
+    )
 
 
 def _kinds(scene: Scene, each: Quantity) -> list[str]:

@@ -18,7 +18,7 @@ _RUNS = re.compile(
     r"|deploy\w*|loads?|loaded|handles?|squeez\w+|"
     r"inference|minimum|hosts?|hosted|takes?|occup\w+|footprint|uses?|consum\w+|enough|suffic\w+|want|läuft"
     r"|benötigt|braucht|passt|"
-    r"comfortabl\w+|in under|down to|recommended|executes?|operate[sd]?)\b"
+    r"wants?|comfortabl\w+|in under|down to|recommended|executes?|operate[sd]?)\b"
 )
 _DEVICE_AFTER = re.compile(
     r"[\s-]*(?:of )?(?:total |combined |system |unified |shared |video |free |single |consumer |nvidia "
@@ -34,7 +34,7 @@ _DEVICE_BEFORE = re.compile(
 )
 _SIZE_ONLY = re.compile(
     r"\b(?:weights?|checkpoint|model|file|footprint|takes?(?: up)?|occup\w+|weighs?|quants?|memory|vram"
-    r"|shrinks? to|down to|needs?|requires?)\b[^.;,]{0,45}$"
+    r"|shrinks? to|down to|needs?|requires?|wants?)\b[^.;,]{0,45}$"
 )
 _NOT = re.compile(
     r"[\s-]*(?:/s|per second|/sec|bandwidth|of (?:text|data|training|code|images|disk|storage|html)|dataset|ssd"
@@ -42,7 +42,7 @@ _NOT = re.compile(
 )
 _FITS = re.compile(
     r"\b(?:fit(?:s|ted|ting)?|squeez\w+|runs?|loads?|goes|passt)(?: [\w-]+){0,4}? (?:in|into|inside|within|in "
-    r"under|on)(?: only| just| about| roughly)? ?~? ?$"
+    r"under|on)(?: only| just| about| roughly)? ?~? ?$|\bfits? ?~? ?$"
 )
 _WEIGHS = re.compile(
     r"\bweights?\b[^.;,]{0,30}\b(?:are|is|take|takes|weigh|come to|total|need)(?: up)?(?: about| roughly| only)? "
@@ -63,7 +63,11 @@ _ONE = re.compile(r"(?:(?:\b(?:a|one|single|an|1x|1×|the|lone|consumer|used|my|
 _COUNTS = {"two": 2, "three": 3, "four": 4, "six": 6, "eight": 8, "sixteen": 16}
 _QUANTS = re.compile(
     r"\b(?:(?:at|in|with|using|after|under|to)\s)?(?P<quant>i?q\d(?:_k(?:_[a-z]{1,2})?|_\d)?|\d(?:\.\d\d?)?[ "
-    r"-]?bit|fp8|fp16|bf16|int4|int8|mxfp4|nvfp4|awq|gptq|full precision|half precision|unquantized)\b"
+    r"-]?bit|fp8|fp16|bf16|int4|int8|mxfp4|nvfp4|awq|gptq|quanti[sz]ed|full precision|half precision|unquantized)\b"
+)
+_WEIGHT_AFTER = re.compile(r"\s(?:memory |vram |ram )?footprint\b")
+_NAME_TO_SIZE = re.compile(
+    r"[*_`]{0,3},?(?: (?:at|in|as))? ?(?:i?q\d\w*|\d(?:\.\d)?-bit|fp8|int4|int8|qat|awq|gptq|gguf)?[*_`]{0,3} \("
 )
 _LABEL = re.compile(r"\b(?:v?ram|memory|gpu|hardware|requires?|footprint|min(?:imum)? (?:v?ram|gpu))\b")
 
@@ -105,13 +109,21 @@ def _sized(scene: Scene, each: Quantity) -> Found | None:
     runs = _RUNS.search(scene.words)
     fits = _FITS.search(before) or _WEIGHS.search(before)
     size_only = _SIZE_ONLY.search(before)
-    if not (fits or (on_device and (runs or _verbless(scene))) or labelled or (size_only and runs)):
+    held = _WEIGHT_AFTER.match(after) or _in_name_bracket(scene, each)
+    if not (held or fits or (on_device and (runs or _verbless(scene))) or labelled or (size_only and runs)):
         return None
     count = _count(scene, each)
     qualifiers = [*_quant(scene), *([each.bound] if each.bound else [])]
     if count > 1:
         qualifiers.append(f"{count} devices")
     return Found("memory_needed", each.value * count, each.start, each.end, "bytes", tuple(qualifiers))
+
+
+def _in_name_bracket(scene: Scene, each: Quantity) -> bool:
+    """`Qwen3-14B at Q4_K_M (9.0 GB)`: a size alone in a bracket behind a name and its quantization."""
+    if scene.before(each.start, 1) != "(" or scene.after(each.end, 1) != ")":
+        return False
+    return any(m.end < each.start and _NAME_TO_SIZE.fullmatch(scene.low[m.end : each.start]) for m in scene.mentions)
 
 
 def _verbless(scene: Scene) -> bool:

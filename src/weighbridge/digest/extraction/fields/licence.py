@@ -24,7 +24,7 @@ _LABEL = re.compile(r"\b(?:licen[cs]e|lizenz|terms)\b")
 _LEFT = re.compile(
     r"\b(?:drop(?:s|ped|ping)?|replac(?:es|ed|ing)|abandon\w*|mov(?:es|ed|ing) (?:away )?from|switch(?:es|ed"
     r"|ing) from|chang(?:es|ed|ing) from|away from|from|"
-    r"unlike|instead of|rather than)\s(?:[\w'’-]+ ){0,3}$"
+    r"unlike|instead of|rather than)\s(?:(?!under )[\w'’-]+ ){0,3}$"
 )
 _CODE = re.compile(r"\b(?:code|codebase|repository|scripts|inference code|source code)\b[^.,;]{0,30}$")
 _WEIGHTS = re.compile(r"\b(?:weights|model|checkpoints?)\b[^.,;]{0,40}$")
@@ -55,6 +55,7 @@ def find(scene: Scene) -> Iterator[Found]:
         yield Found("licence", name, start, end, qualifiers=qualifiers)
     if labelled and not seen and scene.end - scene.start < 70:
         plain = identifier(scene.text[scene.start : scene.end].strip("*_` []"))
+        plain = "research-only" if plain == "research" else plain
         if plain is not None and plain not in ("yes", "no", "open", "custom-license", "n/a", "-"):
             yield Found("licence", plain, scene.start, scene.end)
 

@@ -24,6 +24,7 @@ _FROM = re.compile(
     r"\s(?:the |its |meta['’]s |google['’]s |alibaba['’]s |open |base |of |a |an |microsoft['’]s |nvidia['’]s "
     r"|mistral['’]s |frozen |pretrained |smaller |original ){0,4}\**`?$"
 )
+_STACK = re.compile(r"['’]?s? (?:research|technology|tech|stack|architecture|design|recipe|ideas|paper)\b")
 _LABEL = re.compile(
     r"\b(?:base[ _]models?|finetuned from|fine-tuned from|derived from|parent|based on|backbone|basis)\b"
 )
@@ -36,5 +37,7 @@ def find(scene: Scene) -> Iterator[Found]:
         if labelled:
             yield Found("base_model", mention.name, mention.start, mention.end, subject="")
             return
+        if _STACK.match(scene.after(mention.end, 24)):
+            continue
         if _FROM.search(scene.before(mention.start, 80)) and not scene.is_negated(mention.start):
             yield Found("base_model", mention.name, mention.start, mention.end, subject="")

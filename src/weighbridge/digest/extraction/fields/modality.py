@@ -19,14 +19,16 @@ _THING = (
 )
 _WORDS = re.compile(
     r"\b(?:natively |native |fully |also |is |are )?(?P<multimodal>multi-?modal(?:ity)?)\b"
-    r"|\b(?P<vision>vision[- ]language|vlm\b|image[- ]text[- ]to[- ]text|visual language)"
+    r"|\b(?P<vision>vision[- ]language|vlm\b|image[- ]text[- ]to[- ]text|visual language"
+    r"|(?:image|vision|visual)(?: and video)? understanding|(?:takes?|accepts?|understands?|sees|reads) images?\b"
+    r"|images? as (?:an )?inputs?)"
     r"|\b(?P<text>text[- ]only|text[- ]to[- ]text)\b"
     r"|\b(?P<image>text[- ]to[- ]image|image[- ](?:generation|editing|generator)|image models?|in-context "
     r"image editing)\b"
     r"|\b(?P<video>text[- ]to[- ]video|video[- ](?:generation|model|models|generator)|image[- ]to[- ]video)\b"
     r"|\b(?P<speech>text[- ]to[- ]speech|tts|speech[- ]recognition|asr|automatic-speech-recognition|speech[- "
     r"]to[- ]text|speech model)\b"
-    r"|\b(?P<audio>audio[- ](?:model|language|generation|understanding))\b"
+    r"|\b(?P<audio>text[- ]to[- ]audio|audio[- ](?:model|language|generation|understanding))\b"
     r"|\b(?P<embedding>(?:text[- ])?embedding model|sentence-similarity|feature-extraction)\b"
 )
 _VALUES = {
@@ -40,7 +42,7 @@ _NOT_SAID = re.compile(
 )
 _SAID_BEFORE = re.compile(
     r"(?:\b(?:is|are|was|natively|native|a|an|fully|new|open|open-weights?|first|brings?|adds?|gains?|with"
-    r"|supports?|its|and|\d+b|\d+b-parameter|parameter|\d+t)|[,(–—|:/])[\s*]*$"
+    r"|supports?|its|and|\d+b|\d+b-parameter|parameter|dense|moe|sparse|\d+t)|[,(–—|:/])[\s*]*$"
 )
 _TEXT_LABEL = re.compile(r"\btext\b")
 
@@ -72,6 +74,8 @@ def _says(scene: Scene, match: re.Match[str], kind: str) -> bool:
     ):
         return False
     if kind == "multimodal":
+        if match[0].startswith(("native", "fully")) and match[0].endswith("ity"):
+            return True
         return bool(re.match(rf"[\s-]*(?:\w+ )?{_THING}\b|[\s]*[,.);|(:]|$", after)) and bool(
             _SAID_BEFORE.search(before) or re.match(rf"[\s-]*{_THING}", after)
         )

@@ -20,6 +20,8 @@ _BESIDE = re.compile(
     r"\b(?:input|output|in|out|prompts?|completions?|generated|generation)(?: tokens?)?(?: prices?| costs?| "
     r"stays| is| are| was| at| from| to| now| remains?| lowered| raised|\s?[:=–—]|\s)*\s?$"
 )
+# `1,000 × $0.0000025 = $0.0025`: a sum, and no price.
+_SUM = re.compile(r"[×*=+]\s?$")
 _TRAIN = re.compile(
     r"\b(?:train(?:ed|ing|s)?|pre-?train\w*|gpu[ -]?hours|(?:whole|full|final|entire) run|trainiert|training)\b"
 )
@@ -34,7 +36,7 @@ def find(scene: Scene) -> Iterator[Found]:
     labelled = bool(re.search(r"\b(?:price|pricing|cost|input|output|\$)", scene.label))
     old: Quantity | None = None
     for number, each in enumerate(money):
-        if scene.is_negated(each.start):
+        if scene.is_negated(each.start) or _SUM.search(scene.before(each.start, 3)):
             continue
         following = money[number + 1] if number + 1 < len(money) else None
         previous = money[number - 1] if number else None

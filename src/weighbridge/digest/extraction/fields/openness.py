@@ -38,6 +38,8 @@ _NOUN_AFTER = re.compile(
 def find(scene: Scene) -> Iterator[Found]:
     """`openness`: `closed`, `open-weights` or `open-source`."""
     seen = set()
+    if scene.label == "tags":
+        return
     for match in _WORDS.finditer(scene.low, scene.start, scene.end):
         value = {"closed": "closed", "weights": "open-weights", "source": "open-source"}[match.lastgroup or ""]
         if value in seen or scene.is_negated(match.start()):
@@ -79,7 +81,7 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
         return True
     if _GENERIC.search(before):
         return False
-    return scene.is_fragment and bool(re.search(r"[,;/(|–—]\s*$|^\s*$", before))
+    return scene.is_fragment and bool(re.search(r"[,;:/(|–—·]\s*$|^\s*$", before))
 
 
 def _named_behind(scene: Scene, at: int) -> bool:

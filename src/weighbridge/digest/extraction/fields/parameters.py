@@ -31,7 +31,9 @@ _AFTER_NOUN = re.compile(_NOUN)
 _BEFORE_ACTIVE = re.compile(
     r"(?:\b(?:active|activated|activates?|activating|aktive\w*)(?:[ -](?:params?|parameters?|count|only|just|of"
     r"|is|are|at|set|size"
-    r"|weights|about|roughly|around|some|nearly|merely|parameter)){0,4}[\s:=(*|~≈]{0,4}|\bonly uses |\buses only )$"
+    r"|weights|about|roughly|around|some|nearly|merely|parameter)){0,4}[\s:=(*|~≈]{0,4}"
+    r"|\b(?:routes?|sends?|runs?|passes) (?:each|every|any|a) token through (?:only |just |about )?|\bonly "
+    r"uses |\buses only )$"
 )
 _BEFORE_TOTAL = re.compile(
     r"\b(?:total|overall|gesamt\w*)(?:[ -](?:params?|parameters?|count|size|of|is|are|number"
@@ -69,6 +71,18 @@ _PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||(?:,? )?with |\s?\+\s?)\s?$")
 _ACTIVE_WORD = re.compile(r"(?<![\w.])a(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
 _EXPERT_PRODUCT = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,2})?)bx(\d{1,4})e(?!\w)")
 _OUT_OF = re.compile(r"\b(?:out )?of (?:its |the |a total of |about )?$")
+_BRACKET_OF = re.compile(r"\b(?P<role>total|active|activated) (?:parameters?|params) ?$")
+_ONLY_SIZES = re.compile(r"\d{1,4}(?:\.\d{1,2})?b(?:(?:, (?:and )?| and | / |/)\d{1,4}(?:\.\d{1,2})?b)+")
+_SIZES_BEHIND = re.compile(r"[\s-]*(?:sizes|variants|versions|flavou?rs|checkpoints)\b")
+_SIZES_BEFORE = re.compile(
+    r"\b(?:comes?|available|ships?|shipped|released|offered|arrives?|sold) (?:in|as|at) (?:two |three |four "
+    r"|five )?(?:sizes:? )?$"
+    r"|\b(?:sizes|variants|versions):? (?:of |are )?$"
+)
+# `They scaled the design to a trillion parameters`: of a model that is not named yet.
+_SCALED = re.compile(r"\bscal(?:ed|es|ing) (?:\w+ ){1,4}(?:up )?to (?:over |about |more than )?$")
+# `8 experts of 22 billion parameters each`
+_EACH = re.compile(r"\bexperts?[\"”']? (?:of|at) $")
 _AND = re.compile(r"\s?(?:,|,?\s?(?:and|or|und)|/)\s?")
 _NO_LABEL = re.compile(
     r"\b(?:tokens?|context|disk|vram|memory|ram|layers|hidden|vocab\w*|download|file|training data)\b"
@@ -97,7 +111,10 @@ def _roles(scene: Scene) -> list[tuple[Quantity, str | None]]:
     for number in range(1, len(found)):
         (before, role_before), (each, role) = found[number - 1], found[number]
         is_greater = (
-            role is None and role_before == "parameters_active" and _is_count(each) and each.value > before.value
+            role in (None, "parameters_active")
+            and role_before == "parameters_active"
+            and _is_count(each)
+            and each.value > before.value
         )
         if is_greater and _OUT_OF.search(scene.low[before.end : each.start]):
             found[number] = (each, "parameters_total")
@@ -131,12 +148,16 @@ def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Qu
     after = scene.after(each.end, 44)
     if following is not None:
         after = after[: max(0, following.start - each.end)]
-    if _OTHER.match(after):
+    if (
+        _OTHER.match(after)
+        or _SCALED.search(scene.before(each.start, 50))
+        or _EACH.search(scene.before(each.start, 24))
+    ):
         return None
     before = scene.before(each.start, 44)
     if previous is not None:
         before = before[-max(0, each.start - previous.end) :] if each.start > previous.end else ""
-    told = _told_role(before, after)
+    told = _told_role(before, after) or _told_by_bracket(scene, each)
     if told is not None:
         return None if _is_generic(scene, each, after) else told
     paired = _paired(scene, each, previous, following)
@@ -160,8 +181,23 @@ def _told_role(before: str, after: str) -> str | None:
     return None
 
 
+def _told_by_bracket(scene: Scene, each: Quantity) -> str | None:
+    """`active parameters (e.g. DeepSeek V3 at 37 billion, Kimi K2 at 32 billion)`"""
+    opening = scene.text.rfind("(", max(scene.start, each.start - 160), each.start)
+    if opening < 0 or scene.text.find(")", opening, each.start) >= 0:
+        return None
+    told = _BRACKET_OF.search(scene.before(opening, 24))
+    if told is None or not re.search(r"(?:\bat|\bwith|:) $", scene.before(each.start, 6)):
+        return None
+    return "parameters_active" if told["role"].startswith("activ") else "parameters_total"
+
+
 def _paired(scene: Scene, each: Quantity, previous: Quantity | None, following: Quantity | None) -> str | None:
-    """`671B/37B` is total and active; the greater comes first."""
+    """`671B/37B` is total and active; the greater comes first, and under a header that names both, the first."""
+    if "total" in scene.label and "activ" in scene.label and len(scene.quantities) == 2:
+        first, second = scene.quantities
+        if scene.low[first.end : second.start].strip() in ("/", "|", ","):
+            return "parameters_total" if each is first else "parameters_active"
     if following is not None and _is_count(following) and following.value < each.value / 1.5:
         gap = scene.low[each.end : following.start]
         if _PAIR.fullmatch(gap) and not _OTHER.match(scene.after(following.end, 20)):
@@ -196,6 +232,14 @@ def _is_generic(scene: Scene, each: Quantity, after: str) -> bool:
     )
 
 
+def _is_own_piece(scene: Scene, each: Quantity) -> bool:
+    """`8B and 70B`, alone between the bars or the ends of a list item."""
+    start = max(scene.low.rfind(sign, scene.start, each.start) for sign in ";·|")
+    ends = [at for at in (scene.low.find(sign, each.end, scene.end) for sign in ";·|") if at >= 0]
+    piece = scene.low[max(start + 1, scene.start) : min([*ends, scene.end])].strip(" .")
+    return len(piece) < 40 and _ONLY_SIZES.fullmatch(piece) is not None
+
+
 def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
     if each.magnitude == "m" and each.value < 1e7 and not _AFTER_NOUN.match(after):
         return None
@@ -207,7 +251,7 @@ def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
         return None
     if _THING.match(after):
         return "parameters_total"
-    if scene.in_brackets_behind(each.start) is not None:
+    if scene.in_brackets_behind(each.start) is not None or _SIZES_BEHIND.match(after) or _SIZES_BEFORE.search(before):
         return "parameters_total"
     if re.match(r"-a\d", after) or re.search(r"(?:['’]s|\bthe|\bthis|\bour|\bits) (?:dense|sparse|moe) $", before):
         return "parameters_total"
@@ -216,6 +260,8 @@ def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
         r"at)?|packs|at|with|counts)(?: just| only)? $",
         before,
     ):
+        return "parameters_total"
+    if scene.is_fragment and each.magnitude == "b" and _is_own_piece(scene, each):
         return "parameters_total"
     if scene.is_fragment and not before.strip() and re.match(r"\s*(?:[/,·|;]|$)", after):
         return "parameters_total"

@@ -17,14 +17,13 @@ _NOUNS = {
     "star": "stars",
     "like": "likes",
     "heart": "likes",
-    "upvote": "likes",
 }
-_HINT = re.compile("download|pull|install|star|like|heart|upvote|herunter|★|⭐|❤")
+_HINT = re.compile("download|pull|install|star|like|heart|herunter|★|⭐|❤")
 _AFTER = re.compile(
     r"\+?(?:[\s-]+(?:total|monthly|weekly|daily|cumulative|all-time|lifetime|github|hugging face|hf|huggingface"
     r"|ollama|30-day|combined|of|"
     r"the|family|model|on|aggregate|unique|recent|\w+(?=[\s-]downloads?\b)))*[\s-]+(downloads?|pulls|installs"
-    r"|stars?|likes|hearts|upvotes)\b"
+    r"|stars?|likes|hearts)\b"
 )
 _BEFORE = re.compile(
     r"\b(downloads?|pulls|stars|likes)(?: (?:on|count|at|of|to|past|hit|reached|crossed|passed|surpassed"

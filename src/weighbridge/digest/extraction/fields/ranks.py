@@ -10,7 +10,8 @@ from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
 STEMS = (
-    "# overall at came climb comes debut enter finish land lead led no number plac place position rank sits sitting "
+    "# overall at came claim climb comes debut enter finish grab held hold secur take taking took land lead "
+    "led no number plac place position rank sits sitting "
     "stands top topp"
 )
 _ORDINALS = {
@@ -32,6 +33,9 @@ _RANK = re.compile(
     r"|\b(?P<overall>first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth"
     r"|\d{1,3}(?:st|nd|rd|th)) (?=overall)"
     r"|\b(?P<place>first|second|third|fourth|fifth|1st|2nd|3rd|\dth)[\s-](?:place|spot|position)\b"
+    r"|\b(?P<crown>(?:t(?:ook|akes|aking)|claim(?:s|ed|ing)|hold(?:s|ing)|held|grab(?:s|bed)|secur(?:es|ed)"
+    r"|in) (?:the )?"
+    r"(?:top|number[- ]one) (?:spot|place|position)) (?:on|of|in)\b"
     r"|\b(?P<top>tops|topped|topping|leads|led|leading|at the top of|sits atop|atop|took the crown on)\s(?:the "
     r")?(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|index|lmarena|mteb)\b)"
 )
@@ -65,7 +69,7 @@ def find(scene: Scene) -> Iterator[Found]:
 
 
 def _value(match: re.Match[str]) -> float:
-    if match["top"]:
+    if match["top"] or match["crown"]:
         return 1.0
     written = match["sign"] or match["number"] or match["ordinal"] or match["place"] or match["overall"]
     words = _ORDINALS | {"one": 1, "two": 2, "three": 3}

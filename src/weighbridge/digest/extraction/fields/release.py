@@ -11,11 +11,13 @@ from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
 STEMS = (
-    "announc arriv available came coming debut development drop due erschien erwartet eventual expected "
+    "announc answered arriv available away came countered coming debut "
+    "development drop due erschien erwartet eventual expect followed "
     "freigegeben general goes imminent introduc land launch live open open-sourc opensourc out planned prepar "
     "pushed postpon delay slip "
     "working posted "
-    "pre-launch pre-release publish put releas roll scheduled ship slated unveil upcoming uploaded "
+    "pre-launch pre-release publish put releas remain replied responded "
+    "roll scheduled ship still struck slated unveil upcoming uploaded "
     "veröffentlicht went yet"
 )
 _VERB = re.compile(
@@ -27,6 +29,7 @@ _VERB = re.compile(
     r"general availability|is out|came out|went live|landed|lands|open(?:s|ed) (?:up )?(?:the )?(?=[\w "
     r".-]{0,30}weights)|arriv(?:es|ed|e)|available (?:since|from|as of|on|now)|out(?=\s?[:;,.(!]|\s?$| now| "
     r"today| on hugging)|"
+    r"(?:answered|followed|responded|countered|replied|struck back) with|"
     r"veröffentlicht\w*|erschien(?:en)?|freigegeben|goes live|put out|posted|uploaded|released|(?:put|pushed"
     r"|uploaded)(?=[^.;]{3,60} (?:on|to) (?:hugging ?face|the hub|github|modelscope|ollama)))\b"
 )
@@ -45,7 +48,8 @@ _OTHER_SENSE = re.compile(
 )
 _PASSIVE = re.compile(
     r"(?:\b(?:was|were|been|is|are|be|being|got|gets|has|wurde|wurden|had|newly|just|recently|first|originally"
-    r"|officially|finally|publicly|also|since|model|family|models|variants?|weights)|[,(–—-])\s*(?:\w+ly |both "
+    r"|officially|finally|publicly|also|since"
+    r"|once|when|until|model|family|models|variants?|weights)|[,(–—-])\s*(?:\w+ly |both "
     r"|all |also |now |first |then )?$"
 )
 _INTRANSITIVE = re.compile(
@@ -59,9 +63,14 @@ _FUTURE_NEAR = re.compile(
     r"|can|should|ready to|countdown|pre-launch)\b[^.;,]{0,30}$"
 )
 _FUTURE_PLAIN = re.compile(
-    r"\b(?P<future>expected (?:in|on|by|around|early|late|mid|for|next|later|this|to (?:arrive|land|ship|launch"
+    r"\b(?P<future>expected (?:in|on|by|around|early|late|mid|for|next|later|this|before"
+    r"|within|at the end|end of|the end"
+    r"|soon|q[1-4]|to (?:arrive|land|ship|launch"
     r"|drop|release))|(?:is "
-    r"|are )?coming (?:in|on|next|later|this|soon)|"
+    r"|are )?coming (?:in|on|next|later|this|soon|[\"“']?within)|"
+    r"expects? (?:it|them|[\w.-]+(?: [\w.-]*\d[\w.-]*){0,2}) (?:to (?:arrive|land|ship|launch|drop)|in|on|by"
+    r"|before|around|early"
+    r"|late|mid|next|later|this)\b|(?:remains?|still|is) unreleased|(?:is|are) (?:\w+ )?(?:days|weeks|months) away|"
     r"(?:is |are )?(?:due|slated|scheduled|planned) (?:in|on|for|next|later|this)|arriving|launch window"
     r"|imminent\b|is imminent|preparing|prepares|is working on|pushed|postponed|delayed|slipped|slips|(?:launch"
     r"|release) countdown|pre-release|pre-launch|"
@@ -77,6 +86,8 @@ _LABEL_STATUS = re.compile(r"\bstatus\b")
 _LABEL_CUTOFF = re.compile(
     r"\b(?:cut-?off|knowledge|updated|training|note|published|posted|checked|stand|submitted|written|notes)\b"
 )
+_NO_WEIGHTS = re.compile(r"\bno (?:open |public )?weights\b[^.;]{0,24}$")
+_ITS_RELEASE = re.compile(r" (?:the |its )?(?:immediate |general |public )?(?:release|launch|availability) of\b")
 _LICENCE_ONLY = re.compile(r"\s(?:it |them )?under\b")
 _ANNOUNCED = ("announc", "unveil")
 _STATUS_CELL = {
@@ -154,21 +165,23 @@ def _dated(told: Told, *, expected: bool) -> Found:
 def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     start, end = match.start(), match.end()
     verb = match["verb"]
-    if verb.startswith(("drop", "ship", "arriv", "land")) and _OTHER_SENSE.match(scene.after(end, 24)):
+    other = verb.startswith(("drop", "ship", "arriv", "land")) and _OTHER_SENSE.match(scene.after(end, 24))
+    if other or _NO_WEIGHTS.search(scene.before(start, 44)):
         return
     owner = _owner(scene, match)
     if scene.is_negated(start):
         if owner is not None and not verb.startswith(_ANNOUNCED):
             yield Found("status", "expected", start, end, subject=owner.name)
         return
-    if owner is None and verb.startswith(("publish", "post", "upload")) and "weights" not in scene.words:
+    first = scene.is_fragment and scene.before(start, 8).strip() == "first"
+    if owner is None and verb.startswith(("publish", "post", "upload")) and "weights" not in scene.words and not first:
         return
     if owner is None and (scene.mentions or not _is_anaphoric(scene, start)):
         return
     if owner is None and _NOT_MODEL.match(scene.after(end, 60)):
         return
     future = bool(_FUTURE_NEAR.search(scene.before(start, 44)))
-    status = "announced" if verb.startswith(_ANNOUNCED) else "released"
+    status = "announced" if verb.startswith(_ANNOUNCED) and not _ITS_RELEASE.match(scene.after(end, 30)) else "released"
     future = future or scene.is_forecast
     status = "expected" if future else status
     told = _date_near(scene, start, end, owner)
@@ -227,7 +240,7 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
     if not passive and not nothing_behind and ahead is not None and ahead.start - end < 60:
         gap = scene.low[end : ahead.start]
         if (
-            not _NOT_MODEL.match(gap)
+            (not _NOT_MODEL.match(gap) or _ITS_RELEASE.match(gap))
             and not re.search(r"[.;:]|\b(?:under|with|to|for|than|against|beats?|while)\b", gap)
             and ahead.is_specific
         ):
@@ -241,7 +254,9 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
         if match["verb"] == "out" and not re.fullmatch(r"[\s\])*_`]*(?:is|are|was|now|finally|,)?\s*", gap):
             return None
         if re.search(
-            r"\b(?:paper|report|benchmarks?|guidance|dataset|quantizations|team|researchers|implementation)\b", gap
+            r"\b(?:paper|report|benchmarks?|guidance|dataset|quantizations|team|researchers|implementation|workflow|guide"
+            r"|notebook|tutorial|adapters?|finetunes?)\b",
+            gap,
         ):
             return None
         if behind[-1].is_specific and len(gap) < 90:
@@ -297,7 +312,7 @@ def _of_future(scene: Scene) -> Iterator[Found]:
         return
     told = _date_near(scene, match.start(), match.end(), None)
     # `imminent V4`: said of the name right behind.
-    ahead = next((m.name for m in scene.mentions if 0 <= m.start - match.end() <= 6), None)
+    ahead = next((m.name for m in scene.mentions if match.start() <= m.start <= match.end() + 6), None)
     yield Found("status", "expected", match.start(), match.end(), subject=ahead, needs_name=not scene.is_fragment)
     if told is not None:
         found = _dated(told, expected=True)

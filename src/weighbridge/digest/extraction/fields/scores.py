@@ -25,7 +25,8 @@ _OF = re.compile(
 _NOT_SCORE_AFTER = re.compile(
     r"\s?-?(?:shots?\b|points?\b(?! on| in)|pp\b|percentage points|x\b|×|times|tokens?|tasks?|questions"
     r"|problems|languages|subjects|days|hours|weeks|months|gpus?|gb|"
-    r"experts?|models?|categories|runs|samples|attempts|params?|parameters?|of the|out of|benchmarks|others|bit"
+    r"range\b|experts?|models?|categories|runs|samples|attempts|params?|parameters?|of the|out of|benchmarks"
+    r"|others|bit"
     r"|(?:%|percent)? (?:cheaper|faster|smaller|lower|higher|more|fewer|less|better)|st\b|nd\b|rd\b|th\b)"
 )
 _NOT_SCORE_BEFORE = re.compile(
@@ -36,6 +37,7 @@ _SHOTS = re.compile(
     r"\b(\d{1,2}|zero|few)[- ]shot\b|pass@\d{1,3}|maj@\d{1,3}|cons@\d{1,3}|\bwith(?:out)? tools\b|\bno tools\b"
     r"|\bcot\b|\bwith thinking\b|\bnon-thinking\b|\bself-reported\b"
 )
+_WITH = re.compile(r"\b(?:with|scor\w+|at|reach\w+|hits?) $")
 _VERB = re.compile(
     r"\b(?:scor\w+|achiev\w+|hit\w*|reach\w*|get(?:s|ting)?|got|post(?:s|ed)|record\w*|earn\w*|manag\w+|land\w*"
     r"|clock\w*|pull\w*|resolv\w+|notch\w*|report\w*|at|erreicht)\b[^.;]{0,40}$"
@@ -101,7 +103,8 @@ def _is_score(scene: Scene, each: Quantity) -> bool:
         return False
     if not scene.low[each.number_start].isdigit():
         return False
-    if _NOT_SCORE_AFTER.match(scene.after(each.end, 24)):
+    points = scene.after(each.end, 7) == " points" and _WITH.search(scene.before(each.start, 12))
+    if not points and _NOT_SCORE_AFTER.match(scene.after(each.end, 24)):
         return False
     if _NOT_SCORE_BEFORE.search(scene.before(each.start, 20)):
         return False
@@ -141,7 +144,7 @@ def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], ta
         return None
     before = scene.before(each.start, 30)
     compares = re.search(
-        r"(?:\(|\bvs\.?|versus|than|against|['’‘]s|\bat|/|to|from|for|and)\s*(?:[\w.\- ]{0,24}(?:['’‘]s|\(|at"
+        r"(?:\(|\bvs\.?|versus|than|against|['’‘]s|\bat|\bwith|/|to|from|for|and)\s*(?:[\w.\- ]{0,24}(?:['’‘]s|\(|at"
         r"|:)?\s*)?$",
         before,
     )

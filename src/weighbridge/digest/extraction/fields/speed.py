@@ -13,7 +13,8 @@ STEMS = ""
 _FASTER = re.compile(
     r"[\s-]*(?:(?:more|higher|the|its|decode|decoding|inference|prefill|generation|token|serving|training"
     r"|output|greater|a|wall-clock|end-to-end) )*"
-    r"(?:faster|speed-?ups?|speeds?|throughput|quicker|acceleration|schneller|lower latency|tokens per second)\b"
+    r"(?:faster|(?:\w+ ){0,2}acceleration|speed-?ups?|speeds?|throughput|quicker|acceleration|schneller|lower "
+    r"latency|tokens per second)\b"
 )
 _FASTER_BEFORE = re.compile(
     r"\b(?:speed-?ups?|faster|throughput|speeds?(?: up)?|accelerat\w+|latency|quicker)(?: \w+){0,5}?(?: by| of"

@@ -1,0 +1,89 @@
+"""`Context`: whom the text speaks of, from part to part, and so whom a sentence without a name means."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from .mention import Kind, Mention
+from .scene import Scene
+from .words import key, size_in
+
+_BY_SIZE = re.compile(
+    r"\W*(?:and |but |while )?the (?P<size>larger|bigger|smaller|lighter)(?: one| model| variant| version| of "
+    r"the two)?\b"
+)
+_SEVERAL = re.compile(
+    r"^\W*(?:both|beide)\b|\b(?:both (?:models|fit|run|are|were|support|have|use|come|ship|need|read)|the two "
+    r"models|all three|beide modelle)\b"
+)
+
+
+def carries(mention: Mention | None) -> bool:
+    """Whether the sentences that follow may speak of it."""
+    return mention is not None and mention.kind is not Kind.FAMILY
+
+
+@dataclass(slots=True)
+class Context:
+    """Whom the text speaks of, from part to part."""
+
+    document: tuple[str, ...] = ()
+    heading: tuple[str, ...] = ()
+    heading_words: str = ""
+    recent: tuple[str, ...] = ()
+    spoken: list[str] = field(default_factory=list)
+    """Whom the block spoke of, the latest last: `both` means the last two."""
+    lead: tuple[str, ...] = ()
+    """Whom the line before a list was about."""
+    section: list[str] = field(default_factory=list)
+    """Whom the sentences of the section were about."""
+    items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    told: str | None = None
+    benchmark: str = ""
+    label: str = ""
+    """A line of its own that labels the next: `Context Length`."""
+    above: tuple[str, ...] = ()
+    """Whom the last block that is no list's item was about."""
+    title: str = ""
+    """A heading that may be an unknown model's name."""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Whom a sentence without a name speaks of."""
+        return self.recent or self.heading or self.document
+
+    def carried(self, scene: Scene) -> tuple[str, ...]:
+        """Whom a sentence without a name speaks of; `both` and `all three` mean the last two or three."""
+        by_size = _BY_SIZE.match(scene.words)
+        if by_size and not scene.mentions:
+            return self._of_size(by_size["size"])
+        count = _count_meant(scene.words)
+        if not count and not scene.mentions and re.search(r"\bboth\b", scene.words):
+            count = 2
+        for spoken in (self.spoken, self.section):
+            if count and len(spoken) >= count:
+                return tuple(spoken[-count:])
+        return self.subjects
+
+    def _of_size(self, word: str) -> tuple[str, ...]:
+        """`The larger one` and `the smaller` of the last two that have sizes in their names."""
+        for spoken in (self.spoken, self.section):
+            sized = [(size, name) for name in spoken[-2:] if (size := size_in(name))]
+            if len(sized) == 2 and sized[0][0] != sized[1][0]:
+                return ((min if word in ("smaller", "lighter") else max)(sized)[1],)
+        return ()
+
+    def narrowed(self, name: str) -> str:
+        """In a section on Gemma 3 9B, `Gemma 3` is that one."""
+        for wider in (self.heading, self.document):
+            if len(wider) == 1 and key(wider[0])[: len(key(name))] == key(name):
+                return wider[0]
+        return name
+
+
+def _count_meant(words: str) -> int:
+    if "both" not in words and "three" not in words and "two models" not in words and "beide" not in words:
+        return 0
+    found = _SEVERAL.search(words)
+    return 0 if not found else 3 if "three" in found[0] else 2
