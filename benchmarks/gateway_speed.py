@@ -1,7 +1,7 @@
 """How fast the gateway's data path is, on one core, beside nginx and others in the same run.
 
     python benchmarks/gateway_speed.py [--quick] [--rounds N] [--nginx PATH] [--peers FOLDER]
-                                        [--also NAME=COMMAND] [--big] [--json FILE]
+                                        [--also NAME=COMMAND] [--workers N] [--big] [--json FILE]
 
 Each gateway stands between the same client and the same mock engine, both in C and compiled here, and is pinned to one
 core; client and mock share another. A request is 2.2 KB, its answer 1 KB of JSON or a stream of 102 events. Gateways
@@ -12,6 +12,9 @@ time is that of the gateway's whole process tree. `gateway` is ours with a key, 
 
 `--also` adds another gateway: a command with {port} and {upstream} in it, e.g. --also "mine=mygate --port {port} ...".
 Its path must be /v1/chat/completions, its key sk-bench, and its model `mock`.
+
+With `--workers` there is one column more: ours with so many processes, on all cores, which it then shares with client
+and mock where there are no more than two. Of it the CPU time a request says more than requests a second.
 """
 
 from __future__ import annotations
@@ -57,6 +60,9 @@ def data_path(*flags: str) -> Callable[[Path, int, int], list[str]]:
 def gateways(options: argparse.Namespace) -> list[Gateway]:
     """Those that can be measured here; ours first, then the one that all are held against."""
     found = [Gateway("gateway", data_path("--whole")), Gateway("data path", data_path())]
+    if options.workers > 1:
+        several = data_path("--whole", str(options.workers))
+        found.insert(1, Gateway(f"{options.workers} workers", several))
     return [*found, *peers(options.nginx, options.peers), *map(given, options.also)]
 
 
@@ -110,6 +116,8 @@ class Running:
             ["taskset", "-c", bench.ours, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self._wait()
+        while '"starting"' in self._workers():
+            time.sleep(0.1)
         time.sleep(0.5)
 
     def _wait(self) -> None:
@@ -123,6 +131,12 @@ class Running:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise SystemExit(f"{self.gateway.name} does not answer")
             time.sleep(0.1)
+
+    def _workers(self) -> str:
+        """What it says of its workers, if it is ours."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", "/ps", headers=HEADERS)
+        return connection.getresponse().read().decode(errors="replace")
 
     def tree(self) -> list[psutil.Process]:
         """Its processes."""
@@ -250,7 +264,7 @@ ROWS = (
 def table(results: dict[str, Figures]) -> str:
     """Markdown: a column for each gateway, and ours as a multiple of nginx."""
     names = list(results)
-    ours = names[1]
+    ours = names[1]  # with one process
     lines = ["| | " + " | ".join(names) + " | ours / nginx |", "|---|" + "---:|" * (len(names) + 1)]
     for key, label, style in ROWS:
         if key not in results[ours]:
@@ -302,6 +316,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--nginx", help="where nginx is, if not on the path")
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="where others are installed: see gateway_peers.py")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="measure ours with N processes too")
     parser.add_argument("--big", action="store_true", help="also beside bodies of 8 MB")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args(arguments)

@@ -5,7 +5,7 @@
    A POST with "stream": true is answered by server-sent events: a role, 100 pieces, each sent by its own send() and
    stamped "@<19 digits>" with CLOCK_MONOTONIC's nanoseconds, an end with usage, [DONE]. Any other POST gets 1 KB of JSON.
    A model named "...-pN" paces its pieces N microseconds apart; without that they come as fast as they can, by turns.
-   GET answers what was counted. Bodies need a Content-Length. */
+   GET answers what was counted, and /v1/models which there are. Bodies need a Content-Length. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -123,8 +123,11 @@ static void reply(struct connection *c, const char *head, const char *body, size
     requests++;
     if (head[0] == 'G') {
         char text[256], whole[512];
-        int length = sprintf(text, "{\"requests\":%lu,\"streams\":%lu,\"aborted\":%lu,\"connections\":%lu}", requests,
-                             streamed, aborted, connections);
+        int length = memmem(head, 20, "/v1/models", 10)
+            ? sprintf(text, "{\"data\":[{\"id\":\"mock\",\"max_model_len\":4096},"
+                            "{\"id\":\"mock-p20000\",\"max_model_len\":4096}]}")
+            : sprintf(text, "{\"requests\":%lu,\"streams\":%lu,\"aborted\":%lu,\"connections\":%lu}", requests,
+                      streamed, aborted, connections);
         put(c, whole, sprintf(whole, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
                               length, text));
         return;

@@ -125,6 +125,9 @@ class Settings:
         "127.0.0.1", "address the gateway listens at, or unix:/PATH of a socket; beyond loopback a key is required"
     )
     port: int = _setting(8642, "port the gateway listens at; 0 takes a free one")
+    workers: int = _setting(
+        1, "processes that answer clients at that address; engines, queues, limits and pages are those of the first one"
+    )
     api_key: str = _setting(
         "", "the operator's key, sent as a bearer token; empty and no key made by `weigh key`: none is asked for"
     )
@@ -277,6 +280,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # What a row may be, in Settings as in a model's table.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "port": (0, 65535),
+    "workers": (1, 64),
     "context_tokens": (0, 1 << 24),
     "parallel": (1, 256),
     "ubatch_tokens": (1, 1 << 24),

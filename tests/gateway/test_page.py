@@ -111,7 +111,7 @@ def test_a_page_that_does_not_read_is_left_behind_and_holds_nobody_up(tmp_path):
         until = time.monotonic() + 20
         while served.gateway.recorder.listeners:
             for _ in range(500):
-                served.gateway.recorder._tell(row[-1]._replace(reason="x" * 1000))
+                served.gateway.recorder.tell(row[-1]._replace(reason="x" * 1000))
             await asyncio.sleep(0.005)
             assert time.monotonic() < until
         assert await served.ask("one")

@@ -126,6 +126,8 @@ class Chooser:
         self._loads = [0] * len(self._static)
         self._named: dict[str, Route] = {}
         self._warm: OrderedDict[str, str] = OrderedDict()
+        self.share_warm: Callable[[str, str], None] | None = None
+        """Tells the gateway's other processes which model has a conversation in its cache."""
         self.predictor: Predictor | None = None
         self._path: Path = settings.state_path / PREDICTOR
         self._stamp: tuple[int, int] | None = None
@@ -133,6 +135,7 @@ class Chooser:
         self._loading: asyncio.Task[None] | None = None
         if before is not None:
             self._speeds, self._warm, self.predictor = before._speeds, before._warm, before.predictor
+            self.share_warm = before.share_warm
             self._stamp = before._stamp if before._loading is None else None
 
     @staticmethod
@@ -231,6 +234,12 @@ class Chooser:
             await self._loading
 
     def _keep_warm(self, conversation: str, model: str) -> None:
+        if self.share_warm is not None and self._warm.get(conversation) != model:
+            self.share_warm(conversation, model)
+        self.keep_warm(conversation, model)
+
+    def keep_warm(self, conversation: str, model: str) -> None:
+        """Know that a model has a conversation in its cache."""
         self._warm[conversation] = model
         self._warm.move_to_end(conversation)
         if len(self._warm) > _MOST_CONVERSATIONS:
@@ -246,7 +255,7 @@ class Chooser:
             self._can.clear()
         for at, counts in enumerate(self._under_way):
             known = self._candidates[at]
-            load = max(0, counts.in_flight - known.parallel)
+            load = max(0, counts.in_flight + counts.elsewhere - known.parallel)
             if not is_old and load == self._loads[at]:
                 continue
             self._loads[at] = load

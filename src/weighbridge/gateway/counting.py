@@ -7,7 +7,7 @@ microseconds a request and 7 MiB.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import inf, isnan
 from typing import Generic, TypeVar
@@ -27,6 +27,15 @@ class Counter:
     def inc(self, count: float = 1) -> None:
         """So many more."""
         self.value += count
+
+    def take(self) -> float:
+        """What was counted, and count from nothing again."""
+        value, self.value = self.value, 0.0
+        return value
+
+    def add(self, counted: float) -> None:
+        """What another process has counted."""
+        self.value += counted
 
     def rows(self) -> Iterator[tuple[str, str, float]]:
         """Suffix of the name, one more label, value."""
@@ -66,6 +75,22 @@ class Histogram:
         """One more, or several that took as long in the mean."""
         self._counts[bisect_left(self.bounds, seconds)] += times
         self._sum += seconds * times
+
+    def take(self) -> list[float]:
+        """What was observed: the counts of all buckets and the sum, or nothing; and count from nothing again."""
+        if not any(self._counts):
+            return []
+        taken = [*self._counts, self._sum]
+        self._counts[:] = [0] * len(self.bounds)
+        self._sum = 0.0
+        return taken
+
+    def add(self, counted: Sequence[float]) -> None:
+        """What another process has observed."""
+        *counts, seconds = counted
+        for at, count in zip(range(len(self.bounds)), counts, strict=True):
+            self._counts[at] += int(count)
+        self._sum += seconds
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -108,6 +133,11 @@ class Family(Generic[C]):
             assert len(key) == len(self._names), (self.name, key)
             member = self._members[key] = self._make()
         return member
+
+    @property
+    def members(self) -> Mapping[tuple[str, ...], C]:
+        """All of them, by the values of their labels."""
+        return self._members
 
     def clear(self) -> None:
         """Forget all members: what is not there any more is not told."""

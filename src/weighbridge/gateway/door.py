@@ -40,7 +40,8 @@ PATHS = frozenset(
     b"/v1/messages/count_tokens /v1/audio/transcriptions /tokenize /detokenize".split()
 )
 """What goes to engines, each as it came; one that does not have it says so itself."""
-_FORMS = frozenset({b"/v1/audio/transcriptions"})
+FORMS = frozenset({b"/v1/audio/transcriptions"})
+"""Of these, those whose body is a form."""
 _ANTHROPIC = frozenset({b"/v1/messages", b"/v1/messages/count_tokens"})
 # The last event of a response holds all of it, and so may be longer than what is kept of a stream's end.
 _LONG_LAST_EVENT = b"/v1/responses"
@@ -126,7 +127,7 @@ class Door:
     def answer(self, request: wire.Request, response: Response) -> None:
         """One request whose body is here. ApiError where nobody can be asked."""
         path = request.path
-        is_form = path in _FORMS
+        is_form = path in FORMS
         body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
         model = request.asked = AUTO if body.model is None else body.model
         is_named = model in self.pool.models
@@ -662,7 +663,7 @@ class _Answer(Relay):
     def _teach(self, lease: Lease[Upstream], tail: bytes, usage: Mapping[str, int]) -> None:
         """Let a whole answer of an engine here teach how fast it is: by its own clock, else of a stream by ours."""
         # Of one that others joined or left, nobody knows how many shared the engine.
-        if lease.life.health.serving != self._beside:
+        if lease.life.health.serving != self._beside or lease.life.lent:
             return
         timing = stated(tail)
         if timing is None and self._is_stream:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections import deque
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,8 @@ class Feedback:
 
     def __init__(self, state_path: Path, most: int) -> None:
         self._state_path, self._most = state_path, most
+        self.elsewhere: Callable[[str], Awaitable[Answered | None]] | None = None
+        """Asks what another process of the gateway remembers of a request."""
         self._recent: deque[_Kept] = deque()
         self._size = 0
         self._thread: ThreadPoolExecutor | None = None
@@ -86,6 +89,8 @@ class Feedback:
         said = _read(raw)
         name = said["request_id"]
         answered = self.remembered(name)
+        if answered is None and self.elsewhere is not None:
+            answered = await self.elsewhere(name)
         if answered is None or not (caller.is_admin or caller.name == answered.caller):
             raise ApiError(
                 404,

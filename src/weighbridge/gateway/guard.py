@@ -273,22 +273,22 @@ class Guard:
     def admit(self, request: Request, body: Body | Form) -> None:
         """Set aside, as its `spending`, what a request may take of its key's limits. ApiError 429 where that is too
         much."""
-        limiter, caller = self.limiter, request.caller
-        is_anthropic = request.path.startswith(b"/v1/messages")
-        admitted = limiter.admit(caller.id, guessed_tokens(body), time.time())
-        if not isinstance(admitted, Refused):
-            request.spending = Spending(limiter, caller, admitted, is_anthropic=is_anthropic)
-            return
-        request.spending = Spending(limiter, caller, None, is_anthropic=is_anthropic)
-        wait = admitted.wait_seconds
-        again = f"Please try again in {math.ceil(wait)} s." if math.isfinite(wait) else "It allows none."
-        raise ApiError(
-            429,
-            f"Rate limit reached for the key {caller.name!r} on {admitted.what}: limit {admitted.limit}. {again}",
-            kind="rate_limit_error",
-            code="rate_limit_exceeded",
-            retry_after_seconds=max(1, math.ceil(wait)) if math.isfinite(wait) else None,
-        )
+        spend(request, self.limiter, self.limiter.admit(request.caller.id, guessed_tokens(body), time.time()))
+
+    def look_for(self, key: str) -> None:
+        """Know a key by its `id` as its file has it now: another process of the gateway may have read that before."""
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_SECONDS or not self.limiter.knows(key):
+            self._look(now)
+
+    def note_uses(self, used_at: Mapping[str, float]) -> None:
+        """Hear when keys were used in another process of the gateway, by their `id`, in seconds since 1970."""
+        for caller in self._callers.values():
+            caller.used_at = max(caller.used_at, used_at.get(caller.id, 0.0))
+
+    def used_since(self, since: float) -> dict[str, float]:
+        """When each key was used last that was used since then."""
+        return {caller.id: caller.used_at for caller in self._callers.values() if caller.id and caller.used_at > since}
 
     def uses(self) -> dict[str, keys.Use]:
         """How keys were used since the last call."""
@@ -299,6 +299,29 @@ class Guard:
             for caller in self._callers.values()
             if caller.id and (caller.used_at > since or caller.id in counted)
         }
+
+
+def speaks_anthropic(request: Request) -> bool:
+    """Whether its client reads of limits in Anthropic's headers."""
+    return request.path.startswith(b"/v1/messages")
+
+
+def spend(request: Request, limiter: Limiter, admitted: Refused | int) -> None:
+    """Give a request its `spending`, as a limiter has said. ApiError 429 where it refused."""
+    caller, is_anthropic = request.caller, speaks_anthropic(request)
+    if not isinstance(admitted, Refused):
+        request.spending = Spending(limiter, caller, admitted, is_anthropic=is_anthropic)
+        return
+    request.spending = Spending(limiter, caller, None, is_anthropic=is_anthropic)
+    wait = admitted.wait_seconds
+    again = f"Please try again in {math.ceil(wait)} s." if math.isfinite(wait) else "It allows none."
+    raise ApiError(
+        429,
+        f"Rate limit reached for the key {caller.name!r} on {admitted.what}: limit {admitted.limit}. {again}",
+        kind="rate_limit_error",
+        code="rate_limit_exceeded",
+        retry_after_seconds=max(1, math.ceil(wait)) if math.isfinite(wait) else None,
+    )
 
 
 def check_model(caller: Caller, model: str, served: Mapping[str, object]) -> None:

@@ -30,6 +30,11 @@ class Identities:
         if any(files.values()):
             self._thread.start()
 
+    @property
+    def said(self) -> Mapping[str, tuple[list[dict[str, Any]], bool]]:
+        """What `of` says of models of which something became known."""
+        return self._said
+
     def of(self, model: str) -> tuple[list[dict[str, Any]], bool]:
         """The model's files, and whether no more will become known of them."""
         said = self._said.get(model)

@@ -22,20 +22,46 @@ _OF_OTHERS = 0o077
 
 class Place:
     """A socket that listens, and its `url`. AddressInUse where another program has it, BadSetting for a certificate
-    that can't be used. Of a key that others can read the log warns."""
+    that can't be used. Of a key that others can read the log warns.
 
-    def __init__(self, settings: Settings) -> None:
+    In a worker process `listener` is the socket that it was given.
+    """
+
+    def __init__(self, settings: Settings, listener: socket.socket | None = None) -> None:
         self.tls = _tls(settings)
+        self._made: tuple[Path, int] | None = None
+        self.url = settings.url
         path = settings.socket
-        if path is None:
+        if listener is not None:
+            self.listener = listener
+        elif path is None:
             self.listener = listen(settings.host, settings.port)
             host, port = self.listener.getsockname()[:2]
             self.url = dataclasses.replace(settings, host=host, port=port).url
-            self._made: tuple[Path, int] | None = None
-            return
-        self.listener = _listen_unix(path)
-        self.url = settings.url
-        self._made = (path, path.stat().st_ino)
+        else:
+            self.listener = _listen_unix(path)
+            self._made = (path, path.stat().st_ino)
+
+    def beside(self, count: int) -> list[socket.socket]:
+        """So many more sockets that listen at the same address: the kernel spreads connections over them. Of a Unix
+        socket, which one listens at alone, the same one. BadSetting where the system can't."""
+        if self._made is not None:
+            return [self.listener.dup() for _ in range(count)]
+        address = self.listener.getsockname()
+        made: list[socket.socket] = []
+        try:
+            # Only now that the address is ours alone: else another gateway's workers would be joined unseen.
+            wire.share(self.listener)
+            for _ in range(count):
+                made.append(wire.listen_tcp(*address[:2], shared=True))
+                made[-1].listen(_BACKLOG)
+        except OSError as error:
+            for each in made:
+                each.close()
+            raise BadSetting(
+                f"workers: {address[0]}:{address[1]} can't be shared: {error.strerror or error}", hint="set workers = 1"
+            ) from error
+        return made
 
     def check(self, settings: Settings) -> None:
         """BadSetting where other settings name a certificate that can't be used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .counting import BriefHistogram, Counter, Family, Gauge, Histogram, as_text
@@ -36,11 +36,13 @@ _OF_MODELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 class Load:
     """What one model has to do."""
 
-    __slots__ = ("in_flight",)
+    __slots__ = ("elsewhere", "in_flight")
 
     def __init__(self) -> None:
         self.in_flight = 0
         """Requests that are waiting or being answered."""
+        self.elsewhere = 0
+        """The same in the gateway's other processes, as they last said."""
 
 
 class ModelCounts:
@@ -115,10 +117,14 @@ class Metrics:
             Counter, "weighbridge_cancelled", "Requests whose client left before the end.", ("model",)
         )
         self.routed = Family(Counter, "weighbridge_routed", "Requests by how they were routed.", ("model", "by"))
+        self._counted = (self.requests, self.tokens, self.cancelled, self.routed)
+        self._times = (self.seconds, self.first_token, self.between, self.gap, self.queue)
         self._in_flight = Family(Gauge, "weighbridge_requests_in_flight", "Requests being answered.")
         self._gauges = {
             name: Family(Gauge, f"weighbridge_{name}", meaning, labels) for name, meaning, labels in _OF_MODELS
         }
+        self.elsewhere: dict[str, float] = {}
+        """What other processes of the gateway add to the gauges that count since the start."""
 
     def load(self, model: str) -> Load:
         """What the model has to do now, however it came to it."""
@@ -145,7 +151,7 @@ class Metrics:
         now = time.monotonic()
         for gauge in self._gauges.values():
             gauge.clear()  # a model may be gone
-        self._in_flight.labels().set(sum(load.in_flight for load in self._loads.values()))
+        self._in_flight.labels().set(sum(load.in_flight + load.elsewhere for load in self._loads.values()))
         for name, model in pool.state.models.items():
             life = pool.lives.get(name)
             phase = self._gauges["model_state"]
@@ -162,11 +168,8 @@ class Metrics:
             self._gauges["engine_memory_over_plan"].labels(name).set(life.has_drifted if life else False)
             for place, size in model.terms.need.items():
                 self._gauges["engine_memory_planned_bytes"].labels(name, place).set(size)
-        if recorder.ledger is not None:
-            self._gauges["ledger_rows"].labels().set(recorder.ledger.rows)
-            self._gauges["ledger_rows_lost"].labels().set(recorder.ledger.lost)
-        if recorder.tracer is not None:
-            self._gauges["traces_dropped"].labels().set(recorder.tracer.dropped)
+        for gauged, count in recorder.tallies.items():
+            self._gauges[gauged].labels().set(count + self.elsewhere.get(gauged, 0))
         used = pool.state.used()
         for place, size in pool.state.budget.items():
             self._gauges["memory_budget_bytes"].labels(place).set(size)
@@ -174,6 +177,29 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
-        counted = (self.requests, self.tokens, self.cancelled, self.routed)
-        times = (self.seconds, self.first_token, self.between, self.gap, self.queue)
-        return as_text([*counted, *times, self._in_flight, *self._gauges.values()])
+        return as_text([*self._counted, *self._times, self._in_flight, *self._gauges.values()])
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """Requests that are waiting or being answered here, by model."""
+        return {model: load.in_flight for model, load in self._loads.items() if load.in_flight}
+
+    def take(self) -> dict[str, list[Any]]:
+        """What was counted since the last call, by family: labels and numbers, for another process to `add`. Counts
+        begin from nothing again."""
+        taken: dict[str, list[Any]] = {}
+        for family in (*self._counted, *self._times):
+            rows = [[labels, counted] for labels, member in family.members.items() if (counted := member.take())]
+            if rows:
+                taken[family.name] = rows
+        return taken
+
+    def add(self, taken: Mapping[str, Iterable[Any]]) -> None:
+        """Count what another process has taken of its own."""
+        for counter in self._counted:
+            for labels, count in taken.get(counter.name, ()):
+                counter.labels(*labels).add(count)
+        for times in self._times:
+            for labels, counts in taken.get(times.name, ()):
+                self.of(*labels)  # so that it is among `all_counts`
+                times.labels(*labels).add(counts)

@@ -111,6 +111,8 @@ class Pool(Generic[C]):
         self._care = care
         self._connect = connect
         self._to_operator = tell
+        self.on_change: Callable[[], None] | None = None
+        """Called after each decision: other processes of the gateway go by what was decided."""
         self._connections: dict[str, C] = {}
         self._tickets = itertools.count()
         self._answers: dict[int, asyncio.Future[None]] = {}
@@ -356,6 +358,8 @@ class Pool(Generic[C]):
                     self._stops[name].set()
         self._settled.set()
         self._arm(now)
+        if self.on_change is not None:
+            self.on_change()
 
     def _arm(self, now: float) -> None:
         """Have the clock ring when something is due. One that rings too early does no harm, and is set again."""

@@ -119,6 +119,10 @@ class Limiter:
                 meter.fit(key, now)
             self._meters[id_] = meter
 
+    def knows(self, id_: str) -> bool:
+        """Whether a key is counted for."""
+        return id_ in self._meters
+
     def admit(self, id_: str, tokens: int, now: float) -> Refused | int:
         """Take one request that may need so many tokens: how many are set aside for it, to be given to `settle`; or why
         it must wait. A key that is not known (any more) has no limit."""

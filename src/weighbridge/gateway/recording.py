@@ -59,7 +59,7 @@ class Recorder:
         if self.keeps_text:
             self._texts = ThreadPoolExecutor(1, thread_name_prefix="texts")
         self._files = {model.name: _files_of(model) for model in models}
-        self._identities = Identities(self._files, settings.state_path, takes_sums=settings.ledger_sums)
+        self._identities = self._identify(settings)
 
     def know(self, models: Sequence[Model], settings: Settings) -> None:
         """Hear of other models; the sums of their files are taken in the background."""
@@ -69,9 +69,27 @@ class Recorder:
         files = {model.name: _files_of(model) for model in models}
         if files != self._files:
             self._files = files
-            self._identities = Identities(files, settings.state_path, takes_sums=settings.ledger_sums)
+            self._identities = self._identify(settings)
             # It ends once the sum that it takes is given up.
             asyncio.get_running_loop().run_in_executor(None, before.close)
+
+    def _identify(self, settings: Settings) -> Identities:
+        return Identities(self._files, settings.state_path, takes_sums=settings.ledger_sums)
+
+    @property
+    def identities(self) -> Identities | None:
+        """What is known of the models' files; None with the ledger off."""
+        return self._identities
+
+    @property
+    def tallies(self) -> dict[str, int]:
+        """What was counted since the start, by the names of its gauges."""
+        found: dict[str, int] = {}
+        if self.ledger is not None:
+            found |= {"ledger_rows": self.ledger.rows, "ledger_rows_lost": self.ledger.lost}
+        if self.tracer is not None:
+            found["traces_dropped"] = self.tracer.dropped
+        return found
 
     def engine_of(self, lease: Lease[Any] | None) -> str | None:
         """The hash of the row that says what answers a request; it is written where it is not there yet."""
@@ -93,7 +111,7 @@ class Recorder:
     ) -> None:
         """A request is over; `parts` are its body, `answer` what was kept of the answer's."""
         ledger = self.ledger
-        self._tell(served)
+        self.tell(served)
         if trace is not None and self.tracer is not None:
             self.tracer.end(trace, served, None if lease is None else lease.life.model.engine)
         if ledger is None:
@@ -120,7 +138,7 @@ class Recorder:
             now, name, path, asked, None, None, None, None, key, error.status, "error", code, False, None, None, None,
             None, None, 0,
         )  # fmt: skip
-        self._tell(served)
+        self.tell(served)
         if ledger is not None:
             self._put_down(ledger, served)
 
@@ -135,7 +153,8 @@ class Recorder:
         if told:
             ledger.served_together(told)
 
-    def _tell(self, served: Served) -> None:
+    def tell(self, served: Served) -> None:
+        """A request is over, here or in another process of the gateway: whoever listens hears of it."""
         self.recent.append(served)
         for listener in self.listeners:
             listener(served)

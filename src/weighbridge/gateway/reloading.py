@@ -18,6 +18,7 @@ from .choosing import Chooser
 from .listening import Place
 
 if TYPE_CHECKING:
+    from .front import Front
     from .serving import Gateway
 
 Reread = Callable[[Mapping[str, int]], tuple[Settings, Sequence[Model]]]
@@ -26,7 +27,8 @@ why not."""
 
 # What the gateway began with, and keeps until its end.
 _FIXED = (
-    "host", "port", "state_dir", "ledger", "ledger_text", "ledger_days", "ledger_bytes", "ledger_sums", "otel_endpoint",
+    "host", "port", "workers", "state_dir", "ledger", "ledger_text", "ledger_days", "ledger_bytes", "ledger_sums",
+    "otel_endpoint",
 )  # fmt: skip
 
 
@@ -77,7 +79,9 @@ class Reloader:
             self._place.check(settings)
             # On a thread, since it looks at the machine; then nothing waits until all is in place.
             here = await asyncio.to_thread(machine.detect)
-            return self._apply(settings, models, kept, here)
+            done = self._apply(settings, models, kept, here)
+            await gateway.workers.take_anew()
+            return done
 
     def _apply(
         self, settings: Settings, models: Sequence[Model], kept: tuple[str, ...], here: machine.Machine
@@ -91,13 +95,7 @@ class Reloader:
         # From here on nothing may fail.
         gateway.settings = settings
         pool.rearrange(models, state, gateway.care(settings), gateway.surroundings(settings))
-        gateway.choose_anew()
-        gateway.recorder.know(models, settings)
-        for name, life in pool.lives.items():
-            life.connection.take(settings.of(name))  # type: ignore[attr-defined]
-        self._server.limits = replace(self._server.limits, body_bytes=settings.max_body_bytes)
-        self._server.let_in(wire.Cors(settings.cors_origins) if settings.cors_origins else None)
-        self._place.renew(settings)
+        take_anew(gateway, self._server, self._place)
         names = {model.name: model for model in models}
         return Reloaded(
             added=tuple(name for name in names if name not in had),
@@ -106,6 +104,18 @@ class Reloader:
             settings=_changed(before, settings),
             kept=kept,
         )
+
+
+def take_anew(front: Front, server: wire.Server, place: Place) -> None:
+    """Have all that answers clients go by the settings and models that `front` has now; keys it knows already."""
+    settings, pool = front.settings, front.pool
+    front.choose_anew()
+    front.recorder.know([*pool.models.values()], settings)
+    for name, life in pool.lives.items():
+        life.connection.take(settings.of(name))  # type: ignore[attr-defined]
+    server.limits = replace(server.limits, body_bytes=settings.max_body_bytes)
+    server.let_in(wire.Cors(settings.cors_origins) if settings.cors_origins else None)
+    place.renew(settings)
 
 
 def _with_what_stays(settings: Settings, before: Settings) -> tuple[Settings, tuple[str, ...]]:

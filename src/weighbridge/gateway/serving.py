@@ -30,9 +30,8 @@ from weighbridge.settings import Settings
 
 from . import keys, openapi, terms, wire
 from .choosing import Chooser
-from .door import Door
-from .fallbacks import Fallbacks
 from .feedback import Feedback
+from .front import Front
 from .guard import Guard, check_model
 from .latency import Latency
 from .listening import Place
@@ -46,6 +45,7 @@ from .scheduler import Phase
 from .teaching import Teacher
 from .upstream import Upstream
 from .watching import Care
+from .workers import Workers
 
 # How long what is left may take to reach its clients once all engines are stopped.
 _LAST_WORDS_SECONDS = 2.0
@@ -56,36 +56,36 @@ _LOG = logging.getLogger("weighbridge")
 _COUNTER = re.compile(r"^llamacpp:(tokens_predicted_total|requests_processing)\s+([\d.e+]+)", re.MULTILINE)
 
 
-class Gateway:
+class Gateway(Front):
     """The door over a pool of models, and pages about them."""
 
     def __init__(self, models: Sequence[Model], settings: Settings, sockets: Path, tell: Callable[[str], None]) -> None:
-        self.settings = settings
         self._sockets = sockets
-        self.tell = tell
         self.reload: Callable[[], Awaitable[Reloaded]] | None = None
         """Takes the settings anew; set once the gateway serves."""
         self.started = time.time()
         self._counted: dict[str, tuple[float, dict[str, str]]] = {}
-        self.metrics = Metrics()
-        self.guard = Guard(settings, tell)
-        self.pool: Pool[Upstream] = Pool(
-            models,
-            terms.initial_state(models, settings, machine.detect()),
-            self.surroundings(settings),
-            self.care(settings),
-            lambda name, endpoint: Upstream(endpoint, self.settings.of(name)),
+        Chooser.check(settings, models)  # before anything is opened
+        super().__init__(
+            settings,
             tell,
+            metrics=Metrics(),
+            guard=Guard(settings, tell),
+            pool=Pool(
+                models,
+                terms.initial_state(models, settings, machine.detect()),
+                self.surroundings(settings),
+                self.care(settings),
+                lambda name, endpoint: Upstream(endpoint, self.settings.of(name)),
+                tell,
+            ),
+            teacher=Teacher(settings.state_path),
+            recorder=Recorder(models, settings),
+            feedback=Feedback(settings.state_path, settings.feedback_requests),
         )
-        self.teacher = Teacher(settings.state_path)
-        self.chooser = Chooser(self.pool, self.metrics, settings, tell)
-        self.guard.know((*self.chooser.names, *self.chooser.policies.named))
-        self.recorder = Recorder(models, settings)
         self.latency = Latency(self.metrics)
         self.live = Live(self.recorder, self._state)
-        self.feedback = Feedback(settings.state_path, settings.feedback_requests)
-        self.door = Door(self.pool, self.metrics, self.teacher, self.chooser, self.recorder, self.feedback, self.guard,
-                         Fallbacks(settings, models, tell))  # fmt: skip
+        self.workers = Workers(self)
 
     def surroundings(self, settings: Settings) -> Surroundings:
         """What engines that start share."""
@@ -94,13 +94,6 @@ class Gateway:
     def care(self, settings: Settings) -> Care:
         """How engines are looked after."""
         return Care(settings.health_interval_seconds, settings.read_timeout_seconds, settings.memory_margin_bytes)
-
-    def choose_anew(self) -> None:
-        """Have the router know the models and policies as they are now; what it has learnt stays."""
-        self.chooser = self.door.chooser = Chooser(self.pool, self.metrics, self.settings, self.tell, self.chooser)
-        self.guard.know((*self.chooser.names, *self.chooser.policies.named))
-        self.door.adapt_anew()
-        self.door.fallbacks = Fallbacks(self.settings, self.pool.models.values(), self.tell)
 
     def application(self) -> Starlette:
         """The pages: all that does not go to engines, as an ASGI application."""
@@ -306,18 +299,22 @@ class Gateway:
 
     async def show_metrics(self, request: Request) -> Response:
         """Prometheus' text."""
+        await self.workers.gather()
         self.metrics.look_at(self.pool, self.recorder)
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def ps(self, request: Request) -> Response:
-        """The models: phase, process, memory planned and measured, requests; and the memory that all may take."""
+        """The models: phase, process, memory planned and measured, requests; the memory that all may take; and the
+        other processes that answer clients."""
+        await self.workers.gather()
         models = await asyncio.gather(*(self._describe(model) for model in self.pool.models.values()))
         own = {"pid": os.getpid(), "create_time": psutil.Process().create_time()}
         up = {
             "uptime_seconds": time.time() - self.started,
             "drain_timeout_seconds": self.settings.drain_timeout_seconds,
         }
-        return JSONResponse({**own, **up, "memory": self._memory(), "models": models})
+        told = {"memory": self._memory(), "workers": self.workers.describe(), "models": models}
+        return JSONResponse({**own, **up, **told})
 
     def _memory(self) -> dict[str, dict[str, int]]:
         """What all models may take of each place, and what is promised of it."""
@@ -363,7 +360,7 @@ class Gateway:
             "keep_alive_seconds": _finite(state.terms.keep_alive_seconds),
             "keep_alive_left_seconds": _finite(max(0.0, state.keep_until() - now)),
             "requests_waiting": len(state.waiting),
-            "requests_in_flight": len(state.serving),
+            "requests_in_flight": len(state.serving) + self.workers.uncounted(model.name, life),
             "tokens_per_second": life.rate.per_second(now) if life else 0.0,
             "loads": self.pool.loads[model.name],
             "restarts": self.pool.restarts[model.name],
@@ -435,6 +432,7 @@ async def serve(
             refused=gateway.door.refused,
         )
         server.let_in(wire.Cors(settings.cors_origins) if settings.cors_origins else None)
+        await gateway.workers.begin(settings.workers, server, place, sockets)
         gateway.reload = Reloader(gateway, server, place, reread)
         noting = asyncio.create_task(_note(gateway))
         try:
@@ -446,6 +444,7 @@ async def serve(
                 await gateway.pool.close()
             finally:
                 gateway.live.close()
+                await gateway.workers.close(_LAST_WORDS_SECONDS)
                 await server.drain(_LAST_WORDS_SECONDS)
                 await gateway.teacher.close()
                 await gateway.feedback.close()

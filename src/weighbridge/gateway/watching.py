@@ -96,6 +96,11 @@ class Health:
         self.heard = time.monotonic()
         self._pause_seconds = _FIRST_PROBE_SECONDS
 
+    def hear_at(self, heard: float) -> None:
+        """The engine has sent something to another process of the gateway, at this time."""
+        self.heard = max(self.heard, heard)
+        self._pause_seconds = _FIRST_PROBE_SECONDS
+
     async def until_ill(self) -> str:
         """Waits until the engine is not well; says how that shows."""
         missed = 0
@@ -165,6 +170,8 @@ class Life:
         """How it ended by itself, in its own last words."""
         self.measured_bytes: int | None = None
         self.has_drifted = False
+        self.lent = 0
+        """Leases of it that other processes of the gateway hold."""
         self.recorded: tuple[int, str] | None = None
         """In which file of the ledger its row stands, and the row's hash."""
 

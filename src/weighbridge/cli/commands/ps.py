@@ -104,4 +104,12 @@ def _page(data: Any, url: str) -> str:
         f"{_place(place)}: {show_bytes(memory['used_bytes'])} of {show_bytes(memory['budget_bytes'])} promised"
         for place, memory in data["memory"].items()
     ]
-    return "\n".join([*lines, f"gateway {url}, process {data['pid']}"])
+    return "\n".join([*lines, f"gateway {url}, process {data['pid']}" + _workers(data.get("workers") or ())])
+
+
+def _workers(workers: Any) -> str:
+    """The other processes that answer clients."""
+    told = [
+        str(each["pid"]) if each["state"] == "ready" else f"{each['pid'] or '-'} ({each['state']})" for each in workers
+    ]
+    return f", {len(told) + 1} workers: this one and {', '.join(told)}" if told else ""

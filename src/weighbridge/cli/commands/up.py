@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-alive", type=float, metavar="S", help="seconds a model stays loaded when nobody asks for it"
     )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that answer clients (default 1)")
     parser.add_argument("--json", action="store_true", help="print the address, or the answer to --once, as JSON")
     add_address(parser)
 
@@ -86,6 +87,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return read_settings(
         arguments,
         port=0 if arguments.once and arguments.port is None else arguments.port,
+        # One question needs no more.
+        workers=1 if arguments.once else arguments.workers,
         parallel=arguments.parallel,
         memory_budget_bytes=arguments.memory_budget,
         keep_alive_seconds=arguments.keep_alive,

@@ -13,7 +13,7 @@ from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
 from .quick import usage_of
 from .relay import Relay
-from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, load_certificate, serve, tls_context
+from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, load_certificate, serve, share, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "listen_unix",
     "load_certificate",
     "serve",
+    "share",
     "tls_context",
     "usage_of",
 ]

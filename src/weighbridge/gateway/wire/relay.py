@@ -53,13 +53,20 @@ class Relay:
         """`gone`: the client left; `failed`: the engine did; `error`: handed to `error`; "" so far."""
         self.body_bytes = 0
 
-    def start(self, upstream: Upstream, target: bytes, body: Sequence[bytes], headers: bytes = b"") -> None:
+    def start(
+        self,
+        upstream: Upstream,
+        target: bytes,
+        body: Sequence[bytes],
+        headers: bytes = b"",
+        method: bytes = b"POST",
+    ) -> None:
         """Ask an engine. May be called again from `recovers`, or from `error`, with another one."""
         self.upstream = upstream
         self.answer = self._held_error = self.failure = None
         self.outcome = ""
         self.body_bytes = 0
-        exchange = self._exchange = upstream.start(self, target, body, headers=headers)
+        exchange = self._exchange = upstream.start(self, target, body, method=method, headers=headers)
         response = self.response
         response.writer = self
         if response.is_paused:

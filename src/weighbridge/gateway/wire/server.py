@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,19 @@ class Server:
             return self._route(request)
         return lambda request, response: response.send(204, lines)
 
-    async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Take connections from a bound socket."""
+    async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+        """Take connections from a bound socket, until what is returned is closed."""
         shake_seconds = self.limits.head_seconds if tls else None
         options: dict[str, Any] = {"sock": listener, "ssl": tls, "ssl_handshake_timeout": shake_seconds}
-        make = self._loop.create_unix_server if listener.family == socket.AF_UNIX else self._loop.create_server
-        made = await make(lambda: Connection(self), backlog=_BACKLOG, **options)
+        make: Any = self._loop.create_server
+        if listener.family == socket.AF_UNIX:
+            make = self._loop.create_unix_server
+            if sys.version_info >= (3, 13):
+                # It is removed by whoever made it: others may listen at it too.
+                options["cleanup_socket"] = False
+        made: asyncio.Server = await make(lambda: Connection(self), backlog=_BACKLOG, **options)
         self._listening.append(made)
+        return made
 
     def bridge(self, connection: Connection, request: Request, response: Response, *, more: bool) -> Inlet:
         """Have the ASGI application answer."""
@@ -139,6 +146,14 @@ async def serve(
     for listener in listeners:
         await server.listen(listener, tls)
     return server
+
+
+def share(listener: socket.socket) -> None:
+    """Have other sockets of this user listen at the same address, beside one that was bound when nobody else had it.
+    OSError where the system does not do that."""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def listen_tcp(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -311,8 +311,8 @@ class _Line(asyncio.Protocol):
 class Upstream:
     """One endpoint: `address` is a host and a port, or the path of a Unix socket; with `tls`, through that.
 
-    `headers` go with every request: the endpoint's own key, if it wants one. To be used in one running event loop, and
-    closed by `close`.
+    `headers` go with every request: the endpoint's own key, if it wants one; and a Host, unless each request brings
+    its own (`names_host`). To be used in one running event loop, and closed by `close`.
     """
 
     def __init__(
@@ -322,12 +322,13 @@ class Upstream:
         headers: Sequence[tuple[bytes, bytes]] = (),
         limits: UpstreamLimits | None = None,
         tls: ssl.SSLContext | None = None,
+        names_host: bool = True,
     ) -> None:
         self._tls = tls
         self.address = address
         self.limits = limits or UpstreamLimits()
         host = b"localhost" if isinstance(address, Path) else _authority(*address, 443 if tls else 80)
-        self._headers = header_lines(((b"host", host), *headers))
+        self._headers = header_lines(((b"host", host), *headers) if names_host else headers)
         self._kept: deque[_Line] = deque()
         self.lines: set[_Line] = set()
         self._connecting: set[Exchange] = set()
