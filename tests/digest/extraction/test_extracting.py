@@ -267,6 +267,10 @@ def test_a_card_speaks_of_the_model_of_its_title():
         ("- Codestral 25.08: closed weights", ("Codestral 25.08", "openness", "closed")),
         ("| Model | Licence |\n|---|---|\n| Llama 4 Scout | Llama Community |", ("Llama 4 Scout", "licence", "llama")),
         ("Mistral Small 4 drops under Apache 2.0.", ("Mistral Small 4", "licence", "Apache-2.0")),
+        ("Meta — Llama 3.2\nSizes: 1B, 3B (text), 11B\nLicense: MIT", ("Llama 3.2", "parameters_total", 3e9)),
+        ("Meta — Llama 3.2\nSizes: 1B, 3B (text), 11B\nLicense: MIT", ("Llama 3.2", "licence", "MIT")),
+        ("GLM-5.1 is new. It's a MoE, released on April 7, 2026.", ("GLM-5.1", "release_date", "2026-04-07")),
+        ("GLM-5.1 topped SWE-bench Pro.", ("GLM-5.1", "rank:SWE-bench Pro", 1.0)),
         ("GLM-4.5 is a model.\n\nInput Cost $0.6\nper million tokens", ("GLM-4.5", "price_input", 0.6)),
     ],
 )

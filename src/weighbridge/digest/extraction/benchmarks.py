@@ -101,6 +101,7 @@ _NAMES = (
     "ToolBench",
     "Toolathlon",
     "MCP-Atlas",
+    "MCP-Mark",
     "GDPval",
     "CyberGym",
     "Cybench",

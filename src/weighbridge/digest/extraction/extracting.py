@@ -231,6 +231,10 @@ class _Extraction:
         if block.level == 7 and len(words) < 48 and _VALUED.search(words) and is_label(words):
             # `Max Output 98K`
             return not self._names.within(block.start, block.end)
+        label, colon, value = words.partition(": ")
+        if block.level == 7 and colon and value and len(label) <= 24 and is_label(label):
+            # `License: MIT` on a line of its own.
+            return not self._names.within(block.start, block.start + len(label))
         is_value = bool(self._context.label) and block.end - block.start <= 48
         return block.level == 7 and (is_value or WHOLE_LABEL.fullmatch(words) is not None)
 

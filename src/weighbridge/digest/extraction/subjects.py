@@ -18,7 +18,7 @@ _OBJECT = re.compile(
     r"|as \w+ as|support(?:s|ing)?(?: for)?|throughput of|speed of|size of|twice the \w+ of|similar to"
     r"|comparable to|successor to|succeeds|"
     r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
-    r"par with|parity with|close to|level with|same as|competitive with|neck and neck with|of what"
+    r"par with|parity with|close to|level with|same(?: \w+){0,2} as|competitive with|neck and neck with|of what"
     r"|within \w+ \w+ of|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"

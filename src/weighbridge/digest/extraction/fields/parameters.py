@@ -63,7 +63,7 @@ _GENERIC_BEFORE = re.compile(
     r" (?:(?:a|an|the|dense|larger|smaller|much|other|many|typical|comparable|old|standard|full|bigger) ){0,3}$"
 )
 _LABEL = re.compile(
-    r"\b(?:params?|parameters?|size|model size|total|active|activated|parameter count|weights|# ?params"
+    r"\b(?:params?|parameters?|sizes?|model size|total|active|activated|parameter count|weights|# ?params"
     r"|parametern?)\b"
 )
 _LABEL_ACTIVE = re.compile(r"\b(?:active|activated|aktiv\w*)\b")

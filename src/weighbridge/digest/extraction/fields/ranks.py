@@ -37,7 +37,7 @@ _RANK = re.compile(
     r"|in) (?:the )?"
     r"(?:top|number[- ]one) (?:spot|place|position)) (?:on|of|in)\b"
     r"|\b(?P<top>tops|topped|topping|leads|led|leading|at the top of|sits atop|atop|took the crown on)\s(?:the "
-    r")?(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|index|lmarena|mteb)\b)"
+    r")?(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|[\w-]*bench|index|lmarena|mteb)\b)"
 )
 _AMONG = re.compile(
     r"\b(?P<among>(?:among|amongst|of|for|within) (?:all |the )?(?:open|open-weights?|open-source|local|small"

@@ -87,6 +87,7 @@ _LABEL_CUTOFF = re.compile(
     r"\b(?:cut-?off|knowledge|updated|training|note|published|posted|checked|stand|submitted|written|notes)\b"
 )
 _NO_WEIGHTS = re.compile(r"\bno (?:open |public )?weights\b[^.;]{0,24}$")
+_OF_IT = re.compile(r"\W*(?:it|it['’]s|they|the model|this model)\b")
 _ITS_RELEASE = re.compile(r" (?:the |its )?(?:immediate |general |public )?(?:release|launch|availability) of\b")
 _LICENCE_ONLY = re.compile(r"\s(?:it |them )?under\b")
 _ANNOUNCED = ("announc", "unveil")
@@ -211,7 +212,8 @@ _COMPANION = re.compile(
 
 
 def _is_anaphoric(scene: Scene, start: int) -> bool:
-    return bool(_ANAPHORIC.search(scene.before(start, 60)))
+    before = scene.before(start, 60)
+    return bool(_ANAPHORIC.search(before)) or (before.endswith(", ") and _OF_IT.match(scene.words) is not None)
 
 
 def _with_companions(scene: Scene, owner: Mention | None) -> list[str | None]:
