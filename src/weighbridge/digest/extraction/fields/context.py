@@ -28,7 +28,8 @@ _VERB = re.compile(
     r"|prompts up to) (?:up to )?$"
 )
 _TOKENS = re.compile(
-    r"[\s-]*\+?\s?(?:high-quality |multilingual |training |diverse |text |curated |multimodal |mixed |visual |vision |and )*tokens?\b"
+    r"[\s-]*\+?\s?(?:high-quality |multilingual |training |diverse |text |curated |multimodal |mixed "
+    r"|visual |vision |and )*tokens?\b"
 )
 _TRAINED = re.compile(r"\b(?:train(?:ed|ing)?|pre-?train(?:ed|ing)?|corpus|dataset|trainiert)\b")
 _LABEL = re.compile(rf"\b(?:{_WORDS}|max(?:imum)? tokens|window|max len\w*)\b")
