@@ -77,6 +77,12 @@ _FUTURE_PLAIN = re.compile(
     r"erwartet|in early development|still (?:in|under) development|eventual release|yet to be released|not yet "
     r"(?:been )?released|upcoming)\b"
 )
+# Of these one must occur; to look for them first is ten times as quick as the pattern above.
+_FUTURE_WORDS = (
+    "expect", "coming", "due ", "slated", "scheduled", "planned", "arriving", "launch ", "countdown", "imminent",
+    "prepar", "working on", "pushed", "postpon", "delay", "slip", "pre-", "erwartet", "develop", "eventual", "yet",
+    "unreleased", "away",
+)  # fmt: skip
 _LABEL = re.compile(
     r"\b(?<!last )(?:release[d]?(?: date)?|launch(?:ed)?(?: date)?|date|released on|veröffentlicht|erscheinung\w*"
     r"|available|availability|launch)\b"
@@ -309,6 +315,8 @@ def _of_noun(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
 
 
 def _of_future(scene: Scene) -> Iterator[Found]:
+    if not any(word in scene.words for word in _FUTURE_WORDS):
+        return
     match = _FUTURE_PLAIN.search(scene.low, scene.start, scene.end)
     if match is None or scene.is_negated(match.start()):
         return
