@@ -176,12 +176,13 @@ def in_domain(data: Data, folds: int) -> list[str]:
     ways = {name: headline(data, by, expected.costs, expected.fold) for name, by in expected.by.items()}
     oracle = headline(data, data.evidence.scores, data.costs, expected.fold)
     every = np.arange(count)
-    gap = difference(ways["router"], ways["lookup"], count)
+    gap, told_gap = (difference(ways[name], ways["lookup"], count) for name in ("router", "told"))
     row = [
         data.name, f"{count:,} x {len(data.evidence.models)}",
         "APGR" if data.pair else "quality" if data.one_cost else "AIQ",
         f"{ways['single'](every):.3f}", f"{ways['lookup'](every):.3f}", str(interval(ways["router"], count)),
-        f"{ways['told'](every):.3f}", f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]", f"{oracle(every):.3f}",
+        f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]", f"{ways['told'](every):.3f}",
+        f"{told_gap.value:+.3f} [{told_gap.low:+.3f}, {told_gap.high:+.3f}]", f"{oracle(every):.3f}",
     ]  # fmt: skip
     if data.pair:
         weak, strong = data.pair
@@ -326,8 +327,8 @@ def main() -> None:
     page = PAGE.format(
         note=note,
         first=table(
-            ("set", "prompts x models", "measure", "best single(s)", "lookup", "router", "told the task",
-             "router less lookup", "oracle", "CPT(50 %)", "training"), first,
+            ("set", "prompts x models", "measure", "best single(s)", "lookup", "router", "less lookup",
+             "told the task", "less lookup", "oracle", "CPT(50 %)", "training"), first,
         ),
         second=table(
             ("set", "best single", "router", "difference", "curve of singles", "curve of router", "difference",

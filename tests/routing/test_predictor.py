@@ -106,6 +106,38 @@ def test_the_task_is_recognised_and_may_be_told(learnt):
     assert (told.task, told.task_probability) == ("stories", 1.0)
 
 
+def test_a_told_task_is_a_lookup_where_prompts_say_nothing_more():
+    rng = np.random.default_rng(4)
+    tasks = [f"task{at % 6}" for at in range(480)]
+    words = [" ".join(rng.choice(THINGS, 6)) for _ in tasks]
+    share = rng.uniform(0.2, 0.9, (6, 5))
+    scores = (rng.random((480, 5)) < share[[at % 6 for at in range(480)]]).astype(float)
+    predictor = learn(Evidence.of_table("abcde", words, scores, tasks))
+    for task in range(6):
+        said = [predictor.predict(prompt, f"task{task}").quality for prompt in ("fox king", "lantern", words[task])]
+        found = scores[task::6].mean(0)
+
+        assert int(said[0].argmax()) == int(found.argmax())
+        assert np.ptp(said, axis=0).max() < 1e-6
+        assert np.abs(said[0] - found).max() < 0.06
+
+
+def test_of_many_models_that_differ_by_no_task_the_best_on_all_is_chosen_for_a_told_task():
+    rng = np.random.default_rng(5)
+    tasks = [f"task{at % 8}" for at in range(320)]
+    share = np.full(40, 0.7)
+    share[17] = 0.85
+    scores = (rng.random((320, 40)) < share).astype(float)
+    predictor = learn(
+        Evidence.of_table(
+            [f"model{at:02}" for at in range(40)], [" ".join(rng.choice(THINGS, 6)) for _ in tasks], scores, tasks
+        )
+    )
+
+    assert {int(predictor.predict("fox king", f"task{at}").quality.argmax()) for at in range(8)} == {17}
+    assert int(scores[0::8].mean(0).argmax()) != 17, "a plain lookup takes another for the first task"
+
+
 def test_a_prompt_unlike_the_evidence_gets_the_best_single_model():
     rng = random.Random(2)
     # Which model is better differs by task, and says nothing of a task that is not there.
@@ -152,7 +184,10 @@ def test_it_is_kept_in_one_file_and_read_again(learnt, tmp_path):
     learnt.save(path)
     again = Predictor.load(path)
     for prompt in ("Add 3 to 4.", "", "Tell a tale of a fox that met a king."):
-        np.testing.assert_allclose(again.predict(prompt).quality, learnt.predict(prompt).quality, atol=5e-3)
+        for task in (None, "code"):
+            np.testing.assert_allclose(
+                again.predict(prompt, task).quality, learnt.predict(prompt, task).quality, atol=5e-3
+            )
     assert path.stat().st_size < 2 << 20
     assert (again.models, again.tasks) == (learnt.models, learnt.tasks)
 

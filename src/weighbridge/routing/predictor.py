@@ -5,6 +5,8 @@ model's distance from it. Two sources:
 
 near   ridge regression on hashed words, letters and signs of form, and on the task that the prompt is recognised as;
        trained in parts whose weights are averaged (Zhang, Duchi and Wainwright 2015): time grows with examples only
+told   where the caller tells the task: each model's mean on it, drawn to that on all by how much tasks differ beside
+       how prompts of one task do; what a prompt says beyond that counts only where it surely chose better
 base   each model's mean, shrunk towards that of all
 
 How much of near carries over to a prompt unlike the evidence is measured, not assumed: tasks are left out, all is
@@ -38,8 +40,9 @@ from .cascade import Tried, learn_threshold
 from .evidence import Evidence
 from .features import SIGNS, TABLE, Looks, look, rarity, signed, sketch
 from .ridge import Doubles, Floats, Ridge
+from .told import told_apart
 
-VERSION = 1
+VERSION = 2
 
 _WIDTH = 4096
 _WAVES = 128
@@ -210,14 +213,22 @@ class Near:
         """Columns: the tasks' scores, the outputs, and without tasks the directions in which examples lie."""
         self.by_task = arrays["by_task"]
         """Outputs by task, and by waves over task and form together, where those helped."""
+        self.told_table, self.told_weights = arrays["told_table"], arrays["told_weights"]
+        """Where the task is told: outputs by task, and from features to what those leave."""
         self.frequencies, self.phases = arrays["mixed_frequencies"], arrays["mixed_phases"]
 
     @classmethod
     def fit(
-        cls, features: Floats, form: Floats, outputs: Doubles, tasks: tuple[str | None, ...], share: float
+        cls,
+        features: Floats,
+        form: Floats,
+        outputs: Doubles,
+        tasks: tuple[str | None, ...],
+        share: float,
+        costs: Doubles,
     ) -> tuple[Near, Doubles, Doubles]:
         """And what is foretold of each example by others, and how familiar they find it. `share` is how much the way
-        by tasks' means first counts."""
+        by tasks' means first counts, `costs` are the models'."""
         named = _named(tasks)
         of_task = np.array([[task == name for name in named] for task in tasks], float).reshape(len(tasks), len(named))
         parts = np.array_split(np.random.default_rng(_SEED).permutation(len(tasks)), max(1, round(len(tasks) / _PART)))
@@ -225,12 +236,14 @@ class Near:
         weights: Any = 0.0
         means: Any = 0.0
         recognised = np.zeros_like(of_task)
+        told_table, told_weights = np.zeros((0, outputs.shape[1])), np.zeros((0, outputs.shape[1]), np.float32)
         if named:
-            for part, gram in zip(parts, grams, strict=True):
-                ridge = Ridge(features[part], gram)
+            ridges = [Ridge(features[part], gram) for part, gram in zip(parts, grams, strict=True)]
+            for part, ridge in zip(parts, ridges, strict=True):
                 fitted = ridge.fit(of_task[part], (0.1, 0.3, 1.0))
                 weights, means = weights + fitted.weights / len(parts), means + fitted.means / len(parts)
                 recognised[part] = fitted.left_out
+            told_table, told_weights = told_apart(ridges, parts, outputs, _turn(outputs), of_task, costs)
         sharpness = max(
             _SHARPNESS,
             key=lambda each: float(np.log((_softmax(recognised, each) * of_task).sum(1) + 1e-3).mean()) if named else 0,
@@ -259,6 +272,8 @@ class Near:
             "by_task": found[width:].astype(np.float32),
             "mixed_frequencies": mixed[0],
             "mixed_phases": mixed[1],
+            "told_table": told_table,
+            "told_weights": told_weights,
         }
         return cls(arrays, named, sharpness), left_out, familiar
 
@@ -270,27 +285,20 @@ class Near:
             "by_task": self.by_task,
             "mixed_frequencies": self.frequencies,
             "mixed_phases": self.phases,
+            "told_table": self.told_table,
+            "told_weights": self.told_weights,
         }
 
-    def say(
-        self, product: Doubles, form: Floats, told: NDArray[np.intp] | None = None
-    ) -> tuple[Doubles, Doubles, Doubles]:
-        """From features times weights: outputs, familiarity, probabilities of the tasks.
-
-        A task that the caller tells is familiar.
-        """
+    def say(self, product: Doubles, form: Floats) -> tuple[Doubles, Doubles, Doubles]:
+        """From features times weights: outputs, familiarity, probabilities of the tasks."""
         count, outputs = len(self.tasks), len(self.means)
         if not count:
             inside = (product[:, outputs:] ** 2).sum(1) / _SQUARES
             return self.means + product[:, :outputs], inside, product[:, :0]
         scores = product[:, :count] + self.means[:count]
-        likely, familiarity = _softmax(scores, self.sharpness), scores.max(1)
-        if told is not None:
-            known = told >= 0
-            likely[known] = np.eye(count)[told[known]]
-            familiarity[known] = np.inf
+        likely = _softmax(scores, self.sharpness)
         added = _of_task(form, likely, self.frequencies, self.phases)
-        return self.means[count:] + product[:, count:] + added @ self.by_task, familiarity, likely
+        return self.means[count:] + product[:, count:] + added @ self.by_task, scores.max(1), likely
 
 
 def _no_waves() -> tuple[Floats, Floats]:
@@ -355,6 +363,13 @@ def _fitted(
 
 def _between(one: Doubles, other: Doubles, share: float) -> Doubles:
     return (1 - share) * one + share * other
+
+
+def _largest(tasks: tuple[str | None, ...]) -> float:
+    """The share of the largest task that is told apart."""
+    counts = Counter(tasks)
+    named = [counts[task] for task in _named(tasks)]
+    return max(named) / sum(named) if named else 0.0
 
 
 def _span(features: Floats, part: NDArray[np.intp], gram: Floats) -> tuple[Floats, Doubles]:
@@ -438,23 +453,30 @@ class Predictor:
         return float(self._counts[at]) if at is not None else 0.0
 
     def _said(self, looks: list[Looks], tasks: list[str | None]) -> _Said:
-        if self._near is None:
+        near, count = self._near, len(self._tasks)
+        if near is None:
             nothing = np.zeros(len(looks))
             return _Said(np.tile(self._base, (len(looks), 1)), nothing, np.zeros((len(looks), 0)))
-        form = np.array([self._lens.form(each) for each in looks])
-        products = np.empty((len(looks), self._near.weights.shape[1]))
-        for at, each in enumerate(looks):
-            products[at] = self._product(each, form[at])
-        told = np.array([self._tasks.get(task, -1) if task is not None else -1 for task in tasks], np.intp)
-        outputs, familiarity, likely = self._near.say(products, form, told)
+        outputs, familiarity = np.empty((len(looks), len(self._base))), np.full(len(looks), np.inf)
+        likely = np.zeros((len(looks), count))
+        told = [self._tasks.get(task, -1) if task is not None else -1 for task in tasks]
+        for at, (each, task) in enumerate(zip(looks, told, strict=True)):
+            form = self._lens.form(each)
+            if task < 0:
+                said = near.say(self._product(each, form, near.weights).astype(np.float64)[None], form[None])
+                outputs[at], familiarity[at], likely[at] = said[0][0], said[1][0], said[2][0]
+                continue
+            # A task that the caller tells is familiar.
+            likely[at, task] = 1
+            outputs[at] = near.told_table[task]
+            if len(near.told_weights):
+                outputs[at] += self._product(each, form, near.told_weights)
         return _Said(outputs, familiarity, likely)
 
-    def _product(self, looks: Looks, form: Floats) -> Doubles:
+    def _product(self, looks: Looks, form: Floats, weights: Floats) -> Floats:
         """Features times weights; only the rows of hashes that occur are touched."""
-        assert self._near is not None
-        weights = self._near.weights
         places, there = self._lens.text(looks)
-        found: Doubles = there.astype(np.float32) @ weights.take(places, 0)
+        found: Floats = there.astype(np.float32) @ weights.take(places, 0)
         found += self._lens.waves(form) @ weights[2 * _WIDTH :]
         return found
 
@@ -508,7 +530,7 @@ class Predictor:
         if self._near:
             about |= {"tasks": list(self._near.tasks), "sharpness": self._near.sharpness}
             arrays |= self._near.arrays()
-        for name in ("rare_words", "rare_pieces", "weights"):
+        for name in ("rare_words", "rare_pieces", "weights", "told_weights"):
             if name in arrays:
                 arrays[name] = arrays[name].astype(np.float16)
         packed = io.BytesIO()
@@ -571,11 +593,13 @@ class Predictor:
                 "weights": (2 * _WIDTH + _WAVES, columns),
                 "means": (len(tasks) + outputs,),
                 "by_task": (len(tasks) + len(arrays["mixed_phases"]), outputs),
+                "told_table": (len(tasks), outputs),
+                "told_weights": (2 * _WIDTH + _WAVES if len(arrays["told_weights"]) else 0, outputs),
             }
         for name, shape in shapes.items():
             if arrays[name].shape != shape:
                 raise ValueError(f"{name} is {arrays[name].shape}, expected {shape}")
-        for name in ("rare_words", "rare_pieces", "weights"):
+        for name in ("rare_words", "rare_pieces", "weights", "told_weights"):
             if name in arrays:
                 arrays[name] = arrays[name].astype(np.float32)
         near = Near(arrays, tasks, float(about["sharpness"])) if "weights" in arrays else None
@@ -627,7 +651,7 @@ def _learn(evidence: Evidence, looks: list[Looks], shift: _Shift | None, share: 
     familiarity = np.zeros(len(looks))
     if len(looks) >= _FEWEST_NEAR and len(evidence.models) > 1:
         features, form = lens.features(looks)
-        near, left_out, familiarity = Near.fit(features, form, outputs, evidence.tasks, share)
+        near, left_out, familiarity = Near.fit(features, form, outputs, evidence.tasks, share, _means(evidence.costs))
     rest = complete - (left_out[:, :1] + left_out[:, 1:])
     lengths = np.array([float(each.signs[0]) for each in looks])
     arrays = {
@@ -638,7 +662,9 @@ def _learn(evidence: Evidence, looks: list[Looks], shift: _Shift | None, share: 
         "costs": _means(evidence.costs),
         "seconds": _means(evidence.seconds),
         "growth": np.array([_growth(evidence.costs, lengths), _growth(evidence.seconds, lengths)]),
-        "carry": _carry(familiarity, shift, named=bool(near.tasks)) if near else np.zeros((2, 1)),
+        "carry": _carry(familiarity, shift, _largest(evidence.tasks), named=bool(near.tasks))
+        if near
+        else np.zeros((2, 1)),
     }
     about = {
         "examples": len(looks),
@@ -702,16 +728,16 @@ def _shift(evidence: Evidence, looks: list[Looks]) -> _Shift | None:
     return _Shift(np.concatenate(familiarities), min(factors), len(factors))
 
 
-def _carry(inside: Doubles, outside: _Shift | None, *, named: bool) -> Doubles:
+def _carry(inside: Doubles, outside: _Shift | None, largest: float, *, named: bool) -> Doubles:
     """By familiarity, what part of near holds: all where examples are surely like the prompt, else what held in every
     group of tasks that were left out; and a little everywhere, by which what is otherwise equal is put in order.
 
     A familiarity counts as an example's as far as more examples have it than prompts of tasks left out. Where tasks are
-    named but too few to leave one out, near counts as far as the score of the likeliest is near 1; where none is named,
-    it does not for a prompt that is less familiar than nearly all examples.
+    named but too few to leave one out, near counts as far as the score of the likeliest is nearer to 1 than the share
+    of the largest; where none is named, it does not for a prompt that is less familiar than nearly all examples.
     """
     if outside is None and named:
-        return np.array([[_UNSURE, 1.0], [_LITTLE, 1.0]])
+        return np.array([[max(_UNSURE, largest), 1.0], [_LITTLE, 1.0]])
     if outside is None:
         low, high = np.quantile(inside, (0.02, 0.2))
         return np.array([[low * 0.5, low, max(high, low + 1e-6)], [_LITTLE, 0.5, 1.0]])
