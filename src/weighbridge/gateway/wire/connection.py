@@ -265,11 +265,6 @@ class Connection(asyncio.Protocol):
             if self._pending:
                 self._pending += data
             else:
-                if self._server.reads_plain:
-                    plain = read_plain_request(data)
-                    if plain is not None and len(data) == plain[0] + plain[1].length:
-                        self._take_plain(data, *plain)
-                        return
                 self._pending = data
                 self._deadline = self._server.clock() + self._server.limits.head_seconds
             self._pump()
@@ -399,6 +394,14 @@ class Connection(asyncio.Protocol):
             # Some clients send one line too many after a body.
             self._pending = data[2:]
             return True
+        # Once, or a head that comes byte by byte would be read anew with each.
+        if self._server.reads_plain and not self._searched:
+            plain = read_plain_request(data)
+            if plain is not None:
+                end, request = plain
+                self._pending = data[end:]
+                self._begin(request)
+                return True
         limits = self._server.limits
         end = data.find(b"\r\n\r\n", self._searched)
         if end < 0 or end > limits.head_bytes:
@@ -421,30 +424,6 @@ class Connection(asyncio.Protocol):
             request = read_request(data[:end], limits)
         self._begin(request)
         return True
-
-    def _take_plain(self, data: bytes, end: int, request: Request) -> None:
-        """The usual case, in as few steps as may be: the request is whole, and nothing follows it."""
-        self.request = request
-        self._taken = 0
-        if request.length > self._server.limits.body_bytes:
-            self._refuse(self._too_large(request.length))
-            return
-        try:
-            work = self._server.route(request)
-        except ApiError as error:
-            if request.length > _READ_FOR_COURTESY_BYTES:
-                self._refuse(error)
-                return
-            work = _refusing(error)
-        except Exception:
-            _LOG.exception("a fault of the gateway")
-            self._refuse(gateway_fault())
-            return
-        self._work = work
-        if request.length:
-            request.parts.append(data[end:])
-        self._missing = 0
-        self._answer()
 
     def _begin(self, request: Request) -> None:
         self.request = request
@@ -529,9 +508,6 @@ class Connection(asyncio.Protocol):
         if work is None:
             self._at = _BODY if self._is_reading else _WORK
             self._inlet = self._server.bridge(self, request, response, more=self._is_reading)
-            # A body that came with its head is here already.
-            for part in request.parts:
-                self._inlet.feed(part, more=self._is_reading)
             return
         self._at = _WORK
         try:

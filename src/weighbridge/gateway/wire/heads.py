@@ -286,6 +286,8 @@ class AnswerHead:
         named = self.values.get(b"connection")
         if named is not None:
             dropped = dropped.union(word.strip() for word in named.lower().split(b","))
+        if dropped.isdisjoint(self.values):
+            return self.lines
         lines = self.lines.split(b"\r\n")[:-1]
         return b"".join([b"%b\r\n" % line for line in lines if line.partition(b":")[0].lower() not in dropped])
 
