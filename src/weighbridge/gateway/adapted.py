@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from weighbridge.openai_api import ApiError
@@ -9,6 +10,8 @@ from weighbridge.openai_api import ApiError
 from .translation import BadAnswer, Translation
 from .wire import Response
 from .wire.connection import Writer
+
+_EVENT_STREAM = re.compile(rb"^content-type:[ \t]*text/event-stream", re.IGNORECASE | re.MULTILINE)
 
 # Of a plain answer, which must be whole before it can be put into other words.
 _MOST_BYTES = 64 << 20
@@ -22,7 +25,7 @@ def without_length(lines: bytes) -> bytes:
 
 def is_event_stream(lines: bytes) -> bool:
     """Whether the body is a stream, by the lines of a head."""
-    return b"content-type: text/event-stream" in lines.lower()
+    return _EVENT_STREAM.search(lines) is not None
 
 
 def died() -> ApiError:

@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -18,14 +17,15 @@ from weighbridge.openai_api import ApiError, gateway_fault
 from weighbridge.routing import AS_CHAT, Escalation, Route, escalates, mean_log_probability
 
 from . import wire
+from .adapted import is_event_stream, without_length
 from .adapting import CHAT, Adapting
 from .translation import BadAnswer, Translation
+from .translation.events import write
 from .wire import Body, Response
 
 _LOG = logging.getLogger("weighbridge")
 # An answer that is longer is not judged: the bigger model is asked.
 _MOST_BYTES = 8 << 20
-_LENGTH = re.compile(rb"^content-length:[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 class Answering(Protocol):
@@ -50,7 +50,7 @@ def asking(path: str, body: Body) -> Body:
     if fields.get("logprobs") not in (None, False):
         return body
     more = {"logprobs": 1} if path == "/v1/completions" else {"logprobs": True, "top_logprobs": 1}
-    return type(body)(json.dumps({**fields, **more}, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return type(body)(write({**fields, **more}))
 
 
 def _events(raw: bytes) -> Iterator[tuple[bytes, Any]]:
@@ -98,7 +98,7 @@ def read_log_probabilities(raw: bytes, *, is_stream: bool) -> list[float]:
 def _without(found: Any) -> bytes:
     for choice in _choices(found):
         choice.pop("logprobs", None)
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return write(found)
 
 
 def without_log_probabilities(raw: bytes, *, is_stream: bool) -> bytes:
@@ -181,7 +181,7 @@ class Cascade:
             self._escalate(f"is an error ({self.status})")
             return
         raw = b"".join(self._pieces)
-        is_stream = b"text/event-stream" in self._head.lower()
+        is_stream = is_event_stream(self._head)
         sure = read_log_probabilities(raw, is_stream=is_stream)
         mean, threshold = mean_log_probability(sure), self._escalation.threshold
         limit = f"{threshold.value:.2f} ({threshold.basis.value})"
@@ -232,7 +232,7 @@ class Cascade:
             except BadAnswer as error:
                 self._escalate(f"can't be put into the words of this API: {error}")
                 return
-        head = _LENGTH.sub(b"", self._head)
+        head = without_length(self._head)
         if self._answer is not None:
             head = head.replace(*self._answer.retell(self._retold(self._route.model, f"{self._route.model}: {why}")))
         self._over()

@@ -23,6 +23,7 @@ from weighbridge.routing import Route
 from weighbridge.settings import Settings
 
 from . import wire
+from .adapted import is_event_stream
 from .cascading import Answering
 from .scheduler import Phase, back_off_seconds
 from .wire import Body, Form, Response
@@ -181,7 +182,7 @@ class _Attempt(Response):
             return
         resort.take(self)
         self._own_status = status
-        self.is_stream = b"content-type: text/event-stream" in headers.lower()
+        self.is_stream = is_event_stream(headers)
         resort.response.begin(status, headers, length, body, framed, has_length=has_length)
 
     def write(self, body: bytes, framed: bytes | None = None) -> None:

@@ -266,7 +266,7 @@ class Gateway(Front):
 
     async def _api_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)
-        name = self.door.named(b"").decode("ascii").partition(": ")[2].strip()
+        name = self.door.name()
         headers = {"x-request-id": name}
         if error.retry_after_seconds:
             headers["retry-after"] = str(error.retry_after_seconds)

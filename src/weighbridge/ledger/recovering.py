@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .row import LONGEST_LINE_BYTES, digest, first_number, read_head, read_line, read_row, segments
+from .row import GENESIS, LONGEST_LINE_BYTES, digest, first_number, read_head, read_line, read_row, segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def recover(chain: Path) -> End | None:
     if start is None:
         # Its first row is not whole: it follows the file before it.
         before = recover_file(files[-2], chain.name) if len(files) > 1 else None
-        number, end = (before.number, before.hash) if before else (0, "0" * 64)
+        number, end = (before.number, before.hash) if before else (0, GENESIS)
         size = file.stat().st_size
         return End(number, end, file.name, size, torn_bytes=size, note="the last file had no whole row")
     found = recover_file(file, chain.name)

@@ -137,7 +137,6 @@ class ChatStream:
         self._bytes = 0
         self.end = End()
         self.is_over = False
-        self.has_failed = False
 
     def feed(self, piece: bytes) -> Iterator[Piece]:
         """More bytes; what they say. BadAnswer where they are no such stream, or one without end."""
@@ -164,7 +163,7 @@ class ChatStream:
             return
         content = read_object(data)
         if content.get("error"):
-            self.is_over = self.has_failed = True
+            self.is_over = True
             error = content["error"]
             yield Fault(error if isinstance(error, dict) else {"message": str(error)})
             return
