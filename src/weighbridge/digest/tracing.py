@@ -8,7 +8,7 @@ that no record holds is one that nobody told.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
@@ -149,7 +149,3 @@ def checked_prose(text: str, traces: Mapping[str, Trace]) -> list[tuple[str, tup
     if bad:
         raise Untraceable(bad)
     return found
-
-
-Writer = Callable[[str], str]
-"""A local model: a prompt in, prose out."""

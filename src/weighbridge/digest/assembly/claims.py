@@ -87,7 +87,7 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
             ]
             + [f"{reason.text} {reason.origin}" for reason in reasons]
         )
-        href = witness.address if witness.address.startswith(("http://", "https://")) else ""
+        href = web(witness.address)
         evidence = "; ".join(dict.fromkeys(reason.origin for reason in reasons[:_MOST_ORIGINS] if reason.origin))
         making.traces[kept.id] = Trace(kept.id, f"{subject}: {says}", origin, words, href, evidence)
     # A name that there is stands with what is told of whom it means.
@@ -97,7 +97,7 @@ def _entry(making: Making, group: Sequence[KeptClaim], pages: Mapping[str, KeptP
 
 
 def _reason(proof: Proof) -> Reason:
-    href = proof.source if proof.source.startswith(("http://", "https://")) else ""
+    href = web(proof.source)
     return Reason(proof.text, joined(proof.source, proof.key, proof.date, str(proof.basis)), href)
 
 

@@ -83,7 +83,7 @@ class Making:
         for fact in kept:
             origin = joined(fact.source, fact.key, fact.date, str(fact.basis))
             words = " ".join((fact.subject, fact.text, fact.source, fact.key, fact.date))
-            href = fact.source if fact.source.startswith(("http://", "https://")) else ""
+            href = web(fact.source)
             self.traces[fact.id] = Trace(fact.id, f"{fact.subject}: {fact.text}", origin, words, href)
         return kept
 

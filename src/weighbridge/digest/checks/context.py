@@ -8,14 +8,14 @@ from weighbridge.figures import Basis
 
 from ..knowledge.knowledge import HUB
 from ..verdict import Proof
-from .case import Case, Finding, open_question, refuted, supported
+from .case import Case, Finding, open_question, proof_of, refuted, supported
 
 FIELDS = ("context_length",)
 
 # 128K is 128,000 or 131,072; makers tell of 160K less than the config has for the answer.
 _NEAR = 0.06
 # Stretched by YaRN four times as makers recommend it; more than eight times the config's length nobody offers.
-_STRETCHED, _BEYOND = 4.0, 8.0
+_BEYOND = 8.0
 # A service may offer less; a card may tell of less than the config, as Qwen3's does (32,768 of 40,960).
 _LESS = 0.45
 _EXTENDED = re.compile(r"exten[ds]|scal(?:e|ing)|fine-?tun|now support|push|stretch|interpolat|yarn|rope")
@@ -80,7 +80,7 @@ def _native(case: Case) -> list[tuple[int, Proof]]:
         found.append(
             (
                 int(float(fact.value)),
-                Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date),
+                proof_of(fact, f"{fact.of}: {fact.key}"),
             )
         )
     return found

@@ -17,7 +17,7 @@ from weighbridge.sizes import show_count
 from ..knowledge import Knowledge, Subject, sizes_in, words_of_name
 from ..knowledge.knowledge import HUB
 from ..verdict import Proof, Ruling
-from .case import Case, Finding, days_between, first_day, name_proof, open_question, refuted, supported
+from .case import Case, Finding, days_between, first_day, name_proof, open_question, proof_of, refuted, supported
 
 FIELDS = ("exists",)
 
@@ -101,7 +101,7 @@ def missing(case: Case) -> Finding:
                                    Basis.STATED, "AINews (news.smol.ai)", "models", mention))  # fmt: skip
     if case.knowledge.reports(case.subject):
         fact = case.knowledge.reports(case.subject)[0]
-        return supported(Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date))
+        return supported(proof_of(fact, f"{fact.of}: {fact.key}"))
     subject = case.subject
     if not subject.lacks:
         return open_question(name_proof("nothing is known by this name", case.knowledge))

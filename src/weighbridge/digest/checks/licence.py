@@ -10,7 +10,7 @@ from weighbridge.figures import Basis
 
 from ..knowledge.knowledge import HUB
 from ..verdict import Proof
-from .case import Case, Finding, days_between, open_question, refuted, supported
+from .case import Case, Finding, days_between, open_question, proof_of, refuted, supported
 
 FIELDS = ("licence",)
 
@@ -126,7 +126,7 @@ def _known(case: Case) -> Iterator[Licence]:
     for fact in case.knowledge.reports(case.subject, "licence"):
         covers = "code" if fact.note == "code" else "weights"
         text = f"{fact.of}, {fact.note or 'weights'}: {fact.value} ({fact.key})"
-        proof = Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
+        proof = proof_of(fact, text)
         yield Licence(str(fact.value), covers, proof)
     for variant in case.subject.variants:
         if variant.licence:

@@ -17,7 +17,7 @@ from weighbridge.sizes import show_count
 from ..knowledge import sizes_in, words_of_name
 from ..knowledge.knowledge import HUB
 from ..verdict import Proof
-from .case import Case, Finding, name_proof, open_question, refuted, rounding, supported
+from .case import Case, Finding, name_proof, open_question, proof_of, refuted, rounding, supported
 
 FIELDS = ("parameters_total", "parameters_active")
 
@@ -69,7 +69,7 @@ def counts_of(case: Case) -> tuple[Count, ...]:
                 if fact.basis is Basis.STATED
                 else f"{fact.of} has {show_count(float(fact.value))}"
             )
-            proof = Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
+            proof = proof_of(fact, text)
             found.append(Count(float(fact.value), field == "parameters_active", fact.basis is not Basis.STATED, proof))
     return tuple(found)
 

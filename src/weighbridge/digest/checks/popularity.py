@@ -11,7 +11,7 @@ from weighbridge.sizes import show_count
 from ..knowledge.knowledge import HUB
 from ..verdict import Proof
 from . import release
-from .case import Case, Finding, days_between, open_question, refuted, supported
+from .case import Case, Finding, days_between, open_question, proof_of, refuted, supported
 
 FIELDS = ("downloads", "likes", "stars")
 
@@ -30,7 +30,7 @@ def check(case: Case) -> Finding:
     for fact in case.knowledge.reports(case.subject, case.claim.field):
         value = float(fact.value)
         if abs(value - claimed) <= _NEAR * value and (not case.told or abs(days_between(fact.date, case.told)) < 400):
-            return supported(Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date))
+            return supported(proof_of(fact, f"{fact.of}: {fact.key}"))
     moved = _moved(case, claimed)
     if case.claim.field == "likes":
         return _likes(case, claimed)
@@ -74,7 +74,7 @@ def _moved(case: Case, claimed: float) -> tuple[Proof, ...]:
     for fact in case.knowledge.all_of(case.claim.field):
         if float(fact.value) == claimed and any(name.lower() in fact.of.lower() for name in family):
             text = f"{show_count(claimed)} is told of {fact.of}: {fact.key}"
-            found.append(Proof("fact", text, fact.basis, fact.source, fact.key, fact.date))
+            found.append(proof_of(fact, text))
     return tuple(found)
 
 

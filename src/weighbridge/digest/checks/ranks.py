@@ -6,7 +6,7 @@ import re
 
 from ..knowledge import Fact
 from ..verdict import Proof
-from .case import Case, Finding, days_between, open_question, refuted, supported
+from .case import Case, Finding, days_between, open_question, proof_of, refuted, supported
 
 FIELDS = ("rank",)
 
@@ -66,7 +66,7 @@ def _retired(case: Case, board: str) -> Finding | None:
             and _is_board(board, fact.of)
             and days_between(fact.note, told) > _CLOSED_DAYS
         ):
-            return refuted(Proof("fact", f"{fact.of}: {fact.key}", fact.basis, fact.source, fact.key, fact.date))
+            return refuted(proof_of(fact, f"{fact.of}: {fact.key}"))
     return None
 
 
@@ -79,4 +79,4 @@ def _is_board(told: str, known: str) -> bool:
 def _proof(fact: Fact) -> Proof:
     board = fact.field.partition(":")[2]
     text = f"{fact.of} was #{float(fact.value):g} {fact.note} on {board}"
-    return Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
+    return proof_of(fact, text)

@@ -26,6 +26,7 @@ from .case import (
     is_day,
     last_day,
     open_question,
+    proof_of,
     refuted,
     supported,
 )
@@ -70,7 +71,7 @@ def days_of(case: Case) -> tuple[Day, ...]:
     found = []
     for fact in case.knowledge.reports(case.subject, "release_date"):
         text = f"{fact.of} came out on {fact.value} ({fact.key})"
-        proof = Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)
+        proof = proof_of(fact, text)
         found.append(Day(str(fact.value), True, proof))
     for variant in case.subject.variants:
         if variant.released and variant.released.value >= _HUB_SINCE:
@@ -252,7 +253,7 @@ def _was_to_come(case: Case, known: tuple[Day, ...]) -> bool:
 
 
 def _told(fact: Fact) -> Proof:
-    return Proof("fact", f"{fact.of}: {fact.value} ({fact.key})", fact.basis, fact.source, fact.key, fact.date)
+    return proof_of(fact, f"{fact.of}: {fact.value} ({fact.key})")
 
 
 def _check_openness(case: Case, word: str) -> Finding:

@@ -9,9 +9,8 @@ import re
 
 from weighbridge.figures import Basis
 
-from ..knowledge import Fact
 from ..verdict import Proof
-from .case import Case, Finding, days_between, open_question, refuted
+from .case import Case, Finding, days_between, open_question, proof_of, refuted
 
 FIELDS = ("rule",)
 
@@ -63,14 +62,14 @@ def _requirement(case: Case) -> Finding:
     facts = case.knowledge.reports_of(case.claim.subject, "requires")
     if not facts:
         return open_question()
-    return refuted(*(_told(fact, f"it requires {fact.value}, not the data") for fact in facts[:1]))
+    return refuted(*(proof_of(fact, f"it requires {fact.value}, not the data") for fact in facts[:1]))
 
 
 def _leaderboard(case: Case) -> Finding:
     told = case.not_before
     for fact in case.knowledge.reports_of(case.claim.subject, "status"):
         if fact.value == "retired":
-            proof = _told(fact, f"{fact.of}: {fact.key}")
+            proof = proof_of(fact, f"{fact.of}: {fact.key}")
             is_later = told is not None and days_between(fact.note, told) > _CLOSED_DAYS
             return refuted(proof) if is_later else open_question(proof)
     return open_question()
@@ -87,12 +86,8 @@ def _version(case: Case) -> Finding:
     if not later:
         return open_question()
     newest = max(later, key=lambda fact: _numbers(str(fact.value)))
-    return refuted(_told(newest, f"{name} {newest.value} was out by {newest.date}"))
+    return refuted(proof_of(newest, f"{name} {newest.value} was out by {newest.date}"))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
-
-
-def _told(fact: Fact, text: str) -> Proof:
-    return Proof("fact", text, fact.basis, fact.source, fact.key, fact.date)

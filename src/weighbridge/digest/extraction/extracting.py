@@ -38,7 +38,6 @@ MOST_CHARACTERS = 1_000_000
 MOST_CLAIMS = 5000
 _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[::]\s?[*_`]{0,3}\s*(?=\S)")
 _LEAD_DATE = re.compile(r"[*_\[\s(]{0,4}((?:19|20)\d\d-\d\d-\d\d)(?!\d)")
-_POSTED = re.compile(r"(?i)\b(?:posted|published|updated|submitted|checked|stand|date:)\b[^.]{0,14}\d")
 _RUN_IN = re.compile(r"\*\*[^*\n]{2,60}[.:!?—-]\*\*|\*\*[^*\n]{2,60}\*\*\s?[—–-]")
 _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
 # What a note's front matter tells of the note.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 
 from weighbridge.catalogue import load
 
@@ -98,8 +97,6 @@ NO_MODELS = frozenset(
     "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()
 )
 """Words that stand before numbers and are no model's name."""
-
-_WORD = re.compile(r"[a-z][a-z.+-]*\d*")
 
 
 @functools.cache

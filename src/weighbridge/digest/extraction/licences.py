@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_VERSIONED = r"(?:[\s-]?v?(?P<{0}>\d(?:\.\d{{1,2}})?))?"
 _NAMES = re.compile(
     r"(?<![\w/])(?:"
     r"(?P<apache>apache(?:[\s-]?(?:license|licence|software license),?)?(?:[\s-]?(?:version"

@@ -14,7 +14,6 @@ STEMS = (
     "llama mistral mit mnpl modified mozilla mpl mrl nicht non nvidia open-rail openmdw openrail proprietary "
     "qwen research tii tongyi unlicense wtfpl"
 )
-_CUE = re.compile(r"licen[cs]|lizenz|\bunder (?:the |an |a )?$|\bterms\b|open-weights?|\(\s*$|[/|,]\s*$|\(mit\)")
 _GENERAL = re.compile(
     r"\b(?:licen[cs]es? (?:like|such as)|both|models (?:under|released under|with)|as opposed to|all have "
     r"different|each have)\b"

@@ -95,7 +95,6 @@ _LABEL_CUTOFF = re.compile(
 _NO_WEIGHTS = re.compile(r"\bno (?:open |public )?weights\b[^.;]{0,24}$")
 _OF_IT = re.compile(r"\W*(?:it|it['’]s|they|the model|this model)\b")
 _ITS_RELEASE = re.compile(r" (?:the |its )?(?:immediate |general |public )?(?:release|launch|availability) of\b")
-_LICENCE_ONLY = re.compile(r"\s(?:it |them )?under\b")
 _ANNOUNCED = ("announc", "unveil")
 _STATUS_CELL = {
     "released": "released",
