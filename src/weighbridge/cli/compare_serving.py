@@ -57,7 +57,7 @@ def scored(quant: Served, base: Served, tasks: Sequence[Task], settings: Setting
             for task in tasks:
                 logs, paces = [], {}
                 for target in targets:
-                    line = eval_pages.ProgressLine(target.label)
+                    line = eval_pages.shown_progress(target.label)
                     try:
                         ran = await run_task(task, target, settings.state_path / "evals", manner, line)
                     finally:

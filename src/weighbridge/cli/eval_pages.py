@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
-import time
 from collections.abc import Callable, Sequence
 
 from weighbridge.cli import eval_plots, output
+from weighbridge.cli.progress_line import ProgressLine
 from weighbridge.evals import Cost, Report
 from weighbridge.evals.cost import AXES
 from weighbridge.evals.report import Result
@@ -16,42 +15,15 @@ from weighbridge.evals.statistics import Comparison, Interval
 from weighbridge.sizes import show_bytes
 
 _OVER_SECONDS = 0.1
-_LINE_SECONDS = 5.0
 _BAR_COLUMNS = 24
 _MOST_CLUSTERS = 30
 _DRAWN, _MOST_DRAWN = ("energy", "seconds", "price", "memory"), 1
 """The cost that is drawn in the terminal is the first of these that is known; a page and `--plot` have them all."""
 
 
-class ProgressLine:
-    """Called with each `Progress`; on a terminal one line that is written over, elsewhere a line every few seconds."""
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._overwrites = sys.stderr.isatty()
-        self._shown_at = time.monotonic()
-        self._open = False
-
-    def __call__(self, progress: Progress) -> None:
-        """Show it, if it is time."""
-        now = time.monotonic()
-        if now - self._shown_at < (_OVER_SECONDS if self._overwrites else _LINE_SECONDS):
-            return
-        self._shown_at = now
-        text = progress_line(self._model, progress)
-        if self._overwrites:
-            room = output.width() - 1
-            sys.stderr.write(f"\r{output.printable(text)[:room]:<{room}}")
-            sys.stderr.flush()
-            self._open = True
-        else:
-            output.tell(text)
-
-    def end(self) -> None:
-        """Go to the next line."""
-        if self._open:
-            sys.stderr.write("\n")
-            sys.stderr.flush()
+def shown_progress(model: str) -> ProgressLine:
+    """How far a model's run is, in a line."""
+    return ProgressLine(lambda progress: progress_line(model, progress), _OVER_SECONDS)
 
 
 def progress_line(model: str, progress: Progress) -> str:

@@ -1,50 +1,18 @@
-"""How far a fetch is, on stderr: one line that is written over on a terminal, a line every few seconds elsewhere."""
+"""Fetching, with how far it is shown on stderr."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from weighbridge import hub
 from weighbridge.cli import output
 from weighbridge.cli.model_names import PLACES
+from weighbridge.cli.progress_line import ProgressLine
 from weighbridge.facts import HubAccess
 from weighbridge.hub import ModelFiles, Progress
 from weighbridge.sizes import show_bytes
 
-_LINE_SECONDS = 5.0
 _SHORTEST_NAME = 12
-
-
-class ProgressLine:
-    """Called with each progress, a fetch's or one that `text` puts into words; `end()` leaves the terminal's line."""
-
-    def __init__(self, text: Callable[[Any], str] | None = None) -> None:
-        self._text = text or line
-        self._overwrites = sys.stderr.isatty()
-        self._shown_at = time.monotonic()
-        self._open = False
-
-    def __call__(self, progress: Any) -> None:
-        """Show it, if it is time."""
-        if self._overwrites:
-            text = output.printable(self._text(progress))[: output.width() - 1]
-            sys.stderr.write(f"\r{text:<{output.width() - 1}}")
-            sys.stderr.flush()
-            self._open = True
-        elif time.monotonic() - self._shown_at >= _LINE_SECONDS:
-            self._shown_at = time.monotonic()
-            output.tell(self._text(progress))
-
-    def end(self) -> None:
-        """Go to the next line."""
-        if self._open:
-            sys.stderr.write("\n")
-            sys.stderr.flush()
-            self._open = False
 
 
 def introduce(files: ModelFiles) -> str:
@@ -59,7 +27,7 @@ def introduce(files: ModelFiles) -> str:
 
 def fetch(files: ModelFiles, access: HubAccess, state: Path, *, verify: bool = False) -> ModelFiles:
     """`hub.fetch`, shown while it goes on; a KeyboardInterrupt says on its way how to go on."""
-    shown = ProgressLine()
+    shown = ProgressLine(line)
     try:
         return hub.fetch(files, access, shown, state, verify=verify)
     except KeyboardInterrupt:

@@ -25,7 +25,8 @@ from weighbridge import facts, hub, machine, settings
 from weighbridge.cli import compare_serving, eval_pages, output
 from weighbridge.cli.compare_serving import Served
 from weighbridge.cli.model_names import source_of
-from weighbridge.cli.progress import ProgressLine, fetch
+from weighbridge.cli.progress import fetch
+from weighbridge.cli.progress_line import ProgressLine
 from weighbridge.compression import (
     THRESHOLDS,
     Bounds,
@@ -186,7 +187,8 @@ def page(found: Comparison) -> str:
         ("noise", f"{noise}: token by token against whole steps, over {found.noise_positions:,} tokens"),
         (
             "same top",
-            f"{_percent(found.agreement)} of positions; {_percent(found.base.noise_agreement)} within the noise",
+            f"{_span(found.agreement, '.1%')} of positions; "
+            f"{_span(found.base.noise_agreement, '.1%')} within the noise",
         ),
         (
             "perplexity",
@@ -221,7 +223,7 @@ def bounds_page(found: Bounds | None) -> str:
                 f"at least {_span(found.kl_at_least, '.3g')} nats a token: a lower bound, by the {found.top} likeliest "
                 f"tokens of each and one bucket for the rest; they hold {found.covered:.1%} of BASE's probability",
             ),
-            ("same top", f"{_percent(found.agreement)} of positions"),
+            ("same top", f"{_span(found.agreement, '.1%')} of positions"),
             ("read", f"{found.positions:,} ends of words in {found.text}"),
         ]
     )
@@ -237,12 +239,6 @@ def _span(interval: Interval, form: str) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.value:{form}} (no interval)"
     return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
-
-
-def _percent(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.1%} (no interval)"
-    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def _worst(places: tuple[Worst, ...]) -> str:

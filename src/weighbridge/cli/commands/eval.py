@@ -192,7 +192,7 @@ class _Evaluation:
 
     async def _race(self, task: Task, targets: list[Target], manner: Manner) -> tuple[list[EvalLog], list[Report]]:
         """All models in blocks, the beaten ones no more."""
-        lines = {target.label: eval_pages.ProgressLine(target.label) for target in targets}
+        lines = {target.label: eval_pages.shown_progress(target.label) for target in targets}
         try:
             raced = await race(task, targets, self._folder, manner, lambda target: lines[target.label])
         finally:
@@ -214,7 +214,7 @@ def _size(task: Task) -> str:
 
 
 async def _one(task: Task, target: Target, folder: Path, manner: Manner) -> tuple[EvalLog, Pace]:
-    line = eval_pages.ProgressLine(target.label)
+    line = eval_pages.shown_progress(target.label)
     try:
         ran = await run_task(task, target, folder, manner, line)
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -20,7 +20,8 @@ from weighbridge import facts, hub
 from weighbridge.cli import output
 from weighbridge.cli.main import INTERRUPTED
 from weighbridge.cli.model_names import source_of
-from weighbridge.cli.progress import ProgressLine
+from weighbridge.cli.progress import line
+from weighbridge.cli.progress_line import ProgressLine
 from weighbridge.facts import HubAccess, ModelFacts
 from weighbridge.facts.licences import covered_by
 from weighbridge.hub import ModelFiles
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Fetch what is missing, and write the archive."""
     access = HubAccess.from_environment(os.environ)
     state = load().state_path
-    shown = ProgressLine()
+    shown = ProgressLine(line)
     try:
         models: list[tuple[ModelFiles, str]] = []
         for name in arguments.models:

@@ -17,7 +17,8 @@ from pathlib import Path
 from weighbridge import facts, hub, settings
 from weighbridge.cli import output
 from weighbridge.cli.model_names import source_of
-from weighbridge.cli.progress import ProgressLine, fetch
+from weighbridge.cli.progress import fetch
+from weighbridge.cli.progress_line import ProgressLine
 from weighbridge.compression import FORMS, Quantized, quantize
 from weighbridge.errors import BadModelFile
 from weighbridge.facts import HubAccess

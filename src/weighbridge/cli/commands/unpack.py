@@ -16,7 +16,8 @@ from pathlib import Path
 from weighbridge import hub
 from weighbridge.cli import output
 from weighbridge.cli.main import INTERRUPTED
-from weighbridge.cli.progress import ProgressLine
+from weighbridge.cli.progress import line
+from weighbridge.cli.progress_line import ProgressLine
 from weighbridge.facts import HubAccess
 from weighbridge.settings import load
 from weighbridge.sizes import show_bytes
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check, place, and say what is here now."""
     access = HubAccess.from_environment(os.environ)
-    shown = ProgressLine()
+    shown = ProgressLine(line)
     try:
         unpacked = hub.unpack(arguments.file, access.cache, load().state_path, shown)
     except KeyboardInterrupt:

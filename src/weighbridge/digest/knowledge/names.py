@@ -31,7 +31,8 @@ def words_of_name(name: str) -> frozenset[str]:
     text = re.sub(r"(?<=[A-Za-z0-9])\+(?!\w)", " plus ", name[:200].lower().rpartition("/")[2])
     text = re.sub(r"(\d(?:\.\d+)?)\s*(?:billion|bn)\b(?:\s+param\w*)?", r"\1b ", text)
     text = _JOINED.sub(".", text)
-    return words_of(text) - _KINDS - (_MAKERS & words_of(text) if len(words_of(text)) > 1 else frozenset())
+    words = words_of(text)
+    return words - _KINDS - (_MAKERS if len(words) > 1 else frozenset())
 
 
 def sizes_in(words: frozenset[str]) -> dict[str, float]:
