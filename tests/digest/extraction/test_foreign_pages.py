@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.growth import grows_no_faster_than
 from weighbridge.digest import Page, extract
 
 _PIECES = (
@@ -47,21 +46,13 @@ def test_the_same_page_gives_the_same_claims(text):
     ],
 )  # fmt: skip
 def test_the_time_grows_with_the_length_and_not_faster(piece):
-    def seconds(characters: int) -> float:
-        page = Page("page", piece * (characters // len(piece)))
-        started = time.process_time()
-        extract(page)
-        return time.process_time() - started
+    short, long = (Page("page", piece * (characters // len(piece))) for characters in (1_500, 60_000))
 
-    seconds(2_000)
-    short = min(seconds(10_000) for _ in range(2))
-
-    # Eight times the text: a square would take 64 times as long. A tenth of a second covers what a clock cannot tell.
-    assert seconds(80_000) < 24 * short + 0.1
+    grows_no_faster_than(40, extract, short, long)
 
 
 def test_a_page_without_end_is_cut_off():
-    found = extract(Page("page", "Foo-7B has 7B parameters. " * 100_000))
+    found = extract(Page("page", "\n" * 980_000 + "Foo-7B has 7B parameters. " * 2_000))
 
     assert found
     assert found[-1].end <= 1_000_000
