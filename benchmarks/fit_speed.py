@@ -27,8 +27,11 @@ from weighbridge.cli.commands import calibrate
 from weighbridge.errors import WeighbridgeError
 from weighbridge.fit import calibration
 from weighbridge.fit.calibration import Calibration
-from weighbridge.fit.speed import EFFICIENCIES, Share, Touched, efficiency_of, estimate, touched, touched_by_sums
+from weighbridge.fit.costs import Share
+from weighbridge.fit.data_sheets import EFFICIENCIES, efficiency_of
+from weighbridge.fit.speed import estimate
 from weighbridge.fit.synthetic import TYPES, Shape, write_model
+from weighbridge.fit.touched import Touched, touched, touched_by_sums
 from weighbridge.fit.workload import Workload
 from weighbridge.machine import Device, Machine
 

@@ -18,9 +18,12 @@ from weighbridge import facts
 from weighbridge import machine as machines
 from weighbridge.fit import calibration
 from weighbridge.fit.calibration import Calibration, Measured, Run
+from weighbridge.fit.costs import Share
 from weighbridge.fit.learning import Learned, Observation, learn
-from weighbridge.fit.speed import Rates, Share, TypeRate, estimate, touched
+from weighbridge.fit.rates import Rates, TypeRate
+from weighbridge.fit.speed import estimate
 from weighbridge.fit.synthetic import TYPES, Shape, write_model
+from weighbridge.fit.touched import touched
 from weighbridge.fit.workload import Workload
 
 RATES = Rates(
@@ -96,7 +99,8 @@ def test_threads_between_those_measured_lie_between():
 
 
 def _half(rates: Rates) -> Rates:
-    return replace(rates, types={name: rate.scaled(0.5) for name, rate in rates.types.items()})
+    halves = {name: TypeRate(rate.first / 2, rate.few / 2, rate.many / 2) for name, rate in rates.types.items()}
+    return replace(rates, types=halves)
 
 
 def test_a_type_that_was_not_measured_is_judged_by_its_relatives_and_less_surely():

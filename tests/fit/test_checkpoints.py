@@ -16,8 +16,10 @@ from weighbridge.facts import ModelFacts
 from weighbridge.figures import Basis
 from weighbridge.fit import Verdict, Workload
 from weighbridge.fit.checkpoints import plan_checkpoint, plan_together
-from weighbridge.fit.speed import Share, Touched, estimate, touched
+from weighbridge.fit.costs import Share
+from weighbridge.fit.speed import estimate
 from weighbridge.fit.synthetic import Shape, write_model
+from weighbridge.fit.touched import Touched, touched
 
 GIB = 1 << 30
 LLAMA_8B: dict[str, Any] = {

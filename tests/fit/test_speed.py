@@ -14,20 +14,13 @@ from weighbridge import facts
 from weighbridge.facts import Layer
 from weighbridge.figures import Basis, Figure
 from weighbridge.fit.calibration import Calibration, Measured
-from weighbridge.fit.speed import (
-    EFFICIENCIES,
-    Rates,
-    Share,
-    Touched,
-    TypeRate,
-    distinct_share,
-    efficiency_of,
-    estimate,
-    fleet,
-    touched,
-    touched_by_sums,
-)
+from weighbridge.fit.costs import Share
+from weighbridge.fit.data_sheets import EFFICIENCIES, efficiency_of
+from weighbridge.fit.fleet import fleet
+from weighbridge.fit.rates import Rates, TypeRate
+from weighbridge.fit.speed import estimate
 from weighbridge.fit.synthetic import Shape, write_model
+from weighbridge.fit.touched import Touched, distinct_share, touched, touched_by_sums
 from weighbridge.fit.workload import Workload
 from weighbridge.machine import Device, Disk, Machine, Memory, Processor
 

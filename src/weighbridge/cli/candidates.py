@@ -8,7 +8,7 @@ from dataclasses import replace
 from weighbridge.catalogue import Shape, Variant
 from weighbridge.facts import Layer
 from weighbridge.fit.ranking import Candidate, Quantized
-from weighbridge.fit.speed import touched_by_sums
+from weighbridge.fit.touched import touched_by_sums
 
 # What people choose among, from the most bytes to the fewest.
 RECIPES = (

@@ -310,7 +310,7 @@ def machine_lines(here: Machine) -> str:
     parts = []
     if processor.model:
         parts.append(processor.model)
-    if cores := processor.physical_cores or processor.usable_threads:
+    if cores := processor.cores:
         parts.append(f"{cores} cores")
     if here.memory:
         limit = f", limited to {show_bytes(here.memory.cgroup_limit_bytes)}" if here.memory.cgroup_limit_bytes else ""

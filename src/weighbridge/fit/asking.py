@@ -17,11 +17,12 @@ from weighbridge.figures import Basis
 from weighbridge.machine import Machine
 
 from .calibration import Calibration
+from .costs import Share
 from .llama_cpp import LlamaCpp, check_cache_types, process_overhead
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
 from .plan import Plan, Verdict, threads_of, verdict_of
-from .speed import Share, estimate
+from .speed import estimate
 from .workload import Workload
 
 _SECONDS = 120.0

@@ -1,7 +1,7 @@
 """`Calibration`: what an engine's work costs on this machine, measured once, and what its answers have taught since.
 
 `weigh calibrate` measures models of known bytes (`trials`, whose files `synthetic.py` makes), and `derive` solves for
-the rates that `speed.py` sums up: seconds for a byte of each type, a byte of cache, a value of attention, a layer, an
+the rates that `costs.py` sums up: seconds for a byte of each type, a byte of cache, a value of attention, a layer, an
 entry of scores. Nothing here runs an engine, so that all of it can be tested without one.
 """
 
@@ -24,8 +24,9 @@ from weighbridge.facts import Layer
 from weighbridge.machine import Machine
 
 from .learning import Learned, recall
-from .speed import THREAD_NANOSECONDS, Rates, Touched, TypeRate, distinct_share
+from .rates import THREAD_NANOSECONDS, Rates, TypeRate
 from .synthetic import TYPES, Shape, tensors_of
+from .touched import Touched, distinct_share
 
 FILE = "calibration.json"
 # 2: attention by what is fetched apart, not by bytes of cache.

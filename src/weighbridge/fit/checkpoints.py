@@ -14,9 +14,10 @@ from weighbridge.machine import Device, Machine
 
 from . import transformers, vllm
 from .calibration import Calibration
+from .costs import Share
 from .memory import DeviceNeed, MemoryNeed
 from .plan import COMFORTABLE, Plan, Verdict, first_enough, make_plan, threads_of, verdict_of
-from .speed import Share, estimate
+from .speed import estimate
 from .workload import Workload
 
 # vLLM's own logs left up to so much less for the cache than was predicted, as a share of the GPU.

@@ -15,7 +15,8 @@ from weighbridge.machine import Machine, detect
 from . import calibration
 from .learning import Learned, Observation, keep, learn, recall
 from .plan import Plan
-from .speed import estimate, of_model, of_prompts, place_of, touched
+from .speed import estimate, of_model, of_prompts, place_of
+from .touched import touched
 
 _WRITE_SECONDS = 30.0
 # A prompt of which more than this share lay in the cache tells little of how fast prompts are read.

@@ -17,11 +17,14 @@ from weighbridge.machine import Machine
 from weighbridge.sizes import show_bytes
 
 from .calibration import Calibration
+from .costs import Share
+from .data_sheets import peak_bandwidth
 from .llama_cpp import LlamaCpp, check_cache_types
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
-from .speed import Share, Speed, Touched, estimate, touched
+from .speed import Speed, estimate
 from .steps import engine_version
+from .touched import touched
 from .workload import Workload
 
 # Below this share of what is available a plan fits; between it and all of it, it is tight.
@@ -269,8 +272,7 @@ class _Search:
         return [size * share for size in self.model.expert_bytes]
 
     def _bandwidth(self, index: int | None) -> float:
-        memory = self.machine.memory
-        figure = self.machine.devices[index].bandwidth if index is not None else memory.bandwidth if memory else None
+        figure = peak_bandwidth(self.machine, index)
         return figure.value if figure and figure.value > 0 else _SLOW
 
     def best(self, workload: Workload, context: int) -> _Tried:
@@ -592,7 +594,7 @@ def _speed(
     threads: int,
 ) -> Speed | None:
     """How fast the plan is; None where the files do not tell what a token reads."""
-    found: Touched | None = touched(model.facts)
+    found = touched(model.facts)
     if found is None:
         return None
     count, routed = len(placement.layers), sum(model.expert_bytes) or 1

@@ -14,7 +14,8 @@ from typing import Any
 from weighbridge.facts import Experts, Layer
 from weighbridge.machine import Device, Machine
 
-from . import speed
+from .data_sheets import EFFICIENCIES, efficiency_of
+from .fleet import fleet
 from .llama_cpp import (
     COPIES,
     UNSURE_BYTES,
@@ -30,6 +31,7 @@ from .llama_cpp import (
 )
 from .plan import COMFORTABLE
 from .steps import Form, Step, cells_of, find, label_of, rotated_of
+from .touched import Touched
 from .workload import Workload
 
 # No layer's weights are more than so many times the mean's, and none of its matrices is more than this share of them.
@@ -72,7 +74,7 @@ class Candidate:
     experts: Experts | None
     is_tied: bool
     """Whether files have no output matrix, since the embedding serves as one."""
-    touched: speed.Touched
+    touched: Touched
     """What tokens cost, for one of the quantizations; its bytes are scaled to the others."""
     quantizations: tuple[Quantized, ...]
 
@@ -291,7 +293,7 @@ def rank(
 
     Places are looked for as `make_plan` does: on as few GPUs as hold everything, else with experts or layers in main
     memory. All layers are taken to be alike, and one more than counted to lie wherever that takes more. Speeds are
-    those of `speed.fleet`, parts added by their bytes.
+    those of `fleet`, parts added by their bytes.
     """
     import numpy as np
 
@@ -490,7 +492,7 @@ def _speeds(table: Table, machine: Machine, found: _Places) -> tuple[Any, Any]:
         "block_count": table.blocks[table.owner][:, None],
         "vocabulary": table.vocabulary[table.owner][:, None],
     }
-    cores = machine.processor.physical_cores or machine.processor.usable_threads or 1
+    cores = machine.processor.cores or 1
     thread = table.thread_seconds[table.owner][:, None] * table.active
     speeds = list(_fleet(machine, None, common, cores=cores, thread_seconds=thread))
     devices = _fastest_first(machine)
@@ -513,8 +515,8 @@ def _speeds(table: Table, machine: Machine, found: _Places) -> tuple[Any, Any]:
 def _fleet(machine: Machine, device: Device | None, common: Mapping[str, Any], **more: Any) -> tuple[Any, Any]:
     memory = machine.memory
     figure = device.bandwidth if device else memory.bandwidth if memory else None
-    kind = list(speed.EFFICIENCIES).index(speed.efficiency_of(device))
-    return speed.fleet(**common, bandwidth=figure.value if figure else float("nan"), kind=kind, **more)
+    kind = list(EFFICIENCIES).index(efficiency_of(device))
+    return fleet(**common, bandwidth=figure.value if figure else float("nan"), kind=kind, **more)
 
 
 def _replayed(contexts: Sequence[int], steps: Sequence[Step]) -> list[int]:

@@ -34,6 +34,11 @@ class Processor:
     flops: Figure | None = None
     """Multiplications and additions of 32-bit floats a second, on all cores: what a matrix product reaches here."""
 
+    @property
+    def cores(self) -> int | None:
+        """Physical cores, or threads where nobody tells those; None where neither is known."""
+        return self.physical_cores or self.usable_threads
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
