@@ -191,6 +191,23 @@ def test_a_damaged_entry_is_left_aside_with_a_note(tmp_path, wrong):
     assert "damaged" in note
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("threads", 0), ("threads", -2), ("spread", float("nan")), ("spread", -1.0), ("prefill_spread", float("inf"))],
+)
+def test_numbers_that_would_make_no_range_are_left_aside_with_a_note(tmp_path, name, wrong):
+    here = machines.detect()
+    path = calibration.save(tmp_path, calibration_of(machine=calibration.identity(here)))
+    data = json.loads(path.read_text())
+    data["machines"][calibration.identity(here)]["measured"][0][name] = wrong
+    path.write_text(json.dumps(data))
+    found, note = calibration.load(tmp_path, here)
+
+    assert found is None
+    assert note
+    assert "damaged" in note
+
+
 @given(st.floats(0.3, 3), st.floats(0, 0.15), st.integers(0, 2**32))
 @settings(max_examples=25, deadline=None)
 def test_learning_converges_and_bears_outliers(ratio, noise, seed):

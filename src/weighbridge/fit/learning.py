@@ -6,20 +6,16 @@ meanwhile is never lost to it.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from weighbridge.by_machine import MachineFile
 
 FILE = "learned.json"
-_FORMAT = 1
-_MOST_MACHINES = 32
+_FILE = MachineFile(FILE, format=1, most_machines=32)
 _MOST_PLACES = 256
-_LARGEST_FILE_BYTES = 4 << 20
 _LEAST_SPREAD = 0.12
 # An answer of fewer tokens, or quicker than this, tells more of clocks and buffers than of speed.
 _LEAST_TOKENS, _LEAST_SECONDS = 8, 0.05
@@ -88,32 +84,11 @@ def learn(learned: Mapping[str, Learned], seen: Observation) -> dict[str, Learne
     return {**others, seen.place: Learned(ratio, max(scatter, 0.005), count)}
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """What the file holds by machine; nothing where it is not there, damaged, or larger than any that we wrote.
-
-    ValueError where a later release wrote it, which must not be written over.
-    """
-    path = folder / FILE
-    try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
-            return {}
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(data, dict) or not isinstance(data.get("machines"), dict):
-        return {}
-    if isinstance(data.get("format"), int) and data["format"] > _FORMAT:
-        raise ValueError(f"{path} is of a later release")
-    return dict(data["machines"])
-
-
 def recall(folder: Path, machine: str, against: str) -> dict[str, Learned]:
     """What was learnt on this machine. What the processor taught against another calibration than this one (`against`
     names it) is left aside: a ratio means nothing beside other rates."""
-    try:
-        entry = _read(folder).get(machine)
-    except ValueError:
-        return {}
+    entries, _ = _FILE.read(folder)
+    entry = entries.get(machine)
     if not isinstance(entry, dict) or not isinstance(entry.get("learned"), dict):
         return {}
     found = {}
@@ -129,22 +104,11 @@ def recall(folder: Path, machine: str, against: str) -> dict[str, Learned]:
 
 
 def keep(folder: Path, machine: str, against: str, learned: Mapping[str, Learned]) -> bool:
-    """Write it in one step, beside what other machines taught; whether it could be written."""
-    try:
-        entries = _read(folder)
-    except ValueError:
-        return False
-    entries.pop(machine, None)
+    """Write it in one step, beside what other machines taught; whether it could be written now."""
     newest = dict(list(learned.items())[-_MOST_PLACES:])
-    entries[machine] = {"against": against, "learned": {place: asdict(known) for place, known in newest.items()}}
-    kept = dict(list(entries.items())[-_MOST_MACHINES:])
-    beside = folder / f"{FILE}.{os.getpid()}"
+    entry = {"against": against, "learned": {place: asdict(known) for place, known in newest.items()}}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps({"format": _FORMAT, "machines": kept}, indent=1) + "\n", encoding="utf-8")
-        beside.replace(folder / FILE)
+        _FILE.keep(folder, machine, entry, waits=False)
     except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         return False
     return True

@@ -4,6 +4,7 @@ from .description import describe
 from .detection import detect, is_due, measure
 from .machine import Cache, Device, Disk, Link, Machine, Memory, Processor
 from .memory import detect_memory
+from .remembering import identity_of_processor
 from .table import KnownDevice, known
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "describe",
     "detect",
     "detect_memory",
+    "identity_of_processor",
     "is_due",
     "known",
     "measure",

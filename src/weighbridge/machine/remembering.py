@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from weighbridge.by_machine import MachineFile
+
 from .machine import Machine
 from .measuring import Speeds
 
-FILE = "machine.json"
-_FORMAT = 1
-# A folder that moves from machine to machine gathers entries; more than this many are of no use.
-_MOST_ENTRIES = 64
+_FILE = MachineFile("machine.json", format=1, most_machines=64)
+# Other programs on more than this share of the processors made figures differ by more than a tenth.
+_DISTURBED = 0.15
+_AGAIN_DISTURBED, _AGAIN = datetime.timedelta(hours=1), datetime.timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,6 @@ class Remembered:
         return later
 
 
-# Other programs on more than this share of the processors made figures differ by more than a tenth.
-_DISTURBED = 0.15
-_AGAIN_DISTURBED, _AGAIN = datetime.timedelta(hours=1), datetime.timedelta(days=90)
-
-
 def _moment(text: str) -> datetime.datetime | None:
     try:
         found = datetime.datetime.fromisoformat(text)
@@ -67,7 +62,7 @@ def _moment(text: str) -> datetime.datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
-def identity(machine: Machine) -> str:
+def identity_of_processor(machine: Machine) -> str:
     """What tells this machine from another as far as its speeds go: processor, memory in whole GiB, usable threads.
 
     Neither the name of the host nor the start of the system counts, and the kernel's own share of memory does not.
@@ -76,15 +71,10 @@ def identity(machine: Machine) -> str:
     return f"{machine.processor.model or 'unknown processor'}, {memory}, {machine.processor.usable_threads} threads"
 
 
-def _entries(cache: Path) -> dict[str, Any]:
-    """What the file holds; nothing if it is not there, damaged, or of another format."""
-    try:
-        data = json.loads((cache / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(data, dict) or data.get("format") != _FORMAT or not isinstance(data.get("machines"), dict):
-        return {}
-    return dict(data["machines"])
+def _entry(cache: Path, name: str) -> Any:
+    """What was kept under a name; None if nothing was, or the file is damaged."""
+    entries, _ = _FILE.read(cache)
+    return entries.get(name)
 
 
 def _is_rate(value: object) -> bool:
@@ -93,7 +83,7 @@ def _is_rate(value: object) -> bool:
 
 def recall(cache: Path, machine: Machine) -> Remembered | None:
     """What was measured on a machine like this one, or None."""
-    entry = _entries(cache).get(identity(machine))
+    entry = _entry(cache, identity_of_processor(machine))
     if not isinstance(entry, dict):
         return None
     rates = {name: entry.get(name) for name in ("read", "thread_read", "triad", "flops")}
@@ -112,7 +102,7 @@ def recall(cache: Path, machine: Machine) -> Remembered | None:
 
 def recall_disk(cache: Path, folder: Path) -> tuple[float, str] | None:
     """Bytes a second that the folder's disk was read with, and the day; or None."""
-    entry = _entries(cache).get(_disk_identity(folder))
+    entry = _entry(cache, _disk_identity(folder))
     if not isinstance(entry, dict) or not _is_rate(entry.get("read")) or not isinstance(entry.get("day"), str):
         return None
     return float(entry["read"]), entry["day"][:10]
@@ -128,18 +118,8 @@ def _today() -> str:
 
 def _write(cache: Path, name: str, entry: dict[str, Any]) -> None:
     """Keep it. A folder that cannot be written costs a second measuring, and is no error."""
-    entries = _entries(cache)
-    entries.pop(name, None)
-    entries[name] = entry
-    kept = dict(list(entries.items())[-_MOST_ENTRIES:])
-    beside = cache / f"{FILE}.{os.getpid()}"
     with contextlib.suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_text(json.dumps({"format": _FORMAT, "machines": kept}, indent=1) + "\n", encoding="utf-8")
-            beside.replace(cache / FILE)
-        finally:
-            beside.unlink(missing_ok=True)
+        _FILE.keep(cache, name, entry)
 
 
 def remember(cache: Path | None, machine: Machine, speeds: Speeds) -> Remembered:
@@ -149,7 +129,7 @@ def remember(cache: Path | None, machine: Machine, speeds: Speeds) -> Remembered
     if cache:
         before = recall(cache, machine)
         found = before.better(found) if before and not before.is_old else found
-        _write(cache, identity(machine), asdict(found.speeds) | {"day": found.day, "tried": found.tried})
+        _write(cache, identity_of_processor(machine), asdict(found.speeds) | {"day": found.day, "tried": found.tried})
     return found
 
 
