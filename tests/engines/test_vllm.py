@@ -19,7 +19,7 @@ from weighbridge.engines import Model, vllm
 from weighbridge.engines.endpoint import Endpoint
 from weighbridge.errors import BadSetting, EngineFailed
 from weighbridge.fit.checkpoints import plan_checkpoint
-from weighbridge.fit.vllm import VERSION, Settings, _arguments
+from weighbridge.fit.vllm import VERSION, Settings, command_arguments
 from weighbridge.machine import describe
 
 CONFIG = {
@@ -96,7 +96,7 @@ def test_what_a_plan_says_is_taken_by_vllms_parser(plan):
     ids=lambda settings: f"{settings.kv_cache_dtype}-{settings.tensor_parallel}",
 )  # fmt: skip
 def test_every_argument_that_a_plan_can_hold_is_vllms(plan, settings):
-    words = vllm.command(Model("m", "vllm", plan=replace(plan, arguments=_arguments(settings, 4096))), SOCKET)
+    words = vllm.command(Model("m", "vllm", plan=replace(plan, arguments=command_arguments(settings, 4096))), SOCKET)
     given = program.parser().parse_args(words[1:])
     if settings.tensor_parallel > 1:
         assert (given.tensor_parallel_size, given.pipeline_parallel_size) == (4, 2)

@@ -18,7 +18,7 @@ from weighbridge.cli.candidates import candidates
 from weighbridge.errors import BadModelFile, DoesNotFit
 from weighbridge.figures import Basis, Figure
 from weighbridge.fit import Verdict, Workload, speed
-from weighbridge.fit.plan import first_enough
+from weighbridge.fit.halving import first_enough, last_enough
 from weighbridge.fit.ranking import Candidate, Quantized, rank
 from weighbridge.machine import Device, Machine, Memory, Processor
 
@@ -304,6 +304,11 @@ def test_the_first_that_is_enough_is_found_from_anywhere(answer, near):
     assert first_enough(is_enough, 20, near) == (answer if answer <= 20 else None)
     assert all(1 <= number <= 20 for number in asked)
     assert len(asked) == len(set(asked)) <= 10
+
+
+@pytest.mark.parametrize("answer", [0, 1, 7, 19, 20])
+def test_the_last_that_is_enough_is_found(answer):
+    assert last_enough(lambda number: number <= answer, 20) == answer
 
 
 @pytest.fixture(scope="module")

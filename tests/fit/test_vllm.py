@@ -17,7 +17,10 @@ from weighbridge.errors import BadModelFile, BadSetting, WeighbridgeError
 from weighbridge.facts import ModelFacts
 from weighbridge.figures import Basis
 from weighbridge.fit import vllm
+from weighbridge.fit.heads import is_latent, kv_heads, latent_lengths
 from weighbridge.fit.vllm import Settings
+from weighbridge.fit.vllm.cache import specs_of
+from weighbridge.fit.vllm.splitting import cut, stages_of
 from weighbridge.fit.workload import Workload
 from weighbridge.machine import Device
 
@@ -299,9 +302,9 @@ def test_heads_are_read_where_a_config_nests_them(tmp_path, name):
     told = model.dimensions
 
     assert (told["attention.head_count_kv"], told["attention.key_length"]) == (kept, length)
-    assert vllm.kv_heads(model) == (kept if isinstance(kept, tuple) else (kept, kept))
+    assert kv_heads(model) == (kept if isinstance(kept, tuple) else (kept, kept))
     if name == "kimi_k2":
-        assert vllm.latent_lengths(model) == (192, 128, 64)
+        assert latent_lengths(model) == (192, 128, 64)
 
 
 def test_without_told_heads_each_gpu_is_taken_to_keep_all_keys(tmp_path):
@@ -311,7 +314,7 @@ def test_without_told_heads_each_gpu_is_taken_to_keep_all_keys(tmp_path):
         vllm.cache_capacity(each, GIB, 4096, Settings(tensor_parallel=2)).block_bytes[0] for each in (model, silent)
     )
 
-    assert vllm.kv_heads(silent) == (None,) * len(model.layers)
+    assert kv_heads(silent) == (None,) * len(model.layers)
     assert all_kept == 2 * told
 
 
@@ -328,14 +331,14 @@ def test_every_real_config_tells_its_heads(tmp_path):
         if not model.layers or any(layer.kind == "compressed" for layer in model.layers):
             continue
         looked_at += 1
-        found = vllm.kv_heads(model)
+        found = kv_heads(model)
         lengths = model.dimensions.get("attention.key_length", 0)
         for index, (layer, kept) in enumerate(zip(model.layers, found, strict=True)):
             assert kept is not None, path
             length = lengths[index] if isinstance(lengths, tuple) else lengths
-            assert kept * length == (0 if vllm.is_latent(layer) else layer.keys), path
-        if any(map(vllm.is_latent, model.layers)):
-            assert min(vllm.latent_lengths(model)) >= 0
+            assert kept * length == (0 if is_latent(layer) else layer.keys), path
+        if any(map(is_latent, model.layers)):
+            assert min(latent_lengths(model)) >= 0
     assert looked_at > 50
 
 
@@ -368,7 +371,7 @@ def test_a_window_takes_no_more_blocks_however_long_the_context(tmp_path):
 def test_layers_that_share_keys_keep_none(tmp_path):
     model = of_family(tmp_path, "gemma3n", headers=False)
     shared = sum(layer.kind == "shared_kv" for layer in model.layers)
-    found = vllm._specs(model, vllm._cut(model, Settings(), []))
+    found = specs_of(model, cut(model, Settings(), []))
 
     assert shared
     assert len(found) == len(model.layers) - shared
@@ -401,9 +404,9 @@ def test_eight_bit_weights_made_at_loading(tmp_path):
 
 
 def test_stages_divide_layers_as_vllm_does(tmp_path):
-    assert [len(stage) for stage in vllm._stages(62, 4)] == [15, 16, 16, 15]
-    assert [len(stage) for stage in vllm._stages(61, 8)] == [7, 7, 8, 8, 8, 8, 8, 7]
-    assert [len(stage) for stage in vllm._stages(32, 2)] == [16, 16]
+    assert [len(stage) for stage in stages_of(62, 4)] == [15, 16, 16, 15]
+    assert [len(stage) for stage in stages_of(61, 8)] == [7, 7, 8, 8, 8, 8, 8, 7]
+    assert [len(stage) for stage in stages_of(32, 2)] == [16, 16]
     model = of_family(tmp_path, "llama")
     need = vllm.plan_memory(model, gpus(4), Workload(8192, 4), Settings(tensor_parallel=2, pipeline_parallel=2))
     first, second, third, fourth = need.devices

@@ -15,8 +15,10 @@ from weighbridge.machine import Device, Machine
 from . import transformers, vllm
 from .calibration import Calibration
 from .costs import Share
+from .halving import last_enough
+from .heads import kv_heads
 from .memory import DeviceNeed, MemoryNeed
-from .plan import COMFORTABLE, Plan, Verdict, first_enough, make_plan, threads_of, verdict_of
+from .plan import COMFORTABLE, Plan, Verdict, make_plan, threads_of, verdict_of
 from .speed import estimate
 from .workload import Workload
 
@@ -192,7 +194,7 @@ def _shares(facts: ModelFacts, need: vllm.VLLMNeed) -> list[Share]:
     """How vLLM spreads it: stages one after the other, each cut among neighbours that compute at once."""
     ways, count = need.settings.tensor_parallel, len(facts.layers)
     # Keys beyond the number of their heads are on several; where that differs between layers, on the most.
-    cache_ways = min((min(ways, heads or 1) for heads in vllm.kv_heads(facts)), default=1)
+    cache_ways = min((min(ways, heads or 1) for heads in kv_heads(facts)), default=1)
     return [
         Share(
             stage * ways,
@@ -257,5 +259,4 @@ def _largest_context(facts: ModelFacts, device: Device | None, workload: Workloa
 
     if fits(most):
         return most
-    too_many = first_enough(lambda steps: not fits(steps * _STEP), -(-most // _STEP))
-    return (too_many - 1) * _STEP or None if too_many else None
+    return last_enough(lambda steps: fits(steps * _STEP), most // _STEP) * _STEP or None

@@ -14,9 +14,10 @@ from weighbridge.sizes import show_bytes
 
 from .asking import ask_projector
 from .calibration import Calibration
+from .halving import last_enough
 from .llama_cpp import LlamaCpp, process_overhead
 from .memory import DeviceNeed, MemoryNeed
-from .plan import Plan, Verdict, first_enough, make_plan, verdict_of
+from .plan import Plan, Verdict, make_plan, verdict_of
 from .workload import Workload
 
 DRAFTED_TOKENS = 3
@@ -123,11 +124,10 @@ class _Planning:
         limit = self.model.facts.context_length or max(most or 0, self.workload.context_of(self.model.facts))
         if self.plan(limit, brief=True).verdict is not Verdict.NO:
             return limit
-        steps = limit // _STEP
-        # The first that is too long.
-        first = first_enough(lambda number: self.plan(number * _STEP, brief=True).verdict is Verdict.NO, steps)
-        longest = steps if first is None else first - 1
-        return longest * _STEP or None
+        steps = last_enough(
+            lambda number: self.plan(number * _STEP, brief=True).verdict is not Verdict.NO, limit // _STEP
+        )
+        return steps * _STEP or None
 
     def _placed(self, context: int, place: int | None, *, brief: bool) -> Plan:
         beside = self._beside(context, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import reduce
@@ -19,6 +19,7 @@ from weighbridge.sizes import show_bytes
 from .calibration import Calibration
 from .costs import Share
 from .data_sheets import peak_bandwidth
+from .halving import first_enough
 from .llama_cpp import LlamaCpp, check_cache_types
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
@@ -481,25 +482,6 @@ class _Search:
             else:
                 high, above = guess, found
         return low * _CELLS_STEP
-
-
-def first_enough(is_enough: Callable[[int], bool], most: int, near: int | None = None) -> int | None:
-    """The smallest number from 1 to `most` that is enough, where every larger one is too. It is looked for from `near`
-    on, in steps that double."""
-    # `low` is not enough; `high` is, or is past all.
-    low, high = 0, most + 1
-    guess, step = (most, most) if near is None else (near, 1)
-    while high - low > 1:
-        if is_enough(guess):
-            high = guess
-        else:
-            low = guess
-        if high <= most and not low:
-            guess = max(high - step, high // 2)
-        else:
-            guess = min(low + step, most) if high > most else (low + high) // 2
-        step *= 2
-    return high if high <= most else None
 
 
 def threads_of(facts: ModelFacts, machine: Machine) -> int:

@@ -14,8 +14,8 @@ from weighbridge.figures import Basis, Figure
 from weighbridge.machine import Device
 from weighbridge.sizes import show_bytes
 
+from .heads import is_latent, kv_heads, latent_lengths
 from .memory import DeviceNeed, MemoryNeed
-from .vllm import is_latent, kv_heads, latent_lengths
 from .workload import Workload
 
 VERSION = "5.23.0"
