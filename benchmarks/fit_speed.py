@@ -3,7 +3,7 @@
 Without flags: calibrates (or takes what `--state FOLDER` holds), foretells models of other shapes and types, then runs
 them in the real engine, and prints both. `--public FOLDER` fits and judges data-sheet figures by the public rows that
 llmfit ships (its repository's `llmfit-core/data`, which is not part of this one). `--types` measures all types of ggml
-on one thread: the table in `fit/speed.py`.
+on one thread: the table in `fit/rates.py`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from .learner import Learner
 from .llama_cpp import LlamaCpp
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
-from .plan import Plan, Verdict, make_plan, plan_set
+from .plan import Plan, Verdict
+from .planning import make_plan, plan_set
 from .speed import Speed
 from .workload import CACHE_TYPES, Workload
 

@@ -21,7 +21,8 @@ from .costs import Share
 from .llama_cpp import LlamaCpp, check_cache_types, process_overhead
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
-from .plan import Plan, Verdict, threads_of, verdict_of
+from .plan import Plan, Verdict, verdict_of
+from .planning import threads_of
 from .speed import estimate
 from .workload import Workload
 

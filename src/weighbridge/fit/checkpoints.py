@@ -18,7 +18,8 @@ from .costs import Share
 from .halving import last_enough
 from .heads import kv_heads
 from .memory import DeviceNeed, MemoryNeed
-from .plan import COMFORTABLE, Plan, Verdict, make_plan, threads_of, verdict_of
+from .plan import COMFORTABLE, Plan, Verdict, verdict_of
+from .planning import make_plan, threads_of
 from .speed import estimate
 from .workload import Workload
 

@@ -17,12 +17,13 @@ from .calibration import Calibration
 from .halving import last_enough
 from .llama_cpp import LlamaCpp, process_overhead
 from .memory import DeviceNeed, MemoryNeed
-from .plan import Plan, Verdict, make_plan, verdict_of
+from .plan import Plan, Verdict, verdict_of
+from .planning import make_plan
+from .steps import CELLS_STEP
 from .workload import Workload
 
 DRAFTED_TOKENS = 3
 """How many tokens llama.cpp has a draft model propose at once (common.h, `common_params_speculative_draft::n_max`)."""
-_STEP = 256
 _PROJECTOR_ARCHITECTURE = "clip"
 
 
@@ -125,9 +126,9 @@ class _Planning:
         if self.plan(limit, brief=True).verdict is not Verdict.NO:
             return limit
         steps = last_enough(
-            lambda number: self.plan(number * _STEP, brief=True).verdict is not Verdict.NO, limit // _STEP
+            lambda number: self.plan(number * CELLS_STEP, brief=True).verdict is not Verdict.NO, limit // CELLS_STEP
         )
-        return steps * _STEP or None
+        return steps * CELLS_STEP or None
 
     def _placed(self, context: int, place: int | None, *, brief: bool) -> Plan:
         beside = self._beside(context, place)

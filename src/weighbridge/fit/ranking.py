@@ -328,7 +328,7 @@ def _fastest_first(machine: Machine) -> list[Device]:
 
 
 def _places(table: Table, machine: Machine) -> _Places:
-    """The choice of `plan._Search.best`, for all rows and contexts at once."""
+    """The choice of `Search.best`, for all rows and contexts at once."""
     import numpy as np
 
     alone = _on_processor(table, machine)

@@ -44,7 +44,8 @@ _ROTATION = 64
 _PADDED, _KEYS_ONLY, _HASHED = " padded", " keys only", " hashed"
 # Kinds of layers whose graph is the same but for its sizes.
 _ALIKE = {"full": "attention", "grouped_query": "attention", "sliding_window": "attention", "chunked": "attention"}
-_CELLS_STEP = 256
+CELLS_STEP = 256
+"""Cells of a cache are reserved in steps of so many (llama-context.cpp, GGML_PAD)."""
 # Entries of pooled keys are reserved in these steps; DeepSeek-V4's stand for so many tokens.
 _POOLED_STEP = 64
 _FINE, _COARSE = 4, 128
@@ -55,8 +56,8 @@ _FACTOR = re.compile(r"([*/]?)([^*/]+)")
 
 
 def cells_of(context_tokens: int) -> int:
-    """Cells that hold so many tokens: llama.cpp reserves them in steps of 256 (llama-context.cpp, GGML_PAD)."""
-    return -(-context_tokens // _CELLS_STEP) * _CELLS_STEP
+    """Cells that hold so many tokens."""
+    return -(-context_tokens // CELLS_STEP) * CELLS_STEP
 
 
 def rotation_of(key_length: int) -> int:
