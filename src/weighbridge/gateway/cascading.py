@@ -42,6 +42,8 @@ class Answering(Protocol):
 
 
 Begin = Callable[[wire.Request, Response, Body, Route], Answering]
+Refused = Callable[[wire.Request, ApiError], bytes]
+"""Told of a request that nobody could be asked for; the lines of the head that name it."""
 
 
 def asking(path: str, body: Body) -> Body:
@@ -119,9 +121,17 @@ class Cascade:
     """
 
     def __init__(
-        self, begin: Begin, request: wire.Request, response: Response, body: Body, route: Route, adapting: Adapting
+        self,
+        begin: Begin,
+        refused: Refused,
+        request: wire.Request,
+        response: Response,
+        body: Body,
+        route: Route,
+        adapting: Adapting,
     ) -> None:
         assert route.escalation is not None
+        self._refused = refused
         self._begin, self._request, self._response, self._body, self._route = begin, request, response, body, route
         self._escalation: Escalation = route.escalation
         path, first = request.path, body
@@ -267,7 +277,10 @@ class Cascade:
         try:
             self._begin(self._request, self._response, self._body, route)
         except ApiError as error:
-            self._response.error(error)
+            self._refuse(error)
         except Exception:
             _LOG.exception("a fault of the gateway")
-            self._response.error(gateway_fault())
+            self._refuse(gateway_fault())
+
+    def _refuse(self, error: ApiError) -> None:
+        self._response.error(error, self._refused(self._request, error))

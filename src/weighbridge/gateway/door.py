@@ -146,7 +146,7 @@ class Door:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.replace_header(b"content-type", b"application/json")
         if chosen.escalation is not None and isinstance(body, Body):
-            Cascade(self.begin, request, response, body, chosen, self.adapting).start()
+            Cascade(self.begin, self.refused, request, response, body, chosen, self.adapting).start()
         else:
             self.begin(request, response, body, chosen)
 

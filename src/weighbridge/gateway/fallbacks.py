@@ -24,7 +24,7 @@ from weighbridge.settings import Settings
 
 from . import wire
 from .adapted import is_event_stream
-from .cascading import Answering
+from .cascading import Answering, Cascade
 from .scheduler import Phase, back_off_seconds
 from .wire import Body, Form, Response
 from .wire.connection import Writer
@@ -211,16 +211,26 @@ class _Attempt(Response):
 
     def error(self, error: ApiError, headers: bytes = b"") -> None:
         """A whole answer that is an error; after it has begun, the cut of it."""
-        resort = self._resort
-        if resort is None:
-            return
         if self._own_status:
             self.cut()
             return
+        if not self.keeps_back(error, headers):
+            self.tell(error, headers)
+
+    def keeps_back(self, error: ApiError, headers: bytes = b"") -> bool:
+        """Whether an error does not get through, since the request goes on in another way."""
+        resort = self._resort
+        if resort is None:
+            return True
         ours = error.code in _OURS or (error.status == 500 and error.source == "gateway")
         again = error.retry_after_seconds or _again(headers)
         what = _IN_WORDS.get(error.code or "", f"answered {error.status}")
-        if error.status in _PASSING and not ours and resort.goes_on(self, error.status, again, what):
+        return error.status in _PASSING and not ours and resort.goes_on(self, error.status, again, what)
+
+    def tell(self, error: ApiError, headers: bytes) -> None:
+        """Give an error to the client."""
+        resort = self._resort
+        if resort is None:
             return
         resort.take(self, works=error.status < 500)
         self._own_status = error.status
@@ -380,13 +390,20 @@ class Resort:
         try:
             answer = self._door.begin_one(self._request, attempt, self._body, route)
         except ApiError as error:
-            attempt.error(error, self._door.named(self._request.path, error))
+            self._refuse(attempt, error)
         except Exception:
             _LOG.exception("a fault of the gateway")
-            attempt.error(gateway_fault())
+            self._refuse(attempt, gateway_fault())
         else:
             if not attempt.is_over:
                 attempt.answer = answer
+
+    def _refuse(self, attempt: _Attempt, error: ApiError) -> None:
+        """A model could not even be asked: nobody else counts that, or gives back what was set aside."""
+        if attempt.keeps_back(error):
+            return
+        goes_on = isinstance(self.response, Cascade)
+        attempt.tell(error, b"" if goes_on else self._door.refused(self._request, error))
 
     def _hedge(self) -> None:
         """It takes long: ask the first fallback that is ready beside it."""
