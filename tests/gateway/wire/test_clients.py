@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
@@ -15,6 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from weighbridge.gateway.wire import Limits, listen_tcp, listen_unix, tls_context
+from weighbridge.openai_api import ApiError
 
 from .kit import LAST, SSE, Caller, Door, Engine, chunk, event, post, whole
 
@@ -169,6 +172,74 @@ def test_answers_leave_without_waiting_for_acknowledgements(door):
         for transport in (connection.transport, line.transport):
             there = transport.get_extra_info("socket")
             assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+class Refusing(Door):
+    """A gateway that takes no request, by its head alone."""
+
+    def route(self, request):
+        raise ApiError(405, "not that" + " way" * 50)
+
+
+@pytest.fixture
+def refusing(loops):
+    made = Refusing(loops[0]).start(("127.0.0.1", 9))
+    yield made
+    made.stop()
+
+
+def test_answers_that_nobody_reads_do_not_pile_up(refusing):
+    count = 20_000
+    with Caller(refusing.port) as caller:
+        sending = threading.Thread(target=caller.send, args=(GET % b"/" * count,), daemon=True)
+        sending.start()
+        until = time.monotonic() + 30
+        while not (connection := next(iter(refusing.server.connections), None)) or not connection.is_write_paused:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        most = 0
+        for _ in range(20):
+            time.sleep(0.01)
+            most = max(most, connection.transport.get_write_buffer_size())
+        assert most < 1 << 20
+        assert [caller.answer()[0] for _ in range(count)] == [405] * count
+        sending.join(10)
+
+
+def test_one_who_reads_no_answers_is_cut_off_in_the_end(loops):
+    made = Refusing(loops[0], limits=Limits(write_stalled_seconds=0.3, sweep_seconds=0.05)).start(("127.0.0.1", 9))
+    with Caller(made.port) as caller, contextlib.suppress(OSError):
+        caller.socket.settimeout(30)
+        caller.send(GET % b"/" * 100_000)
+        until = time.monotonic() + 30
+        while made.server.connections:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    made.stop()
+
+
+def test_refusals_leave_nothing_for_the_garbage_collector(refusing):
+    with Caller(refusing.port) as caller:
+
+        def many():
+            for _ in range(50):
+                caller.send(GET % b"/").answer()
+
+        many()
+        gc.collect()
+        gc.disable()
+        try:
+            many()
+            unreachable = gc.collect()
+        finally:
+            gc.enable()
+    assert unreachable < 50
+
+
+def test_empty_lines_by_the_megabyte_hold_nobody_up(door):
+    running, _ = door(says_hello)
+    with Caller(running.port, seconds=30) as caller:
+        assert caller.send(b"\r\n" * (6 << 20) + post()).answer()[0] == 200
 
 
 # The application beside the engines.

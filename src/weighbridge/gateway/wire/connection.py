@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -26,6 +27,7 @@ _LOG = logging.getLogger("weighbridge")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _NO_LENGTH = frozenset({204, 304})
+_BLANK_LINES = re.compile(rb"(?:\r\n)+")
 _NAME_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _VALUE_BYTES = frozenset(range(0x20, 0x100)) - {0x7F} | {0x09}
 
@@ -36,6 +38,10 @@ _READ_FOR_COURTESY_BYTES = 64 << 10
 
 # So much comes at once only where a client sends faster than it is read.
 _LARGE_PIECE_BYTES = 128 << 10
+
+
+# Requests sent ahead that are answered on the spot (refused, mostly), before others have a turn and answers can leave.
+_MOST_AT_ONCE = 64
 
 
 # What a connection is at. Plain numbers, for looking up an enum's member costs as much as a call.
@@ -193,9 +199,12 @@ class Response:
         self.writer = None
 
 
-def _refusing(error: ApiError) -> Callable[[Request, Response], None]:
+def _refusing(
+    error: ApiError, refused: Callable[[Request | None, ApiError], bytes]
+) -> Callable[[Request, Response], None]:
     def refuse(request: Request, response: Response) -> None:
-        raise error
+        # Not raised: an error that is kept would keep the frames that it passed, and with them all that came.
+        response.error(error, refused(request, error))
 
     return refuse
 
@@ -293,6 +302,8 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         if self._at < _LINGER and not self.transport.is_closing():
             self.transport.resume_reading()
+            if self._pending and self._at is _HEAD and not self._is_pumping:
+                self._pump()
 
     def eof_received(self) -> None:
         """The client has closed its side; as nearly every client closes both at once, it has left."""
@@ -323,6 +334,11 @@ class Connection(asyncio.Protocol):
         self.is_write_paused = False
         if self._responding is not None and self._responding.writer is not None:
             self._responding.writer.resume()
+        elif self._at is _HEAD:
+            self._await_head()
+            self.transport.resume_reading()
+            if self._pending and not self._is_pumping:
+                self._pump()
 
     # What the answer calls.
 
@@ -349,11 +365,13 @@ class Connection(asyncio.Protocol):
             self.request = None
             self._at = _HEAD
             self._searched = 0
-            now = self._server.clock()
-            limits = self._server.limits
-            self._deadline = now + (limits.head_seconds if self._pending else limits.idle_seconds)
+            self._await_head()
             if self._pending and not self._is_pumping:
                 self._pump()
+
+    def _await_head(self) -> None:
+        limits = self._server.limits
+        self._deadline = self._server.clock() + (limits.head_seconds if self._pending else limits.idle_seconds)
 
     def close(self) -> None:
         """Send what is left, and close; a client that does not take it is cut off in the end."""
@@ -373,12 +391,14 @@ class Connection(asyncio.Protocol):
     # Reading.
 
     def _pump(self) -> None:
-        """Read requests from what has come, until one is at work or more bytes are needed."""
+        """Read requests from what has come, until one is at work, more bytes are needed, or answers are not taken."""
         self._is_pumping = True
         try:
-            while self._pending and self._at is _HEAD:
-                if not self._take_head():
+            for _ in range(_MOST_AT_ONCE):
+                if not self._pending or self._at is not _HEAD or self.is_write_paused or not self._take_head():
                     break
+            else:
+                self._yield()
         except ApiError as error:
             self._refuse(error)
         except Exception:
@@ -386,13 +406,17 @@ class Connection(asyncio.Protocol):
             self._refuse(gateway_fault())
         finally:
             self._is_pumping = False
+        if self.is_write_paused and self._at is _HEAD:
+            # Answers to requests sent ahead would pile up here; reading goes on with writing.
+            self.transport.pause_reading()
 
     def _take_head(self) -> bool:
         """Read one head, and what is here of its body; False where more bytes are needed."""
         data = self._pending
         if data[:2] == b"\r\n":
-            # Some clients send one line too many after a body.
-            self._pending = data[2:]
+            # Some clients send one line too many after a body. All at once, or many would be copied once for each.
+            blank = _BLANK_LINES.match(data)
+            self._pending = data[blank.end() :] if blank else data
             return True
         # Once, or a head that comes byte by byte would be read anew with each.
         if self._server.reads_plain and not self._searched:
@@ -435,7 +459,7 @@ class Connection(asyncio.Protocol):
         except ApiError as error:
             if request.is_chunked or request.length > _READ_FOR_COURTESY_BYTES:
                 raise
-            self._work = _refusing(error)
+            self._work = _refusing(error.with_traceback(None), self._server.refused)
         self._taken = 0
         length, pending = request.length, self._pending
         if self._work is None or request.is_chunked or len(pending) < length:
@@ -562,7 +586,7 @@ class Connection(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Look at the times; called every `sweep_seconds`."""
         at = self._at
-        if at is _HEAD:
+        if at is _HEAD and not self.is_write_paused:
             if now > self._deadline:
                 if self._pending:
                     self._refuse(ApiError(408, "the request's head takes too long", code="request_timeout"))
