@@ -76,7 +76,7 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/first_answer.py
 
 soak: $(VENV)/.dev  ## minutes of traffic with faults: no lost answer, no leak
-	@$(BIN)/python -m pytest -m soak --timeout 1800 tests/soak
+	@$(BIN)/python -m pytest -m soak --timeout 1800 tests/soak tests/gateway/wire/test_relay.py tests/gateway/test_behaviour.py
 
 fuzz: $(VENV)/.dev  ## ten minutes of damaged model files a reader, guided by coverage; requests by the OpenAPI document
 	@$(PIP_INSTALL) --require-hashes -r requirements/fuzz.txt

@@ -84,7 +84,7 @@ class RunningGateway:
         with urllib.request.urlopen(f"{self.url}/ps", timeout=30) as answer:
             return {model["name"]: model for model in json.load(answer)["models"]}
 
-    def wait_for(self, model: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 10) -> dict[str, Any]:
+    def wait_for(self, model: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
         """Wait until it shows it."""
         until = time.monotonic() + seconds
         while True:
@@ -97,7 +97,7 @@ class RunningGateway:
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextlib.contextmanager
@@ -129,14 +129,14 @@ def run_gateway(state: Path, *models: str, flags: tuple[str, ...] = (), **enviro
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            pytest.fail("the gateway did not end within 20 s of SIGTERM")
+            pytest.fail("the gateway did not end within 60 s of SIGTERM")
         process.stdout.close()
         log.close()
-        _gone, alive = psutil.wait_procs(children, timeout=5)
+        _gone, alive = psutil.wait_procs(children, timeout=30)
         assert not alive, f"left behind: {alive}"
 
 

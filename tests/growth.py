@@ -1,8 +1,7 @@
-"""Whether work grows with its input and not faster, told so that a busy machine cannot change the answer.
+"""What work costs, and how that grows with its input, told so that a busy machine cannot change the answer.
 
 Processor time of one run says little: neighbours take caches, clock and stolen time. So the input grows many times
-over, forty times where a square would cost 1,600 times as much, and only a growth that shows in each of several tries
-counts.
+over, forty times where a square would cost 1,600 times as much, and only what shows in each of several tries counts.
 """
 
 from __future__ import annotations
@@ -28,6 +27,17 @@ def grows_no_faster_than(times: float, work: Callable[[_T], object], short: _T, 
             return
         time.sleep(0.1 * len(found))  # a busy moment may pass
     raise AssertionError(f"{times:g} times the input costs {', '.join(f'{one:.0f}' for one in found)} times as much")
+
+
+def costs_at_most(seconds: float, work: Callable[[], object], *, tries: int = 10) -> None:
+    """Fail where the work takes more processor time than this, try after try."""
+    found: list[float] = []
+    while len(found) < tries:
+        found.append(_seconds(lambda _: work(), None))
+        if found[-1] <= seconds:
+            return
+        time.sleep(0.1 * len(found))
+    raise AssertionError(f"{', '.join(f'{one:.4f}' for one in found)} s and never {seconds} s")
 
 
 def _seconds(work: Callable[[_T], object], given: _T) -> float:

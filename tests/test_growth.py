@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.growth import grows_no_faster_than
+from tests.growth import costs_at_most, grows_no_faster_than
 
 
 def test_work_that_grows_with_its_input_passes():
@@ -18,3 +18,11 @@ def test_work_that_grows_with_the_square_fails():
 
     with pytest.raises(AssertionError, match="40 times the input"):
         grows_no_faster_than(40, square, 100, 4_000, tries=3)
+
+
+def test_work_that_costs_too_much_each_time_fails_and_once_is_enough():
+    work = iter([2_000_000, 100])
+    costs_at_most(0.005, lambda: sum(range(next(work))))
+
+    with pytest.raises(AssertionError, match=r"never 1e-06 s"):
+        costs_at_most(1e-6, lambda: sum(range(100_000)), tries=2)

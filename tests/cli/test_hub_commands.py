@@ -52,7 +52,7 @@ def on_terminal(environment, *arguments, answer=b""):
             os.write(ours, answer)
             answer = b""
     os.close(ours)
-    return shown.decode(), process.wait(10)
+    return shown.decode(), process.wait(60)
 
 
 def test_get_prints_the_path_and_ls_what_is_here(environment, server, access):

@@ -132,7 +132,7 @@ def test_logs_go_on_with_what_comes_also_in_a_new_file(tmp_path):
         assert process.stdout.readline() == "third\n"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 

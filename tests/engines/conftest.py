@@ -27,7 +27,7 @@ def surroundings(tmp_path: Path) -> Iterator[Surroundings]:
         made = Surroundings(Path(sockets), tmp_path / "state" / "logs", start_timeout_seconds=30)
         yield made
         left = set(psutil.Process().children(recursive=True)) - before
-        _gone, alive = psutil.wait_procs(list(left), timeout=3)
+        _gone, alive = psutil.wait_procs(list(left), timeout=30)
         assert not alive, f"left behind: {alive}"
         assert not list(Path(sockets).iterdir())
         assert not list(made.records.glob("*"))

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import stat
-import time
 from pathlib import Path
 
 import aiohttp
@@ -101,12 +100,12 @@ def test_a_projector_is_given_to_the_engine(surroundings, tmp_path):
         asyncio.run(engines.start(model, surroundings))
 
 
-async def _is_free(client: aiohttp.ClientSession) -> float:
-    """Seconds until the only slot answers another."""
-    begun = time.monotonic()
+async def _counted(client: aiohttp.ClientSession) -> dict[str, int]:
+    """What the engine has counted by the time at which its only slot has answered another."""
     async with client.post("/v1/completions", json={"prompt": "b", "max_tokens": 1}) as answer:
         assert answer.status == 200
-    return time.monotonic() - begun
+    async with client.get("/metrics") as answer:
+        return {name: int(count) for name, count in re.findall(r"^llamacpp:(\w+) (\d+)$", await answer.text(), re.M)}
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -126,7 +125,7 @@ def test_closing_the_connection_frees_the_slot(surroundings, tiny_gguf, stream):
             assert stream or not asked.done()
             asked.cancel()
             await client.close()
-            assert await _is_free(other) < 4
+            assert 0 < (await _counted(other))["tokens_predicted_total"] < 7000
 
     asyncio.run(scenario())
 
@@ -144,8 +143,7 @@ def test_closing_the_connection_stops_a_prompt_that_is_still_read(surroundings, 
             assert not asked.done()
             asked.cancel()
             await client.close()
-            # Long before 8,000 tokens could have been read.
-            assert await _is_free(other) < 5
+            assert (await _counted(other))["prompt_tokens_total"] < 7000
 
     asyncio.run(scenario())
 
@@ -161,16 +159,14 @@ def test_a_child_is_ended_and_not_destroyed_also_while_it_answers(surroundings, 
                 answers = [await client.post("/v1/completions", json=request) for _ in range(2)]
                 for answer in answers:
                     await answer.content.readline()
-                begun = time.monotonic()
                 await engine.stop()
-                assert time.monotonic() - begun < 2
+                assert engine._process.returncode == 0, "it was killed"
                 assert not engine.ended.done()
         # Destroying a server right after it was made can hang for ever; ending its process cannot.
         for _ in range(6):
             engine = await engines.start(llama(path), surroundings)
-            begun = time.monotonic()
             await engine.stop()
-            assert time.monotonic() - begun < 2
+            assert engine._process.returncode == 0, "it was killed"
 
     asyncio.run(scenario())
 

@@ -50,7 +50,7 @@ def server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while not (place.exists() and place.read_text()):
                 assert time.monotonic() < until
                 assert process.poll() is None

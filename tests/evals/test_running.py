@@ -74,12 +74,11 @@ def test_errors_are_asked_again_by_the_next_run_and_answers_are_not(server, task
 
 def test_a_busy_server_is_asked_again_when_it_says(server, task_file, tmp_path):
     mock = server(flaky=1, status=429, retry_after=0.05)
-    begun = time.monotonic()
-    found = ran(read_task(task_file(10)), mock.target, tmp_path / "logs", concurrency=10)
+    patience = Patience(attempts=3, first_wait_seconds=1000)
+    found = ran(read_task(task_file(10)), mock.target, tmp_path / "logs", concurrency=10, patience=patience)
 
     assert found.log.outcomes.count(State.SCORED) == 10
     assert {row.attempts for row in found.log.rows()} == {2}
-    assert time.monotonic() - begun < 5
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(server, task_file, tmp_path):
@@ -148,7 +147,7 @@ def test_a_run_that_is_killed_three_times_ends_with_every_sample_answered_once(s
     mock, path, logs = server(delay=0.03), task_file(300), tmp_path / "logs"
     for kill in range(3):
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(path), mock.url, str(logs)])
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while time.monotonic() < until and mock.stats()["asked"] < 70 * (kill + 1):
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
@@ -221,7 +220,8 @@ def test_two_runs_do_not_write_one_log(server, task_file, tmp_path):
     async def both():
         task = read_task(path)
         first = asyncio.create_task(run(task, mock.target, tmp_path / "logs", Manner(1)))
-        await asyncio.sleep(0.1)
+        while not mock.stats()["asked"]:
+            await asyncio.sleep(0.02)
         with pytest.raises(BadTask, match="another run"):
             await run(task, mock.target, tmp_path / "logs", Manner(1))
         first.cancel()

@@ -197,7 +197,7 @@ def test_code_cannot_reach_network_files_processes_or_much_memory(tmp_path):
         assert why in ended.why, (code, ended)
     assert kept.read_text() == "mine"
     assert not (tmp_path / "new").exists()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
 
 
 def test_the_filter_is_made_for_both_architectures():

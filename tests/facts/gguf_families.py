@@ -563,7 +563,7 @@ class Engine:
         error = answer.strip() or ("" if answer else "the process ended")
         # The engine writes its log from a thread of its own.
         last = b"exiting due to model loading error" if error else b"init: model loaded"
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         with log.open("rb") as file:
             file.seek(start)
             text = file.read()
@@ -576,7 +576,7 @@ class Engine:
         """End the process."""
         if self._process:
             self._process.stdin.close()
-            self._process.wait(30)
+            self._process.wait(60)
             self._process.stdout.close()
 
     def write(self, path: Path, family: Family) -> Path:

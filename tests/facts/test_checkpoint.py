@@ -377,10 +377,11 @@ def test_hostile_texts_beside_a_model_take_no_time(tmp_path):
         "README.md": "---\nlicense: no\nwhen: !!timestamp 3\n---\n",
     }.items():
         (tmp_path / name).write_text(text)
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = facts.read(tmp_path)
 
-    assert time.perf_counter() - begun < 2
+    # A square of any of these lengths would be minutes.
+    assert time.process_time() - begun < 30
     assert any("'k99999' occurs twice" in note for note in found.notes)
 
 

@@ -286,6 +286,6 @@ def test_weigh_calibrate_leaves_nothing_when_it_is_interrupted(tmp_path):
     process.stderr.readline()
     process.send_signal(2)
 
-    assert process.wait(15) == 130
+    assert process.wait(60) == 130
     assert not list(Path(tmp_path).glob("weighbridge-*"))
     assert not (tmp_path / "state").exists()

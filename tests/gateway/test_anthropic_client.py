@@ -155,7 +155,7 @@ def test_a_stream_that_is_left_stops_the_engine(gateway, tiny_gguf):
         for _, _ in zip(range(5), stream, strict=False):
             pass
         assert running.ps()["tiny"]["requests_in_flight"] == 1
-    found = running.wait_for("tiny", lambda model: not model["requests_in_flight"], 2)
+    found = running.wait_for("tiny", lambda model: not model["requests_in_flight"])
 
     assert found["state"] == "ready"
 

@@ -16,6 +16,7 @@ import openai
 import psutil
 import pytest
 
+from tests.patience import comes_true
 from weighbridge import facts, fit, machine, settings
 from weighbridge.engines import Model
 from weighbridge.errors import DoesNotFit
@@ -67,7 +68,7 @@ class Served:
     async def model(self, name: str) -> dict:
         return next(model for model in (await self.ps())["models"] if model["name"] == name)
 
-    async def until(self, name: str, condition, seconds: float = 10) -> dict:
+    async def until(self, name: str, condition, seconds: float = 60) -> dict:
         end = time.monotonic() + seconds
         while not condition(found := await self.model(name)):
             assert time.monotonic() < end, f"not seen within {seconds} s: {found}"
@@ -141,16 +142,16 @@ def test_a_model_goes_when_nobody_asks_and_comes_back_when_someone_does(tmp_path
     async def story(served: Served) -> None:
         assert await served.ask("one")
         found = await served.model("one")
-        assert 0 <= found["keep_alive_left_seconds"] <= 0.5
+        assert 0 <= found["keep_alive_left_seconds"] <= 2
         pid = found["pid"]
-        await served.until("one", lambda model: model["state"] == "stopped", 5)
+        await served.until("one", lambda model: model["state"] == "stopped")
         assert not psutil.pid_exists(pid)
         assert await served.ask("one")
         assert (await served.model("two"))["keep_alive_seconds"] is None
 
-    text = "[models.one]\nkeep_alive_seconds = 0.5\n"
+    text = "[models.one]\nkeep_alive_seconds = 2\n"
     told = play(tmp_path, two_models(), story, text)
-    assert "one: unloaded, nobody asked for it for 0.5 s" in told
+    assert "one: unloaded, nobody asked for it for 2 s" in told
 
 
 def test_a_model_that_is_not_kept_goes_at_once(tmp_path):
@@ -158,7 +159,7 @@ def test_a_model_that_is_not_kept_goes_at_once(tmp_path):
         await served.gateway.pool.preload()
         assert served.gateway.pool.phase("one") is Phase.STOPPED
         assert await served.ask("one")
-        await served.until("one", lambda model: model["state"] == "stopped", 5)
+        await served.until("one", lambda model: model["state"] == "stopped")
 
     play(tmp_path, [fake("one")], story, keep_alive_seconds=0)
 
@@ -189,7 +190,7 @@ def test_an_operator_who_hears_nothing_any_more_stops_no_model(tmp_path):
 
     async def story(served: Served) -> None:
         for name in ("one", "two", "one"):
-            assert await asyncio.wait_for(served.ask(name), 15)
+            assert await asyncio.wait_for(served.ask(name), 60)
 
     play(tmp_path, two_models(), story, tell=broken)
 
@@ -208,7 +209,7 @@ def test_at_the_start_as_many_are_loaded_as_there_is_room_for(tmp_path):
     play(tmp_path, two_models(), story)
 
 
-def test_a_queue_has_an_end_in_length_and_in_time(tmp_path):
+def test_a_queue_has_an_end_in_length(tmp_path):
     async def story(served: Served) -> None:
         waits = [asyncio.create_task(served.ask("one")) for _ in range(2)]
         await served.until("one", lambda model: model["requests_waiting"] == 2)
@@ -217,12 +218,19 @@ def test_a_queue_has_an_end_in_length_and_in_time(tmp_path):
         assert (full.value.status_code, full.value.code) == (503, "queue_full")
         assert int(full.value.response.headers["retry-after"]) >= 1
         for wait in waits:
-            with pytest.raises(openai.InternalServerError) as late:
-                await wait
-            assert (late.value.status_code, late.value.code) == (503, "queue_timeout")
-            assert int(late.value.response.headers["retry-after"]) >= 1
+            wait.cancel()
 
-    play(tmp_path, [fake("one", load_seconds=5)], story, queue_limit=2, queue_timeout_seconds=0.7)
+    play(tmp_path, [fake("one", load_seconds=100)], story, queue_limit=2)
+
+
+def test_a_queue_has_an_end_in_time(tmp_path):
+    async def story(served: Served) -> None:
+        with pytest.raises(openai.InternalServerError) as late:
+            await served.ask("one")
+        assert (late.value.status_code, late.value.code) == (503, "queue_timeout")
+        assert int(late.value.response.headers["retry-after"]) >= 1
+
+    play(tmp_path, [fake("one", load_seconds=100)], story, queue_timeout_seconds=0.3)
 
 
 def test_a_client_that_leaves_the_queue_is_forgotten(tmp_path):
@@ -230,9 +238,10 @@ def test_a_client_that_leaves_the_queue_is_forgotten(tmp_path):
         waiting = asyncio.create_task(served.ask("one"))
         await served.until("one", lambda model: model["requests_waiting"] == 1)
         waiting.cancel()
-        await served.until("one", lambda model: model["requests_waiting"] == 0, 2)
+        found = await served.until("one", lambda model: model["requests_waiting"] == 0)
+        assert found["state"] == "starting"
 
-    play(tmp_path, [fake("one", load_seconds=3)], story)
+    play(tmp_path, [fake("one", load_seconds=100)], story)
 
 
 def test_models_are_loaded_and_unloaded_by_hand(tmp_path):
@@ -265,10 +274,11 @@ def test_a_model_that_is_ready_and_busy_is_loaded_at_once(tmp_path):
     async def story(served: Served) -> None:
         streaming = asyncio.create_task(served.stream("one", []))
         await served.until("one", lambda model: model["requests_in_flight"] == 1)
-        await asyncio.wait_for(served.gateway.pool.load("one"), 0.5)
-        await streaming
+        await served.gateway.pool.load("one")
+        assert not streaming.done()
+        streaming.cancel()
 
-    model = dataclasses.replace(fake("one", tokens_per_second=20, tokens=30), plan=plan)
+    model = dataclasses.replace(fake("one", tokens_per_second=20, tokens=10_000), plan=plan)
     play(tmp_path, [model], story)
 
 
@@ -284,7 +294,7 @@ def test_the_admin_doors_ask_for_the_key(tmp_path):
 def test_memory_over_the_plan_is_told_once_and_shown(tmp_path):
     async def story(served: Served) -> None:
         await served.ask("one", max_tokens=60)
-        found = await served.until("one", lambda model: model["memory_over_plan"], 10)
+        found = await served.until("one", lambda model: model["memory_over_plan"])
         assert found["memory_measured_bytes"] > found["memory_planned_bytes"] + (32 << 20)
         await served.ps()
         assert "weighbridge_engine_memory_over_plan" in (metrics := (await served.http.get("/metrics")).text)
@@ -300,7 +310,7 @@ def test_where_the_machine_runs_out_of_memory_the_longest_idle_goes_and_one_at_w
         await served.gateway.pool.preload()
         words: list[str] = []
         streaming = asyncio.create_task(served.stream("one", words))
-        await served.until("two", lambda model: model["state"] == "stopped", 12)
+        await served.until("two", lambda model: model["state"] == "stopped")
         assert (await served.model("one"))["state"] == "ready"
         await streaming
         assert len(words) == 161
@@ -326,21 +336,19 @@ def test_who_waits_for_an_engine_that_hangs_is_answered_by_a_fresh_one(tmp_path,
         begun = time.monotonic()
         questions = [served.ask("arithmetic", "What is 37 plus 58?", temperature=0) for _ in range(4)]
         assert [said.strip() for said in await asyncio.gather(*questions)] == ["95"] * 4
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 60, "before the read timeout"
         assert not psutil.pid_exists(pid)
         assert (await served.model("arithmetic"))["restarts"] == 1
 
-    play(tmp_path, [model], story, health_interval_seconds=0.3, read_timeout_seconds=30)
+    play(tmp_path, [model], story, health_interval_seconds=0.3, read_timeout_seconds=100)
 
 
 def test_an_engine_that_hangs_while_it_streams_is_ended_and_the_stream_says_so(tmp_path):
     async def story(served: Served) -> None:
         words: list[str] = []
-        begun = time.monotonic()
         with pytest.raises(openai.APIError, match="the engine of one ended while it answered"):
             await served.stream("one", words, max_tokens=10)
         assert len(words) == 3
-        assert time.monotonic() - begun < 10
         assert (await served.until("one", lambda model: model["cause"]))["restarts"] == 1
         assert await served.ask("one", max_tokens=1)
 
@@ -361,7 +369,7 @@ def test_an_engine_whose_answers_hang_is_found_by_asking_it_for_a_token(tmp_path
         with pytest.raises(openai.InternalServerError) as caught:
             await served.ask("one")
         assert caught.value.code == "engine_timeout"
-        await served.until("one", lambda model: model["restarts"] == 1, 10)
+        await served.until("one", lambda model: model["restarts"] == 1)
 
     told = play(tmp_path, [fake("one", hang_after_tokens=0)], story, read_timeout_seconds=0.5)
     assert any("it was asked for a token, and gave none within 0.5 s" in line for line in told)
@@ -445,9 +453,9 @@ def test_a_load_that_nobody_waits_for_any_more_makes_room(tmp_path):
             await asyncio.wait_for(served.ask("one"), 0.3)
         begun = time.monotonic()
         assert await served.ask("two")
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
 
-    models = [fake("one", memory_bytes="40MiB", load_seconds=20), fake("two", memory_bytes="40MiB")]
+    models = [fake("one", memory_bytes="40MiB", load_seconds=100), fake("two", memory_bytes="40MiB")]
     play(tmp_path, models, story)
 
 
@@ -455,11 +463,11 @@ def test_speed_is_shown_while_a_model_answers(tmp_path):
     async def story(served: Served) -> None:
         words: list[str] = []
         streaming = asyncio.create_task(served.stream("one", words))
-        found = await served.until("one", lambda model: model["tokens_per_second"] > 30)
-        assert found["tokens_per_second"] < 70
+        found = await served.until("one", lambda model: model["tokens_per_second"] > 5)
+        assert found["tokens_per_second"] < 200
         assert found["idle_seconds"] is None
         await streaming
-        assert (await served.model("one"))["idle_seconds"] < 5
+        assert (await served.model("one"))["idle_seconds"] < 60
 
     play(tmp_path, [fake("one", tokens_per_second=50, tokens=150)], story)
 
@@ -490,13 +498,12 @@ def test_forty_loads_of_two_models_with_traffic_leak_nothing(gateway, tmp_path):
     asyncio.run(rounds(5))
     files, memory = process.num_fds(), process.memory_full_info().uss
     asyncio.run(rounds(15))
-    time.sleep(0.5)
+    assert comes_true(lambda: len(process.children(recursive=True)) == 1)
     found = running.ps()
 
     assert sum(model["loads"] for model in found.values()) >= 40
     assert [model["restarts"] for model in found.values()] == [0, 0]
-    assert len(process.children(recursive=True)) == 1
-    assert process.num_fds() <= files + 3
+    assert comes_true(lambda: process.num_fds() <= files + 3)
     assert process.memory_full_info().uss - memory < 4 << 20
     (socket,) = {each.laddr for each in process.children()[0].net_connections("unix") if each.laddr}
     assert len(os.listdir(os.path.dirname(socket))) == 1
@@ -564,7 +571,7 @@ def test_after_a_gateway_was_killed_outright_the_next_one_starts_clean(gateway, 
     (child,) = psutil.Process(first.process.pid).children()
     first.process.kill()
     first.process.wait()
-    psutil.wait_procs([child], timeout=5)
+    psutil.wait_procs([child], timeout=30)
     assert not child.is_running()
     second = gateway("fake")
 
@@ -605,7 +612,7 @@ def test_a_model_that_nobody_asks_for_goes_also_after_requests_that_passed_by(tm
     async def story(served: Served) -> None:
         await served.gateway.pool.preload()
         assert await served.ask("one", max_tokens=2)
-        assert (await served.model("one"))["state"] == "ready"
-        await served.until("one", lambda model: model["state"] == "stopped", 3)
+        await served.until("one", lambda model: model["state"] == "stopped")
 
-    play(tmp_path, [fake("one")], story, keep_alive_seconds=0.5)
+    told = play(tmp_path, [fake("one")], story, keep_alive_seconds=0.5)
+    assert "one: unloaded, nobody asked for it for 0.5 s" in told

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import threading
-import time
 
 import httpx2 as httpx
 import openai
@@ -91,30 +90,33 @@ def test_a_schema_is_kept_by_a_specialist(bundled_gateway):
     assert json.loads(answer.choices[0].message.content) == fields
 
 
-def test_a_cancelled_stream_stops_the_engine_within_a_second(gateway, tiny_gguf):
+def test_a_cancelled_stream_stops_the_engine(gateway, tiny_gguf):
     running = gateway(str(tiny_gguf(context=65536)), flags=("--context", "65536", "--parallel", "1"))
     stream = ask(running.client(), "go on", stream=True)
     for _, _ in zip(range(5), stream, strict=False):
         pass
     assert running.ps()["tiny"]["engine_requests_processing"] == 1
-    time.sleep(1.1)  # what the engine counts is asked for every two seconds: the next look is one after the end
     stream.close()
-    time.sleep(1)
-    found = running.ps()["tiny"]
-    time.sleep(2)
+    found = running.wait_for("tiny", lambda model: model["engine_requests_processing"] == 0)
 
-    assert found["engine_requests_processing"] == 0
     assert found["requests_in_flight"] == 0
-    assert running.ps()["tiny"]["engine_tokens_predicted"] == found["engine_tokens_predicted"] < 60_000
+    assert found["engine_tokens_predicted"] < 60_000
 
 
 def test_a_cancelled_plain_request_stops_the_engine(gateway, tiny_gguf):
     running = gateway(str(tiny_gguf(context=65536)), flags=("--context", "65536", "--parallel", "1"))
-    with pytest.raises(openai.APITimeoutError):
-        ask(running.client(timeout=1.0), "go on")
-    time.sleep(2)
+    messages = [{"role": "user", "content": "go on"}]
 
-    assert running.ps()["tiny"]["engine_requests_processing"] == 0
+    async def leave() -> None:
+        async with openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="none") as client:
+            asking = asyncio.create_task(client.chat.completions.create(model="tiny", messages=messages))
+            await asyncio.to_thread(running.wait_for, "tiny", lambda model: model["engine_requests_processing"] == 1)
+            asking.cancel()
+
+    asyncio.run(leave())
+    found = running.wait_for("tiny", lambda model: model["engine_requests_processing"] == 0)
+
+    assert found["engine_tokens_predicted"] < 60_000
 
 
 def test_two_models_answer_at_once(bundled_gateway):

@@ -16,6 +16,7 @@ import pytest
 
 from tests.gateway.test_ledger import ASKED
 from tests.gateway.test_lifecycle import Served, fake, play
+from tests.patience import LONGEST_SECONDS
 from weighbridge import ledger
 from weighbridge.gateway.latency import quantile
 from weighbridge.gateway.page import page
@@ -108,7 +109,7 @@ def test_a_page_that_does_not_read_is_left_behind_and_holds_nobody_up(tmp_path):
             await asyncio.sleep(0.01)
         row = served.gateway.recorder.recent
         await served.ask("one")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while served.gateway.recorder.listeners:
             for _ in range(500):
                 served.gateway.recorder.tell(row[-1]._replace(reason="x" * 1000))
@@ -127,9 +128,9 @@ def test_an_open_page_does_not_hold_up_the_end(tmp_path):
         await reader.readuntil(b"event: state")
         story.reader, story.writer, story.at = reader, writer, time.monotonic()
 
-    play(tmp_path, [fake("one")], story, drain_timeout_seconds=1.0)
+    play(tmp_path, [fake("one")], story, drain_timeout_seconds=100)
 
-    assert time.monotonic() - story.at < 2.0
+    assert time.monotonic() - story.at < LONGEST_SECONDS
 
 
 def test_only_the_operator_sees_and_verifies_and_the_page_itself_asks_for_the_key(tmp_path):

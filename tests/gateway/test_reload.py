@@ -38,7 +38,7 @@ class Traffic:
 
     def __exit__(self, *_: object) -> None:
         self._ends.set()
-        self._thread.join(20)
+        self._thread.join(60)
 
     def _run(self) -> None:
         with httpx.Client(base_url=self._url, timeout=20) as http:
@@ -126,7 +126,7 @@ def test_no_request_fails_while_settings_and_models_change(tmp_path):
 
             write(other="comes", queue=7)
             running.process.send_signal(signal.SIGHUP)
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while "queue_limit" not in (tmp_path / "stderr.txt").read_text().rpartition("settings reloaded")[2]:
                 assert time.monotonic() < until
                 time.sleep(0.02)
@@ -135,7 +135,7 @@ def test_no_request_fails_while_settings_and_models_change(tmp_path):
         for traffic in (plain, streams):
             assert traffic.failures == []
             assert traffic.answered > 10
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while http.get("/metrics").text.count("weighbridge_engine_ready{") != 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert len(http.get("/ps").json()["models"]) == 2
@@ -156,7 +156,7 @@ def test_a_model_that_is_removed_ends_its_answers_first(tmp_path):
             file.write_text('[models.other]\nsource = "fake"\n')
             running.process.send_signal(signal.SIGHUP)
             assert list(lines)[-2:] == ["data: [DONE]", ""]
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while psutil.pid_exists(engine):
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -191,7 +191,7 @@ def test_what_can_not_change_is_said_and_the_certificate_is_renewed(tmp_path):
         assert shown(running.port()).strip() in new.read_text()
         new.write_text("broken")
         running.process.send_signal(signal.SIGHUP)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while "nothing was reloaded" not in (tmp_path / "stderr.txt").read_text():
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -205,7 +205,7 @@ def start_at_terminal(tmp_path, *words: str) -> tuple[int, int]:
         os.environ |= {"WEIGHBRIDGE_STATE_DIR": str(tmp_path)}
         os.execv(words[0], words)
     said = b""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while b"OpenAI API" not in said:
         assert time.monotonic() < until, said
         if select.select([terminal], [], [], 1)[0]:

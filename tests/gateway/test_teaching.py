@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 
 import pytest
 from hypothesis import given
@@ -42,9 +41,7 @@ def test_three_answers_of_a_bundled_model_teach_weigh_fit_how_fast_it_is(tmp_pat
             )
             if stream:
                 assert list(answer)
-        begun = time.monotonic()
         assert running.stop() == 0
-        assert time.monotonic() - begun < 8
     learned = json.loads((tmp_path / "learned.json").read_text())
     (entry,) = learned["machines"].values()
     counts = {place: each["count"] for place, each in entry["learned"].items() if "prompts" not in place}

@@ -58,7 +58,7 @@ def test_over_tls_the_commands_trust_the_gateways_own_certificate_and_no_other(t
         assert refused.returncode == 1
         assert "certificate verify failed" in refused.stderr
         assert run_weigh("stop", **env, **tls).returncode == 0
-        running.process.wait(10)
+        running.process.wait(60)
     assert f"chmod 600 {key}" in (tmp_path / "stderr.txt").read_text()
 
 
@@ -98,7 +98,7 @@ def test_a_unix_socket_is_its_owners_alone_and_the_commands_reach_it(tmp_path):
             foreign = http.post("/v1/chat/completions", json=ASKED, headers={"host": "evil.example"})
             assert foreign.status_code == 403
         assert run_weigh("stop", **env).returncode == 0
-        running.process.wait(10)
+        running.process.wait(60)
     assert not path.exists()
 
 

@@ -23,11 +23,11 @@ CHAT = "/v1/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
 
 
-def settled(running: RunningGateway, seconds: float = 20) -> list[int]:
+def settled(running: RunningGateway, seconds: float = 60) -> list[int]:
     """The pids of all processes that answer, the first one's first, once all do."""
     until = time.monotonic() + seconds
     while True:
-        said = httpx.get(f"{running.url}/ps", timeout=20).json()
+        said = httpx.get(f"{running.url}/ps", timeout=60).json()
         if said["workers"] and all(each["state"] == "ready" for each in said["workers"]):
             return [said["pid"], *(each["pid"] for each in said["workers"])]
         assert time.monotonic() < until, said
@@ -108,7 +108,7 @@ def test_the_page_hears_of_requests_to_every_process(three):
         lines = events.iter_lines()
         next(lines)
         names = {client.post(CHAT, json={"model": "fake", **HELLO}).headers["x-request-id"] for client in clients}
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         for line in lines:
             if line.startswith("data: ") and '"id"' in line:
                 names.discard(json.loads(line[6:])["id"])
@@ -192,7 +192,7 @@ def test_models_that_do_not_fit_together_take_turns_whoever_asks(tmp_path):
                     assert used["used_bytes"] <= used["budget_bytes"]
                 assert [each.result() for each in asking] == [[200] * 2] * 2
             assert most == 1
-        unloaded = httpx.post(f"{running.url}/admin/models/one/unload", timeout=20)
+        unloaded = httpx.post(f"{running.url}/admin/models/one/unload", timeout=60)
         assert unloaded.json()["state"] == "stopped"
 
 
@@ -217,7 +217,7 @@ def test_an_engine_gets_as_many_requests_as_it_takes_from_all_together_and_a_kil
         for thread in threads:
             thread.start()
         most = waited = 0
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while time.monotonic() < until and not (most == 2 and waited >= 2):
             found = running.ps()["arithmetic"]
             most, waited = max(most, found["requests_in_flight"]), max(waited, found["requests_waiting"])
@@ -228,8 +228,8 @@ def test_an_engine_gets_as_many_requests_as_it_takes_from_all_together_and_a_kil
             os.kill(pid, signal.SIGKILL)
         stop.set()
         for thread in threads:
-            thread.join(10)
-        answer = httpx.post(f"{running.url}{CHAT}", json={"model": "arithmetic", **HELLO}, timeout=20)
+            thread.join(60)
+        answer = httpx.post(f"{running.url}{CHAT}", json={"model": "arithmetic", **HELLO}, timeout=60)
         assert answer.status_code == 200
         running.wait_for("arithmetic", lambda model: model["requests_in_flight"] == 0)
         settled(running)
@@ -243,7 +243,7 @@ def test_what_a_key_may_ask_for_holds_over_all_processes(tmp_path):
         tmp_path, "fake:tokens=20,tokens_per_second=20", flags=("--workers", "3"), WEIGHBRIDGE_API_KEY=operator
     ) as running:
         boss = {"authorization": f"Bearer {operator}"}
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while any(each["state"] != "ready" for each in httpx.get(f"{running.url}/ps", headers=boss).json()["workers"]):
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -266,7 +266,7 @@ def test_what_a_key_may_ask_for_holds_over_all_processes(tmp_path):
                     assert opened.status_code == 200
                 assert clients[2].post(CHAT, json=brief, headers=at_once).status_code == 429
             # They have left, and what was set aside for them is back.
-            until = time.monotonic() + 5
+            until = time.monotonic() + 60
             while clients[2].post(CHAT, json=brief, headers=at_once).status_code == 429:
                 assert time.monotonic() < until
                 time.sleep(0.05)
@@ -284,20 +284,20 @@ def test_a_drain_lets_every_process_end_its_answers_and_leaves_none(tmp_path):
             def stream(client: httpx.Client) -> None:
                 body = {"model": "fake", "messages": HELLO["messages"], "stream": True}
                 with client.stream("POST", CHAT, json=body) as answer:
-                    begun.wait(20)
+                    begun.wait(60)
                     text = "".join(answer.iter_text())
                 words.append(text.count("data: {") if text.rstrip().endswith("data: [DONE]") else -1)
 
             threads = [threading.Thread(target=stream, args=(client,)) for client in clients]
             for thread in threads:
                 thread.start()
-            begun.wait(20)
+            begun.wait(60)
             # As a service's manager does with all processes of a service.
             os.kill(pids[1], signal.SIGTERM)
             assert run_weigh("stop", "--port", running.port()).returncode == 0
             for thread in threads:
-                thread.join(20)
-        running.process.wait(20)
+                thread.join(60)
+        running.process.wait(60)
         assert len(words) == WORKERS
         assert all(count >= 30 for count in words), words
         assert not any(psutil.pid_exists(pid) for pid in pids)
@@ -309,9 +309,9 @@ def test_workers_share_a_unix_socket_and_end_with_the_first_process(tmp_path):
     with run_gateway(tmp_path, "fake:tokens=3", flags=("--workers", "2", "--host", f"unix:{path}")) as running:
 
         def client() -> httpx.Client:
-            return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost", timeout=20)
+            return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost", timeout=60)
 
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(process_names) < 2:
             with client() as one, client() as other:
                 for each in (one, other):
@@ -322,7 +322,7 @@ def test_workers_share_a_unix_socket_and_end_with_the_first_process(tmp_path):
             pids = [each["pid"] for each in one.get("/ps").json()["workers"]]
         running.process.kill()
         running.process.wait()
-        _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=5)
+        _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
         assert not alive, "a worker outlived the engines"
 
 

@@ -344,7 +344,8 @@ def test_a_manifest_of_very_many_names_is_refused_at_once(tmp_path):
     begun = time.process_time()
     said = refused(path, tmp_path)
 
-    assert time.process_time() - begun < 10
+    # Each name against each other would be an hour.
+    assert time.process_time() - begun < 60
     assert "a file of acme/m that is a folder" in said
 
 

@@ -87,7 +87,7 @@ def test_of_many_that_find_it_damaged_one_sets_it_aside(tmp_path):
     code = f"from pathlib import Path; from weighbridge import hub; hub.touch('a', Path({str(tmp_path)!r}))"
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
 
-    assert [process.wait(30) for process in processes] == [0, 0, 0, 0]
+    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
     assert list(hub.last_used(tmp_path)) == ["a"]
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
 
@@ -132,5 +132,5 @@ def test_many_writers_wait_for_each_other(tmp_path):
     for thread in threads:
         thread.join()
 
-    assert [process.wait(30) for process in processes] == [0, 0, 0]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
     assert len(hub.last_used(tmp_path)) == 120

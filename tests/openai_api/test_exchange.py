@@ -98,7 +98,7 @@ def test_what_is_asked_is_sent_as_json_and_silence_has_an_end(tmp_path: Path):
                 with pytest.raises(TimeoutError):
                     async with ask("GET", "http://engine/silent", socket=tmp_path / "s", **limit):
                         pass
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 30
             with pytest.raises(ValueError, match="one line only"):
                 async with ask("GET", "http://engine/", socket=tmp_path / "s", headers={"Authorization": "a\r\nb: c"}):
                     pass

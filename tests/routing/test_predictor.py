@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import random
-import time
 import zipfile
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.growth import costs_at_most
 from weighbridge.errors import BadSetting
 from weighbridge.figures import Basis
 from weighbridge.openai_api import Request
@@ -261,14 +261,9 @@ def test_cheap_takes_the_cheaper_where_both_do_and_best_does_not_mind():
 def test_a_decision_takes_less_than_a_millisecond(learnt):
     candidates = [Candidate(model) for model in learnt.models]
     requests = [Request("/", "auto", False, prompt, b"") for prompt in prompts("code", 200, 3)]
-    taken = []
-    for request in requests:
-        begun = time.process_time()
-        route(request, candidates, learnt)
-        taken.append(time.process_time() - begun)
 
-    # The goal is 0.3 ms; a machine that is busy with the whole suite gets more.
-    assert sorted(taken)[len(taken) // 2] < 1e-3
+    # The goal is 0.3 ms each.
+    costs_at_most(len(requests) * 1e-3, lambda: [route(request, candidates, learnt) for request in requests])
 
 
 def test_outcomes_are_read_from_files(tmp_path):

@@ -28,7 +28,7 @@ class Loop:
 
     def stop(self):
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(5)
+        self.thread.join(60)
         self.loop.close()
 
 
@@ -99,7 +99,7 @@ class Engine:
         writer.close()
 
 
-async def until_gone(asked, reader, seconds=8):
+async def until_gone(asked, reader, seconds=100):
     """Wait for the gateway to close, and note when it did."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(seconds):

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests.patience import LONGEST_SECONDS, comes_true, within
 from weighbridge.gateway.wire import Limits, Relay, UpstreamLimits
 from weighbridge.openai_api import ApiError
 
@@ -103,8 +104,6 @@ def test_a_client_that_sends_far_ahead_costs_no_memory_and_is_told_to_come_again
 
 
 def test_the_bytes_of_a_stream_pass_as_they_come(door):
-    steps = []
-
     async def script(asked, reader, writer):
         writer.write(SSE)
         for i in range(10):
@@ -113,15 +112,19 @@ def test_the_bytes_of_a_stream_pass_as_they_come(door):
         writer.write(LAST)
 
     running, _ = door(script)
-    with Caller(running.port) as caller:
+
+    def step_seconds(caller):
+        steps = []
         caller.send(post(stream=True)).until(b"\r\n\r\n")
         for i in range(10):
             caller.until(b'"t%d"' % i)
             steps.append(time.monotonic())
         caller.until(b"0\r\n\r\n")
-    gaps = [after - before for before, after in itertools.pairwise(steps)]
-    # Nagle's algorithm with delayed acknowledgements would make steps of 40 ms.
-    assert statistics.median(gaps) < 0.035
+        return statistics.median(after - before for before, after in itertools.pairwise(steps))
+
+    # Nagle's algorithm with delayed acknowledgements would make steps of 40 ms each time, a busy machine now and then.
+    with Caller(running.port) as caller:
+        assert any(step_seconds(caller) < 0.035 for _ in range(10))
 
 
 @pytest.mark.parametrize(
@@ -254,15 +257,15 @@ def test_a_relay_may_answer_an_error_itself_or_ask_elsewhere(door):
 def cancelled_ms(running, engine, caller):
     left_at = time.monotonic()
     caller.socket.close()
-    deadline = left_at + 5
-    while engine.asked[-1].gone_at is None and time.monotonic() < deadline:
+    while engine.asked[-1].gone_at is None and time.monotonic() < left_at + LONGEST_SECONDS:
         time.sleep(0.001)
     assert engine.asked[-1].gone_at, "the engine was never told"
     return (engine.asked[-1].gone_at - left_at) * 1000
 
 
+@within
 @pytest.mark.parametrize("phase", ["before the first byte", "before the first byte of a stream", "in mid-stream"])
-def test_a_client_that_leaves_ends_the_engines_work_at_once(door, phase):
+def test_a_client_that_leaves_ends_the_engines_work_at_once(door, phase, most_ms):
     async def script(asked, reader, writer):
         if phase == "in mid-stream":
             writer.write(SSE + chunk(event()))
@@ -280,7 +283,7 @@ def test_a_client_that_leaves_ends_the_engines_work_at_once(door, phase):
                 time.sleep(0.005)
             took.append(cancelled_ms(running, engine, caller))
     print(f"cancelled {phase}: median {statistics.median(took):.1f} ms, most {max(took):.1f} ms")
-    assert statistics.median(took) < 10
+    assert most_ms is None or statistics.median(took) < most_ms
     assert [relay.outcome for relay in running.relays] == ["gone"] * 9
     assert not running.upstream.running()
 
@@ -302,7 +305,7 @@ def test_a_client_that_leaves_while_the_engine_takes_no_connection_is_forgotten(
             left_at = time.monotonic()
         while not running.relays[0].outcome:
             time.sleep(0.001)
-            assert time.monotonic() < left_at + 5
+            assert time.monotonic() < left_at + LONGEST_SECONDS
         print(f"cancelled while connecting: {(time.monotonic() - left_at) * 1000:.1f} ms")
         assert running.relays[0].outcome == "gone"
         assert not running.upstream.running()
@@ -471,8 +474,7 @@ def test_an_engine_that_never_answers_is_given_up(door):
     with Caller(running.port) as caller:
         status, _, body = caller.send(post()).answer()
         assert (status, json.loads(body)["error"]["code"]) == (504, "engine_timeout")
-        time.sleep(0.1)
-        assert engine.asked[0].gone_at
+        assert comes_true(lambda: engine.asked[0].gone_at)
 
 
 def test_an_engine_that_falls_silent_in_a_stream_is_given_up_and_a_slow_one_is_not(door):
@@ -574,9 +576,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_in_the_end(door):
     running, _ = door(script, limits=Limits(write_stalled_seconds=0.4, sweep_seconds=0.05))
     with Caller(running.port) as caller:
         caller.send(post(stream=True)).until(b"\r\n\r\n")
-        deadline = time.monotonic() + 8
-        while not running.relays[0].outcome and time.monotonic() < deadline:
-            time.sleep(0.02)
+        assert comes_true(lambda: running.relays[0].outcome)
     assert running.relays[0].outcome == "gone"
 
 
@@ -598,8 +598,7 @@ def test_idle_connections_to_the_engine_are_closed_before_it_closes_them(door):
     running, engine = door(says_hello, upstream_limits=UpstreamLimits(keep_seconds=0.2, sweep_seconds=0.05))
     with Caller(running.port) as caller:
         caller.send(post()).answer()
-        time.sleep(0.5)
-        assert not running.upstream.lines
+        assert comes_true(lambda: not running.upstream.lines)
         assert caller.send(post()).answer()[0] == 200
     assert [asked.nth for asked in engine.asked] == [1, 1]
 
