@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import tempfile
+from typing import Any
 
 
 async def serve_whole(port: int, upstream_port: int, workers: int = 1) -> None:
@@ -30,10 +31,14 @@ async def serve_whole(port: int, upstream_port: int, workers: int = 1) -> None:
             await asyncio.Event().wait()
 
 
+async def no_pages(scope: Any, receive: Any, send: Any) -> None:
+    """What the data path has beside it: nothing."""
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
 async def serve_bare(port: int, upstream_port: int) -> None:
     """Our data path alone, in this process."""
-    from starlette.responses import PlainTextResponse
-
     from weighbridge.gateway import settle
     from weighbridge.gateway.wire import Relay, Request, Response, Upstream, listen_tcp, serve
 
@@ -45,7 +50,7 @@ async def serve_bare(port: int, upstream_port: int) -> None:
     await serve(
         [listen_tcp("127.0.0.1", port)],
         lambda request: work if request.method == b"POST" else None,
-        PlainTextResponse("ready"),
+        no_pages,
     )
     settle()
     await asyncio.Event().wait()

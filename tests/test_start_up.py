@@ -47,3 +47,17 @@ def test_reading_a_file_imports_no_server(command, tiny_gguf):
     modules, _ = imported_by(*command, str(tiny_gguf()))
 
     assert not modules & HEAVY
+
+
+def test_a_gateway_holds_only_what_it_needs_while_nobody_asks():
+    # Pages, SQLite, and all that reads, fetches and plans models come with the first who needs them.
+    program = "import sys, weighbridge.cli.commands.up; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+    assert "weighbridge.gateway.door" in loaded
+    assert not loaded & {
+        "starlette", "sqlite3", "numpy", "statistics", "http.client", "email", "weighbridge.hub.fetching",
+        "weighbridge.fit.speed", "weighbridge.facts.reading", "weighbridge.catalogue.catalogue",
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 import httpx2 as httpx
@@ -12,6 +13,7 @@ from tests.gateway.test_choosing import answered
 from tests.gateway.test_lifecycle import Served, fake, play
 from weighbridge.gateway.feedback import Feedback
 from weighbridge.gateway.guard import ANYONE
+from weighbridge.gateway.recent import Asked, Recent
 from weighbridge.gateway.wire import Body
 from weighbridge.openai_api import ApiError
 from weighbridge.routing import Evidence, Outcome, keep_thumb, learn, read_thumbs
@@ -109,8 +111,20 @@ def test_however_many_are_remembered_they_take_some_megabytes():
         raw = json.dumps({"prompt": "word " * (at % 1600)}).encode()
         feedback.remember(f"req_{at}", b"/v1/completions", Body(raw), "one", None, ANYONE)
 
-    assert sum(len(kept) if isinstance(kept, bytes) else len(kept[0]) for _, kept, *_ in feedback._recent) < 4_000_001
-    assert feedback.remembered("req_9000") is not None
+    assert feedback._recent.size_bytes < 2_500_001
+    assert feedback.remembered("req_9500") is not None
+
+
+def test_what_is_packed_is_found_as_it_came():
+    moment = itertools.count()
+    recent = Recent(1000, clock=lambda: float(next(moment)))
+    for at in range(5000):
+        recent.add(Asked(f"req_{at}", f"{at} ".encode() * 50, at or None, "one", None, "anna"))
+
+    assert recent.size_bytes < 5000 * 250 / 4
+    assert recent.find("req_3999") is None
+    for at in (*range(4000, 5000, 37), 4999):
+        assert recent.find(f"req_{at}") == Asked(f"req_{at}", f"{at} ".encode() * 50, at, "one", None, "anna")
 
 
 def test_only_the_newest_thumbs_are_kept(tmp_path, monkeypatch):

@@ -496,6 +496,7 @@ def test_forty_loads_of_two_models_with_traffic_leak_nothing(gateway, tmp_path):
                     await asyncio.gather(ask(name, True), ask(name, False), ask(name, True))
 
     asyncio.run(rounds(5))
+    running.ps()  # what pages need is loaded now
     files, memory = process.num_fds(), process.memory_full_info().uss
     asyncio.run(rounds(15))
     assert comes_true(lambda: len(process.children(recursive=True)) == 1)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from weighbridge import engines, facts, fit, hub, machine
 from weighbridge.cli import output
@@ -16,12 +17,15 @@ from weighbridge.cli.progress import fetch
 from weighbridge.cli.progress import introduce as introduce_files
 from weighbridge.engines import Model
 from weighbridge.errors import BadModelFile, BadSetting, DoesNotFit, WeighbridgeError
-from weighbridge.facts import HubAccess, ModelFacts
-from weighbridge.fit import Companions, Plan, Verdict, companions_of
 from weighbridge.machine import Machine
 from weighbridge.settings import TAKEN_NAMES, ModelSettings, Settings
 from weighbridge.sizes import show_bytes, show_count
 from weighbridge.specialists import bundled
+
+if TYPE_CHECKING:
+    # Where only servers elsewhere are served, nothing that reads files and plans is loaded, and stays.
+    from weighbridge.facts import ModelFacts
+    from weighbridge.fit import Companions, Plan
 
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=(.+)", re.DOTALL)
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
@@ -156,7 +160,7 @@ class _Finding:
         return self.settings.of(name).options
 
     def _local(self, name: str | None, source: str) -> Model:
-        access, state = HubAccess.from_environment(os.environ), self.settings.state_path
+        access, state = facts.HubAccess.from_environment(os.environ), self.settings.state_path
         files = hub.find(source_of(source, access, state), access, state)
         if name is None:
             name = _check_name(_name_of(files.wanted or files.repository or files.name), source)
@@ -227,7 +231,7 @@ class _Finding:
             cache_type_v=own.cache_type_v or None,
         )
 
-        companions = _companions(own.options) if read.source.kind == "gguf" else Companions()
+        companions = _companions(own.options) if read.source.kind == "gguf" else fit.Companions()
 
         def planned(reserved: Mapping[int | None, int]) -> Plan:
             if read.source.kind != "gguf":
@@ -240,13 +244,13 @@ class _Finding:
             )
 
         plan = planned(self.held)
-        return planned(self.pinned) if plan.verdict is Verdict.NO and self.held != self.pinned else plan
+        return planned(self.pinned) if plan.verdict is fit.Verdict.NO and self.held != self.pinned else plan
 
 
 def _companions(options: Mapping[str, str]) -> Companions:
     """What the engine loads with the model, by its options; what cannot be read is refused before it is fetched."""
     named = {option: facts.read(options[option]) for option in ("mmproj", "draft") if options.get(option)}
-    return companions_of(named.get("mmproj"), named.get("draft"))
+    return fit.companions_of(named.get("mmproj"), named.get("draft"))
 
 
 def _is_of_files(url: str) -> bool:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from weighbridge.errors import BadSetting
-from weighbridge.facts import Card, ModelFacts
-from weighbridge.fit import Plan
+from weighbridge.facts import Card
 from weighbridge.sizes import parse_bytes
+
+if TYPE_CHECKING:
+    # A model elsewhere has no plan: what makes one is not loaded for it.
+    from weighbridge.facts import ModelFacts
+    from weighbridge.fit import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,30 @@
 """What a model is, read from its own files; the weights are never read."""
 
-from .gguf import TENSOR_TYPES
-from .model_facts import (
-    Card,
-    Chat,
-    Context,
-    Experts,
-    Layer,
-    LicenceStatement,
-    Modalities,
-    ModelFacts,
-    Origin,
-    Parameters,
-    Source,
-    Tensor,
-    Weights,
-)
-from .reading import read
-from .shelves import HubAccess
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weighbridge.later import later
+
+if TYPE_CHECKING:
+    from .gguf import TENSOR_TYPES
+    from .model_facts import (
+        Card,
+        Chat,
+        Context,
+        Experts,
+        Layer,
+        LicenceStatement,
+        Modalities,
+        ModelFacts,
+        Origin,
+        Parameters,
+        Source,
+        Tensor,
+        Weights,
+    )
+    from .reading import read
+    from .shelves import HubAccess
 
 __all__ = [
     "TENSOR_TYPES",
@@ -37,3 +44,15 @@ __all__ = [
     "Weights",
     "read",
 ]
+
+# A model elsewhere has no files: nothing that reads them is needed.
+__getattr__ = later(
+    __name__,
+    {
+        "gguf": "TENSOR_TYPES",
+        "model_facts": "Card Chat Context Experts Layer LicenceStatement Modalities ModelFacts Origin Parameters "
+        "Source Tensor Weights",
+        "reading": "read",
+        "shelves": "HubAccess",
+    },
+)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,12 +16,11 @@ from weighbridge.openai_api import ApiError, prompt_of
 from weighbridge.routing import excerpt
 
 from .guard import Caller
+from .recent import Asked, Recent
 from .wire import Body, Form
 
 PATHS = frozenset(b"/v1/chat/completions /v1/completions /v1/messages /v1/responses".split())
 """Where a prompt is answered by a text that one may like or not."""
-# All that is kept together, so many bytes and letters: some megabytes at most, however many requests are remembered.
-_MOST_KEPT = 4_000_000
 # A body so short is kept as it came; of a longer one the part of its prompt that will be asked for.
 _SHORT_BYTES = 4096
 _MOST_BODY_BYTES = 64 << 10
@@ -41,47 +39,38 @@ class Answered(NamedTuple):
     caller: str
 
 
-_Kept = tuple[str, bytes | tuple[str, int], int, str, str | None, str]
-"""Of a request: its name, its body or its prompt's excerpt and letters, the size of that, and who answered whom."""
-
-
 class Feedback:
     """The latest requests, in memory alone, and what was said of them, in the store: written on a thread of its own."""
 
     def __init__(self, state_path: Path, most: int) -> None:
         self._state_path, self._most = state_path, most
+        self._recent = Recent(most)
         self.elsewhere: Callable[[str], Awaitable[Answered | None]] | None = None
         """Asks what another process of the gateway remembers of a request."""
-        self._recent: deque[_Kept] = deque()
-        self._size = 0
         self._thread: ThreadPoolExecutor | None = None
 
     def remember(self, name: str, path: bytes, body: Body | Form, model: str, task: str | None, caller: Caller) -> None:
         """A request was answered. One that is too long to be taken apart here is passed over."""
         if path not in PATHS or isinstance(body, Form) or body.is_large:
             return
-        kept: bytes | tuple[str, int] = body.bytes
-        size = len(body.bytes)
-        if size > _SHORT_BYTES:
+        kept, letters = body.bytes, None
+        if len(kept) > _SHORT_BYTES:
             prompt = prompt_of(body.fields)
-            shown = excerpt(prompt)
-            kept, size = (shown, len(prompt)), len(shown)
-        recent = self._recent
-        recent.append((name, kept, size, model, task, caller.name))
-        self._size += size
-        while len(recent) > self._most or self._size > _MOST_KEPT:
-            self._size -= recent.popleft()[2]
+            # A lone surrogate, which JSON can name, is kept too.
+            kept, letters = excerpt(prompt).encode(errors="surrogatepass"), len(prompt)
+        self._recent.add(Asked(name, kept, letters, model, task, caller.name))
 
     def remembered(self, name: str) -> Answered | None:
         """What is remembered of a request, the latest of its name."""
-        found = next((each for each in reversed(self._recent) if each[0] == name), None)
+        found = self._recent.find(name)
         if found is None:
             return None
-        _, kept, _, model, task, caller = found
-        if isinstance(kept, bytes):
-            prompt = prompt_of(Body(kept).fields)
-            kept = excerpt(prompt), len(prompt)
-        return Answered(model, *kept, task, caller)
+        if found.letters is None:
+            prompt = prompt_of(Body(found.kept).fields)
+            shown, letters = excerpt(prompt), len(prompt)
+        else:
+            shown, letters = found.kept.decode(errors="surrogatepass"), found.letters
+        return Answered(found.model, shown, letters, found.task, found.caller)
 
     async def take(self, raw: bytes, caller: Caller, models: frozenset[str]) -> dict[str, Any]:
         """What a user says of one answer: kept when this returns. ApiError 400 for what cannot be read, 404 for a

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from weighbridge import hub
 from weighbridge.errors import StateDamaged
-from weighbridge.hub import known_sha256, take_sha256
 
 _LOG = logging.getLogger("weighbridge")
 _MOST_FILES = 512
@@ -81,7 +81,7 @@ class Identities:
         for model, paths in self._files.items():
             for path in paths[:_MOST_FILES]:
                 if path not in sums and path.is_file():
-                    taken = take_sha256(path, self._state_path, goes_on=lambda: not self._is_stopped)
+                    taken = hub.take_sha256(path, self._state_path, goes_on=lambda: not self._is_stopped)
                     if self._is_stopped:
                         return
                     if taken is not None:
@@ -93,7 +93,7 @@ class Identities:
         self._said[model] = self._described(model, sums), is_final or all(path in sums for path in paths)
 
     def _known(self, path: Path) -> str | None:
-        return known_sha256(path, self._state_path) if path.is_file() else None
+        return hub.known_sha256(path, self._state_path) if path.is_file() else None
 
 
 def _give_way() -> None:

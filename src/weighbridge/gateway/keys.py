@@ -25,7 +25,6 @@ from typing import Any
 
 from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.locks import locked
-from weighbridge.store import Store
 
 PREFIX = "wb-"
 _SECRET_BYTES = 32
@@ -194,6 +193,8 @@ def mark(path: Path) -> tuple[int, int, int] | None:
 
 def uses(folder: Path) -> dict[str, Use]:
     """How keys were used, by their `id`, from the store of a state folder."""
+    from weighbridge.store import Store  # SQLite takes a megabyte, and a gateway without keys needs none
+
     with Store(folder) as store:
         rows = store.rows("SELECT id, used_at, day, tokens FROM keys_used")
     return {row[0]: Use(*row[1:]) for row in rows}
@@ -201,6 +202,8 @@ def uses(folder: Path) -> dict[str, Use]:
 
 def write_uses(folder: Path, used: Mapping[str, Use]) -> None:
     """Keep how keys were used. Of two gateways that write of the same key, the later use and the larger count stay."""
+    from weighbridge.store import Store
+
     with Store(folder) as store, store.transaction():
         for id_, use in used.items():
             store.write(

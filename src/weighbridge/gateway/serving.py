@@ -1,12 +1,11 @@
-"""`serve()`: the gateway as a server, with all that is not the door itself: lists, health, metrics."""
+"""`serve()`: the gateway as a server, and what it knows of itself; `pages` shows it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+import importlib
 import logging
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,29 +14,20 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import psutil
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
-
 from weighbridge import __version__, machine
 from weighbridge.engines import Model, Surroundings, clean_up, sockets_folder
-from weighbridge.errors import BadSetting, StateDamaged, WeighbridgeError
-from weighbridge.ledger import folder_of
-from weighbridge.openai_api import AUTO, ApiError
+from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.settings import Settings
 
-from . import keys, openapi, terms, wire
+from . import keys, terms, wire
 from .choosing import Chooser
 from .feedback import Feedback
 from .front import Front
-from .guard import Guard, check_model
+from .guard import Guard
 from .latency import Latency
 from .listening import Place
 from .live import Live
 from .metrics import Metrics
-from .page import page
 from .pool import Pool
 from .recording import Recorder
 from .reloading import Reloaded, Reloader, Reread
@@ -45,6 +35,7 @@ from .scheduler import Phase
 from .teaching import Teacher
 from .upstream import Upstream
 from .watching import Care
+from .wire.asgi import AsgiApp
 from .workers import Workers
 
 # How long what is left may take to reach its clients once all engines are stopped.
@@ -84,7 +75,7 @@ class Gateway(Front):
             feedback=Feedback(settings.state_path, settings.feedback_requests),
         )
         self.latency = Latency(self.metrics)
-        self.live = Live(self.recorder, self._state)
+        self.live = Live(self.recorder, self.state)
         self.workers = Workers(self)
 
     def surroundings(self, settings: Settings) -> Surroundings:
@@ -95,60 +86,24 @@ class Gateway(Front):
         """How engines are looked after."""
         return Care(settings.health_interval_seconds, settings.read_timeout_seconds, settings.memory_margin_bytes)
 
-    def application(self) -> Starlette:
-        """The pages: all that does not go to engines, as an ASGI application."""
-        guarded = {"/metrics": self.show_metrics, "/ps": self.ps, "/admin/events": self.events}
-        return Starlette(
-            routes=[
-                Route("/v1/models", self.models, methods=["GET"]),
-                Route("/v1/models/{name:path}", self.one_model, methods=["GET"]),
-                *(Route(path, self._guarded(page), methods=["GET"]) for path, page in guarded.items()),
-                Route("/admin/models/{name}/load", self._guarded(self.load), methods=["POST"]),
-                Route("/admin/reload", self._guarded(self.reread), methods=["POST"]),
-                Route("/admin/models/{name}/unload", self._guarded(self.unload), methods=["POST"]),
-                Route("/admin/ledger/verify", self._guarded(self.verify), methods=["POST"]),
-                Route("/admin/route", self._guarded(self.explain_route), methods=["POST"]),
-                Route("/v1/feedback", self.take_feedback, methods=["POST"]),
-                Route("/health", self.health, methods=["GET"]),
-                Route("/openapi.json", self.openapi, methods=["GET"]),
-                Route("/", self.page, methods=["GET"]),
-            ],
-            exception_handlers={
-                404: self._no_such_path,
-                405: self._wrong_method,
-                ApiError: self._api_error,
-                500: self._our_fault,
-            },
-        )
+    def application(self) -> AsgiApp:
+        """The pages: all that does not go to engines, as an ASGI application.
 
-    def _guarded(self, page: Any) -> Any:
-        """A page that is the operator's alone."""
+        It is made with the first request for one, as what it needs takes megabytes; loaded on a thread, as that takes a
+        tenth of a second, in which streams go on.
+        """
+        made: AsgiApp | None = None
 
-        async def guarded(request: Request) -> Response:
-            self.guard.operator(dict(request.headers.raw))
-            response: Response = await page(request)
-            return response
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal made
+            if made is None:
+                pages = await asyncio.to_thread(importlib.import_module, f"{__package__}.pages")
+                made = made or pages.Pages(self).application()
+            await made(scope, receive, send)
 
-        return guarded
+        return application
 
-    async def models(self, request: Request) -> Response:
-        """OpenAI's list of models: those served, `auto`, its kin and the policies of the settings, as far as the caller
-        may ask for them."""
-        caller = self.guard.caller(dict(request.headers.raw))
-        names = [name for name in (*self.chooser.names, *self.pool.models) if caller.may_ask(name)]
-        ends = {"has_more": False, "first_id": names[0] if names else None, "last_id": names[-1] if names else None}
-        return JSONResponse({"object": "list", "data": [self._listed(name) for name in names], **ends})
-
-    async def one_model(self, request: Request) -> Response:
-        """One of that list."""
-        caller = self.guard.caller(dict(request.headers.raw))
-        name: str = request.path_params["name"]
-        check_model(caller, name, self.pool.models)
-        if name not in self.pool.models and name not in self.chooser.names:
-            raise self._unknown(name)
-        return JSONResponse(self._listed(name))
-
-    def _listed(self, name: str) -> dict[str, Any]:
+    def listed(self, name: str) -> dict[str, Any]:
         """A model or policy as OpenAI's list has it, with what Anthropic's and vLLM's have more."""
         context = self.door.context_of(name) if name in self.pool.models else None
         made = datetime.fromtimestamp(int(self.started), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -156,41 +111,12 @@ class Gateway(Front):
         known = {} if context is None else {"max_model_len": context, "max_input_tokens": context}
         return {**listed, "type": "model", "display_name": name, "created_at": made, **known}
 
-    def _unknown(self, name: str) -> ApiError:
-        served = ", ".join(self.pool.models)
-        return ApiError(404, f"no model is named {name[:100]!r}; there are: {served}", code="model_not_found")
-
-    async def explain_route(self, request: Request) -> Response:
-        """Who would answer a prompt now, and why: `{"prompt": ..., "model": "auto", "task": null}`."""
-        try:
-            said = await request.json()
-            prompt, policy, task = said["prompt"], said.get("model", AUTO), said.get("task")
-            texts = all(isinstance(each, str) for each in (prompt, policy, *([] if task is None else [task])))
-        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-            texts = False
-        if not texts:
-            raise ApiError(400, 'expected {"prompt": ..., "model": ..., "task": ...}, all texts')
-        found = self.chooser.explain(prompt, policy, task)
-        return JSONResponse(found | {"route": dataclasses.asdict(found["route"])})
-
-    async def take_feedback(self, request: Request) -> Response:
-        """What a user thinks of an answer, by the request's name; whoever may ask for models may say it of his own."""
-        caller = self.guard.caller(dict(request.headers.raw))
-        return JSONResponse(await self.feedback.take(await request.body(), caller, frozenset(self.pool.models)))
-
-    async def openapi(self, request: Request) -> Response:
-        """What may be asked, as an OpenAPI document; read by programs, and seldom."""
-        return JSONResponse(openapi.document())
-
-    async def health(self, request: Request) -> Response:
-        """200 while the gateway answers; says of each model where it is in its life.
+    def health(self) -> dict[str, Any]:
+        """Where each model is in its life, and so the gateway.
 
         `status` is `starting` until what is loaded at the start is ready or has failed, then `ok` if a model is ready,
         `idle` if none is, and `failed` if none is and one can't be had.
         """
-        return JSONResponse(self._health())
-
-    def _health(self) -> dict[str, Any]:
         phases = {name: self.pool.phase(name) for name in self.pool.models}
         status = "failed" if Phase.FAILED in phases.values() else "idle"
         if Phase.READY in phases.values():
@@ -199,94 +125,20 @@ class Gateway(Front):
             status = "starting"
         return {"status": status, "version": __version__, "models": phases}
 
-    async def page(self, request: Request) -> Response:
-        """The page. It holds nothing secret, and asks for a key itself where one is needed."""
-        try:
-            self.guard.caller(dict(request.headers.raw))
-        except ApiError as error:
-            if error.status != 401:
-                raise
-        html, headers = page()
-        return Response(html, media_type="text/html; charset=utf-8", headers=headers)
-
-    async def events(self, request: Request) -> Response:
-        """What happens, as server-sent events: `state` every two seconds, `request` for each that ends."""
-        return StreamingResponse(
-            self.live.events(), media_type="text/event-stream", headers={"cache-control": "no-store"}
-        )
-
-    async def verify(self, request: Request) -> Response:
-        """Check the ledger: what `weigh log verify --json` says."""
-        if self.recorder.ledger is None:
-            raise ApiError(404, "the ledger is off", code="no_ledger")
-        return JSONResponse(await self.live.verify(folder_of(self.settings.state_path)))
-
-    def _state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """How the gateway is, for the page: only what is at hand."""
         self.latency.tick()
         ledger = self.recorder.ledger
         return {
-            **self._health(),
+            **self.health(),
             "uptime_seconds": time.time() - self.started,
-            "memory": self._memory(),
-            "models": [self._known(model) for model in self.pool.models.values()],
+            "memory": self.memory(),
+            "models": [self.known(model) for model in self.pool.models.values()],
             "latency": self.latency.minutes(),
             "ledger": None
             if ledger is None
             else {"number": ledger.head.number, "hash": ledger.head.hash, "lost": ledger.lost},
         }
-
-    async def load(self, request: Request) -> Response:
-        """Have a model ready; answers when it is, or why it can't be."""
-        name = self._named(request)
-        await self.pool.load(name)
-        return JSONResponse({"name": name, "state": str(self.pool.phase(name))})
-
-    async def unload(self, request: Request) -> Response:
-        """Unload a model once its answers are complete; answers when its memory is free."""
-        name = self._named(request)
-        await self.pool.unload(name)
-        return JSONResponse({"name": name, "state": str(self.pool.phase(name))})
-
-    async def reread(self, request: Request) -> Response:
-        """Take the settings anew; answers what has changed, or 400 why nothing has."""
-        assert self.reload is not None
-        try:
-            done = await self.reload()
-        except WeighbridgeError as error:
-            raise ApiError(400, f"nothing was reloaded: {error} ({error.hint})", code="bad_setting") from error
-        self.tell(str(done))
-        return JSONResponse(dataclasses.asdict(done))
-
-    def _named(self, request: Request) -> str:
-        name: str = request.path_params["name"]
-        if name not in self.pool.models:
-            raise self._unknown(name)
-        return name
-
-    async def _api_error(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, ApiError)
-        name = self.door.name()
-        headers = {"x-request-id": name}
-        if error.retry_after_seconds:
-            headers["retry-after"] = str(error.retry_after_seconds)
-        return Response(error.body(), status_code=error.status, media_type="application/json", headers=headers)
-
-    async def _no_such_path(self, request: Request, error: Exception) -> Response:
-        return await self._api_error(request, ApiError(404, f"no such path: {request.url.path}", code="unknown_url"))
-
-    async def _wrong_method(self, request: Request, error: Exception) -> Response:
-        message = f"{request.method} is not taken at {request.url.path}"
-        answer = await self._api_error(request, ApiError(405, message, code="method_not_allowed"))
-        answer.headers.update(getattr(error, "headers", None) or {})
-        return answer
-
-    async def _our_fault(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, ClientDisconnect | wire.ClientLeft):
-            return Response(status_code=499)  # to nobody
-        _LOG.error("a fault of the gateway", exc_info=error)
-        message = f"the gateway failed: {type(error).__name__}; this is a fault of weighbridge, please report it"
-        return await self._api_error(request, ApiError(500, message, kind="server_error", code="gateway_fault"))
 
     async def note_uses(self) -> None:
         """Keep how keys were used: off the loop, and at most with what a trouble of the disk says."""
@@ -297,26 +149,7 @@ class Gateway(Front):
             except StateDamaged as error:
                 _LOG.warning("when keys were used could not be kept: %s", error)
 
-    async def show_metrics(self, request: Request) -> Response:
-        """Prometheus' text."""
-        await self.workers.gather()
-        self.metrics.look_at(self.pool, self.recorder)
-        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    async def ps(self, request: Request) -> Response:
-        """The models: phase, process, memory planned and measured, requests; the memory that all may take; and the
-        other processes that answer clients."""
-        await self.workers.gather()
-        models = await asyncio.gather(*(self._describe(model) for model in self.pool.models.values()))
-        own = {"pid": os.getpid(), "create_time": psutil.Process().create_time()}
-        up = {
-            "uptime_seconds": time.time() - self.started,
-            "drain_timeout_seconds": self.settings.drain_timeout_seconds,
-        }
-        told = {"memory": self._memory(), "workers": self.workers.describe(), "models": models}
-        return JSONResponse({**own, **up, **told})
-
-    def _memory(self) -> dict[str, dict[str, int]]:
+    def memory(self) -> dict[str, dict[str, int]]:
         """What all models may take of each place, and what is promised of it."""
         used = self.pool.state.used()
         return {
@@ -324,17 +157,18 @@ class Gateway(Front):
             for place, size in self.pool.state.budget.items()
         }
 
-    async def _describe(self, model: Model) -> dict[str, Any]:
+    async def describe(self, model: Model) -> dict[str, Any]:
+        """What is known of a model, with what its engine counts and its processes hold now."""
         life = self.pool.lives.get(model.name)
         counters = await self._counters(model.name)
         if life is not None:
             await self.pool.measure(life)
-        return self._known(model) | {
+        return self.known(model) | {
             "engine_requests_processing": _whole(counters.get("requests_processing")),
             "engine_tokens_predicted": _whole(counters.get("tokens_predicted_total")),
         }
 
-    def _known(self, model: Model) -> dict[str, Any]:
+    def known(self, model: Model) -> dict[str, Any]:
         """What is known of a model without asking its engine."""
         now = time.monotonic()
         state = self.pool.state.models[model.name]

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from weighbridge import fit
 from weighbridge.engines import Model
-from weighbridge.fit import Learner
 
 _LOG = logging.getLogger("weighbridge")
 _TIMINGS = re.compile(rb'"timings"\s*:\s*(\{[^{}]{1,2000}\})')
@@ -81,7 +81,8 @@ class Teacher:
     """Hands what answers teach to a learner, which writes small files now and then: never on the event loop."""
 
     def __init__(self, state_path: Path) -> None:
-        self._learner = Learner(state_path)
+        self._state_path = state_path
+        self._learner: fit.Learner | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="learn")
         self._waiting = 0
         self._has_failed = False
@@ -95,12 +96,18 @@ class Teacher:
 
     async def close(self) -> None:
         """Write what was learnt; returns when that is done."""
-        self._thread.submit(self._learner.close)
+        self._thread.submit(self._end)
         await asyncio.to_thread(self._thread.shutdown)
+
+    def _end(self) -> None:
+        if self._learner is not None:
+            self._learner.close()
 
     def _learn(self, model: Model, timing: Timing, parallel: int) -> None:
         try:
             assert model.plan is not None
+            if self._learner is None:
+                self._learner = fit.Learner(self._state_path)
             self._learner.answered(
                 model.plan,
                 prompt_tokens=timing.prompt_tokens,

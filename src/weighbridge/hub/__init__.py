@@ -1,14 +1,21 @@
 """Where a model's files are, on this machine or elsewhere; fetched, verified, and kept in order."""
 
-from .fetching import fetch
-from .finding import find
-from .listing import Stored, stored
-from .model_files import File, ModelFiles, Progress
-from .packing import Packed, pack, unpack
-from .removal import Removal, choose_stored, plan_removal, remove
-from .sums import known_sha256, take_sha256
-from .updates import Update, newer
-from .usage import last_used, touch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weighbridge.later import later
+
+if TYPE_CHECKING:
+    from .fetching import fetch
+    from .finding import find
+    from .listing import Stored, stored
+    from .model_files import File, ModelFiles, Progress
+    from .packing import Packed, pack, unpack
+    from .removal import Removal, choose_stored, plan_removal, remove
+    from .sums import known_sha256, take_sha256
+    from .updates import Update, newer
+    from .usage import last_used, touch
 
 __all__ = [
     "File",
@@ -32,3 +39,19 @@ __all__ = [
     "touch",
     "unpack",
 ]
+
+# A gateway needs the sums of files, and nothing that fetches or packs.
+__getattr__ = later(
+    __name__,
+    {
+        "fetching": "fetch",
+        "finding": "find",
+        "listing": "Stored stored",
+        "model_files": "File ModelFiles Progress",
+        "packing": "Packed pack unpack",
+        "removal": "Removal choose_stored plan_removal remove",
+        "sums": "known_sha256 take_sha256",
+        "updates": "Update newer",
+        "usage": "last_used touch",
+    },
+)

@@ -49,6 +49,10 @@ FLUSH_SECONDS = 0.2
 SYNC_SECONDS = 5.0
 """How long it may wait in the system's memory: what a power failure can lose."""
 _MOST_WAITING_BYTES = 8 << 20
+# Of a busy gateway's rows no more than this waits for the time to be over, and so much is written in one piece: what is
+# held for them stays small.
+_HURRY_BYTES = 512 << 10
+_PIECE_BYTES = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,8 @@ class Ledger:
         self._queue.append(lines)
         if self._disk.sleeps:
             self._disk.wake()
+        if self._made_bytes - self._disk.taken_bytes > _HURRY_BYTES:
+            self._disk.hurry()
 
     def _stamp(self, now: float) -> str:
         second = int(now)
@@ -283,7 +289,7 @@ class Ledger:
 
 
 class _Disk:
-    """The thread that writes: what waits, every `FLUSH_SECONDS`, in one piece."""
+    """The thread that writes: what waits, every `FLUSH_SECONDS` or sooner, in large pieces."""
 
     def __init__(self, chain: Path, queue: deque[str | _Begin | _Remove]) -> None:
         self.taken_bytes = 0
@@ -299,6 +305,7 @@ class _Disk:
         self._has_warned = False
         self._ends = threading.Event()
         self._rises = threading.Event()
+        self._hurries = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
 
     def start(self) -> None:
@@ -309,10 +316,16 @@ class _Disk:
         self.sleeps = False
         self._rises.set()
 
+    def hurry(self) -> None:
+        """So much waits that it is written now."""
+        if not self._hurries.is_set():
+            self._hurries.set()
+
     def stop(self) -> None:
         """Write what waits, and end."""
         self._ends.set()
         self._rises.set()
+        self._hurries.set()
         self._thread.join()
 
     def _work(self) -> None:
@@ -321,7 +334,8 @@ class _Disk:
             self._rises.clear()
             if self._queue:
                 # More rows are coming: they are written together.
-                self._ends.wait(FLUSH_SECONDS)
+                self._hurries.wait(FLUSH_SECONDS)
+            self._hurries.clear()
             self.sleeps = True
             self._flush()
         self._flush()
@@ -358,11 +372,12 @@ class _Disk:
             first.path.unlink(missing_ok=True)
             self._queue.popleft()
         else:
-            lines = []
+            lines, size = [], 0
             for line in itertools.islice(self._queue.copy(), most):
-                if not isinstance(line, str):
+                if not isinstance(line, str) or size > _PIECE_BYTES:
                     break
                 lines.append(line)
+                size += len(line)
             self._write(lines)
             for _ in lines:
                 self._queue.popleft()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from weighbridge.later import later
 
 from .cascade import AS_CHAT, Escalation, Tried, escalates, learn_threshold, mean_log_probability
 from .excerpt import excerpt
@@ -51,21 +52,11 @@ __all__ = [
 ]
 
 # A gateway that has learnt nothing needs no arrays: NumPy is loaded with the first of these names.
-_LATER = {
-    "Evidence": "evidence",
-    "Outcome": "evidence",
-    "read_evidence": "evidence",
-    "read_outcomes": "evidence",
-    "Prediction": "predictor",
-    "Predictor": "predictor",
-    "learn": "predictor",
-    "Thumb": "thumbs",
-    "keep_thumb": "thumbs",
-    "read_thumbs": "thumbs",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = later(
+    __name__,
+    {
+        "evidence": "Evidence Outcome read_evidence read_outcomes",
+        "predictor": "Prediction Predictor learn",
+        "thumbs": "Thumb keep_thumb read_thumbs",
+    },
+)
