@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..claim import Claim
-from ..knowledge import Knowledge, Subject
+from ..knowledge import Knowledge, Subject, sizes_in, words_of_name
+from ..knowledge.names import versions_in
 from ..verdict import Ruling, Verdict
 from .attribution import is_doubtful, is_speculation
 from .case import Case, Finding, days_between, is_day, open_question
@@ -92,11 +93,12 @@ def _about(claims: Iterable[Claim], texts: Mapping[str, str]) -> dict[str, _Abou
     for address, days in told.items():
         now = fetched[address] or "9"
         past = sorted(day for day in days if day <= now)
-        day = _last_day(published.get(address) or min(past, default=None), past)
-        if address not in published and len(past) < _LOG_ENTRIES:
-            day = None
+        is_log = len(past) >= _LOG_ENTRIES and days_between(past[0], past[-1]) <= _LOG_DAYS
+        # A list of some weeks' events is of these weeks; what tells of years may be of any time since.
+        day = _last_day(published.get(address) or (past[0] if is_log else None), past)
         years = [f"{year}-01" for year in _YEAR.findall(texts.get(address, "")[:_MOST_READ])] if day is None else []
-        since = max((year for year in years if year <= now), default=None)
+        # What tells of a day was written on it or later.
+        since = max((year for year in (*years, *(past if day is None else ())) if year <= now), default=None)
         found[address] = _About(day, since, tuple(names[address]))
     return found
 
@@ -125,8 +127,10 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
     ask = checks().get(family)
     is_place = family in ("rank", "rule")
     if not case.subject.is_known and family != "exists" and not is_place and not case.knowledge.reports(case.subject):
-        return _of_nobody(case, family)
+        return _of_nobody(case, family, others)
     found = ask(case) if ask else open_question()
+    if found.ruling is Ruling.REFUTED and not case.subject.is_known and any(_is_kin(case, name) for name in others):
+        return open_question(*found.evidence)
     if family == "rule":
         return found
     if case.subject.is_loose and family not in _OF_FAMILIES:
@@ -141,8 +145,10 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
     return found
 
 
-def _of_nobody(case: Case, family: str) -> Finding:
+def _of_nobody(case: Case, family: str, others: Iterable[str]) -> Finding:
     """What is said of a model that nothing is known of."""
+    if any(_is_kin(case, name) for name in others):
+        return open_question(*missing(case).evidence)
     if _is_forecast(case, open_question()):
         return Finding(Ruling.PREDICTION, missing(case).evidence)
     found = missing(case)
@@ -151,6 +157,24 @@ def _of_nobody(case: Case, family: str) -> Finding:
     if found.ruling is Ruling.REFUTED and is_speculation(case):
         return Finding(Ruling.PREDICTION, found.evidence)
     return found if found.ruling is Ruling.REFUTED else open_question(*found.evidence)
+
+
+def _is_kin(case: Case, name: str) -> bool:
+    """Whether another name of the page has the family and the size, and nothing is known of it either: a network that
+    somebody else made, which the page calls in short."""
+    words = words_of_name(name)
+    sizes = sizes_in(case.subject.words).keys()
+    if not sizes or not sizes <= words or words == case.subject.words:
+        return False
+    other = case.knowledge.meant(name)
+    families = {word for word in case.subject.words & words if word.isalpha() and len(word) > 2}
+    is_makers = "/" in name and name.partition("/")[0].lower() in case.knowledge.makers
+    return (
+        bool(families)
+        and not other.is_known
+        and not is_makers
+        and versions_in(words) != versions_in(case.subject.words)
+    )
 
 
 def _is_forecast(case: Case, found: Finding) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -142,19 +143,16 @@ def is_day(text: str | None) -> bool:
 def first_day(text: str) -> datetime.date:
     """The first day of a day, month or year."""
     year, month, day = (*map(int, text.split("-")), 1, 1)[:3]
-    return datetime.date(year, month, min(day, _length(year, month)))
+    return datetime.date(year, month, min(day, monthrange(year, month)[1]))
 
 
 def last_day(text: str) -> datetime.date:
     """The last day of a day, month or year."""
     parts = [int(part) for part in text.split("-")]
     year, month = parts[0], parts[1] if len(parts) > 1 else 12
-    return datetime.date(year, month, min(parts[2], _length(year, month)) if len(parts) > 2 else _length(year, month))
-
-
-def _length(year: int, month: int) -> int:
-    after = datetime.date(year + month // 12, month % 12 + 1, 1)
-    return (after - datetime.timedelta(days=1)).day
+    return datetime.date(
+        year, month, min(parts[2], monthrange(year, month)[1]) if len(parts) > 2 else monthrange(year, month)[1]
+    )
 
 
 def days_between(earlier: str, later: str) -> int:

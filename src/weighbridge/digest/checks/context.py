@@ -20,6 +20,15 @@ _BEYOND = 8.0
 _LESS = 0.45
 _EXTENDED = re.compile(r"exten[ds]|scal(?:e|ing)|fine-?tun|now support|push|stretch|interpolat|yarn|rope")
 
+# Less than a model takes is what it was run with, unless the words tell of its most.
+_WHOLE = re.compile(
+    r"context (?:window|length|size|limit)|\bmax\w*|\bup to\b|\bsupports?\b|\bhandles?\b|\blimited to\b"
+)
+_CONDITION = re.compile(
+    r"tok(?:en)?s?\s?/\s?s|tokens? per second|\bt/s\b|throughput|latency|loaded|served|deployed|--\w|prefill|\bvram\b"
+    r"|\bgpus?\b|\bat \d+k|\brecommend|\bwe (?:use|set|run)|\btested\b|\bevaluat"
+)
+
 
 def check(case: Case) -> Finding:
     """Against native, stretched and served lengths."""
@@ -52,7 +61,8 @@ def check(case: Case) -> Finding:
     if claimed > _BEYOND * longest * (1 - _NEAR):
         return refuted(*proofs)
     read = any(proof.basis is Basis.READ for proof in proofs)
-    if claimed < _LESS * shortest and read and not case.says("effective", "output", "served") and not case.is_least:
+    is_all = _WHOLE.search(case.claim.quote.lower()) and not _CONDITION.search(case.claim.quote.lower())
+    if claimed < _LESS * shortest and read and is_all and not case.says("effective", "output") and not case.is_least:
         return refuted(*proofs)
     return open_question(*proofs)
 

@@ -24,7 +24,7 @@ FIELDS = ("exists",)
 _SETTLED_DAYS = 180
 # A version that nobody had heard of when this was collected may come out the day after.
 _HEARD_DAYS = 45
-_LEAST_SIZES, _LEAST_ROWS, _LEAST_RELEASES = 3, 20, 4
+_LEAST_SIZES, _LEAST_ROWS, _LEAST_RELEASES = 4, 20, 4
 _GLUED = re.compile(r"(?:and|with|or|as|like|from)([A-Za-z][\w.-]{2,60}/[\w.-]{2,100})$")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _REPOSITORY = re.compile(r"^[\w.-]{2,60}/[\w.-]{2,100}$")
@@ -117,10 +117,12 @@ def _missing_size(case: Case) -> Finding:
     told = ", ".join(dict.fromkeys(show_count(size) for size in sizes))
     proof = name_proof(f"{release} has the sizes {told}; none is {case.subject.lacks}", knowledge)
     elsewhere = _sibling_release(case)
-    proofs = (proof, elsewhere) if elsewhere else (proof,)
+    lineup = knowledge.reports_of(release, "sizes")
+    told_by = [proof_of(fact, f"{fact.of} came as {fact.value} ({fact.key})") for fact in lineup]
+    proofs = (proof, *told_by, elsewhere) if elsewhere else (proof, *told_by)
     if (
         len({each.release for each in near}) == 1
-        and len({round(size, -8) for size in sizes}) >= _least_sizes(near)
+        and (len({round(size, -8) for size in sizes}) >= _LEAST_SIZES or lineup)
         and knowledge.makers.get(near[0].maker.lower(), 0) >= _LEAST_ROWS
         and _age_days(near, knowledge) >= _SETTLED_DAYS
         and not _is_younger(case, 0)
@@ -146,11 +148,6 @@ def _is_in_quote(case: Case) -> bool:
     size = sizes_in(case.subject.words).keys()
     family = [word for word in case.subject.words if word.isalpha() and len(word) > 2]
     return any(word in low for word in family) and (size <= quote or any(word in low.replace(" ", "") for word in size))
-
-
-def _least_sizes(near: tuple[Variant, ...]) -> int:
-    """A release that came in few sizes is settled by fewer."""
-    return _LEAST_SIZES if len({each.name for each in near}) >= _LEAST_SIZES else 2
 
 
 def _any_row(case: Case) -> bool:
@@ -252,7 +249,9 @@ def _repository(case: Case, name: str) -> Finding:
 _OTHER_HOUSES = frozenset(
     "qwenlm meta-llama facebookresearch deepseek-ai google-deepmind google-gemini moonshotai zai-org thudm minimax-ai"
     " mistral-ai mistralai xiaomimimo nvidia nvidia-nemo microsoft ibm-granite tencent-hunyuan tencent allenai openai"
-    " stepfun-ai inclusionai internlm 01-ai databricks apple huggingface cohere cohere-ai".split()
+    " stepfun-ai inclusionai internlm 01-ai databricks apple huggingface cohere cohere-ai deepseek z-ai zai stepfun"
+    " minimax minimaxai qwen alibaba baidu bytedance bytedance-seed xiaomi meituan amazon moonshot google meta"
+    " liquid nousresearch arcee-ai".split()
 )
 
 

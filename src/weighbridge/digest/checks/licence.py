@@ -88,6 +88,9 @@ def _settles(case: Case, claimed: str, weights: list[Licence]) -> bool:
         return False
     if not all(_is_definite(plain(each.name)) for each in weights):
         return False
+    if family(claimed) and any(family(plain(each.name)) == family(claimed) for each in weights):
+        # `the Llama 3 licence` of Llama 3.3 is its house's, in another version.
+        return False
     variants = case.subject.variants
     if not variants and not any(each.proof.source != HUB for each in weights):
         # A tag that somebody's own repository carries says what he thinks of it.

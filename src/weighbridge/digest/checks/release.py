@@ -101,6 +101,8 @@ def _served_day(case: Case) -> Day | None:
     votes: dict[str, int] = {}
     for served in case.subject.served:
         for day, times in served.days:
+            if not is_day(day):
+                continue
             votes[day] = votes.get(day, 0) + times
     if not votes:
         return None
@@ -249,7 +251,9 @@ def _was_to_come(case: Case, known: tuple[Day, ...]) -> bool:
     if not any(sign.isdigit() for word in case.subject.words for sign in word):
         # A name without a version may be another product's.
         return False
-    return days_between(case.told, known[0].day) > _NEAR_DAYS and all(each.day > case.told for each in known)
+    # `last month's release`: what tells a month tells it of something else at times.
+    slack = _NEAR_DAYS if len(case.told) == _DAY_LENGTH else _LAUNCH_DAYS
+    return days_between(case.told, known[0].day) > slack and all(each.day > case.told for each in known)
 
 
 def _told(fact: Fact) -> Proof:

@@ -21,6 +21,7 @@ from .index import Index
 from .labels import LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, date_of_page, is_label, titled, year_of_page
 from .layout import Block, Kind, Table, blocks, sentences
 from .lexicon import TOOLS, families
+from .masking import readable
 from .mention import Kind as NameKind
 from .mention import Mention
 from .names import Namer
@@ -43,6 +44,9 @@ _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in compari
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
+_OF_MODELS = re.compile(r"(?:llm|vlm|base |open |the )?(?:model|modell|llm|system)(?:s|e)?(?: name)?")
+# A table of what was measured: its lengths are those of the prompts.
+_MEASURED = re.compile(r"tok(?:en)?s?\s?/\s?s|\bt/s\b|tps\b|ttft|latency|prefill|throughput|decode|seconds")
 _GERMAN = re.compile(r"\b(?:der|die|das|und|mit|ist|für|von|auf|eine?|nicht|wurde)\b")
 
 
@@ -64,7 +68,8 @@ def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]
 class _Extraction:
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._text = page.text[:MOST_CHARACTERS]
+        self._written = page.text[:MOST_CHARACTERS]
+        self._text = readable(self._written)
         self._low = lowered(self._text)
         head = self._text[:1500]
         self._published = page.published or date_of_page(head) or None
@@ -319,19 +324,23 @@ class _Extraction:
     def _table(self, table: Table) -> Iterator[Claim]:
         kept = self._context.subjects
         heads = [self._low[slice(*span)] for span in table.header]
+        measured = any(_MEASURED.search(head) for head in heads)
         forecast = any(re.search(r"\b(?:expected|eta|timeline|planned|erwartet)\b", head) for head in heads)
         labels = {row[0] for row in table.rows if row} | set(table.header)
         # Where most labels are benchmarks, those that nobody knows are too.
         lenient = sum(bool(self._benchmark_in(*span)) for span in labels) * 3 >= len(labels) > 2
-        for cell in cells(table, self._names.within):
-            yield from self._cell(cell, kept, forecast=forecast, lenient=lenient)
+        of_models = bool(heads) and _OF_MODELS.fullmatch(heads[0].strip(" *_`")) is not None
+        for cell in cells(table, self._names.within, of_models=of_models):
+            yield from self._cell(cell, kept, forecast=forecast, lenient=lenient, measured=measured)
 
-    def _cell(self, cell: Cell, kept: tuple[str, ...], *, forecast: bool, lenient: bool) -> Iterator[Claim]:
+    def _cell(
+        self, cell: Cell, kept: tuple[str, ...], *, forecast: bool, lenient: bool, measured: bool
+    ) -> Iterator[Claim]:
         label = self._low[slice(*cell.label)].strip(" *_`") if cell.label else ""
         row_dates = self._dates.within(*cell.row)
         told = row_dates[0].value if len({each.value for each in row_dates}) == 1 else None
         self._context.told, before = told, self._context.told
-        carried = (cell.subject.name, *cell.also) if cell.subject else kept
+        carried = (cell.subject.name, *cell.also) if cell.subject else () if cell.is_strange else kept
         benchmark = ""
         for span in (cell.label, cell.row_label):
             if span and not benchmark:
@@ -341,7 +350,7 @@ class _Extraction:
         for start, end in sentences(self._text, cell.start, cell.end):
             scene = self._scene(start, end, label=label, is_fragment=True)
             scene.labelled_benchmark = benchmark
-            scene.is_event, scene.is_forecast = cell.is_event, forecast
+            scene.is_event, scene.is_forecast, scene.is_measured = cell.is_event, forecast, measured
             if not cell.is_event:
                 scene.told = None
             span = cell.row if cell.row[1] - cell.row[0] <= MOST_QUOTE_CHARACTERS else (start, end)
@@ -421,7 +430,7 @@ class _Extraction:
             subject=subject,
             field=found.field,
             value=found.value,
-            quote=self._text[start:end],
+            quote=self._written[start:end],
             start=start,
             end=end,
             unit=found.unit,

@@ -12,12 +12,12 @@ from .quantities import Quantity
 
 _NEGATION = re.compile(
     r"(?:\bnot|n['’]t|\bnever|\bno longer|\binstead of|\brather than|\bneither|\bnor|\bwithout|\bfar from"
-    r"|\bkein\w*|\bnicht)\b"
+    r"|\bkein\w*|\bnicht|(?:^|[,(;|] ?|is |are |with |and )no)\b"
     r"(?! (?:only|just|merely))[^.,;:()]{0,14}$"
 )
 _QUANTIZED = re.compile(r"^(?:at|in|as)? ?(?:i?q\d\w*|\d(?:\.\d)?-bit|fp8|int4|int8|qat|awq|gptq|gguf)$")
 _DENIAL = re.compile(
-    r"not|n['’]t|never|longer|instead|rather|neither|nor|without|far|kein|believ|myth|contra|wrong|false|mistak"
+    r"not|n['’]t|\bno\b|never|longer|instead|rather|neither|nor|without|far|kein|believ|myth|contra|wrong|false|mistak"
     r"|incorr|erron|debunk|wrote"
 )
 _MISTAKEN = re.compile(
@@ -82,6 +82,8 @@ class Scene:
     """Whether its table is of what is expected."""
     is_event: bool = False
     """Whether its row tells an event: then a date is the event's."""
+    is_measured: bool = False
+    """Whether its table is of speeds: its lengths are conditions."""
     is_fragment: bool = False
     """A list item, a cell or a heading: no whole sentence."""
     may_deny: bool | None = None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from .lexicon import makers
 from .mention import Kind, Mention
 from .scene import Found, Scene
+from .words import sizes_in
 
 _OBJECT = re.compile(
     r"(?:\b(?:than|vs\.?|versus|over|beat(?:s|en|ing)?|outperform(?:s|ed|ing)?|ahead of|surpass(?:es|ed|ing)?"
@@ -20,6 +21,7 @@ _OBJECT = re.compile(
     r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
     r"par with|parity with|close to|level with|same(?: \w+){0,2} as|competitive with|neck and neck with|of what"
     r"|within \w+ \w+ of|"
+    r"(?:sibling|cousin|relative|descendant) (?:of|to)|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
@@ -73,6 +75,7 @@ _GENERAL = re.compile(
 )
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
+_STATED = re.compile(r"[^.;:]{0,20}\b(?:has|have|had|with|at|of|counts|packs|holds|carries|totals)\b[^.;:]{0,24}")
 _VERSUS = re.compile(r"\b(?:versus|vs\.?|against|compared (?:to|with))\s$")
 _CLOSING_NAME = re.compile(r"[^.;,]{0,60}(?:[—–:]| -|\()\s?[*_`\[]{0,3}")
 _RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
@@ -123,11 +126,30 @@ class Owners:
         """The names, in full; none where it is said of nobody that the page names."""
         if found.subject:
             return (found.subject,)
-        scene = self._scene
         if found.field == "base_model":
             return self._of_base(found)
         if self._is_of_another(found):
             return ()
+        owners = self._meant(found)
+        return tuple(name for name in owners if not self._is_misfit(found, name)) if owners else owners
+
+    def _is_misfit(self, found: Found, name: str) -> bool:
+        """`Even our smallest 1.5B model`, after one named 7B: a name that tells another size, which does not stand
+        right before the value."""
+        scene = self._scene
+        if found.field != "parameters_total" or scene.label or not isinstance(found.value, float):
+            return False
+        sizes = sizes_in(name)
+        if not sizes or any(abs(size - found.value / 1e9) <= 0.12 * size for size in sizes):
+            return False
+        before = [mention for _, mention in self._names_before(found.start) if mention.name == name]
+        if not before:
+            return True
+        gap = scene.low[before[-1].end : found.start]
+        return _APPOSED.fullmatch(gap) is None and _STATED.fullmatch(gap) is None
+
+    def _meant(self, found: Found) -> tuple[str, ...]:
+        scene = self._scene
         versus = self._versus(found)
         if versus is not None:
             return (versus.name,)

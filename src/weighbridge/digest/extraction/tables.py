@@ -27,6 +27,8 @@ class Cell:
     row: tuple[int, int]
     is_event: bool = False
     """Whether its row is about what happened, not about a model as such: its name stands in a sentence."""
+    is_strange: bool = False
+    """Whether its row is of something that is no known model: then it is of nobody."""
     also: tuple[str, ...] = ()
     """The other models of a row of several: `Mistral Large 3 / Small 4`."""
 
@@ -34,8 +36,9 @@ class Cell:
 Within = Callable[[int, int], Sequence[Mention]]
 
 
-def cells(table: Table, mentions: Within) -> Iterator[Cell]:
-    """The table's cells in their order, the header's left out where it only labels."""
+def cells(table: Table, mentions: Within, *, of_models: bool = False) -> Iterator[Cell]:
+    """The table's cells in their order, the header's left out where it only labels. `of_models`: its first column is
+    headed as one of models."""
     header = [list(mentions(*span)) for span in table.header]
     first = [list(mentions(*row[0])) if row else [] for row in table.rows]
     named = sum(bool(each) for each in header[1:])
@@ -44,7 +47,7 @@ def cells(table: Table, mentions: Within) -> Iterator[Cell]:
     elif len(table.header) == 2 and not any(first) and not any(header):
         yield from _properties(table)
     else:
-        yield from _by_row(table, mentions, is_headed=not any(header))
+        yield from _by_row(table, mentions, is_headed=not any(header), of_models=of_models)
 
 
 def _span(row: list[tuple[int, int]]) -> tuple[int, int]:
@@ -67,7 +70,7 @@ def _properties(table: Table) -> Iterator[Cell]:
             yield Cell(*row[1], row[0], None, None, _span(row))
 
 
-def _by_row(table: Table, mentions: Within, *, is_headed: bool) -> Iterator[Cell]:
+def _by_row(table: Table, mentions: Within, *, is_headed: bool, of_models: bool) -> Iterator[Cell]:
     rows = table.rows if is_headed else [table.header, *table.rows]
     for row in rows[: _MOST_CELLS // max(1, len(table.header))]:
         spans = [(number, cell) for number, cell in enumerate(row) if cell[0] < cell[1]]
@@ -84,4 +87,5 @@ def _by_row(table: Table, mentions: Within, *, is_headed: bool) -> Iterator[Cell
             label = table.header[number] if is_headed and number < len(table.header) else None
             row_label = row[0] if number and owner_at != 0 and owner is None else None
             subject = None if number == owner_at else owner
-            yield Cell(start, end, label, row_label, subject, _span(row), is_event and not is_list, also)
+            is_strange = of_models and owner is None and number > 0 and row[0][0] < row[0][1]
+            yield Cell(start, end, label, row_label, subject, _span(row), is_event and not is_list, is_strange, also)

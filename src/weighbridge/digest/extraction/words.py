@@ -27,6 +27,16 @@ _DIGITS = "0123456789"
 _KEY = re.compile(r"\d+(?:\.\d+)*(?:[bmtk](?![a-z]))?|[a-z]+\+?")
 
 
+# `MiniMax-hosted`, `Gemma-like`: said of something else.
+_COMPOUNDS = tuple(
+    f"-{word}"
+    for word in (
+        "class style level like based hosted powered compatible trained native specific inspired derived tuned"
+        " optimized optimised only first backed built grade family series announcement team".split()
+    )
+)
+
+
 class Part(StrEnum):
     """What a word can be in a name."""
 
@@ -62,6 +72,14 @@ def key(name: str) -> tuple[str, ...]:
     return tuple(_KEY.findall(name.lower().rpartition("/")[2]))
 
 
+def sizes_in(name: str) -> tuple[float, ...]:
+    """All sizes that a name tells, in billions, those of `A3B` and `8x7B` too."""
+    found = []
+    for counts, number in re.findall(r"(?<![\w.])(?:(\d{1,3})x|[aAeE])?(\d{1,4}(?:\.\d{1,3})?)[bB](?![a-zA-Z])", name):
+        found.append(float(number) * (float(counts) if counts else 1))
+    return tuple(found)
+
+
 def size_in(name: str) -> float:
     """The parameters that a name tells, in billions; 0 where it tells none."""
     found = re.search(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)[bB](?![a-zA-Z])", name)
@@ -95,7 +113,7 @@ def _part(text: str) -> Part:
         return Part.VERSION if _VERSION.match(text) and low not in NO_MODELS else Part.OTHER
     stem = _HEAD.match(head)
     if (stem and stem[1] in families()) or low in families() or head in families():
-        return Part.OTHER if low.endswith(("-class", "-style", "-level", "-like", "-based")) else Part.FAMILY
+        return Part.OTHER if low.endswith(_COMPOUNDS) else Part.FAMILY
     if _VERSION.match(text):
         return Part.VERSION
     if len(pieces) > 1:
@@ -109,7 +127,7 @@ def _part(text: str) -> Part:
 
 
 def _joined(pieces: list[str], low: str) -> Part:
-    if low.endswith(("-class", "-style", "-level", "-like", "-based", "-only", "-bit", "-token", "-parameter")):
+    if low.endswith((*_COMPOUNDS, "-only", "-bit", "-token", "-parameter")):
         return Part.OTHER
     if all(_is_tail(piece) for piece in pieces):
         return Part.TAIL

@@ -389,8 +389,11 @@ def _fits(size: float, word: str, variant: Variant) -> bool:
     known += sizes_in(words_of_name(variant.name)).values()
     # `3B` for 3.34e9: the half of the last digit that is written.
     written = size / float(re.sub(r"[^\d.]", "", word.rpartition("x")[2]) or 1)
-    half = 0.5 * written * 10.0 ** -len(word.partition(".")[2].rstrip("bmtk"))
-    return any(abs(size - value) <= max(_NAMED_SIZE * value, half) for value in known)
+    digit = written * 10.0 ** -len(word.partition(".")[2].rstrip("bmtk"))
+    # `14B` for 14.66e9: some cut the rest off.
+    return any(
+        abs(size - value) <= max(_NAMED_SIZE * value, 0.5 * digit) or 0 <= value - size < digit for value in known
+    )
 
 
 def _of_kind(name: str, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:

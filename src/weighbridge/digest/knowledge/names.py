@@ -38,8 +38,12 @@ def words_of_name(name: str) -> frozenset[str]:
 def sizes_in(words: frozenset[str]) -> dict[str, float]:
     """Sizes among the words of a name, by how they are written: {`235b`: 235e9, `a22b`: 22e9}."""
     found = {}
+    has_billions = any(word[-1] == "b" and _SIZE.match(word) for word in words)
     for word in words:
         if _SIZE.match(word):
+            if has_billions and word[-1] in "mk":
+                # `GLM-4-9B-1M` tells its context.
+                continue
             counts, _, each = word.lstrip("ae").rpartition("x")
             number = float(each[:-1]) * (float(counts) if counts else 1)
             found[word] = number * {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}[word[-1]]

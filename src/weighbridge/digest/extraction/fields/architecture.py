@@ -109,6 +109,9 @@ def _experts(scene: Scene) -> Iterator[Found]:
         labelled = bool(_LABEL_EXPERTS.search(scene.label)) and not re.search(
             r"\bper expert|hidden|dimension|intermediate", scene.label
         )
+        if re.search(r"\d ?(?:→|->|to) ?$", before):
+            # `128→80 experts`: what another made of it.
+            continue
         told = _EXPERTS_AFTER.match(after) or re.search(r"\bexperts?(?: count)?\s?[:=]\s*\**$", before)
         if not (told or labelled):
             continue

@@ -41,8 +41,14 @@ _BARS = ("", "·", "|", "/", "•")
 _LONG = (1e6, 2e6, 4e6, 5e6, 10e6)
 _FACTS = re.compile(r"[·|•].*(?:\d[bt]\b|apache|\bmit\b|weights)|(?:\d[bt]\b|apache|\bmit\b|weights).*[·|•]")
 _CONDITION = re.compile(
-    r"\b(?:at|-c|quantization up to|tested (?:at|up to)|measured at|evaluated (?:at|up to)) (?:~|a )?$"
+    r"\b(?:at|-c|quantization up to|tested (?:at|up to)|measured at|evaluated (?:at|up to)"
+    r"|(?:loaded|served|serves|running|run|capped|limited|truncated) (?:at|with|to)) (?:~|a )?$"
 )
+_MAXIMUM = re.compile(r"\b(?:context|window|length|up to|max\w*|native(?:ly)?)\b[^.;]{0,12}$")
+# `--context-length 65536`: a setting of a program.
+_FLAG = re.compile(r"(?:^|[\s`(])--?[a-z][\w-]*[ =]$|\b[A-Z_a-z]+_[a-z_]+=$")
+# `4K context: 70 tok/s`, `performance (35B, 32K context)`: a condition of what was measured.
+_MEASURED_BEHIND = re.compile(r"\W{1,4}\d[\d.,]*\s?(?:tok|t/s|ms|s\b|gb|gib)")
 
 
 def find(scene: Scene) -> Iterator[Found]:
@@ -79,9 +85,16 @@ def _field(scene: Scene, each: Quantity, following: Quantity | None) -> str | No
         return "training_tokens" if trained else None
     if each.value > 2e8 or (each.value < 1000 and not each.magnitude):
         return None
+    if scene.is_measured or _FLAG.search(before):
+        return None
     is_condition = _CONDITION.search(scene.before(each.number_start, 60))
-    if _AFTER.match(after):
-        return None if is_condition else "context_length"
+    told = _AFTER.match(after)
+    if told:
+        return (
+            None if is_condition or _MEASURED_BEHIND.match(scene.after(each.end, 80), told.end()) else "context_length"
+        )
+    if is_condition and not _MAXIMUM.search(before):
+        return None
     return "context_length" if _is_length(scene, each, before, after) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -34,13 +35,16 @@ def find(scene: Scene) -> Iterator[Found]:
     labelled = bool(_LABEL.search(scene.label))
     seen = set()
     named = list(licences(scene.low, scene.start, scene.end))
-    if len({name for _, _, name, _ in named}) > 2:
+    if len({name for _, _, name, _ in named}) > 2 or _is_listing(scene, named):
         # A list of licences speaks of licences.
         return
     for start, end, name, kind in named:
         if name in seen or scene.is_negated(start) or _LEFT.search(scene.before(start, 60)):
             continue
         before = scene.before(start, 60)
+        if scene.low[start:end].startswith("mrl") and not (labelled or "licen" in scene.words):
+            # Matryoshka representations, not Mistral's licence.
+            continue
         if kind == "mit" and not (labelled or _is_mit(scene, start, end, before)):
             continue
         if scene.words[start - scene.start : end - scene.start] == "research use" and not re.search(
@@ -57,6 +61,17 @@ def find(scene: Scene) -> Iterator[Found]:
         plain = "research-only" if plain == "research" else plain
         if plain is not None and plain not in ("yes", "no", "open", "custom-license", "n/a", "-"):
             yield Found("licence", plain, scene.start, scene.end)
+
+
+def _is_listing(scene: Scene, named: list[tuple[int, int, str, str]]) -> bool:
+    """`Apache-2.0, MIT, Llama-3, Custom`: a model's name in a list of licences stands for its licence."""
+    if len(named) < 2:
+        return False
+    gaps = [scene.low[one[1] : other[0]] for one, other in itertools.pairwise(named)]
+    behind = next((mention for mention in scene.mentions if mention.start >= named[-1][1]), None)
+    return behind is not None and all(
+        gap.strip("` \"'") in (",", "/", "|") for gap in (*gaps, scene.low[named[-1][1] : behind.start])
+    )
 
 
 def _is_general(scene: Scene, start: int, before: str) -> bool:

@@ -143,7 +143,7 @@ def _is_count(each: Quantity) -> bool:
 
 
 def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Quantity | None) -> str | None:
-    if not _is_count(each):
+    if not _is_count(each) or _is_part_of_name(scene, each):
         return None
     after = scene.after(each.end, 44)
     if following is not None:
@@ -166,6 +166,12 @@ def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Qu
     if scene.label and _LABEL.search(scene.label) and not _NO_LABEL.search(scene.label):
         return "parameters_active" if _LABEL_ACTIVE.search(scene.label) else "parameters_total"
     return _plain(scene, each, before, after)
+
+
+def _is_part_of_name(scene: Scene, each: Quantity) -> bool:
+    """`Coder-30B`: the end of a name that the page gives in short."""
+    head = scene.text[max(scene.start, each.number_start - 3) : each.number_start]
+    return len(head) == 3 and head[2] in "-_" and head[:2].isalnum() and not head[1].isdigit()
 
 
 def _told_role(before: str, after: str) -> str | None:
@@ -247,7 +253,7 @@ def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
         return None
     if _AFTER_NOUN.match(after) or _BEFORE_NOUN.search(before):
         return "parameters_total"
-    if each.magnitude not in ("b", "t"):
+    if each.magnitude not in ("b", "t") or _NO_LABEL.search(scene.label):
         return None
     if _THING.match(after):
         return "parameters_total"
