@@ -32,8 +32,10 @@ from tests.fit.engine import Node, Refused, Settings
 from tests.fit.record_graph import graph_of, kind_of, laid_out, lengthened, row_count
 from tests.fit.shapes import shorter, told, vary
 from weighbridge import facts
+from weighbridge.fit.forms import form_of
+from weighbridge.fit.recordings import ENGINE, RECORDINGS, member_of
 from weighbridge.fit.spreading import Graph, packed
-from weighbridge.fit.steps import CACHES, ENGINE, RECORDINGS, Step, form_of, member_of, rotation_of, symbols
+from weighbridge.fit.steps import CACHES, Step, rotation_of, symbols
 
 SHAPES = 7
 JOBS = int(os.environ.get("JOBS", "1"))

@@ -19,7 +19,9 @@ from tests.fit.shapes import vary
 from weighbridge import facts
 from weighbridge.errors import BadModelFile
 from weighbridge.fit import LlamaCpp, MemoryNeed, Placement, Workload
-from weighbridge.fit.steps import Step, find, form_of
+from weighbridge.fit.forms import form_of
+from weighbridge.fit.recordings import find
+from weighbridge.fit.steps import Step
 from weighbridge.machine import Machine, Memory, Processor, describe
 
 MEBIBYTE = 1 << 20
@@ -128,7 +130,7 @@ def cases(request, processes, tmp_path_factory):
     machine = a_machine()
     told = [
         (title, placement, [model.on_devices(machine, each, each.context_tokens, placement) for each in WORKLOADS])
-        for title, placement in placements(len(model.facts.layers), routed=any(model.expert_bytes)).items()
+        for title, placement in placements(len(model.facts.layers), routed=any(model.weights.expert_bytes)).items()
     ]
     found = []
     for title, placement, needs in told:
@@ -206,7 +208,7 @@ def test_where_no_graph_was_recorded_no_device_computes_with_more_than_is_said(n
         except (Died, ValueError):  # the engine refuses some shapes
             continue
     model, compared = LlamaCpp(facts.read(str(path))), 0
-    for title, placement in placements(len(model.facts.layers), routed=any(model.expert_bytes)).items():
+    for title, placement in placements(len(model.facts.layers), routed=any(model.weights.expert_bytes)).items():
         offload = Offload(placement.gpu_layers, tuple(map(float, placement.tensor_split)), "")
         for workload in WORKLOADS:
             try:

@@ -21,7 +21,8 @@ from tests.published_shapes import MODELS, Published, parameters, write
 from weighbridge import facts, machine
 from weighbridge.errors import BadModelFile
 from weighbridge.fit.llama_cpp import LlamaCpp
-from weighbridge.fit.steps import CACHES, is_recorded
+from weighbridge.fit.recordings import is_recorded
+from weighbridge.fit.steps import CACHES
 from weighbridge.fit.workload import Workload
 from weighbridge.machine import Machine, Memory, Processor
 
@@ -186,7 +187,7 @@ def test_what_is_not_used_is_mapped_only_where_it_lies_between_others(engine, tm
         if tensor.name.startswith(before) and predicting < count:
             also.setdefault(tensor.name.replace(before, layer), list(tensor.shape))
     make(engine, path, family._replace(also=also))
-    ours = LlamaCpp(facts.read(path)).mapped_bytes(())
+    ours = LlamaCpp(facts.read(path)).weights.mapped_bytes(())
 
     (truth,) = engine.ask(open=str(path), settings=[], allocate=True)
     assert ours / MIB == pytest.approx(truth["CPU_Mapped"], abs=0.006)
@@ -207,8 +208,8 @@ def test_the_engine_keeps_second_copies_of_what_we_say(engine, tmp_path, name, q
     model = few_layers(next(model for model in MODELS if model.name == name))
     path = write(tmp_path / "model.gguf", model, quantization)
     ours = LlamaCpp(facts.read(path))
-    repacked = ours.repacked(machine.detect())
-    copied, mapped = sum(tensor.bytes for tensor in repacked), ours.mapped_bytes(repacked)
+    repacked = ours.weights.repacked(machine.detect())
+    copied, mapped = sum(tensor.bytes for tensor in repacked), ours.weights.mapped_bytes(repacked)
 
     (truth,) = engine.ask(open=str(path), settings=[], allocate=True, repack=True)
     assert copied / MIB == pytest.approx(truth.get("CPU_REPACK", 0), abs=0.006)

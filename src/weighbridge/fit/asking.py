@@ -47,9 +47,9 @@ def plan_by_asking(
     model = LlamaCpp(facts)
     _ensure_here(facts)
     context = workload.context_of(facts)
-    repacked = model.repacked(machine)
+    repacked = model.weights.repacked(machine)
     known = MemoryNeed(
-        weights=model.mapped_bytes(repacked) + model.vision_bytes,
+        weights=model.weights.mapped_bytes(repacked) + model.weights.vision_bytes,
         repack=sum(tensor.bytes for tensor in repacked),
         overhead=process_overhead(facts.vocabulary_size),
     )

@@ -13,9 +13,12 @@ from itertools import combinations, groupby
 from weighbridge.facts import ModelFacts
 
 from .allocation import peak
+from .forms import Form
 from .placement import Placement
+from .recordings import Recording
 from .spreading import AT_INPUT, AT_OUTPUT, Graph, Part, Tensor, spread
-from .steps import Form, Recording, Step
+from .steps import Step
+from .tensor_names import block_of
 
 ALIGNMENT = 128
 """Of blocks on a device (ggml-cuda.cu, ggml_backend_cuda_buffer_type_get_alignment)."""
@@ -62,10 +65,7 @@ class DeviceSteps:
         """Bytes of each weight on a device and its layer, by its name without the layer, the largest first."""
         found: dict[str, list[tuple[int, int]]] = {}
         for tensor in self.facts.tensors:
-            layer, name = -1, tensor.name
-            if name.startswith("blk."):
-                number, _, name = name[4:].partition(".")
-                layer = int(number)
+            layer, name = block_of(tensor.name) or (-1, tensor.name)
             found.setdefault(name, []).append((tensor.bytes + padding_bytes(tensor.shape, tensor.bytes), layer))
         return {name: sorted(sizes, reverse=True) for name, sizes in found.items()}
 

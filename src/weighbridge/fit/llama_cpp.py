@@ -7,28 +7,26 @@ engine itself was recorded to do (`steps.py`). Read and recorded 2026-11; the te
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 
 from weighbridge.errors import BadModelFile, BadSetting
-from weighbridge.facts import Layer, ModelFacts, Tensor
+from weighbridge.facts import Layer, ModelFacts
 from weighbridge.machine import Device, Machine
 
-from .device_steps import ALIGNMENT, DeviceSteps, padding_bytes
+from .device_steps import DeviceSteps
+from .forms import Form, form_of
 from .memory import MemoryNeed
 from .placement import Placement
-from .steps import Form, Step, cells_of, find, form_of, rotated_of
+from .recordings import find
+from .repacking import repacked_types
+from .spreading import COPIES
+from .steps import Step, cells_of, rotated_of
+from .weights import LoadedWeights
 from .workload import CACHE_BLOCK, CACHE_TYPES, Workload
 
-# Types that the processor back-end repacks into a second copy, with what their rows must be a multiple of
-# (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type, read 2026-11; the wheel is built for AVX2, not AVX-512).
-_REPACKED_ON_AVX2 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
-_REPACKED_ON_ARM = {
-    "Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4, "Q1_0": 4,
-}  # fmt: skip
 # A process with the engine loaded and no model took 24 MiB, and 27 MiB more with a vocabulary of 151,936 tokens
 # (resident, xllamacpp 2026.10).
 _PROCESS_BYTES = 32 << 20
@@ -36,13 +34,6 @@ _TOKEN_BYTES = 256
 # What a driver keeps for one process on a device: assumed, as it differs by driver and is told by none.
 _DEVICE_OVERHEAD = {"nvidia": 512 << 20, "amd": 384 << 20, "apple": 128 << 20}
 _OTHER_OVERHEAD = 256 << 20
-# With all layers on several devices, inputs are kept for so many steps at once (ggml-backend.cpp,
-# GGML_SCHED_MAXCOPIES).
-COPIES = 4
-# Of these architectures' layers that predict further tokens, llama.cpp always loads the feed-forward network, all but
-# its norm (models/hy-v3.cpp and step35.cpp leave TENSOR_SKIP away there).
-_FEED_FORWARD_OF_PREDICTING = ("hy_v3", "step35")
-_FEED_FORWARD = re.compile(r"\.ffn_(?!norm)")
 # Without a graph a device held up to 48 MiB more than the processor alone (tests/fit/test_devices.py).
 UNSURE_BYTES = 64 << 20
 UNSURE_INPUTS = 16 << 20
@@ -51,31 +42,7 @@ WIDENED = 4
 # Of a recorded graph's estimate, what is added where kinds of layers alternate and some stay in main memory: on pretend
 # devices qwen35 was short by 13 % in one of 16 such cases, others by 1 to 2 %.
 _ALTERNATING_SHARE, _ALTERNATING_BYTES = 5, 8 << 20
-_VISION = ("v.", "mm.", "a.", "resampler.")
-# Beside the embedding (llama-arch.cpp, LLM_TENSOR_LAYER_INPUT); and what is loaded with the first layer without having
-# its number.
-_LOOKED_UP = ("position_embd.", "token_types.", "per_layer_token_embd.")
-_WITH_FIRST_LAYER = ("token_embd_norm.", "per_layer_model_proj.", "per_layer_proj_norm.", "conv1d.", "hrm.")
 _CHEAP_SCORES = 4 << 20
-
-
-@dataclass(slots=True)
-class _DeviceWeights:
-    """Bytes of weights as a device has them, each tensor lengthened and aligned; in main memory they are as in the
-    file."""
-
-    layers: list[int]
-    """By layer, without routed experts."""
-    experts: list[int]
-    looked_up: int = 0
-    """Embeddings, which stay in main memory: as in the file."""
-    embedding: int = 0
-    """The tied embedding, loaded again where the output is computed."""
-    with_first: tuple[int, int] = (0, 0)
-    """What goes where the first layer goes: as in the file, and on a device."""
-    with_output: tuple[int, int] = (0, 0)
-    rotations: list[tuple[int, int]] = field(default_factory=list)
-    """Factors of rotations, wherever there are layers."""
 
 
 class LlamaCpp:
@@ -108,64 +75,9 @@ class LlamaCpp:
         self._caches: dict[tuple[Step, int, int], list[tuple[int, int]]] = {}
         self._layer_caches: dict[tuple[Step, int, int], tuple[list[int], list[int]]] = {}
         self._device_steps: dict[int, DeviceSteps] = {}
-        self._device_weights: _DeviceWeights | None = None
         self._on_host: dict[frozenset[tuple[str, int]], tuple[int, int]] = {}
         self.gives_embeddings_always = "embedding" in facts.modalities.output
-        self._sort_weights()
-
-    def _sort_weights(self) -> None:
-        """Bytes by layer, with routed experts apart; what comes before the layers, and after them."""
-        count = len(self.facts.layers)
-        self.layer_bytes, self.expert_bytes = [0] * count, [0] * count
-        self.output_bytes = self.vision_bytes = 0
-        predicting = self.facts.dimensions.get("nextn_predict_layers", 0)
-        first_predicting = count - (predicting if isinstance(predicting, int) and predicting < count else 0)
-        in_part = self.facts.architecture in _FEED_FORWARD_OF_PREDICTING
-        self._types = {tensor.type for tensor in self.facts.tensors}
-        embedding, has_output = 0, False
-        self._loaded: list[Tensor] = []
-        # Of each loaded tensor: its layer, or None.
-        self._layer_of: list[int | None] = []
-        for tensor in self.facts.tensors:
-            name, size = tensor.name, tensor.bytes
-            number = None
-            if name.startswith("blk."):
-                number = int(name.split(".", 2)[1])
-                # Layers that predict further tokens are not loaded unless drafting is asked for, or only in part.
-                if number >= count or (number >= first_predicting and not (in_part and _FEED_FORWARD.search(name))):
-                    continue
-                if "_exps" in name:
-                    self.expert_bytes[number] += size
-                else:
-                    self.layer_bytes[number] += size
-            elif name.startswith(_VISION):
-                self.vision_bytes += size
-                continue
-            elif name.startswith("output"):
-                self.output_bytes += size
-                has_output = has_output or name == "output.weight"
-            elif name == "token_embd.weight":
-                embedding = size
-            self._loaded.append(tensor)
-            self._layer_of.append(number)
-        # A tied embedding is loaded once more where the output is computed elsewhere (TENSOR_DUPLICATED).
-        self.tied_output_bytes = 0 if has_output else embedding
-
-    def repacked(self, machine: Machine) -> tuple[Tensor, ...]:
-        """The matrices that this processor's back-end keeps a second, interleaved copy of."""
-        rows = _repacked_types(machine)
-        if not self._types & rows.keys():
-            return ()
-        return tuple(
-            tensor
-            for tensor in self._loaded
-            if tensor.type in rows
-            # Of three axes only experts: a latent's matrices, one a head, are multiplied by as they lie there.
-            and (len(tensor.shape) == 2 or (len(tensor.shape) == 3 and "_exps" in tensor.name))
-            and tensor.shape[1] % rows[tensor.type] == 0
-            # A tied embedding is the output matrix too, and repacked as that; otherwise it is only looked up.
-            and (tensor.name != "token_embd.weight" or self.tied_output_bytes)
-        )
+        self.weights = LoadedWeights(facts)
 
     def step(self, workload: Workload, context_tokens: int) -> Step:
         """The largest step of a context of this length."""
@@ -262,13 +174,13 @@ class LlamaCpp:
         """What main memory must hold where the processor computes everything, with weights mapped from the file."""
         step = self.step(workload, context_tokens)
         cache, state = self.cache_bytes(workload, step)
-        kind = frozenset(_repacked_types(machine).items())
+        kind = frozenset(repacked_types(machine).items())
         if kind not in self._on_host:
-            repacked = self.repacked(machine)
-            self._on_host[kind] = self.mapped_bytes(repacked), sum(tensor.bytes for tensor in repacked)
+            repacked = self.weights.repacked(machine)
+            self._on_host[kind] = self.weights.mapped_bytes(repacked), sum(tensor.bytes for tensor in repacked)
         mapped, copied = self._on_host[kind]
         return MemoryNeed(
-            weights=mapped + self.vision_bytes,
+            weights=mapped + self.weights.vision_bytes,
             repack=copied,
             kv_cache=cache,
             recurrent_state=state,
@@ -276,17 +188,6 @@ class LlamaCpp:
             output=self.output_bytes_of(workload, step),
             overhead=process_overhead(self.facts.vocabulary_size),
         )
-
-    def mapped_bytes(self, repacked: Sequence[Tensor]) -> int:
-        """Bytes of the files from the first to the last tensor that is used as it lies there (get_mapping_range)."""
-        elsewhere = {tensor.name for tensor in repacked if tensor.name != "token_embd.weight"}
-        used = [each for each in self._loaded if each.name not in elsewhere] if elsewhere else self._loaded
-        mapped = 0
-        for file in {each.file for each in used}:
-            of_file = [each for each in used if each.file == file]
-            first = min(each.offset for each in of_file)
-            mapped += max(each.offset + each.bytes for each in of_file) - first
-        return mapped
 
     def on_devices(
         self, machine: Machine, workload: Workload, context_tokens: int, placement: Placement
@@ -316,7 +217,7 @@ class LlamaCpp:
     ) -> dict[int | None, MemoryNeed]:
         """The same without what is computed with, which takes longest to tell."""
         step = self.step(workload, context_tokens)
-        weights = self._weights_on(placement)
+        weights = self.weights.on(placement)
         caches, states = dict.fromkeys(weights, 0), dict.fromkeys(weights, 0)
         cache_of, state_of = self.cache_by_layer(workload, step)
         for place, start, end in placement.runs:
@@ -334,62 +235,6 @@ class LlamaCpp:
             )
             for index in weights
         }
-
-    @property
-    def layers_bytes(self) -> int:
-        """Bytes of all layers and of the output, as they are in the file: less than these nothing takes."""
-        return sum(self.layer_bytes) + sum(self.expert_bytes) + self.output_bytes
-
-    def _weights_on(self, placement: Placement) -> dict[int | None, int]:
-        """Bytes of weights by device: as the file has them in main memory, lengthened as on a device there.
-
-        Embeddings are looked up in main memory. A tied one is loaded again where the output is computed, and factors of
-        rotations wherever there are layers (llama-model.cpp, load_tensors).
-        """
-        known = self._device_weights = self._device_weights or self._weighed_for_devices()
-        found: dict[int | None, int] = dict.fromkeys((None, *placement.devices), 0)
-        for place, start, end in placement.runs:
-            on_host = max(start, min(placement.experts_on_host, end)) if place is not None else end
-            found[None] += sum(self.expert_bytes[start:on_host])
-            if place is None:
-                found[None] += sum(self.layer_bytes[start:end])
-            else:
-                found[place] += sum(known.layers[start:end]) + sum(known.experts[on_host:end])
-        first, output = placement.layers[0], placement.output
-        found[None] += known.looked_up
-        found[first] += known.with_first[first is not None]
-        found[output] += known.with_output[output is not None]
-        if self.tied_output_bytes and output is not None:
-            found[output] += known.embedding
-        for index in dict.fromkeys(place for place, _, _ in placement.runs):
-            found[index] += sum(sizes[index is not None] for sizes in known.rotations)
-        found[placement.devices[0]] += self.vision_bytes
-        return found
-
-    def _weighed_for_devices(self) -> _DeviceWeights:
-        """All tensors, as a device has them."""
-        count = len(self.facts.layers)
-        found = _DeviceWeights([0] * count, [0] * count)
-        alike: dict[tuple[tuple[int, ...], int], int] = {}
-        for (name, _, shape, _, size, _), number in zip(self._loaded, self._layer_of, strict=True):
-            taken = alike.get((shape, size))
-            if taken is None:
-                taken = -(-(size + padding_bytes(shape, size)) // ALIGNMENT) * ALIGNMENT
-                alike[shape, size] = taken
-            if number is not None:
-                (found.experts if "_exps" in name else found.layers)[number] += taken
-            elif name.startswith("token_embd."):
-                found.looked_up += size
-                found.embedding += taken
-            elif name.startswith(_LOOKED_UP):
-                found.looked_up += size
-            elif name.startswith(_WITH_FIRST_LAYER):
-                found.with_first = found.with_first[0] + size, found.with_first[1] + taken
-            elif name.startswith("rope_f"):
-                found.rotations.append((size, taken))
-            else:
-                found.with_output = found.with_output[0] + size, found.with_output[1] + taken
-        return found
 
     def _computes_on(self, workload: Workload, step: Step, placement: Placement) -> dict[int | None, int]:
         """Bytes of the compute buffers by device."""
@@ -441,7 +286,7 @@ class LlamaCpp:
         bits, on whatever device attends.
         """
         places, on_host = placement.layers, placement.experts_on_host
-        dense, routed = self._largest_matrices
+        dense, routed = self.weights.largest_matrices
         cache_of, state_of = self.cache_by_layer(workload, step)
         matrix = cache = 0
         for number, place in enumerate(places):
@@ -450,19 +295,8 @@ class LlamaCpp:
                 cache = max(cache, cache_of[number] + state_of[number])
             elif number < on_host:
                 matrix = max(matrix, routed[number])
-        widened = 2 * WIDENED * max(cache_of, default=0) if has_quantized_cache(workload) else 0
+        widened = 2 * WIDENED * max(cache_of, default=0) if workload.has_quantized_cache else 0
         return 2 * matrix + 2 * cache + widened
-
-    @cached_property
-    def _largest_matrices(self) -> tuple[list[int], list[int]]:
-        """By layer, the bytes of the largest tensor, and of the largest that routed experts have."""
-        count = len(self.facts.layers)
-        dense, routed = [0] * count, [0] * count
-        for tensor, number in zip(self._loaded, self._layer_of, strict=True):
-            if number is not None:
-                sizes = routed if "_exps" in tensor.name else dense
-                sizes[number] = max(sizes[number], tensor.bytes)
-        return dense, routed
 
     @cached_property
     def _alternates(self) -> bool:
@@ -493,27 +327,6 @@ class LlamaCpp:
 _UNBOUNDED_ON_DEVICES = frozenset({
     "deepseek32", "deepseek4", "glm-dsa", "glm5-next", "grok", "hrm_text", "hy_v4", "kimi-k3", "minimax-01", "nanbeige",
 })  # fmt: skip
-# At most this share of a recipe's bytes has a second copy on processors with AVX2; by the types that it mixes.
-_COPIED_ON_AVX2 = {
-    "Q4_0": 1.0, "Q4_K_M": 1.0, "Q4_K_S": 1.0, "IQ4_NL": 1.0, "MXFP4_MOE": 1.0, "Q3_K_L": 0.6, "Q3_K_M": 0.6,
-    "Q2_K": 0.6, "Q2_K_S": 0.6, "IQ3_M": 0.6, "IQ3_S": 0.3, "IQ3_XS": 0.3, "IQ3_XXS": 0.3, "IQ2_M": 0.3, "IQ2_S": 0.3,
-}  # fmt: skip
-
-
-def most_copied(machine: Machine, recipe: str) -> float:
-    """Which share of a recipe's bytes this processor keeps a second copy of, at most."""
-    types = _repacked_types(machine)
-    if types is _REPACKED_ON_AVX2:
-        return _COPIED_ON_AVX2.get(recipe.partition("+")[0], 0.0)
-    return 1.0 if types else 0.0
-
-
-def _repacked_types(machine: Machine) -> dict[str, int]:
-    """The types that this processor's back-end repacks, with what their rows must be a multiple of."""
-    sets = set(machine.processor.instruction_sets)
-    if "AVX2" in sets:
-        return _REPACKED_ON_AVX2
-    return _REPACKED_ON_ARM if sets & {"DOTPROD", "MATMUL_INT8"} else {}
 
 
 def largest_step(workload: Workload, context_tokens: int) -> Step:
@@ -543,11 +356,6 @@ def unsure_share(layers: Iterable[Layer]) -> float:
     """How much more a device may compute with than the processor alone, where no graph was recorded: on pretend devices
     it was up to a fifth more for plamo2, and more than an eighth for mamba, which keep states."""
     return 0.5 if any(layer.state_bytes for layer in layers) else 0.125
-
-
-def has_quantized_cache(workload: Workload) -> bool:
-    """Whether keys or values are kept in blocks."""
-    return bool({workload.cache_type_k, workload.cache_type_v} - {None, "f16", "bf16", "f32"})
 
 
 def process_overhead(vocabulary_size: int | None) -> int:

@@ -30,7 +30,7 @@ class LongestContext:
             return found, 0
         if not self.search.is_possible(workload, context, 1.0):
             caches = sum(model.cache_bytes(workload, model.step(workload, context)))
-            return None, model.layers_bytes + caches - self.search.everything
+            return None, model.weights.least_bytes + caches - self.search.everything
         # Most devices hold most.
         for devices in reversed(self.search.device_sets()):
             if found := fits(self.search.try_spread(devices, 0, 0, workload, context)):

@@ -18,9 +18,9 @@ from .longest import LongestContext
 from .memory import MemoryNeed
 from .placement import Placement
 from .plan import COMFORTABLE, Plan, Verdict, verdict_of
+from .recordings import engine_version
 from .search import Search, Tried, budget_of
 from .speed import Speed, estimate
-from .steps import engine_version
 from .touched import touched
 from .workload import Workload
 
@@ -107,18 +107,18 @@ def _speed(
     found = touched(model.facts)
     if found is None:
         return None
-    count, routed = len(placement.layers), sum(model.expert_bytes) or 1
+    count, routed = len(placement.layers), sum(model.weights.expert_bytes) or 1
     shares = []
     for index in dict.fromkeys((*placement.layers, placement.output)):
         mine = [number for number, place in enumerate(placement.layers) if place == index]
         experts = sum(
-            model.expert_bytes[number]
+            model.weights.expert_bytes[number]
             for number in range(count)
             if (None if number < placement.experts_on_host else placement.layers[number]) == index
         )
         shares.append(Share(index, len(mine) / count, experts / routed, placement.output == index))
     if placement.experts_on_host and None not in placement.layers:
-        on_host = sum(model.expert_bytes[: placement.experts_on_host])
+        on_host = sum(model.weights.expert_bytes[: placement.experts_on_host])
         shares.append(Share(None, 0.0, on_host / routed, output=False))
     return estimate(found, machine, shares, workload, calibration, threads=threads)
 
@@ -172,7 +172,7 @@ def _notes(model: LlamaCpp, machine: Machine, placement: Placement, context: int
             "memory on GPUs is computed by the rules that the processor's buffers were checked against; "
             "what a driver keeps for itself is assumed"
         )
-    if model.vision_bytes:
+    if model.weights.vision_bytes:
         notes.append("the vision part's weights are counted; what it computes with is not known and is not in the sum")
     if machine.memory is None:
         notes.append("main memory is not described: inputs and scores there are not held against anything")

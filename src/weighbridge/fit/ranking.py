@@ -16,21 +16,22 @@ from weighbridge.machine import Device, Machine
 
 from .data_sheets import EFFICIENCIES, efficiency_of
 from .fleet import fleet
+from .forms import Form, label_of
 from .llama_cpp import (
-    COPIES,
     UNSURE_BYTES,
     UNSURE_INPUTS,
     WIDENED,
     device_overhead,
-    has_quantized_cache,
     largest_step,
     layer_cache_bytes,
-    most_copied,
     process_overhead,
     unsure_share,
 )
 from .plan import COMFORTABLE
-from .steps import Form, Step, cells_of, find, label_of, rotated_of
+from .recordings import find
+from .repacking import most_copied
+from .spreading import COPIES
+from .steps import Step, cells_of, rotated_of
 from .touched import Touched
 from .workload import Workload
 
@@ -402,7 +403,7 @@ class _OnDevices:
         """The most that a device may compute with, as `LlamaCpp` bounds it where no graph was recorded."""
         alone = self.table.computes[self.table.owner]
         sure = 1 + self.table.unsure[self.table.owner][:, None]
-        widened = 2 * WIDENED * self.table.widest[self.table.owner] if has_quantized_cache(self.table.workload) else 0.0
+        widened = 2 * WIDENED * self.table.widest[self.table.owner] if self.table.workload.has_quantized_cache else 0.0
         return alone * sure + copies * self.inputs + UNSURE_BYTES + widened
 
     def _filled(self, fixed: Any) -> Any:

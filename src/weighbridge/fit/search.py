@@ -138,7 +138,7 @@ class Search:
         near: list[int | None] = [None, None]
         if len(devices) == 1:
             near = self._near.setdefault(devices[0], near)
-        if any(self.model.expert_bytes):
+        if any(self.model.weights.expert_bytes):
             fewest = first_enough(lambda stay: fits(self._spread(devices, 0, stay, workload, context)), count, near[0])
             if fewest is not None:
                 near[0] = fewest
@@ -155,9 +155,9 @@ class Search:
         """The layers from `first` on, shared among the devices by what each can hold."""
         model, count = self.model, len(self.model.facts.layers)
         cache_of, state_of = model.cache_by_layer(workload, model.step(workload, context))
-        experts = [0] * experts_on_host + model.expert_bytes[experts_on_host:]
-        weights = list(map(sum, zip(model.layer_bytes, experts, cache_of, state_of, strict=True)))[first:]
-        output = model.output_bytes + model.tied_output_bytes
+        experts = [0] * experts_on_host + model.weights.expert_bytes[experts_on_host:]
+        weights = list(map(sum, zip(model.weights.layer_bytes, experts, cache_of, state_of, strict=True)))[first:]
+        output = model.weights.output_bytes + model.weights.tied_output_bytes
         room = [self.budget.devices[index] for index in devices]
         total, everything = sum(room), sum(weights) + output
         layers: list[int | None] = [None] * first
@@ -176,17 +176,19 @@ class Search:
         total = 0.0
         for number, index in enumerate(placement.layers):
             on_host = number < placement.experts_on_host
-            dense = self.model.layer_bytes[number] + (0.0 if on_host else routed[number])
+            dense = self.model.weights.layer_bytes[number] + (0.0 if on_host else routed[number])
             total += dense / self._bandwidth(index)
             total += routed[number] / self._bandwidth(None) if on_host else 0.0
-        return total + (self.model.output_bytes + self.model.tied_output_bytes) / self._bandwidth(placement.output)
+        return total + (self.model.weights.output_bytes + self.model.weights.tied_output_bytes) / self._bandwidth(
+            placement.output
+        )
 
     @property
     def routed_active(self) -> list[float]:
         """Bytes of routed experts that one token reads, by layer."""
         experts = self.model.facts.experts
         share = experts.used / experts.total if experts else 1.0
-        return [size * share for size in self.model.expert_bytes]
+        return [size * share for size in self.model.weights.expert_bytes]
 
     def _bandwidth(self, index: int | None) -> float:
         figure = peak_bandwidth(self.machine, index)
@@ -266,7 +268,7 @@ class Search:
     def is_possible(self, workload: Workload, context: int, most: float) -> bool:
         """Whether all memory together holds weights and caches: without that no placement needs to be looked at."""
         caches = sum(self.model.cache_bytes(workload, self.model.step(workload, context)))
-        return self.model.layers_bytes + caches <= most * self.everything
+        return self.model.weights.least_bytes + caches <= most * self.everything
 
     @property
     def everything(self) -> int:

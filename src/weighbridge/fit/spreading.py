@@ -20,7 +20,9 @@ lies in a weights' buffer; lies in a cache; is told where to go when all layers 
 kernel."""
 # Places that are no layer.
 NOWHERE, AT_INPUT, AT_OUTPUT = -1, -2, -3
-_COPIES = 4
+COPIES = 4
+"""With all layers on several devices, inputs are kept for so many steps at once (ggml-backend.cpp,
+GGML_SCHED_MAXCOPIES)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def spread(
     main memory has so many rows that it is sent to the first device. `forces`: all layers are on devices. `pipelined`:
     copies of inputs are kept for several steps.
     """
-    return _Spread(graph, devices, place, offloads, forces, _COPIES if pipelined else 1).parts()
+    return _Spread(graph, devices, place, offloads, forces, COPIES if pipelined else 1).parts()
 
 
 class _Spread:

@@ -8,6 +8,8 @@ from weighbridge.facts import TENSOR_TYPES, ModelFacts
 
 # Values of a block of the cache's quantized types.
 CACHE_BLOCK = 32
+# Those that are not quantized; None is f16.
+PLAIN_CACHE_TYPES = frozenset({None, "f32", "f16", "bf16"})
 # Of keys and values, by llama.cpp's names.
 CACHE_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 _BLOCK_BYTES = {
@@ -50,6 +52,11 @@ class Workload:
     def cache_block_bytes(self) -> tuple[int, int]:
         """Bytes of 32 keys, and of 32 values, in the cache."""
         return _BLOCK_BYTES[self.cache_type_k or "f16"], _BLOCK_BYTES[self.cache_type_v or "f16"]
+
+    @property
+    def has_quantized_cache(self) -> bool:
+        """Whether keys or values are kept in blocks."""
+        return not {self.cache_type_k, self.cache_type_v} <= PLAIN_CACHE_TYPES
 
     def context_of(self, facts: ModelFacts) -> int:
         """The context of each sequence: as asked for, or all that the model was made for, at most 8,192 tokens."""
