@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighbridge.openai_api import HttpAnswer, Unreachable, ask
+from weighbridge.openai_api import AnswerParser, Client, HttpAnswer, Unreachable, ask
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 BODY = b"one\ntwo\nthree"
@@ -74,6 +74,39 @@ def test_what_is_no_http_is_a_connection_that_failed(garbage):
         fed(garbage, [], HttpAnswer.read)
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: " + b"a" * (1 << 20), "head is larger"),
+        (WHOLE["until the end"] + b"a" * (9 << 20), "line of its answer is longer"),
+    ],
+)
+def test_neither_a_head_nor_a_line_may_fill_the_memory(data, said):
+    async def lines(answer: HttpAnswer) -> list[bytes]:
+        return [line async for line in answer.lines()]
+
+    with pytest.raises(ConnectionError, match=said):
+        fed(data, list(range(0, len(data), 65_536)), lines)
+
+
+def test_what_follows_the_answer_is_no_part_of_it():
+    more = WHOLE["length"] + b"HTTP/1.1 500 Fault\r\nX-More: 1\r\nContent-Length: 1\r\n\r\nx"
+    parts: list[bytes] = []
+    parser = AnswerParser(parts.append)
+    parser.feed(more)
+
+    assert (parser.status, b"".join(parts), parser.is_whole) == (200, BODY, True)
+    assert "x-more" not in parser.headers
+
+
+def test_what_the_reader_of_a_piece_raises_is_raised_as_it_is():
+    def read(piece: bytes) -> None:
+        raise ValueError("no such event")
+
+    with pytest.raises(ValueError, match="no such event"):
+        AnswerParser(read).feed(WHOLE["length"])
+
+
 def test_of_a_body_no_more_is_taken_than_was_asked_for():
     assert fed(WHOLE["until the end"], [], lambda answer: answer.read(10)) == BODY[:10]
 
@@ -108,3 +141,18 @@ def test_what_is_asked_is_sent_as_json_and_silence_has_an_end(tmp_path: Path):
 
     asyncio.run(scenario())
     assert seen[:2] == [("POST /a?b=c HTTP/1.1", {"d": [1]}), ("GET /silent HTTP/1.1", None)]
+
+
+@pytest.mark.parametrize("blank", [b" ", b""])
+def test_a_conversation_is_read_whether_or_not_a_blank_follows_the_colon(tmp_path: Path, blank):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        words = [json.dumps({"choices": [{"delta": {"content": word}}]}).encode() for word in ("one ", "two")]
+        writer.write(HEAD + b"\r\n" + b"".join(b"data:" + blank + each + b"\n\n" for each in [*words, b"[DONE]"]))
+        writer.close()
+
+    async def scenario() -> str:
+        async with await asyncio.start_unix_server(serve, tmp_path / "s"), Client(f"unix:{tmp_path / 's'}") as client:
+            return "".join([piece.text async for piece in client.chat([{"role": "user", "content": "count"}])])
+
+    assert asyncio.run(scenario()) == "one two"

@@ -100,10 +100,10 @@ async def ask(
             if response.status in (429, 503) and on_busy is not None:
                 on_busy()
         except ConnectionLost as error:
-            message, unreachable = str(error), "nothing answers" in str(error)
+            message, unreachable = str(error), error.refused
         except TimeoutError:
             message = f"no answer within {patience.timeout_seconds:g} s"
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             message = f"the answer cannot be read: {error}"
         if attempt < patience.attempts:
             await asyncio.sleep(pause(attempt, patience) if wait is None else wait)
@@ -125,7 +125,7 @@ def retry_after(value: str | None) -> float | None:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS) if seconds == seconds else None
 
@@ -133,7 +133,7 @@ def retry_after(value: str | None) -> float | None:
 def _said(response: Response) -> str:
     try:
         message = str(json.loads(response.body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         message = response.body[:200].decode(errors="replace")
     return f"HTTP {response.status}: {message[:500]}"
 
@@ -148,11 +148,11 @@ def read_answer(response: Response) -> Answer:
         return Answer(
             _text(message.get("content")),
             tuple(message.get("tool_calls") or ()),
-            message.get("reasoning_content") or message.get("reasoning") or "",
-            message.get("refusal") or "",
-            choice.get("finish_reason") or "",
-            usage.get("prompt_tokens"),
-            usage.get("completion_tokens"),
+            _text(message.get("reasoning_content") or message.get("reasoning")),
+            _text(message.get("refusal")),
+            _text(choice.get("finish_reason")),
+            _count(usage, "prompt_tokens"),
+            _count(usage, "completion_tokens"),
             response.seconds,
             None,
             response.headers.get("x-weighbridge-model") or found.get("model") or "",
@@ -166,6 +166,12 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int | None:
+    """A number of tokens; None where the server tells none."""
+    count = usage.get(name)
+    return count if isinstance(count, int) and count >= 0 else None
 
 
 def _first_token(choice: Mapping[str, Any]) -> dict[str, float]:
@@ -202,7 +208,13 @@ class _Streamed:
             if line.startswith(b"data:"):
                 self._is_begun = True
                 if (data := line[5:].strip()) != b"[DONE]":
-                    self._event(json.loads(data))
+                    self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self._event(json.loads(data))
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(f"no event of a chat completion: {data[:200].decode(errors='replace')!r}") from error
 
     def _event(self, event: dict[str, Any]) -> None:
         if "error" in event:
@@ -211,9 +223,9 @@ class _Streamed:
         self._model = event.get("model") or self._model
         for choice in event.get("choices", ())[:1]:
             delta = choice.get("delta") or {}
-            text = delta.get("content") or ""
-            reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
-            self._refusal.append(delta.get("refusal") or "")
+            text = _text(delta.get("content"))
+            reasoning = _text(delta.get("reasoning_content") or delta.get("reasoning"))
+            self._refusal.append(_text(delta.get("refusal")))
             if (text or reasoning or delta.get("tool_calls")) and self._first is None:
                 self._first = time.perf_counter() - self._begun
             self._texts.append(text)
@@ -238,8 +250,8 @@ class _Streamed:
             "".join(self._reasoning),
             "".join(self._refusal),
             self._finish,
-            self._usage.get("prompt_tokens"),
-            self._usage.get("completion_tokens"),
+            _count(self._usage, "prompt_tokens"),
+            _count(self._usage, "completion_tokens"),
             response.seconds,
             self._first,
             response.headers.get("x-weighbridge-model") or self._model,

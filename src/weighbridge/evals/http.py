@@ -12,21 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httptools
-
 from weighbridge.errors import BadSetting, EvalStopped
-from weighbridge.openai_api import client_tls
+from weighbridge.openai_api import AnswerParser, client_tls
 
 _LARGEST_BODY_BYTES = 64 << 20
 _CONNECT_SECONDS = 10.0
 
 
 class ConnectionLost(Exception):
-    """The server did not take the connection, or closed it before the answer was whole; `begun`: in its midst."""
+    """The server did not take the connection (`refused`), or closed it before the answer was whole; `begun`: in its
+    midst."""
 
-    def __init__(self, message: str, *, begun: bool = False) -> None:
+    def __init__(self, message: str, *, begun: bool = False, refused: bool = False) -> None:
         super().__init__(message)
-        self.begun = begun
+        self.begun, self.refused = begun, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +68,39 @@ class Response:
 
 
 class _Reading:
-    """One answer as httptools tells it."""
+    """One answer as it comes."""
 
-    def __init__(self, done: asyncio.Future[None]) -> None:
+    def __init__(self, done: asyncio.Future[None], on_piece: Callable[[bytes], None] | None) -> None:
         self.done = done
-        self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
-        self.size = 0
-        self.on_piece: Callable[[bytes], None] | None = None
+        self.parser = AnswerParser(self._on_body)
+        self._size = 0
+        self._on_piece = on_piece
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+    def feed(self, data: bytes) -> None:
+        self.parser.feed(data)
+        self._look()
 
-    def on_body(self, piece: bytes) -> None:
-        self.size += len(piece)
-        if self.size > _LARGEST_BODY_BYTES:
-            raise ConnectionLost(f"the answer is larger than {_LARGEST_BODY_BYTES:,} bytes")
-        self.parts.append(piece)
-        if self.on_piece is not None:
-            self.on_piece(piece)
+    def end(self) -> None:
+        self.parser.end()
+        self._look()
 
-    def on_message_complete(self) -> None:
+    def fail(self, why: object) -> None:
+        """No more comes of it."""
         if not self.done.done():
+            self.done.set_exception(ConnectionLost(str(why), begun=self.parser.has_head))
+
+    def _look(self) -> None:
+        if self.parser.is_whole and not self.done.done():
             self.done.set_result(None)
+
+    def _on_body(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > _LARGEST_BODY_BYTES:
+            raise ConnectionError(f"the answer is larger than {_LARGEST_BODY_BYTES:,} bytes")
+        self.parts.append(piece)
+        if self._on_piece is not None:
+            self._on_piece(piece)
 
 
 class _Wire(asyncio.Protocol):
@@ -99,7 +108,6 @@ class _Wire(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
-        self.parser: httptools.HttpResponseParser | None = None
         self.reading: _Reading | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -107,14 +115,19 @@ class _Wire(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        if self.parser is None or self.reading is None:
+        if self.reading is None:
             # Words that nobody asked for.
             self.close()
             return
         try:
-            self.parser.feed_data(data)
-        except (httptools.HttpParserError, ConnectionLost) as error:
-            self._fail(str(error))
+            self.reading.feed(data)
+        except ConnectionError as error:
+            self.reading.fail(error)
+            self.close()
+        except Exception as error:
+            # What whoever reads the pieces cannot read: theirs to say.
+            if not self.reading.done.done():
+                self.reading.done.set_exception(error)
             self.close()
 
     def eof_received(self) -> bool:
@@ -122,19 +135,14 @@ class _Wire(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
-        reading = self.reading
-        if reading is not None and "content-length" not in reading.headers and self._ends_with_connection():
-            reading.on_message_complete()
-        self._fail(str(error) if error else "the server closed the connection")
-
-    def _ends_with_connection(self) -> bool:
-        """Whether the answer has neither a length nor chunks: then the end of the connection is its end."""
-        reading = self.reading
-        return bool(reading and reading.headers and "chunked" not in reading.headers.get("transfer-encoding", ""))
-
-    def _fail(self, why: str) -> None:
-        if self.reading is not None and not self.reading.done.done():
-            self.reading.done.set_exception(ConnectionLost(why, begun=bool(self.reading.headers)))
+        if self.reading is None:
+            return
+        try:
+            if error is not None:
+                raise ConnectionError(str(error))
+            self.reading.end()
+        except ConnectionError as lost:
+            self.reading.fail(lost)
 
     def close(self) -> None:
         """Leave."""
@@ -167,8 +175,8 @@ class Connection:
         timeout: float,
         on_piece: Callable[[bytes], None] | None = None,
     ) -> Response:
-        """The whole answer; `on_piece` sees its body as it comes. ConnectionLost or TimeoutError where none came,
-        EvalStopped where the server's certificate is not trusted."""
+        """The whole answer; `on_piece` sees its body as it comes, and what it raises is raised. ConnectionLost or
+        TimeoutError where none came, EvalStopped where the server's certificate is not trusted."""
         async with asyncio.timeout(timeout):
             is_fresh = not self._is_open
             try:
@@ -184,9 +192,7 @@ class Connection:
     ) -> Response:
         loop = asyncio.get_running_loop()
         wire = await self._connected()
-        reading = _Reading(loop.create_future())
-        reading.on_piece = on_piece
-        wire.reading, wire.parser = reading, httptools.HttpResponseParser(reading)
+        wire.reading = reading = _Reading(loop.create_future(), on_piece)
         head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._head}content-length: {len(body)}\r\n\r\n"
         begun = loop.time()
         assert wire.transport is not None
@@ -197,11 +203,10 @@ class Connection:
             self.close()
             raise
         seconds = loop.time() - begun
-        response = Response(wire.parser.get_status_code(), reading.headers, b"".join(reading.parts), seconds)
-        if not wire.parser.should_keep_alive():
+        if not reading.parser.keeps_connection():
             self.close()
-        wire.reading = wire.parser = None
-        return response
+        wire.reading = None
+        return Response(reading.parser.status, reading.parser.headers, b"".join(reading.parts), seconds)
 
     @property
     def _is_open(self) -> bool:
@@ -225,7 +230,7 @@ class Connection:
             ) from error
         except (OSError, TimeoutError) as error:
             raise ConnectionLost(
-                f"nothing answers at {self._target.base_url}: {error or 'it took too long'}"
+                f"nothing answers at {self._target.base_url}: {error or 'it took too long'}", refused=True
             ) from error
         return self._wire
 

@@ -3,11 +3,13 @@
 from .client import Client, Reply
 from .errors import ApiError, gateway_fault
 from .exchange import HttpAnswer, Unreachable, ask, client_tls
+from .parsing import AnswerParser
 from .request import AUTO, Request, check_messages, prompt_of
 from .stream import is_done, usage_of
 
 __all__ = [
     "AUTO",
+    "AnswerParser",
     "ApiError",
     "Client",
     "HttpAnswer",

@@ -87,9 +87,11 @@ class Client:
                 chosen = answer.headers.get("x-weighbridge-model", model)
                 reason = answer.headers.get("x-weighbridge-reason", "")
                 async for line in answer.lines():
-                    if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
+                    # An engine may leave out the blank after the colon.
+                    data = line[5:].strip() if line.startswith(b"data:") else b""
+                    if not data or data == b"[DONE]":
                         continue
-                    event = json.loads(line[6:])
+                    event = json.loads(data)
                     if "error" in event:
                         raise WeighbridgeError(event["error"]["message"], hint="ask again")
                     for choice in event.get("choices", ()):

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import httptools
+from .parsing import AnswerParser
 
 _CONNECT_SECONDS = 5.0
 _READ_BYTES = 65_536
 _LARGEST_BYTES = 64 << 20
+_LARGEST_LINE_BYTES = 8 << 20
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _BREAKS = re.compile(r"[\r\n\0]")
 
@@ -29,70 +30,58 @@ class Unreachable(ConnectionError):
 
 
 class HttpAnswer:
-    """An answer whose head has come: `headers` by their names in lower case, the body to be read once.
+    """An answer whose head has come, and its body, to be read once.
 
     TimeoutError where it is silent for too long, ConnectionError where it breaks off or is no HTTP.
     """
 
     def __init__(self, reader: asyncio.StreamReader, silence_seconds: float | None) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
         self._reader = reader
         self._silence_seconds = silence_seconds
-        self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
-        self._has_head = False
-        self._is_whole = False
+        self._parser = AnswerParser(self._pieces.append)
 
-    # What the parser calls.
+    @property
+    def status(self) -> int:
+        """As HTTP numbers them."""
+        return self._parser.status
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One line of the head."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        """The head is here, unless it is that of a provisional answer."""
-        self.status = self._parser.get_status_code()
-        self._has_head = self.status >= 200
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self._pieces.append(body)
-
-    def on_message_complete(self) -> None:
-        """The answer is whole."""
-        if self._has_head:
-            self._is_whole = True
-        else:
-            self.headers.clear()
-
-    # What callers ask.
+    @property
+    def headers(self) -> dict[str, str]:
+        """By their names in lower case."""
+        return self._parser.headers
 
     async def until_head(self) -> None:
         """Return when the head is here."""
-        while not self._has_head:
+        while not self._parser.has_head:
             await self._receive()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
         while True:
-            pieces, self._pieces = self._pieces, []
+            pieces = self._pieces[:]
+            self._pieces.clear()
             for piece in pieces:
                 yield piece
-            if self._is_whole and not self._pieces:
+            if self._pieces:
+                continue
+            if self._parser.is_whole:
                 return
-            if not self._pieces:
-                await self._receive()
+            await self._receive()
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """The body's lines, each with its end."""
-        held = b""
+        """The body's lines, each with its end. ConnectionError for one longer than any event."""
+        held = bytearray()
         async for piece in self.pieces():
-            *whole, held = (held + piece).split(b"\n")
+            *whole, rest = piece.split(b"\n")
             for line in whole:
-                yield line + b"\n"
+                yield bytes(held + line) + b"\n"
+                held.clear()
+            held += rest
+            if len(held) > _LARGEST_LINE_BYTES:
+                raise ConnectionError(f"a line of its answer is longer than {_LARGEST_LINE_BYTES:,} bytes")
         if held:
-            yield held
+            yield bytes(held)
 
     async def read(self, most_bytes: int = _LARGEST_BYTES) -> bytes:
         """The body, of which no more than `most_bytes` are taken: how much comes is the other side's word."""
@@ -106,16 +95,10 @@ class HttpAnswer:
     async def _receive(self) -> None:
         async with asyncio.timeout(self._silence_seconds):
             data = await self._reader.read(_READ_BYTES)
-        if not data:
-            if self._has_head and not self.headers.keys() & {"content-length", "transfer-encoding"}:
-                self._is_whole = True
-                return
-            raise ConnectionError("it ended the connection in the midst of its answer" if self._has_head else
-                                  "it ended the connection before it answered")  # fmt: skip
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise ConnectionError(f"its answer is no HTTP: {error}") from error
+        if data:
+            self._parser.feed(data)
+        else:
+            self._parser.end()
 
 
 @contextlib.asynccontextmanager
