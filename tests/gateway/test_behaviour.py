@@ -15,7 +15,7 @@ import pytest
 
 from tests.gateway.test_door import Elsewhere
 from tests.gateway.test_lifecycle import Served, play
-from tests.gateway.wire.kit import SSE, chunk, whole
+from tests.gateway.wire.kit import SSE, Caller, chunk, whole
 from tests.patience import LONGEST_SECONDS, within
 
 ASKED = [{"role": "user", "content": "go on"}]
@@ -198,3 +198,69 @@ def test_ten_thousand_headers_are_refused_and_duplicate_keys_mean_the_last_one(t
         assert far.asked[-1][2] == body[: body.rindex(b'"far"')] + b'"deep"}'
 
     tale(far, story, tmp_path)
+
+
+def test_requests_in_every_form_and_pages_sent_ahead_are_answered_in_their_order(tmp_path):
+    async def says(reader, writer):
+        writer.write(whole(far.asked[-1][2]))
+
+    far = Elsewhere(says)
+
+    def post(number: int, target: bytes = b"/v1/chat/completions", host: bytes = b"localhost", more: bytes = b""):
+        body = json.dumps({"model": "far", "messages": ASKED, "number": number}).encode()
+        head = b"POST %b HTTP/1.1\r\nHost: %b\r\nAuthorization: Bearer s3cret\r\n%b" % (target, host, more)
+        if b"chunked" in more:
+            return head + b"\r\n" + chunk(body) + b"0\r\nX-Late: 1\r\n\r\n"
+        return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+    def get(target: bytes, more: bytes = b"Authorization: Bearer s3cret\r\n"):
+        return b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % (target, more)
+
+    ahead: list[tuple[bytes, int, bytes]] = [
+        (post(0), 200, b'"number": 0'),
+        (get(b"/"), 200, b"<html"),
+        (post(1, more=b"X-Odd: \xff\r\n"), 200, b'"number": 1'),
+        (get(b"/ps", b""), 401, b"invalid_api_key"),
+        (post(2, more=b"Transfer-Encoding: chunked\r\n"), 200, b'"number": 2'),
+        (get(b"/openapi.json"), 200, b"openapi"),
+        (post(3, b"http://LOCALHOST:1/v1/chat/completions?a=b", b"elsewhere"), 200, b'"number": 3'),
+        (post(4, b"/v1/%63hat/completions"), 200, b'"number": 4'),
+        (get(b"http://localhost/%68ealth"), 200, b'"status"'),
+        (post(5, b"/v1/chat/completions/"), 404, b"unknown_url"),
+        (get(b"/v1/chat/completions"), 405, b"method_not_allowed"),
+        (post(6, more=b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), 200, b'"number": 6'),
+        (post(7, more=b"Connection: close\r\n"), 200, b'"number": 7'),
+    ]
+
+    async def story(served: Served) -> None:
+        def all_at_once() -> list[tuple[int, bytes]]:
+            with Caller(int(served.url.rsplit(":", 1)[1]), seconds=30) as caller:
+                caller.send(b"".join(sent for sent, *_ in ahead))
+                found = [caller.answer() for _ in ahead]
+                assert caller.is_closed()
+                return [(status, body) for status, _, body in found]
+
+        for (sent, status, said), answer in zip(ahead, await asyncio.to_thread(all_at_once), strict=True):
+            assert answer[0] == status, sent
+            assert said in answer[1].lower(), sent
+        assert all(headers["host"].startswith("127.0.0.1") for _, headers, _ in far.asked)
+
+    tale(far, story, tmp_path)
+
+
+def test_a_target_that_names_another_host_is_a_strangers(tmp_path):
+    far = Elsewhere()
+
+    async def story(served: Served) -> None:
+        def ask(target: bytes) -> int:
+            with Caller(int(served.url.rsplit(":", 1)[1]), seconds=30) as caller:
+                sent = b"GET %b HTTP/1.1\r\nX: \xff\r\nHost: localhost\r\n\r\n" % target
+                status, _, _ = caller.send(sent).answer()
+                return status
+
+        async with far:
+            assert await asyncio.to_thread(ask, b"http://localhost/ps") == 200
+            assert await asyncio.to_thread(ask, b"http://evil.example/ps") == 403
+            assert await asyncio.to_thread(ask, b"http://user@localhost/ps") == 404
+
+    play(tmp_path, [far.model()], story)

@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from urllib.parse import unquote_to_bytes
 
 from weighbridge.ledger import Served, served_of
 from weighbridge.openai_api import AUTO, ApiError, Request, check_messages, gateway_fault, is_done, prompt_of
@@ -90,7 +91,9 @@ class Door:
         """Who answers a request, by its head. ApiError where the caller may not ask."""
         path = request.path
         if path not in PATHS:
-            return None
+            if b"%" not in path or unquote_to_bytes(path) not in PATHS:
+                return None
+            path = request.path = unquote_to_bytes(path)
         request.caller = self.guard.caller(request.values)
         if request.method != b"POST":
             raise ApiError(405, f"{request.method.decode()} is not taken at {path.decode()}", code="method_not_allowed")

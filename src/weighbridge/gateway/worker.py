@@ -27,7 +27,7 @@ from weighbridge.settings import Settings
 from . import wire
 from .borrowing import Borrowed
 from .channel import Channel, Message
-from .door import FORMS, PATHS, Door
+from .door import FORMS, Door
 from .feedback import Feedback
 from .front import Front
 from .guard import Guard, check_model, guessed_tokens, speaks_anthropic, spend
@@ -160,8 +160,9 @@ class _Door(Door):
 
     def route(self, request: Request) -> wire.Work | None:
         """As `Door.route`."""
-        if request.path in PATHS:
-            return super().route(request)
+        work = super().route(request)
+        if work is not None:
+            return work
         if request.is_chunked or request.length > _MOST_PAGE_BYTES:
             raise ApiError(
                 413, f"at most {_MOST_PAGE_BYTES:,} bytes are taken here, and said how many", code="too_large"

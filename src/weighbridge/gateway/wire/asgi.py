@@ -147,8 +147,6 @@ class Inlet:
     def _scope(self) -> dict[str, Any]:
         request, transport = self._request, self._connection.transport
         path, _, query = request.target.partition(b"?")
-        if not path.startswith(b"/") and b"://" in path:
-            path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
         client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         return {
             "type": "http",

@@ -21,6 +21,8 @@ from .quick import compiled
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
 # llhttp takes more than one space here, of which another reader might make an empty target.
 _REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n")
+# A target as for a proxy (RFC 9112, section 3.2.2), which every server takes; whom it names is whom Host names.
+_ABSOLUTE = re.compile(rb"https?://([A-Za-z0-9._~%:\[\]-]+)([/?].*|)", re.IGNORECASE)
 _VERSIONS = {b"1.1": 1, b"1.0": 0}
 _NO_BODY = frozenset({204, 304})
 
@@ -140,6 +142,12 @@ class Request:
             self.values[name] = value
             self._passed_on = None
 
+    def name_host(self, authority: bytes) -> None:
+        """Have Host say whom the target named, whatever the client wrote there."""
+        self.values[b"host"] = authority
+        if self.repeated is not None:
+            self.repeated = [(name, authority if name == b"host" else value) for name, value in self.repeated]
+
     @property
     def body(self) -> bytes:
         """The whole body; it is there when the handler is called."""
@@ -202,10 +210,17 @@ def read_request(head: bytes, limits: Limits) -> Request:
         raise _refused(414, f"the request's target is longer than {limits.target_bytes:,} bytes")
     values = dict(zip(map(bytes.lower, raw), raw.values(), strict=False))
     minor_version = _VERSIONS[version]
+    authority: bytes | None = None
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        authority, target = absolute.groups()
+        target = target if target.startswith(b"/") else b"/" + target
     request = Request(method, target, target.partition(b"?")[0], minor_version, values, is_last=not minor_version)
     if len(values) != count:
         request.repeated = _repeated(head)
     _check(request)
+    if authority is not None:
+        request.name_host(authority)
     return request
 
 
