@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -256,6 +260,113 @@ def test_a_writer_goes_on_after_harm_and_the_harm_stays_seen(tmp_path, harm):
 
     assert verdict.is_untouched == (harm == "no head file")
     assert ledger.last(folder_of(tmp_path), 1)[0].fields["id"] == "req_2"
+
+
+@pytest.fixture(scope="module")
+def three_files(tmp_path_factory) -> Path:
+    """A folder of state whose ledger has three files, of which the last has two requests."""
+    state = tmp_path_factory.mktemp("three")
+    written(state, 14, keep=Keep(segment_bytes=2_800))
+    files = sorted((folder_of(state) / "0").glob("*.jsonl"))
+    assert [len(file.read_bytes().splitlines()) for file in files] == [7, 7, 3]
+    return state
+
+
+@contextlib.contextmanager
+def copied(state: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """A copy of a folder of state, and its ledger's files."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        shutil.copytree(state, folder, dirs_exist_ok=True)
+        yield Path(folder), sorted((folder_of(Path(folder)) / "0").glob("*.jsonl"))
+
+
+def put_head(file: Path, whole: bytes) -> None:
+    """Have the head file say that the file was written up to there."""
+    line = json.loads(whole.splitlines()[-1])
+    said = {"number": line["row"]["number"], "hash": line["hash"], "segment": file.name, "bytes": len(whole)}
+    (file.parent / "head.json").write_text(json.dumps(said))
+
+
+@given(st.data())
+def test_a_writer_may_be_killed_at_any_byte_and_every_whole_row_stays(three_files, data):
+    with copied(three_files) as (state, files):
+        raw = files[-1].read_bytes()
+        at = data.draw(st.integers(0, len(raw)) | st.integers(0, len(raw.splitlines()[0])))
+        cut = raw[:at]
+        files[-1].write_bytes(cut)
+        whole = cut[: cut.rfind(b"\n") + 1]
+        if data.draw(st.booleans()):
+            (files[-1].parent / "head.json").unlink()
+        else:
+            put_head(files[-1] if whole else files[-2], whole or files[-2].read_bytes())
+        rows = 14 + whole.count(b"\n")
+        before = ledger.verify(folder_of(state))
+        assert (before.is_untouched, before.rows) == (True, rows)
+
+        for attempt in range(2):  # and the next one too, within its first row
+            later = written(state, 1)
+            assert later.read_bytes().endswith(b"\n")
+            verdict = ledger.verify(folder_of(state))
+            assert verdict.is_untouched, verdict.problems
+            assert verdict.rows == rows + (1 if at and at == len(whole) else 2)
+            assert any("killed" in note for note in verdict.notes) == (at > len(whole) or bool(attempt))
+            if attempt or len(sorted(files[0].parent.glob("*.jsonl"))) == 3:
+                break
+            later.write_bytes(later.read_bytes()[:30])
+            put_head(files[-1] if whole else files[-2], whole or files[-2].read_bytes())
+        assert ledger.last(folder_of(state), 1)[0].fields["id"] == "req_0"
+
+
+def test_a_file_whose_writer_was_killed_in_its_first_row_may_become_the_oldest(tmp_path):
+    keep = Keep(bytes=1, segment_bytes=1_000)
+    first = written(tmp_path, 3, keep=keep)
+    first.write_bytes(first.read_bytes()[:40])
+    for _ in range(3):
+        written(tmp_path, 5, keep=keep)
+        assert ledger.verify(folder_of(tmp_path)).problems == ()
+
+
+@given(st.data())
+def test_no_harm_to_any_file_keeps_a_gateway_from_writing_on(three_files, data):
+    with copied(three_files) as (state, files):
+        file = data.draw(st.sampled_from(files))
+        raw = bytearray(file.read_bytes())
+        at = data.draw(st.integers(0, len(raw) - 1) | st.integers(0, raw.index(b"\n")))
+        raw[at] = data.draw(st.sampled_from([value for value in (0xFF, 0x0A, 0x22, 0x7B, 0x78) if value != raw[at]]))
+        file.write_bytes(raw)
+
+        written(state, 2, keep=Keep(bytes=3_000, segment_bytes=2_800))
+        assert not ledger.verify(folder_of(state)).is_untouched
+        assert ledger.last(folder_of(state), 1)[0].fields["id"] == "req_1"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"[]", b"\xff", b'{"number": 1}', b"[" * 99_999, b'{"number":1e400,"hash":"%b","segment":"%b","bytes":1}',
+     b'{"number":2,"hash":"%b","segment":"%b","bytes":-3}', b'{"number":-2,"hash":"%b","segment":"%b","bytes":3}'],
+)  # fmt: skip
+def test_a_head_file_that_is_none_is_passed_over(tmp_path, said):
+    file = written(tmp_path)
+    named = said % (b"ab" * 32, file.name.encode()) if b"%b" in said else said
+    (file.parent / "head.json").write_bytes(named)
+
+    assert ledger.verify(folder_of(tmp_path)).problems == ()
+    written(tmp_path, 3)
+    assert ledger.verify(folder_of(tmp_path)).problems == ()
+
+
+@pytest.mark.parametrize(
+    "said", [{"kind": "removed"}, {"kind": "removed", "last": [1], "end": 2}, {"kind": "lost"}, {"kind": "opened"}]
+)
+def test_a_row_that_no_writer_writes_is_named_also_where_all_hashes_are_right(tmp_path, said):
+    file = written(tmp_path)
+    lines = file.read_bytes().splitlines()
+    body = canonical({"number": 4, "time": "2026-11-21T10:00:00.000000Z", **said}).encode()
+    lines[3] = b'{"hash":"%b","row":%b}' % (b"0" * 64, body)
+    file.write_bytes(b"\n".join(rehashed(lines, 3)) + b"\n")
+
+    (problem,) = ledger.verify(folder_of(tmp_path)).problems
+    assert (problem.kind, problem.line, problem.number) == ("changed", 4, 4)
 
 
 def test_old_files_go_and_what_is_left_can_still_be_proven(tmp_path):

@@ -36,10 +36,11 @@ def recover(chain: Path) -> End | None:
     file = files[-1]
     if head is not None and head.segment == file.name and _is_row_at(file, head.bytes, head.hash):
         return _followed(file, head.bytes, head.number, head.hash)
-    start = _start_of(file, chain.name)
+    start = start_of(file, chain.name)
     if start is None:
-        # Its first row is not whole: it follows the file before it.
-        before = recover_file(files[-2], chain.name) if len(files) > 1 else None
+        # Its first row is not whole: it follows the last file that has one.
+        ends = (recover_file(each, chain.name) for each in reversed(files[:-1]))
+        before = next((end for end in ends if end is not None), None)
         number, end = (before.number, before.hash) if before else (0, GENESIS)
         size = file.stat().st_size
         return End(number, end, file.name, size, torn_bytes=size, note="the last file had no whole row")
@@ -53,12 +54,12 @@ def recover(chain: Path) -> End | None:
 
 def recover_file(file: Path, chain: str) -> End | None:
     """The end of one file, from its first row on; None where that is not whole."""
-    start = _start_of(file, chain)
+    start = start_of(file, chain)
     return None if start is None else _followed(file, 0, first_number(file) - 1, start)
 
 
-def _start_of(file: Path, chain: str) -> str | None:
-    """The hash that a file's first row follows."""
+def start_of(file: Path, chain: str) -> str | None:
+    """The hash that a file's first row follows; None where that row is not there, or damaged."""
     with file.open("rb") as lines:
         row = read_row(lines.readline(LONGEST_LINE_BYTES), chain)
     previous = row.fields.get("previous") if row and row.kind == "opened" else None

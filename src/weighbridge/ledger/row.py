@@ -22,7 +22,7 @@ LONGEST_LINE_BYTES = 4 << 20
 _FORM = re.compile(rb'\{"hash":"([0-9a-f]{64})","row":(\{.*\})\}\n', re.DOTALL)
 # Quotes within a string are escaped, so this is a key; and no other row than ours has it deeper down.
 _NUMBER = re.compile(rb'[{,]"number":(\d{1,18})[,}]')
-_SEGMENT = re.compile(r"(\d{12})-(\d{4}-\d{2}-\d{2})\.jsonl")
+_SEGMENT = re.compile(r"(\d{12})-(\d{4}-\d{2}-\d{2})(?:_\d\d)?\.jsonl")
 _HEAD_FILE = "head.json"
 
 
@@ -99,9 +99,10 @@ def stamp(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def segment_name(number: int, day: str) -> str:
-    """The file whose first row has this number and was written on this day, e.g. 2026-11-21."""
-    return f"{number:012d}-{day}.jsonl"
+def segment_name(number: int, day: str, attempt: int = 0) -> str:
+    """The file whose first row has this number and was written on this day, e.g. 2026-11-21; `attempt` counts those
+    whose writer was killed within that row."""
+    return f"{number:012d}-{day}{f'_{attempt:02d}' if attempt else ''}.jsonl"
 
 
 def segments(chain: Path) -> list[Path]:
@@ -121,21 +122,14 @@ def day_of(segment: Path) -> str:
     return found[2] if found else ""
 
 
-def first_line(segment: Path) -> Line | None:
-    """A segment's first line; None where it has none that is whole."""
-    try:
-        with segment.open("rb") as file:
-            return read_line(file.readline(LONGEST_LINE_BYTES))
-    except OSError:
-        return None
-
-
 def read_head(chain: Path) -> Head | None:
     """What the head file says; None where there is none that can be read."""
     try:
         said = json.loads((chain / _HEAD_FILE).read_bytes())
         head = Head(chain.name, int(said["number"]), str(said["hash"]), str(said["segment"]), int(said["bytes"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return None
+    if head.number < 0 or head.bytes < 0:
         return None
     return head if _SEGMENT.fullmatch(head.segment) and re.fullmatch("[0-9a-f]{64}", head.hash) else None
 

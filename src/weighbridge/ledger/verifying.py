@@ -118,6 +118,9 @@ def _check(chain: _Chain, head: Head | None) -> None:
     files = segments(chain.folder)
     if not files and head is None:
         return
+    while len(files) > 1 and _holds_nothing(files[0]):
+        # Its writer was killed within its first row, which the next file has again.
+        files = files[1:]
     if files and first_number(files[0]) > 1:
         _begin_late(chain, files[0])
     for index, file in enumerate(files):
@@ -133,6 +136,13 @@ def _check(chain: _Chain, head: Head | None) -> None:
         )  # fmt: skip
     elif chain.at_head not in (None, head.hash):
         raise _bad(chain, "changed", f"the head file gives row {head.number} another hash than the row has")
+
+
+def _holds_nothing(file: Path) -> bool:
+    """Whether there is no whole line in it, and so no row."""
+    with file.open("rb") as lines:
+        first = lines.readline(LONGEST_LINE_BYTES)
+    return len(first) < LONGEST_LINE_BYTES and not first.endswith(b"\n")
 
 
 def _begin_late(chain: _Chain, file: Path) -> None:
@@ -172,7 +182,10 @@ def _check_file(chain: _Chain, file: Path, head: Head | None, *, is_last: bool) 
             if line.number != chain.number + 1 or line.hash != digest(chain.hash, line.body):
                 raise _why(chain, line, ahead, count)
             if found := _OTHER_KIND.search(line.body):
-                _heed(chain, found[1].decode(), line, count)
+                try:
+                    _heed(chain, found[1].decode(), line, count)
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise _bad(chain, "changed", "no writer of a ledger says it so", count) from error
             chain.number, chain.before, chain.hash = line.number, chain.hash, line.hash
             chain.rows += 1
             chain.bytes += len(raw)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import logging
 import os
 import threading
@@ -25,13 +24,12 @@ from weighbridge.errors import StateDamaged
 from weighbridge.locks import locked
 
 from .reading import folder_of
-from .recovering import recover
+from .recovering import recover, start_of
 from .row import (
     GENESIS,
     Head,
     canonical,
     day_of,
-    first_line,
     first_number,
     read_line,
     segment_name,
@@ -43,6 +41,7 @@ from .served import Served, chain, row_of
 
 _LOG = logging.getLogger("weighbridge")
 _MOST_CHAINS = 256
+_MOST_ATTEMPTS = 100
 FORMAT = 1
 FLUSH_SECONDS = 0.2
 """How long a row may wait for the disk: what a crash of the process can lose."""
@@ -94,10 +93,9 @@ def _past_files(chain: Path) -> list[_Past]:
     found = []
     files = segments(chain)
     for file, following in itertools.pairwise(files):
-        line = first_line(following)
-        previous = json.loads(line.body).get("previous") if line else None
-        if line is not None and isinstance(previous, str):
-            found.append(_Past(file, file.stat().st_size, line.number - 1, previous))
+        previous = start_of(following, chain.name)
+        if previous is not None:
+            found.append(_Past(file, file.stat().st_size, first_number(following) - 1, previous))
     return found
 
 
@@ -265,11 +263,16 @@ class Ledger:
         """A new file, whose first row says what it follows; and away with those that are too old."""
         if self._segment is not None:
             self._past.append(_Past(self._segment, self._segment_bytes, self._number, self._hash))
-        self._go_on(self.chain / segment_name(self._number + 1, self._stamp(now)[:10]), 0)
+        self._go_on(self._new_segment(now), 0)
         own = {"kind": "opened", "number": self._number + 1, "time": self._stamp(now)}
         said = {"previous": self._hash, "format": FORMAT, "written_by": self._written_by, **note}
         self._append(canonical({**own, **said}))
         self._retire(now)
+
+    def _new_segment(self, now: float) -> Path:
+        """Where the next row begins a file: not in one whose writer was killed within that very row."""
+        names = (segment_name(self._number + 1, self._stamp(now)[:10], attempt) for attempt in range(_MOST_ATTEMPTS))
+        return next(path for name in names if not (path := self.chain / name).exists())
 
     def _retire(self, now: float) -> None:
         """Have the oldest files removed that are beyond what is kept; a row says what went, and how it ended."""
