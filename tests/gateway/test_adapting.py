@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import json
+import random
 
 import anthropic
 import httpx2 as httpx
@@ -477,3 +479,31 @@ def test_adapted_requests_leave_nothing_for_the_garbage_collector(tmp_path, stre
                     gc.enable()
 
     play(tmp_path, [fake("one")], story)
+
+
+def test_an_image_of_megabytes_comes_whole_to_an_engine_that_speaks_otherwise_and_by_another_name(tmp_path):
+    far = ChatOnly()
+    data = base64.b64encode(random.Random(3).randbytes(2_400_000)).decode()
+
+    async def story(served: Served) -> None:
+        async with far:
+            source = {"type": "base64", "media_type": "image/png", "data": data}
+            body = {"model": "far", "max_tokens": 9, "messages": [{"role": "user", "content": [
+                {"type": "image", "source": source}, {"type": "text", "text": "what?"},
+            ]}]}  # fmt: skip
+            for _ in range(2):
+                assert (await served.http.post("/v1/messages", json=body)).status_code == 200
+                assert far.body()["messages"][0]["content"][0]["image_url"]["url"] == f"data:image/png;base64,{data}"
+            chat = {"model": "far", "messages": far.body()["messages"], "x_kept": [1.50]}
+            raw = json.dumps(chat).encode()
+            pieces = [raw[at : at + 70_000] for at in range(0, len(raw), 70_000)]
+
+            async def slowly():
+                for piece in pieces:
+                    yield piece
+
+            for content in (raw, slowly()):
+                assert (await served.http.post("/v1/chat/completions", content=content)).status_code == 200
+                assert far.asked[-1][2] == raw.replace(b'"far"', b'"deep"')
+
+    play(tmp_path, [far.model(speaks="chat")], story)

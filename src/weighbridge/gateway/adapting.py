@@ -105,6 +105,8 @@ class Adapting:
 
     def in_chat(self, name: str, path: bytes, body: Body) -> tuple[ChatForm, Callable[[], Translation]]:
         """Such a request as a chat completion, and what makes that one's answer its own."""
+        if path == b"/v1/responses":
+            body = body.unfolded(but="input")  # the response repeats all else
         fields, model = body.fields, body.model or name
         mine = uuid.uuid4().hex[:24]
         translate: Callable[[], Translation]
@@ -121,7 +123,7 @@ class Adapting:
             def translate() -> Translation:
                 return Messages(mine, model)
 
-        return ChatForm(json.dumps(chat).encode()), translate
+        return ChatForm(json.dumps(chat).encode(), body.folding), translate
 
     def _checked(self, name: str, path: bytes, body: Body) -> Prepared | None:
         """What OpenAI's own chat and completions need."""
@@ -139,7 +141,7 @@ class Adapting:
         bodies = [fields] if copies == 1 else [one_choice(fields, place) for place in range(copies)]
         return Prepared(
             path,
-            tuple(Body(json.dumps(each).encode()) for each in bodies),
+            tuple(Body(json.dumps(each).encode(), body.folding) for each in bodies),
             None if forced is None else _calling(forced),
             is_checked,
         )

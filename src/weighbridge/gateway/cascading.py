@@ -52,7 +52,7 @@ def asking(path: str, body: Body) -> Body:
     if fields.get("logprobs") not in (None, False):
         return body
     more = {"logprobs": 1} if path == "/v1/completions" else {"logprobs": True, "top_logprobs": 1}
-    return type(body)(write({**fields, **more}))
+    return type(body)(write({**fields, **more}), body.folding)
 
 
 def _events(raw: bytes) -> Iterator[tuple[bytes, Any]]:

@@ -33,7 +33,7 @@ from .recording import Recorder
 from .teaching import Teacher, counted, measured, stated
 from .tokens import Tokens
 from .upstream import Upstream
-from .wire import AnswerHead, Body, Failure, Form, Relay, Response, usage_of
+from .wire import AnswerHead, Body, Failure, Folding, Form, Relay, Response, usage_of
 
 _LOG = logging.getLogger("weighbridge")
 PATHS = frozenset(
@@ -53,6 +53,8 @@ _WHAT_HAPPENED = {
     "timeout": "has been silent for too long",
 }
 _TAIL_BYTES = 4096
+# A longer body is looked through as it comes.
+_FOLDED_BYTES = 128 << 10
 _NOTHING: frozenset[bytes] = frozenset()
 _UNSEEN = bytes([*range(32), *range(127, 256)])
 _VISIBLE = bytes.maketrans(_UNSEEN, b"?" * len(_UNSEEN))
@@ -95,6 +97,8 @@ class Door:
                 return None
             path = request.path = unquote_to_bytes(path)
         request.caller = self.guard.caller(request.values)
+        if (request.length > _FOLDED_BYTES or request.is_chunked) and path not in FORMS:
+            request.folding = Folding()
         if request.method != b"POST":
             raise ApiError(405, f"{request.method.decode()} is not taken at {path.decode()}", code="method_not_allowed")
         return self.answer
@@ -131,7 +135,7 @@ class Door:
         """One request whose body is here. ApiError where nobody can be asked."""
         path = request.path
         is_form = path in FORMS
-        body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
+        body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body.of(request)
         model = request.asked = AUTO if body.model is None else body.model
         is_named = model in self.pool.models
         fields = self._checked(path.decode(), model, body, is_named=is_named)
@@ -259,7 +263,7 @@ class _Answer(Relay):
         self._body = body
         # Where the engine is asked, and with what; as the client asked, unless it is adapted.
         self._path = request.path
-        self._parts: Sequence[bytes] = request.parts if body.bytes is request.body else [body.bytes]
+        self._parts: Sequence[bytes] = body.parts
         self._together: Together | None = None
         self._learns = False
         self._lease: Lease[Upstream] | None = None
@@ -291,7 +295,7 @@ class _Answer(Relay):
         self._begun_at, self._beside = time.monotonic(), lease.life.health.serving
         upstream = lease.upstream
         name = upstream.endpoint.model
-        parts = self._parts if name is None or name == self._body.model else [self._body.renamed(name)]
+        parts = self._parts if name is None or name == self._body.model else self._body.renamed(name)
         self.start(upstream.wire, upstream.target(self._path), parts, self._request.passed_on)
 
     def start_asking(self, prepared: Prepared | None = None) -> None:
@@ -322,7 +326,7 @@ class _Answer(Relay):
 
     def adapt(self, prepared: Prepared, body: Body, together: Together | None = None) -> None:
         """Have the engine asked in other words, and its answer put into the client's; `together` with others."""
-        self._path, self._body, self._parts = prepared.path, body, [body.bytes]
+        self._path, self._body, self._parts = prepared.path, body, body.parts
         self._together = together
         if prepared.translate is not None:
             self.response = Adapted(self.response, prepared.translate(), self._error_lines)

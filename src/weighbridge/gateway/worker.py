@@ -176,7 +176,7 @@ class _Door(Door):
             super().answer(request, response)
             return
         is_form = request.path in FORMS
-        body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body(request.body)
+        body = Form(request.values.get(b"content-type", b""), request.body) if is_form else Body.of(request)
         model = request.asked = AUTO if body.model is None else body.model
         self._checked(request.path.decode(), model, body, is_named=model in self.pool.models)
         check_model(caller, model, self.pool.models)

@@ -8,6 +8,7 @@ from .asgi import ClientLeft
 from .body import Body
 from .connection import Response, header_lines
 from .cors import Cors
+from .folding import Folding
 from .form import Form
 from .heads import AnswerHead, Request
 from .limits import Limits, UpstreamLimits
@@ -23,6 +24,7 @@ __all__ = [
     "Cors",
     "Exchange",
     "Failure",
+    "Folding",
     "Form",
     "Limits",
     "Receiver",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from weighbridge.openai_api import ApiError
 
+from .folding import Folding
+from .heads import Request
 from .quick import Spans, outline
 
 # Up to this size C reads the whole of it, in a microsecond or some, and its every byte is checked. Above it strings are
@@ -37,12 +40,16 @@ class Body:
     Of a key that is given twice the last one counts, as in every engine's JSON. ApiError 400 on creation: not UTF-8,
     not JSON, no object, nested too deeply, `model` no string, `stream` no boolean. Of a body above 64 KiB only the top
     level is checked then; damage deeper inside is found when `fields` is read, or by the engine.
+
+    Of a body that is folded, `bytes` and all that is read from it have marks instead of its data; `parts` is the whole.
     """
 
-    __slots__ = ("_fields", "_spans", "bytes", "has_messages", "model", "stream")
+    __slots__ = ("_fields", "_spans", "bytes", "folding", "has_messages", "model", "stream")
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, folding: Folding | None = None) -> None:
         self.bytes = raw
+        self.folding = folding
+        """What its marks stand for; None: it has none."""
         self._fields: dict[str, Any] | None = None
         self._spans: Spans | None
         self.model: str | None
@@ -79,6 +86,30 @@ class Body:
             raise ApiError(400, f"stream is {_shown(stream)}, expected true or false", param="stream")
         return model, bool(stream)
 
+    @classmethod
+    def of(cls, request: Request) -> Body:
+        """That of a request which is here."""
+        folding = request.folding
+        if folding is None:
+            return cls(request.body)
+        request.parts = folding.pieces()
+        short = folding.folded()
+        if short is not None:
+            with contextlib.suppress(ApiError):  # whose words would be of places in what is left of it
+                return cls(short, folding)
+        return cls(request.body)
+
+    @property
+    def parts(self) -> Sequence[bytes]:
+        """All of it, as it goes to an engine."""
+        return [self.bytes] if self.folding is None else self.folding.unfold(self.bytes)
+
+    def unfolded(self, *, but: str) -> Body:
+        """The same with its data, where a mark stands in another of its fields than this one; else as it is."""
+        if self.folding is None or not self.folding.is_in(json.dumps({**self.fields, but: None}).encode()):
+            return self
+        return type(self)(b"".join(self.parts))
+
     @property
     def is_large(self) -> bool:
         """Whether it is so long that reading all of it would hold up others."""
@@ -107,8 +138,12 @@ class Body:
         span = self._spans.get(name)
         return None if span is None else value_of(self.bytes, *span)
 
-    def renamed(self, model: str) -> bytes:
-        """The body with another model's name, and no other byte changed but in one of very many small pieces."""
+    def renamed(self, model: str) -> Sequence[bytes]:
+        """All of it with another model's name, and no other byte changed but in one of very many small pieces."""
+        written = self._renamed(model)
+        return [written] if self.folding is None else self.folding.unfold(written)
+
+    def _renamed(self, model: str) -> bytes:
         try:
             span = self._spans.get("model") if self._spans is not None else self._model_span()
         except _ManySteps:

@@ -470,7 +470,11 @@ class Connection(asyncio.Protocol):
         # The usual case: the body is here with its head.
         self._missing = 0
         if length:
-            request.parts.append(pending if len(pending) == length else pending[:length])
+            body = pending if len(pending) == length else pending[:length]
+            if request.folding is None:
+                request.parts.append(body)
+            else:
+                request.folding.feed(body)
             self._pending = pending[length:]
         self._answer()
 
@@ -520,7 +524,10 @@ class Connection(asyncio.Protocol):
                 self._at = _WORK
             return
         if data:
-            request.parts.append(data)
+            if request.folding is None:
+                request.parts.append(data)
+            else:
+                request.folding.feed(data)
         if not self._is_reading:
             self._answer()
 

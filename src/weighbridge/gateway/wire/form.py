@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from weighbridge.openai_api import ApiError
 
@@ -47,12 +48,17 @@ class Form:
         except UnicodeDecodeError as error:
             raise ApiError(400, f"{name} is not UTF-8", param=name) from error
 
-    def renamed(self, model: str) -> bytes:
+    @property
+    def parts(self) -> Sequence[bytes]:
+        """All of it, as it goes to an engine."""
+        return [self.bytes]
+
+    def renamed(self, model: str) -> Sequence[bytes]:
         """The form with another model's name, and no other byte changed; as it is where it names none."""
         span = self._spans.get("model")
         if span is None:
-            return self.bytes
-        return self.bytes[: span[0]] + model.encode() + self.bytes[span[1] :]
+            return self.parts
+        return [self.bytes[: span[0]], model.encode(), self.bytes[span[1] :]]
 
 
 def _spans(raw: bytes, mark: bytes) -> dict[str, tuple[int, int]]:

@@ -14,6 +14,7 @@ import httptools
 
 from weighbridge.openai_api import ApiError
 
+from .folding import Folding
 from .limits import Limits
 from .quick import compiled
 
@@ -80,6 +81,7 @@ class Request:
         "_passed_on",
         "asked",
         "caller",
+        "folding",
         "is_chunked",
         "is_last",
         "length",
@@ -113,6 +115,8 @@ class Request:
         self.repeated: list[tuple[bytes, bytes]] | None = None
         """All headers, where some name occurs more than once."""
         self.parts: list[bytes] = []
+        self.folding: Folding | None = None
+        """Takes the body as it comes, in the place of `parts`, where the route sets it."""
         self.is_chunked = False
         self.caller: Any = None
         """Who asks, as the route found out, and what it has set aside for the request."""

@@ -731,11 +731,137 @@ static PyObject *usage_of(PyObject *module, PyObject *argument)
     return mentions < 0 ? failed(usage) : usage;
 }
 
+/* Bodies of megabytes, told piece by piece where long data lies within their strings: base64 of images and sounds. */
+
+/* Where a piece ended: outside strings, within one, after a backslash in one, and there with 4 to 1 digits of a \u left
+ * (3 to 6), or within data that was told of. */
+enum { OUTSIDE, WITHIN, ESCAPE, DIGITS, LAST_DIGIT = DIGITS + 3, IN_DATA };
+/* What data begins with is left where it is: it says what it is. */
+enum { LEFT_OF_DATA = 64 };
+
+static int is_data(char c)
+{
+    unsigned char byte = (unsigned char)c;
+    return byte > ' ' && byte < 0x80;
+}
+
+/* To the first quotation mark or backslash. */
+static const char *to_sign(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        if ((ANY_ZERO(word ^ EACH_BYTE('"')) | ANY_ZERO(word ^ EACH_BYTE('\\'))) & EACH_BYTE(0x80))
+            break;
+    }
+    while (at < end && *at != '"' && *at != '\\')
+        at++;
+    return at;
+}
+
+/* To the first byte that is a blank, a control character or not ASCII. */
+static const char *over_data(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        if (((word - EACH_BYTE(0x21)) | word) & EACH_BYTE(0x80))
+            break;
+    }
+    while (at < end && is_data(*at))
+        at++;
+    return at;
+}
+
+static int tell_run(PyObject *runs, const char *data, const char *begin, const char *end)
+{
+    PyObject *run = Py_BuildValue("(nn)", (Py_ssize_t)(begin - data), (Py_ssize_t)(end - data));
+    int is_set = run ? PyList_Append(runs, run) : -1;
+    Py_XDECREF(run);
+    return is_set;
+}
+
+/* The long data in a part of a string that has neither marks nor backslashes. Whether it ends within such; -1 on error. */
+static int read_data(PyObject *runs, const char *data, const char *at, const char *end, Py_ssize_t least, int goes_on)
+{
+    if (goes_on) {
+        const char *last = over_data(at, end);
+        if (last > at && tell_run(runs, data, at, last) < 0)
+            return -1;
+        at = last;
+        if (at == end)
+            return 1;
+    }
+    while (end - at >= least + LEFT_OF_DATA) {
+        /* From behind: of ordinary text a few letters in each `least` are looked at. */
+        const char *back = at + least + LEFT_OF_DATA;
+        while (back > at && is_data(back[-1]))
+            back--;
+        if (back > at) {
+            at = back;
+            continue;
+        }
+        const char *last = over_data(at + least, end);
+        if (tell_run(runs, data, at + LEFT_OF_DATA, last) < 0)
+            return -1;
+        if (last == end)
+            return 1;
+        at = last;
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(find_data_doc,
+    "find_data(piece, state, least) -> (state, [(begin, end), ...]): where in the next piece of a JSON text its strings\n"
+    "hold ASCII without blanks of so many bytes or more, or go on with it. `state` is 0 at the beginning.");
+
+static PyObject *find_data(PyObject *module, PyObject *arguments)
+{
+    const char *data;
+    Py_ssize_t size, least;
+    int state;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "y#in", &data, &size, &state, &least))
+        return NULL;
+    PyObject *runs = PyList_New(0);
+    if (runs == NULL)
+        return NULL;
+    const char *at = data, *end = data + size;
+    while (at < end) {
+        if (state == OUTSIDE) {
+            const char *mark = memchr(at, '"', (size_t)(end - at));
+            if (mark == NULL)
+                break;
+            state = WITHIN;
+            at = mark + 1;
+        } else if (state == ESCAPE) {
+            state = *at++ == 'u' ? DIGITS : WITHIN;
+        } else if (state >= DIGITS && state <= LAST_DIGIT) {
+            /* A mark that stands here is damage, which the reader of the whole finds; it ends the string all the same. */
+            state = *at == '"' ? OUTSIDE : state == LAST_DIGIT ? WITHIN : state + 1;
+            at++;
+        } else {
+            const char *sign = to_sign(at, end);
+            int in_data = read_data(runs, data, at, sign, least, state == IN_DATA);
+            if (in_data < 0) {
+                Py_DECREF(runs);
+                return NULL;
+            }
+            at = sign;
+            state = in_data && at == end ? IN_DATA : WITHIN;
+            if (at < end)
+                state = *at++ == '"' ? OUTSIDE : ESCAPE;
+        }
+    }
+    return Py_BuildValue("(iN)", state, runs);
+}
+
 static PyMethodDef methods[] = {
     {"read_request", read_request, METH_O, read_request_doc},
     {"read_answer", read_answer, METH_O, read_answer_doc},
     {"outline", outline, METH_O, outline_doc},
     {"usage_of", usage_of, METH_O, usage_of_doc},
+    {"find_data", find_data, METH_VARARGS, find_data_doc},
     {"configure", configure, METH_VARARGS, configure_doc},
     {NULL, NULL, 0, NULL},
 };

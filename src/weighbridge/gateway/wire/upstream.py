@@ -11,7 +11,7 @@ import errno
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol, cast
@@ -126,6 +126,7 @@ class _Line(asyncio.Protocol):
         "_left",
         "_pending",
         "_reads",
+        "_unsent",
         "_upstream",
         "exchange",
         "idle_since",
@@ -142,6 +143,8 @@ class _Line(asyncio.Protocol):
         self._pending = b""
         self._chunked: Chunked | None = None
         self._left = 0
+        self._unsent: Iterator[bytes] | None = None
+        """What is left to send of a long request."""
         self._head: AnswerHead | None = None
         self.exchange: Exchange | None = None
         self.idle_since = 0.0
@@ -171,9 +174,23 @@ class _Line(asyncio.Protocol):
         if len(parts) == 1:
             self.transport.write(parts[0])
         else:
-            self.transport.writelines(parts)
+            self.transport.write(parts[0])
+            self._unsent = iter(parts[1:])
+            self._send_on(exchange)
         if exchange._is_paused:
             self.transport.pause_reading()
+
+    def _send_on(self, exchange: Exchange) -> None:
+        """Send the next piece of a long request; everybody else has a turn between two, for the kernel takes megabytes
+        at once, and copies them meanwhile."""
+        if self.exchange is not exchange or self._unsent is None:
+            return
+        part = next(self._unsent, None)
+        if part is None:
+            self._unsent = None
+            return
+        self.transport.write(part)
+        self._upstream.call_soon(self._send_on, exchange)
 
     def drop(self) -> None:
         """Close at once."""
@@ -265,7 +282,7 @@ class _Line(asyncio.Protocol):
         self._reads = _NOTHING
         exchange.is_over = True
         exchange._line = None
-        if can_keep and not self.transport.get_write_buffer_size():
+        if can_keep and self._unsent is None and not self.transport.get_write_buffer_size():
             if exchange._is_paused:
                 self.transport.resume_reading()
             self.is_used = True
@@ -335,6 +352,7 @@ class Upstream:
         self.connections_made = 0
         self._loop = asyncio.get_running_loop()
         self.clock: Callable[[], float] = self._loop.time
+        self.call_soon = self._loop.call_soon
         self._sweeping = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
         self._is_closed = False
 
