@@ -35,8 +35,8 @@ _RELATION = re.compile(
     r"|match\w*|built (?:on|upon)|based on|alongside|since|after|over|behind|unlike|whereas|while)\b"
 )
 _SPECULATIVE = re.compile(
-    r"\b(?:might|may be|could be|would be|hop(?:e|es|ing)|rumou?r\w*|speculat\w+|anticipat\w+|implies|wish\w*|if|hints?"
-    r"|wonder\w*|waiting for|delayed|cancel\w+|unreleased|hypothetical)\b|\?"
+    r"\b(?:might|may be|could be|would be|hop(?:e|es|ing)|rumou?r\w*|speculat(?:ions?|ed|es|ing)|anticipat\w+|implies"
+    r"|wish\w*|if|hints?|wonder\w*|waiting for|delayed|cancel\w+|unreleased|hypothetical)\b|\?"
 )
 _FOR = re.compile(r"\b(?:for|with|around|to|into|on top of|inside)\b")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")

@@ -44,6 +44,7 @@ _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in compari
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
+_NUMBERED = re.compile(r"[A-Za-z]{0,2}\d")
 _OF_MODELS = re.compile(r"(?:llm|vlm|base |open |the )?(?:model|modell|llm|system)(?:s|e)?(?: name)?")
 # A table of what was measured: its lengths are those of the prompts.
 _MEASURED = re.compile(r"tok(?:en)?s?\s?/\s?s|\bt/s\b|tps\b|ttft|latency|prefill|throughput|decode|seconds")
@@ -148,7 +149,7 @@ class _Extraction:
             if (
                 mention.kind is NameKind.SHORT
                 and mention.name not in self._text
-                and not self._text[mention.start].isdigit()
+                and not _NUMBERED.match(self._text, mention.start, mention.end)
             ):
                 continue
             if self._low[max(0, mention.start - 4) : mention.start] in (" no ", "\nno ", "no "):

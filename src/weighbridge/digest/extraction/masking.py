@@ -11,7 +11,7 @@ _HYPHENS = str.maketrans({"\u2010": "-", "\u2011": "-"})
 
 
 def readable(text: str) -> str:
-    """A text of the same length, with marks of code in the place of what is not read."""
+    """A text of the same length, with stars in the place of what is not read."""
     if "\u2011" in text or "\u2010" in text:
         text = text.translate(_HYPHENS)
     if "<" in text:
@@ -22,4 +22,5 @@ def readable(text: str) -> str:
 
 
 def _covered(match: re.Match[str]) -> str:
-    return "`" * len(match[0]) if "\n" not in match[0] else re.sub(r"[^\n]", "`", match[0])
+    # Marks of bold: names and words end at them, and a line of nothing else is a rule.
+    return "*" * len(match[0]) if "\n" not in match[0] else re.sub(r"[^\n]", "*", match[0])

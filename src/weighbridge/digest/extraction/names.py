@@ -56,7 +56,13 @@ _DATED_BEHIND = re.compile(
     r" \((?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?(?: \d{1,2},?)? 20\d\d|20\d\d-\d\d)"
 )
 _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
+# `Kimi Delta Attention`: what networks are made of, or a page, by a house's name.
+_TECHNIQUE = re.compile(
+    r"[ -](?:(?:Linear|Sparse|Latent|Hybrid|Flash) )?(?:Attention|Optimi[sz]er|Tokenizer|Loss|Website|Homepage)\b"
+)
 _QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
+_PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
+_SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
 _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
 _LIKE_BEFORE = re.compile(
     r"\b(?:models?|LLMs?|VLMs?|weights) (?:like|such as|from|including|called|named) (?:[A-Z][\w.-]* (?:and|or|,) "
@@ -105,7 +111,7 @@ class Namer:
 
     def _is_data(self, mention: Mention) -> bool:
         """`training data (OLMoE-Mix)`, `Llama 4 Community` in a column of licences: no model's name."""
-        if _TERMS.match(self._text, mention.end):
+        if _TERMS.match(self._text, mention.end) or _TECHNIQUE.match(self._text, mention.end):
             return True
         before = self._text[max(0, mention.start - 20) : mention.start].lower()
         return mention.kind is Kind.FULL and _DATA.search(before) is not None
@@ -191,7 +197,8 @@ class Namer:
             last = self._extended(number)
             if last == number and chunk.text.lower() in TOOLS:
                 return None, False
-            alone = last == number and chunk.text.isalpha() and needs_more(chunk.text.lower())
+            plain = chunk.text.replace("-", "")
+            alone = last == number and plain.isalpha() and needs_more(chunk.text.lower().partition("-")[0])
             low = chunk.text.lower()
             if alone or (needs_more(low) and low not in TOOLS and not chunk.text[0].isupper()):
                 return None, False
@@ -301,7 +308,13 @@ class Namer:
         )
 
     def _is_quantity(self, number: int) -> bool:
-        tail = self._text[self._chunks[number].end : self._chunks[number].end + 14].lower().lstrip(" -+")
+        chunk = self._chunks[number]
+        pair = _PAIR.match(self._text, chunk.end)
+        is_pair = pair is not None and float(pair[1]) * 4 < float(re.sub(r"[^\d.]", "", chunk.text) or 0)
+        if is_pair and _SPARSE.search(self._text, max(0, chunk.start - 400), chunk.end + 100):
+            # `Gemma 4 25.2B/3.8B`, where the text speaks of experts: total and active.
+            return True
+        tail = self._text[chunk.end : chunk.end + 14].lower().lstrip(" -+")
         return tail.startswith(("parameter", "param", "active", "token", "total", "download", "activated"))
 
     def _is_inner_family(self, last: int, number: int) -> bool:

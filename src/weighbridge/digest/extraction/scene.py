@@ -27,7 +27,7 @@ _MISTAKEN = re.compile(
 _HEARSAY = re.compile(
     r"\b(?:reportedly|allegedly|rumou?red|rumou?rs?|said to|according to (?:leaks|rumou?rs)|leak(?:s|ed)?"
     r"|purported(?:ly)?|"
-    r"supposed(?:ly)?|apparently|unconfirmed|speculat\w+|suggests?|hints?|angeblich|claimed)\b"
+    r"supposed(?:ly)?|apparently|unconfirmed|speculat(?:ion|ions|ed|es|ing)|suggests?|hints?|angeblich|claimed)\b"
 )
 _FUTURE = re.compile(
     r"\b(?:will|['’]ll|expected|expects?|upcoming|imminent|anticipated|planned|plans to|going to|pre-release"

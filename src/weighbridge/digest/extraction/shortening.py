@@ -172,6 +172,9 @@ class Shortener:
                 return Mention(chunk.start, chunk.end, same or f"{base}-{chunk.text}", Kind.SHORT)
         if len(words) < 2 and not (words and words[0][0].isalpha()):
             return None
+        longer = self._with_next(number, words)
+        if longer is not None:
+            return longer
         known = self._by_tail.get(words)
         if known is not None and (chunk.text[0].isalpha() or words[-1].isalpha()):
             return Mention(chunk.start, chunk.end, known, Kind.SHORT)
@@ -185,6 +188,17 @@ class Shortener:
                 if len(stem) < len(mention.name):
                     return Mention(chunk.start, chunk.end, f"{stem}{chunk.text}", Kind.SHORT)
         return None
+
+    def _with_next(self, number: int, words: tuple[str, ...]) -> Mention | None:
+        """`V4 Flash` after `DeepSeek V4 Flash`: a version with the variant behind it."""
+        chunk = self._words[number]
+        if number + 1 >= len(self._words):
+            return None
+        following = self._words[number + 1]
+        if self._text[chunk.end : following.start] not in (" ", "-"):
+            return None
+        known = self._by_tail.get(words + key(following.text)) if following.text[0].isupper() else None
+        return Mention(chunk.start, following.end, known, Kind.SHORT) if known else None
 
     def _worded(self, number: int, before: Sequence[Mention]) -> Mention | None:
         """`Scout`, `Opus 4.7`, and `Maverick` right behind `Llama 4 Scout and`."""

@@ -20,7 +20,8 @@ _OBJECT = re.compile(
     r"|comparable to|successor to|succeeds|"
     r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
     r"par with|parity with|close to|level with|same(?: \w+){0,2} as|competitive with|neck and neck with|of what"
-    r"|within \w+ \w+ of|"
+    r"|within (?:about |just |only )?[\w.]+(?: \w+){0,2} of|\d ?% of"
+    r"|\d% (?:less|more|cheaper|faster|slower|lower|higher) than|"
     r"(?:sibling|cousin|relative|descendant) (?:of|to)|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
@@ -30,7 +31,9 @@ _OBJECT = re.compile(
     r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
     r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and )*)$"
 )
-_NOT_OBJECT = re.compile(r"(?:for comparison,?|for context,|whereas) $")
+_NOT_OBJECT = re.compile(
+    r"(?:for comparison,?|for context,|whereas|(?:models?|llms?|moes?|networks|ones) (?:like|such as)) $"
+)
 _JOIN = re.compile(
     r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |[\w.]{2,14}['’‘]s )?"
 )
@@ -62,8 +65,9 @@ _PRONOUN = re.compile(
 )
 # `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
 _ANOTHER = re.compile(
-    r"\b(?:an?|any|most|every) (?:dense |typical |standard |good |well-tuned |local |open )*\d{1,4}(?:\.\d)?b"
-    r"(?:-parameter|-class)?(?: dense| open| local| sparse| moe)? models?\b"
+    r"\b(?:an?|any|most|every) (?:[a-z-]{3,12} ){0,2}\d{1,4}(?:\.\d)?[bt]"
+    r"(?:-parameter|-class)?(?: dense| open| local| sparse)? (?:models?|moe)\b"
+    r"|\bthere(?:['’]s| is| are) (?:also |now )?(?:an? |two |three |four )?(?=dense|moe|sparse|\d{1,4}b)"
     r"|\bthe model (?:that |which )?(?:most|many|you|we|people)\b"
     r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"
 )
@@ -75,6 +79,16 @@ _GENERAL = re.compile(
 )
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
+_LIKENED = re.compile(
+    r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
+)
+# `than R1, which boasts 671 billion parameters (with 37 billion activated)`
+_BOASTS = re.compile(
+    r",? (?:which|that|with|at|having) (?:(?:has|boasts|counts|packs|uses|carries) )?(?:~|about |roughly |a total of )?"
+    r"(?:\d[\w. -]{0,24}(?:parameters|params)?,? ?\((?:with |of which |and )?(?:only |just )?)?"
+)
+_OWN = re.compile(r"['’]s?\s")
+_MOST_TO_BRACKET = 48
 _STATED = re.compile(r"[^.;:]{0,20}\b(?:has|have|had|with|at|of|counts|packs|holds|carries|totals)\b[^.;:]{0,24}")
 _VERSUS = re.compile(r"\b(?:versus|vs\.?|against|compared (?:to|with))\s$")
 _CLOSING_NAME = re.compile(r"[^.;,]{0,60}(?:[—–:]| -|\()\s?[*_`\[]{0,3}")
@@ -153,6 +167,9 @@ class Owners:
         versus = self._versus(found)
         if versus is not None:
             return (versus.name,)
+        listed = self._listed(found)
+        if listed:
+            return listed
         bracketed = scene.in_brackets_behind(found.start)
         if bracketed is not None and (bracketed.is_specific or not self._names_before(found.start, specific=True)):
             return (bracketed.name,)
@@ -172,6 +189,26 @@ class Owners:
             if named:
                 return (named[-1],)
         return self._without_one_before(found)
+
+    def _listed(self, found: Found) -> tuple[str, ...]:
+        """`32K (Mistral 7B, Mixtral)`, `Apache 2.0 won (Qwen3, Gemma 4)`: names that fill the bracket behind."""
+        scene = self._scene
+        opening = scene.low.find("(", found.end, min(scene.end, found.end + _MOST_TO_BRACKET))
+        if opening < 0 or any(mention.start < opening for mention in scene.mentions if mention.start >= found.end):
+            return ()
+        gap = scene.low[found.end : opening]
+        if re.search(r"[,;:.|]", gap) or any(found.end <= each.start < opening for each in scene.quantities):
+            return ()
+        closing = scene.low.find(")", opening, scene.end)
+        inside = [mention for mention in scene.mentions if opening < mention.start and mention.end <= closing]
+        is_near = len(gap.strip(" *_`~+x%")) <= len("tokens ctx")
+        if not inside or not (is_near or (len(inside) > 1 and found.field == "licence")):
+            return ()
+        ends = [opening + 1, *(mention.end for mention in inside)]
+        starts = [*(mention.start for mention in inside), closing]
+        gaps = [scene.low[end:start] for end, start in zip(ends, starts, strict=True)]
+        is_filled = not gaps[0].strip() and not gaps[-1].strip() and all(_JOIN.fullmatch(each) for each in gaps[1:-1])
+        return tuple(mention.name for mention in inside) if is_filled else ()
 
     def _meant_before(self, found: Found) -> list[Mention] | None:
         """The names before that are meant; none where it is the maker's, None where the owner stands elsewhere."""
@@ -208,12 +245,22 @@ class Owners:
             # `Kestrel is a 70B model with ...`, `Kestrel, a 70B model, ...`
             if not (before and _APPOSED.fullmatch(gap)):
                 return True
+        if found.field in ("parameters_total", "architecture") and before and self._is_inside_another(found, begin):
+            return True
         if found.field != "parameters_total" or not before:
             return False
         # `Kestrel fits, a 70B model runs`
         runs = _ANOTHER.match(self._scene.low, max(begin, found.start - 2))
         gap = self._scene.low[begin : runs.start()] if runs else ""
         return len(gap) > 2 and re.search(r"[,;] (?:and |even |while )?$", gap) is not None
+
+    def _is_inside_another(self, found: Found, begin: int) -> bool:
+        """`close to a dedicated 10B dense model`: it is what somebody without a name is called."""
+        for match in _ANOTHER.finditer(self._scene.low, begin, min(self._scene.end, found.end + 24)):
+            if match.start() <= found.start < match.end():
+                gap = self._scene.low[begin : match.start()]
+                return _LIKENED.search(gap) is not None or gap.lstrip().startswith("there")
+        return False
 
     def _versus(self, found: Found) -> Mention | None:
         """`A beats B with 78.0 versus 51.5`: the second is of whom the first is compared with."""
@@ -245,6 +292,10 @@ class Owners:
         return [(n, m) for n, m in self._names if m.end <= at and (m.is_specific or not specific)]
 
     def _possessor(self, found: Found) -> Mention | None:
+        near = next((each for each in reversed(self._scene.mentions) if each.end <= found.start), None)
+        if near is not None and found.field == "licence" and _OWN.fullmatch(self._scene.low[near.end : found.start]):
+            # `Kimi's Modified MIT`
+            return near
         before = self._names_before(found.start)
         if not before:
             return None
@@ -258,6 +309,8 @@ class Owners:
         if _THAT_ONE.search(self._scene.before(found.start, 44)):
             return mention
         is_object = before[-1][0] in self._objects
+        if is_object and found.field.startswith("parameters") and _BOASTS.fullmatch(gap):
+            return mention
         if is_object and re.fullmatch(r"\s?(?:\(|at |@ ?|: ?|= ?|[–—-] ?|, (?:which|at) (?:\w+ )?)[~≈$]?", gap):
             return mention
         return None
@@ -282,7 +335,18 @@ class Owners:
             ):
                 return mention
             if found.field.startswith(
-                ("benchmark:", "rank:", "price", "speed", "downloads", "stars", "memory", "context", "file_formats")
+                (
+                    "benchmark:",
+                    "rank:",
+                    "price",
+                    "speed",
+                    "downloads",
+                    "stars",
+                    "memory",
+                    "context",
+                    "file_f",
+                    "licence",
+                )
             ) and (len(gap) < 40 and _FOR.fullmatch(gap)):
                 return mention
             return None

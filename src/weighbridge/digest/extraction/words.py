@@ -109,6 +109,9 @@ def _part(text: str) -> Part:
     ):
         # `Step-4-Flash`
         return Part.FAMILY
+    if text.isupper() and text.count("_") > 1:
+        # `VLLM_USE_FLASHINFER_MOE_FP8`
+        return Part.OTHER
     if low in NO_MODELS or head in NO_MODELS or len(text) > 90:
         return Part.VERSION if _VERSION.match(text) and low not in NO_MODELS else Part.OTHER
     stem = _HEAD.match(head)

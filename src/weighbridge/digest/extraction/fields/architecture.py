@@ -11,7 +11,7 @@ from ..scene import Found, Scene
 NEEDS_NUMBER = True
 STEMS = "dense diffusion expert hybrid mamba mixture moe sparse"
 _KINDS = re.compile(
-    r"(?P<moe>\bmoe\b|\bmixture[- ]of[- ]experts\b|\bsparse expert\w*\b)"
+    r"(?P<moe>\bmoes?\b|\bmixture[- ]of[- ]experts\b|\bsparse expert\w*\b)"
     r"|(?P<dense>\bdense\b)"
     r"|(?P<hybrid>\bhybrid[- ](?:mamba|attention|ssm|architecture|linear|transformer|state|moe|model"
     r"|gated)[\w-]*|\bhybrid(?= \((?:attention|mamba|ssm|linear))|\bmamba[- ]?\d?[- ]transformer\b|\bhybrid of "
@@ -25,7 +25,7 @@ _NO_MOE = re.compile(
     r"improve\w+)"
 )
 _DENSE_OK = re.compile(
-    r"[\s-]*(?:\d|model\b|parameters?\b|params\b|transformer|decoder|architecture|llm|\)|,|$|\.|checkpoint"
+    r"[\s-]*(?:\d|hybrid\b|model\b|parameters?\b|params\b|transformer|decoder|architecture|llm|\)|,|$|\.|checkpoint"
     r"|variant|network|language|\||;)"
 )
 _GENERIC = re.compile(

@@ -85,6 +85,9 @@ def _is_mit(scene: Scene, start: int, end: int, before: str) -> bool:
         return True
     if scene.text[start:end] != "MIT":
         return False
+    if any(scene.low[end : mention.start] == " for " for mention in scene.mentions if mention.start > end):
+        # `MIT for Phi-4`, at the beginning of a clause.
+        return not before.strip(" ;.") or before.rstrip()[-1] in ";.,"
     return bool(
         re.search(r"(?:\bunder(?: the| an| a)?|\(|[/|,:–—]|licen[cs]ed|licen[cs]e is|unter(?: der)?)\s*$", before)
     ) and not re.match(r"\s(?:and|team|lab|media)", after)

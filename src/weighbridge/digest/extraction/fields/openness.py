@@ -24,6 +24,7 @@ _GENERIC = re.compile(
     r"[\s“\"'(]*(?:(?:previous|strongest|capable|largest|of|best|leading|top|major|new|available|the|an?"
     r"|powerful|specialized|\d+)[\s“\"'(]*){0,3}$"
 )
+_LABEL = re.compile(r"open|weights|access|availab|licen|source|status|type|release")
 _NOUN_AFTER = re.compile(
     r"[\s”\"')]*(?:race|community|ecosystem|frontier|movement|story|world|landscape|line\b|labs?\b|market"
     r"|cohort|tools?|frameworks?|projects?|software|client|"
@@ -44,7 +45,10 @@ def find(scene: Scene) -> Iterator[Found]:
         value = {"closed": "closed", "weights": "open-weights", "source": "open-source"}[match.lastgroup or ""]
         if value in seen or scene.is_negated(match.start()):
             continue
-        if not _is_said(scene, match):
+        if not _is_said(scene, match) or (
+            match[0].startswith("api") and scene.label and not _LABEL.search(scene.label)
+        ):
+            # `API only`, in a column of what suits: there it is a counsel.
             continue
         seen.add(value)
         yield Found("openness", value, match.start(), match.end(), needs_name=True)

@@ -84,6 +84,7 @@ _SCALED = re.compile(r"\bscal(?:ed|es|ing) (?:\w+ ){1,4}(?:up )?to (?:over |abou
 # `8 experts of 22 billion parameters each`
 _EACH = re.compile(r"\bexperts?[\"”']? (?:of|at) $")
 _AND = re.compile(r"\s?(?:,|,?\s?(?:and|or|und)|/)\s?")
+_NO_EMBEDDING = re.compile(r"\bnon-?emb|\b(?:without|excluding|excl\.?|w/o) (?:the )?(?:token )?embed")
 _NO_LABEL = re.compile(
     r"\b(?:tokens?|context|disk|vram|memory|ram|layers|hidden|vocab\w*|download|file|training data)\b"
 )
@@ -98,6 +99,8 @@ def find(scene: Scene) -> Iterator[Found]:
         qualifiers = [each.bound] if each.bound else []
         if each.low is not None:
             qualifiers.append(f"from {each.low / 1e9:g}B")
+        if _NO_EMBEDDING.search(scene.label) or _NO_EMBEDDING.search(scene.after(each.end, 40)):
+            qualifiers.append("without embedding")
         yield Found(role, each.value, each.start, each.end, "parameters", tuple(qualifiers))
 
 
@@ -116,6 +119,15 @@ def _roles(scene: Scene) -> list[tuple[Quantity, str | None]]:
             and _is_count(each)
             and each.value > before.value
         )
+        if (
+            role_before is None
+            and role == "parameters_active"
+            and _is_count(before)
+            and each.value > before.value
+            and _OUT_OF.search(scene.low[before.end : each.start])
+        ):
+            # `3B of 30B parameters active`
+            found[number - 1], found[number] = (before, "parameters_active"), (each, "parameters_total")
         if is_greater and _OUT_OF.search(scene.low[before.end : each.start]):
             found[number] = (each, "parameters_total")
     for number in range(len(found) - 2, -1, -1):

@@ -34,6 +34,8 @@ _TIMES = re.compile(
     r"\b(?:downloaded|starred|liked|pulled)(?: (?:more than|over|about|some|nearly|roughly|almost|already))*\s$"
 )
 _MARK = re.compile(r"\s*★|\s*⭐|\s*❤")
+# A column `Download` holds links and versions too.
+_LEAST_IN_COLUMN = 20
 _PERIODS = re.compile(
     r"\b(?:(monthly|per month|last month|a month|this month|past month|30[- ]day\w*|last 30 days|month)"
     r"|(weekly|per week|last week|a week|this week|7-day)|(all[- ]time|cumulative|lifetime|in total|total)"
@@ -80,6 +82,11 @@ def _noun(scene: Scene, each: Quantity) -> str | None:
     if re.match(r"\s?(?:mal|times) (?:heruntergeladen|downloaded)", after):
         return "downloads"
     for stem, noun in _NOUNS.items():
-        if scene.label and re.search(rf"\b{stem}", scene.label) and not scene.label.startswith("why"):
+        told = scene.label and re.search(rf"\b{stem}", scene.label) and not scene.label.startswith("why")
+        if (
+            told
+            and each.value >= _LEAST_IN_COLUMN
+            and not any(m.start - 80 < each.start < m.end for m in scene.mentions)
+        ):
             return noun
     return None

@@ -40,7 +40,8 @@ _NOT_MODEL = re.compile(
     r"[^.;]{0,60}?\b(?:papers?|reports?|benchmarks?|results|guidance|codebase|quanti[sz]\w+|gguf\w*|datasets?"
     r"|demo|updates?|blog|notes?|app|api docs|implementations?|"
     r"leaderboards?|framework|tool|library|guidelines|statement|recipe|details|kernels?|plugin|support for"
-    r"|integration|drivers?|sdk|client)\b"
+    r"|integration|drivers?|sdk|client|servers?|docker|containers?|endpoint|sidecar|scripts?|services?|engine"
+    r"|instances?|process|session|playground|speculator|draft model)\b"
 )
 _OTHER_SENSE = re.compile(
     r"\s(?:to|by|from|below|under|off|out of|in (?:price|cost)|a|an)?\s?(?:~ ?)?\$?\d|\s(?:support|the (?:price"
@@ -54,7 +55,8 @@ _PASSIVE = re.compile(
 )
 _INTRANSITIVE = re.compile(
     r"\s(?:under|on|in|today|yesterday|last|this|as|with|at|next|via|through|for|to|early|late|mid|by|alongside"
-    r"|later|earlier|soon|after|before|,|am|im)\b|\s?[,.;:(]|$"
+    r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d"
+    r"|may \d|20\d\d|\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))\b|\s?[,.;:(]|$"
 )
 _FUTURE_NEAR = re.compile(
     r"\b(?:will|['’]ll|hopes?(?: to)?|aims?(?: to)?|intends?(?: to)?|wants?(?: to)?|soon|expected|upcoming|to "
@@ -85,7 +87,7 @@ _FUTURE_WORDS = (
 )  # fmt: skip
 _LABEL = re.compile(
     r"\b(?<!last )(?:release[d]?(?: date)?|launch(?:ed)?(?: date)?|date|released on|veröffentlicht|erscheinung\w*"
-    r"|available|availability|launch)\b"
+    r"|available|availability|launch|created|published|shipped|came out)\b"
 )
 _LABEL_EXPECTED = re.compile(r"\b(?:expected|eta|timeline|planned|due|forecast|erwartet)\b")
 _LABEL_STATUS = re.compile(r"\bstatus\b")
@@ -238,9 +240,8 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
     """Whom a verb of release is about: its object where it has one, else its subject."""
     start, end = match.start(), match.end()
     before = scene.before(start, 40)
-    passive = bool(_PASSIVE.search(before)) or match["verb"].endswith(
-        ("available", "availability", "out", "live", "since", "from")
-    )
+    passive = bool(_PASSIVE.search(before)) and not match["verb"].endswith("ing")
+    passive = passive or match["verb"].endswith(("available", "availability", "out", "live", "since", "from"))
     after = scene.after(end, 60)
     nothing_behind = bool(_INTRANSITIVE.match(after))
     ahead = next((mention for mention in scene.mentions if mention.start >= end), None)
@@ -317,7 +318,7 @@ def _of_future(scene: Scene) -> Iterator[Found]:
     if not any(word in scene.words for word in _FUTURE_WORDS):
         return
     match = _FUTURE_PLAIN.search(scene.low, scene.start, scene.end)
-    if match is None or scene.is_negated(match.start()):
+    if match is None or scene.is_negated(match.start()) or scene.before(match.start(), 8).endswith(("can ", "may ")):
         return
     told = _date_near(scene, match.start(), match.end(), None)
     # `imminent V4`: said of the name right behind.
