@@ -19,6 +19,15 @@ def show_bytes(count: int | float) -> str:
     return f"{size:,.{digits}f} {unit}"
 
 
+def show_against(need: int, available: int) -> tuple[str, str]:
+    """Two sizes that are held against each other, as finely as it takes to see them differ: 1,537 and 1,536 MiB."""
+    for shown in (show_bytes, lambda count: f"{count / 2**20:,.0f} MiB", lambda count: f"{count:,} B"):
+        sizes = shown(need), shown(available)
+        if sizes[0] != sizes[1]:
+            break
+    return sizes
+
+
 def show_count(count: int | float) -> str:
     """A count as the field writes it: 264K, 1.7M, 8.03B, 1.04T."""
     for limit, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):

@@ -214,3 +214,28 @@ def test_a_checkpoint_by_transformers_names_its_largest_context(tmp_path):
     assert 512 < largest < 131072
     assert plan("--context", str(largest))["verdict"] == "tight"
     assert plan("--context", str(largest + 256))["verdict"] == "no"
+
+
+def test_up_loads_the_largest_context_that_fit_names_here_and_refuses_the_next():
+    here = {"WEIGHBRIDGE_MEMORY_BUDGET_BYTES": "72MiB"}
+    many = ("arithmetic", "--parallel", "64")
+    plan = json.loads(run_weigh("fit", *many, "--json", **here).stdout)
+    largest = plan["largest_context"]
+    loaded = run_weigh("up", *many, "--context", str(largest), "--once", "What is 37 plus 58?", "--port", "0", **here)
+    refused = run_weigh("up", *many, "--context", str(largest + 256), "--once", "hi", "--port", "0", **here)
+
+    assert plan["available_bytes"] == 72 << 20
+    assert 0 < largest < 512
+    assert loaded.returncode == 0, loaded.stderr
+    assert "95" in loaded.stdout
+    assert refused.returncode == 1
+    assert "are available" in refused.stderr
+
+
+def test_a_plan_leaves_to_others_what_the_gateway_leaves_to_them():
+    done = run_weigh("fit", "arithmetic", "--json", WEIGHBRIDGE_MEMORY_MARGIN_BYTES="999TiB")
+    plan = json.loads(done.stdout)
+
+    assert done.returncode == 1
+    assert (plan["verdict"], plan["available_bytes"]) == ("no", 0)
+    assert any("memory_margin_bytes" in note for note in plan["machine"]["notes"])

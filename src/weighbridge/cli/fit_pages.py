@@ -14,7 +14,7 @@ from weighbridge.figures import Range
 from weighbridge.fit import Companions, DeviceNeed, LlamaCpp, Plan, Verdict, Workload
 from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
-from weighbridge.sizes import show_bytes
+from weighbridge.sizes import show_against, show_bytes
 
 CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
 _LOCAL = frozenset({"file", "folder", "hf_cache"})
@@ -205,8 +205,11 @@ def _by_part(need: DeviceNeed, meanings: Mapping[str, str]) -> str:
         for name, title in _PARTS
         if (size := getattr(need.memory, name))
     ]
-    free = "unknown how much is free" if need.available_bytes is None else f"of {show_bytes(need.available_bytes)} free"
-    rows.append(("sum", show_bytes(need.memory.total), "", free))
+    summed, free = show_bytes(need.memory.total), "unknown how much is free"
+    if need.available_bytes is not None:
+        summed, available = show_against(need.memory.total, need.available_bytes)
+        free = f"of {available} free"
+    rows.append(("sum", summed, "", free))
     return output.table((need.name, "size", "share", ""), rows, right=(1, 2))
 
 

@@ -15,6 +15,7 @@ from weighbridge.cli import output
 from weighbridge.cli.model_names import source_of
 from weighbridge.cli.progress import fetch
 from weighbridge.cli.progress import introduce as introduce_files
+from weighbridge.cli.this_machine import within_budget
 from weighbridge.engines import Model
 from weighbridge.errors import BadModelFile, BadSetting, DoesNotFit, WeighbridgeError
 from weighbridge.machine import Machine
@@ -52,7 +53,7 @@ def find_models(
     is started.
     """
     here = machine.detect(settings.state_path)
-    finding = _Finding(settings, _within_budget(here if free is None else _as_if_idle(here, free), settings))
+    finding = _Finding(settings, within_budget(here if free is None else _as_if_idle(here, free), settings))
     wanted = wanted_sources(sources, settings)
     if not wanted:
         raise BadModelFile("no model is named, and none is bundled", hint="name a .gguf file: weigh up FILE.gguf")
@@ -95,15 +96,6 @@ def _as_if_idle(here: Machine, free: Mapping[str, int]) -> Machine:
         for index, device in enumerate(here.devices)
     )
     return dataclasses.replace(here, memory=memory, devices=devices)
-
-
-def _within_budget(here: Machine, settings: Settings) -> Machine:
-    """The machine with no more main memory than the gateway lets models have."""
-    if here.memory is None:
-        return here
-    most = settings.memory_budget_bytes or max(0, here.memory.available_bytes - settings.memory_margin_bytes)
-    memory = dataclasses.replace(here.memory, available_bytes=min(here.memory.available_bytes, most))
-    return dataclasses.replace(here, memory=memory)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from weighbridge.errors import DoesNotFit
 from weighbridge.facts import ModelFacts
 from weighbridge.figures import Basis
-from weighbridge.sizes import show_bytes
+from weighbridge.sizes import show_against, show_bytes
 
 from .memory import DeviceNeed, MemoryNeed
 from .placement import Placement
@@ -80,10 +80,11 @@ class Plan:
             hint = "; or ".join(self.remedies)
         elif self.largest_context:
             hint = f"it fits at {self.largest_context:,} tokens: --context {self.largest_context}"
+        total, available = show_against(need.total, self.available_bytes)
         raise DoesNotFit(
-            f"{self.facts.name} needs {show_bytes(need.total)} at {self.context_tokens:,} tokens x "
+            f"{self.facts.name} needs {total} at {self.context_tokens:,} tokens x "
             f"{self.workload.parallel} ({parts} + buffers {show_bytes(rest)}), "
-            f"{show_bytes(self.available_bytes)} are available",
+            f"{available} are available",
             hint=hint,
         )
 

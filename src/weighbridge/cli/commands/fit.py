@@ -18,6 +18,7 @@ from pathlib import Path
 
 from weighbridge import facts, fit, hub, machine
 from weighbridge.cli import output
+from weighbridge.cli.this_machine import within_budget
 from weighbridge.errors import BadModelFile, BadSetting, WeighbridgeError
 from weighbridge.facts import HubAccess, ModelFacts
 from weighbridge.facts.shelves.references import parse
@@ -92,7 +93,9 @@ def run(arguments: argparse.Namespace) -> int:
     found = [_read(source) for source in arguments.sources]
     companions = _companions(arguments, found)
     here = _machine(arguments.machine, settings)
-    code = _answer(arguments, found, companions, here, settings)
+    # As `weigh up` plans, so that what fits here is loaded there.
+    asked = within_budget(here, settings) if arguments.machine is None else here
+    code = _answer(arguments, found, companions, asked, settings)
     if arguments.machine is None:
         _measure_again(settings, here)
     return code
