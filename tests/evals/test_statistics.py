@@ -18,7 +18,10 @@ from statsmodels.stats.proportion import proportion_confint
 
 from tests.conftest import SHARED
 from weighbridge.evals.statistics import (
+    Comparison,
     ConfidenceSequence,
+    Difference,
+    Interval,
     PairedTest,
     best_of_gain,
     clustered_error,
@@ -27,7 +30,9 @@ from weighbridge.evals.statistics import (
     estimate,
     holm,
     largest_normal,
+    leaders_of,
     mcnemar_exact,
+    places_of,
     rank,
     samples_needed,
     tango,
@@ -119,6 +124,58 @@ def test_power_is_that_of_statsmodels(gap, variance):
     assert needed == math.ceil(expected - 1e-6)
     assert detectable_difference(needed, variance) == pytest.approx(abs(gap), rel=0.01)
     assert samples_needed(0.0, variance) is None
+
+
+@pytest.mark.parametrize(("ahead", "behind", "n"), [(60, 0, 60), (98, 0, 100), (45, 15, 200), (9, 2, 50)])
+def test_so_many_samples_give_the_exact_test_its_power(ahead, behind, n):
+    needed = rank({"a": [1.0] * ahead + [0.0] * (n - ahead), "b": [0.0] * (n - behind) + [1.0] * behind})[0][0]
+    count, share = needed.samples_to_tell, (ahead + behind) / n
+    seen = sum(
+        stats.binom.pmf(apart, count, share) * stats.binom.pmf(won, apart, ahead / (ahead + behind))
+        for apart in range(count + 1)
+        for won in range(apart + 1)
+        if won * 2 > apart and stats.binomtest(won, apart).pvalue <= 0.05
+    )
+
+    assert count >= 6
+    # The exact test is a little stricter than the formula, which knows no steps.
+    assert 0.7 < seen <= 1
+
+
+@pytest.mark.parametrize("scores", [([1.0], [0.0]), ([0.3], [0.9])])
+def test_one_sample_tells_nothing_of_how_many_would(scores):
+    [comparison], _ = rank({"a": scores[0], "b": scores[1]})
+
+    assert comparison.difference.variance is None
+    assert comparison.samples_to_tell is None
+    assert comparison.better is None
+
+
+def test_one_cluster_tells_nothing_of_how_many_samples_would():
+    [comparison], _ = rank({"a": [1.0, 1.0], "b": [0.0, 0.0]}, ["one", "one"])
+
+    assert comparison.difference.interval == Interval(-1.0, 1.0)
+    assert (comparison.difference.variance, comparison.samples_to_tell) == (None, None)
+
+
+def _compared(*better_than: tuple[str, str, bool]) -> list[Comparison]:
+    found = Difference(0.5, 100, Interval(0.4, 0.6), 0.0, "exact McNemar", 0.2)
+    return [Comparison(a, b, found, 0.0 if told else 1.0, 0.4, 0.6, None) for a, b, told in better_than]
+
+
+@pytest.mark.parametrize(
+    ("compared", "leaders"),
+    [
+        ((("a", "b", True), ("b", "c", True), ("a", "c", True)), ("a",)),
+        ((("a", "b", True), ("b", "c", True), ("a", "c", False)), ("a", "c")),
+        ((("a", "b", True), ("b", "c", True), ("c", "a", True)), ("a", "b", "c")),
+        ((("a", "b", False), ("b", "c", True), ("a", "c", True)), ("a", "b")),
+    ],
+)
+def test_one_leads_alone_only_if_it_is_better_than_each_other_one(compared, leaders):
+    comparisons = _compared(*compared)
+
+    assert set(leaders_of(places_of(["a", "b", "c"], comparisons), comparisons)) == set(leaders)
 
 
 def test_the_mean_of_the_largest_of_k_normals_is_that_of_numeric_integration():

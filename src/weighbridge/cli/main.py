@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
 
 from weighbridge import __version__
+from weighbridge.disk import DISK_IS_FULL
 from weighbridge.errors import EngineFailed, WeighbridgeError
 
 from . import commands
@@ -106,7 +107,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = top.parse_args(given[:1])
     parser, command = parser_of(chosen.command)
     try:
-        return command.run(parser.parse_args(given[1:]))
+        code = command.run(parser.parse_args(given[1:]))
+        # What cannot be printed is told here, and not when Python ends.
+        sys.stdout.flush()
+        return code
     except WeighbridgeError as error:
         tell(f"weigh: {error}")
         if error.hint:
@@ -119,9 +123,20 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough. Python would complain once more while it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return DONE
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+            # Of what we print ourselves, or of a file that nobody guards: no fault of ours.
+            tell(f"weigh: {error.filename or 'the output'}: {error.strerror}")
+            tell("  free some space, or write to another place")
+            _forget_output()
+            return YOURS_TO_MEND
         traceback.print_exc()
         print("weigh: this is a fault of weighbridge; please report it with the lines above", file=sys.stderr)
         return OUR_FAULT
+
+
+def _forget_output() -> None:
+    """What is not printed yet goes nowhere: nobody takes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weighbridge.disk import disk_errors
 from weighbridge.errors import BadModelFile, BadSetting, NotEnoughDisk
 from weighbridge.facts.gguf import Header, read_header
 from weighbridge.facts.model_facts import Tensor
@@ -62,7 +63,12 @@ def quantize(
     if kind not in FORMS:
         raise BadSetting(f"no type {kind!r} is made here", hint=f"there are: {', '.join(FORMS)}")
     if target.exists():
-        raise BadSetting(f"{target}: is there already", hint="name another file, or remove it")
+        raise BadSetting(
+            f"{target}: is {'a folder' if target.is_dir() else 'there already'}",
+            hint="name another file" if target.is_dir() else "name another file, or remove it",
+        )
+    if not target.parent.is_dir():
+        raise BadSetting(f"{target.parent}: there is no such folder", hint="make it, or name another place")
     header = read_header(source)
     _check(header, source)
     plan = [(tensor, _form(tensor, kind)) for tensor in header.tensors]
@@ -74,8 +80,9 @@ def quantize(
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        _write(part, source, header, plan, FORMS[kind], on_progress)
-        part.replace(target)
+        with disk_errors(target, full="free some, or name another place", choose="name a place that can be written"):
+            _write(part, source, header, plan, FORMS[kind], on_progress)
+            part.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()

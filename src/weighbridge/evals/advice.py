@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .statistics import Comparison, Estimate, Place
+from .statistics import Comparison, Estimate, Place, leaders_of
 
 _FROM = 1e-4
 
@@ -31,7 +31,7 @@ def advise(
     costs: Mapping[str, Mapping[str, float]],
 ) -> Advice:
     """From the scores, the comparisons and places that `rank` gave, and each cost by model."""
-    leaders = tuple(place.model for place in places if place.best == 1 and estimates[place.model] is not None)
+    leaders = tuple(model for model in leaders_of(places, comparisons) if estimates[model] is not None)
     if not leaders:
         return Advice((), "nothing could be scored")
     if len(estimates) == 1:

@@ -79,7 +79,8 @@ class _Speeds:
         """The value, if the time that it was made of is much longer than we were late."""
         if value is None or measured_seconds is None or self.lag_seconds is None:
             return value
-        if _SMALL_SHARE * self.lag_seconds <= measured_seconds:
+        # What took no time at all came in one piece with something else.
+        if 0 < measured_seconds >= _SMALL_SHARE * self.lag_seconds:
             return value
         self.refused[name] = measured_seconds
         return None

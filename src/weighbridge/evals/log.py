@@ -15,11 +15,13 @@ import re
 import time
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from weighbridge.disk import disk_errors
 from weighbridge.errors import BadTask
 
 from .http import Target
@@ -243,15 +245,17 @@ class Writer:
     """Appends to a log. Opening it takes up what is there: `log.outcomes` then holds what was answered before."""
 
     def __init__(self, path: Path, head: Head) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._path = path
+        with self._disk_errors():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.log = self._take_up(path, head)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(self._file)
             raise BadTask(
-                f"{path}: another run is writing this log", hint="wait for it, or name another --log folder"
+                f"{path}: another run is writing this log", hint="wait for it, or name another folder: --logs"
             ) from error
         except BaseException:
             os.close(self._file)
@@ -266,7 +270,7 @@ class Writer:
             return EvalLog(head, path)
         found = read_log(path, keep_ids=False)
         if found.head.fingerprint != head.fingerprint:
-            raise BadTask(f"{path}: is of another task or other settings", hint="name another --log folder")
+            raise BadTask(f"{path}: is of another task or other settings", hint="name another folder: --logs")
         return found
 
     def write(self, row: Row) -> None:
@@ -280,8 +284,16 @@ class Writer:
     def _append(self, found: Mapping[str, Any]) -> None:
         line = json.dumps(found, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
         data = line.encode("utf-8", "replace")
-        while data:
-            data = data[os.write(self._file, data) :]
+        with self._disk_errors():
+            while data:
+                data = data[os.write(self._file, data) :]
+
+    def _disk_errors(self) -> AbstractContextManager[None]:
+        return disk_errors(
+            self._path,
+            full="free some, and run the same again: it goes on from there",
+            choose="name another folder: --logs",
+        )
 
     def close(self) -> None:
         """On disk, and given back."""

@@ -24,6 +24,7 @@ from .statistics import (
     best_of_gain,
     detectable_difference,
     estimate,
+    leaders_of,
     places_of,
     rank,
 )
@@ -266,10 +267,10 @@ def verdict(results: Sequence[Result], comparisons: Sequence[Comparison], places
         return "nothing could be scored"
     if len(scored) == 1 or not comparisons:
         return "one model alone: nothing to compare it with"
-    leaders = [place.model for place in places if place.best == 1]
+    leaders = leaders_of(places, comparisons)
     if len(leaders) == 1:
         return f"{leaders[0]} is the best of {len(results)}: better than each other one beyond chance"
-    behind = [place.model for place in places if place.best > 1]
+    behind = [place.model for place in places if place.model not in leaders]
     top = [each for each in comparisons if {each.first, each.second} <= set(leaders)]
     more = [each.samples_to_tell for each in top if each.samples_to_tell is not None]
     hint = (
@@ -287,16 +288,22 @@ def _span(least: int, most: int) -> str:
 
 def _chance(results: Sequence[Result], comparisons: Sequence[Comparison]) -> float | None:
     """By the mean error of the differences: a difference of two has sqrt(2 (1 - correlation)) times a score's error."""
-    errors = [math.sqrt(each.difference.variance / each.difference.n / 2) for each in comparisons]
+    errors = [math.sqrt(variance / n / 2) for variance, n in _spreads(comparisons)]
     if len(results) < 2 or not any(errors):
         return None
     return best_of_gain(len(results), math.fsum(errors) / len(errors))
 
 
 def _detectable(comparisons: Sequence[Comparison]) -> float | None:
-    found = [detectable_difference(each.difference.n, each.difference.variance) for each in comparisons]
+    found = [detectable_difference(n, variance) for variance, n in _spreads(comparisons)]
     # Where nothing varied, it is not known what would.
     return max(found, default=None) or None
+
+
+def _spreads(comparisons: Sequence[Comparison]) -> list[tuple[float, int]]:
+    """Of each comparison the variance of one sample's difference between equal systems, and n; where it is known."""
+    found = [(each.difference.variance_if_equal, each.difference.n) for each in comparisons]
+    return [(variance, n) for variance, n in found if variance is not None]
 
 
 def table(logs: Sequence[EvalLog]) -> list[TableRow]:

@@ -23,7 +23,7 @@ from .score import Answer, Score, Scorer, ScoringFailed, State, make_scorer
 from .statistics import ConfidenceSequence, Interval
 from .task import Sample, Task
 
-_LAG_SECONDS = 0.05
+_FIRST_LAG_SECONDS, _LAG_SECONDS = 0.001, 0.05
 _RECENT_LAGS = 200
 _STREAMED = 8
 """One answer in so many is streamed, unless more or none is asked for."""
@@ -241,7 +241,8 @@ class _Run:
             self._answered,
             tuple(self._knee.levels),
             self._knee.concurrency,
-            lags[min(len(lags) - 1, len(lags) * 99 // 100)] if lags else 0.0,
+            # A run that was over before we could look may have been late all along.
+            lags[min(len(lags) - 1, len(lags) * 99 // 100)] if lags else time.perf_counter() - self._begun,
         )
 
     def _grow(self) -> None:
@@ -341,7 +342,7 @@ class _Run:
         total, done = self._task.dataset.count, self._outcomes.n
         if total is not None and self._manner.limit is not None:
             total = min(total, self._manner.limit)
-        left = (total - done) / rate if total is not None and rate else None
+        left = max(0, total - done) / rate if total is not None and rate else None
         score = self._sum / self._scored if self._scored else None
         self._on_progress(
             Progress(
@@ -350,12 +351,15 @@ class _Run:
         )
 
     async def _watch_lag(self) -> None:
-        """How late the loop wakes us: what the times that we measure are wrong by."""
+        """How late the loop wakes us: what the times that we measure are wrong by. Looked at often in the beginning, so
+        that a run of a few answers knows it too."""
+        pause = _FIRST_LAG_SECONDS
         while True:
             begun = time.perf_counter()
-            await asyncio.sleep(_LAG_SECONDS)
+            await asyncio.sleep(pause)
             now = time.perf_counter()
-            lag = max(0.0, now - begun - _LAG_SECONDS)
+            lag = max(0.0, now - begun - pause)
+            pause = min(_LAG_SECONDS, 2 * pause)
             self._lags.append(lag)
             self._recent_lags.append((now, lag))
             if len(self._lags) > 10_000:

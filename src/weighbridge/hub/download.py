@@ -23,7 +23,7 @@ from weighbridge.facts.shelves.http_ranges import RangeClient, Remote, TryAgain,
 from weighbridge.sizes import show_bytes
 
 from .cache import write_whole
-from .disk import disk_errors
+from weighbridge.disk import disk_errors
 from .finding import read_note, seconds_to_wait, size_of
 from .model_files import File
 from .sums import READ_BYTES, RunningSum, hash_for, sum_of

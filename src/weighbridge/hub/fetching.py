@@ -22,7 +22,7 @@ from weighbridge.facts.shelves.references import parse
 from weighbridge.sizes import show_bytes
 
 from .cache import PART, CachedRepository, sum_of_blob, write_whole
-from .disk import disk_errors, free_bytes
+from weighbridge.disk import disk_errors, free_bytes
 from .finding import find, note_of, state_folder, with_path
 from .model_files import File, ModelFiles, Progress
 from .sums import Verified, sum_of

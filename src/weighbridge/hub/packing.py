@@ -29,7 +29,7 @@ from weighbridge.locks import locked
 from weighbridge.sizes import show_bytes
 
 from .cache import CachedRepository
-from .disk import disk_errors, free_bytes
+from weighbridge.disk import disk_errors, free_bytes
 from .finding import with_path
 from .model_files import File, ModelFiles, Progress
 from .sums import READ_BYTES, Verified, hash_for, sum_of

@@ -6,7 +6,7 @@ Every formula names its source. Nothing here needs numpy, so that a run starts q
 from .intervals import Estimate, Interval, clustered_error, estimate, wilson
 from .paired import Difference, compare, mcnemar_exact, tango
 from .power import detectable_difference, samples_needed
-from .ranking import Comparison, Place, holm, places_of, rank
+from .ranking import Comparison, Place, holm, leaders_of, places_of, rank
 from .selection import best_of_gain, largest_normal
 from .sequential import ConfidenceSequence, PairedTest
 
@@ -25,6 +25,7 @@ __all__ = [
     "estimate",
     "holm",
     "largest_normal",
+    "leaders_of",
     "mcnemar_exact",
     "places_of",
     "rank",

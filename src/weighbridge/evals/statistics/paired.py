@@ -10,6 +10,9 @@ from .distributions import fair_binomial_at_most, normal_quantile, t_above, t_qu
 from .intervals import LEVEL, Interval, clustered_error, deviation
 
 
+_EXACT = "exact McNemar"
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The mean of (first - second) over the samples that both have a score on."""
@@ -21,9 +24,17 @@ class Difference:
     """How often a difference this large comes about where there is none."""
     test: str
     """How `p_value` was found."""
-    variance: float
-    """Of one sample's difference; with clusters, n times the squared clustered error."""
+    variance: float | None
+    """Of one sample's difference; with clusters, n times the squared clustered error. None: one alone tells none."""
     clusters: int | None = None
+
+    @property
+    def variance_if_equal(self) -> float | None:
+        """The variance that the test supposes of two equal systems; of right or wrong, the share on which they differ:
+        where all speak for one, there is no spread about the mean, and yet equal systems would differ as often."""
+        if self.variance is None or self.test != _EXACT:
+            return self.variance
+        return self.variance + self.value**2
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
@@ -78,23 +89,22 @@ def compare(
     if not n:
         return None
     mean = math.fsum(differences) / n
-    variance = deviation(differences) ** 2 if n > 1 else 0.0
+    variance = deviation(differences) ** 2 if n > 1 else None
     if clusters is not None and len(set(clusters)) < n:
         error, count = clustered_error(differences, clusters)
         return _by_t(mean, n, error, count, "t of clustered differences", level, clusters=count)
     if all(value in (0, 1) for value in (*first, *second)):
         ahead, behind = differences.count(1), differences.count(-1)
-        return Difference(
-            mean, n, tango(ahead, behind, n, level), mcnemar_exact(ahead, behind), "exact McNemar", variance
-        )
-    return _by_t(mean, n, math.sqrt(variance / n) if n > 1 else math.inf, n, "t of paired differences", level)
+        return Difference(mean, n, tango(ahead, behind, n, level), mcnemar_exact(ahead, behind), _EXACT, variance)
+    error = math.inf if variance is None else math.sqrt(variance / n)
+    return _by_t(mean, n, error, n, "t of paired differences", level)
 
 
 def _by_t(
     mean: float, n: int, error: float, units: int, test: str, level: float, clusters: int | None = None
 ) -> Difference:
     if units < 2 or math.isinf(error):
-        return Difference(mean, n, Interval(-1.0, 1.0, level), 1.0, test, 1.0, clusters)
+        return Difference(mean, n, Interval(-1.0, 1.0, level), 1.0, test, None, clusters)
     if not error:
         # Nothing varies: either no difference at all, or the same one everywhere, as likely as a row of equal signs.
         p_value = 1.0 if not mean else min(1.0, 2.0 ** (1 - units))

@@ -76,12 +76,15 @@ def rank(
             found.append((first, second, *pair))
     corrected = holm([difference.p_value for _, _, difference, _, _ in found])
     comparisons = [
-        Comparison(
-            first, second, difference, p, low, high, samples_needed(difference.value, difference.variance), level
-        )
+        Comparison(first, second, difference, p, low, high, _samples_to_tell(difference), level)
         for (first, second, difference, low, high), p in zip(found, corrected, strict=True)
     ]
     return comparisons, places_of(list(scores), comparisons)
+
+
+def _samples_to_tell(found: Difference) -> int | None:
+    supposed = found.variance_if_equal
+    return samples_needed(found.value, found.variance, None if supposed == found.variance else supposed)
 
 
 def _pair(
@@ -111,3 +114,17 @@ def places_of(models: list[str], comparisons: list[Comparison]) -> list[Place]:
             losses[comparison.second if better == comparison.first else comparison.first] += 1
     places = [Place(model, 1 + losses[model], len(models) - wins[model]) for model in models]
     return sorted(places, key=lambda place: (place.best, place.worst))
+
+
+def leaders_of(places: Sequence[Place], comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """Those that may be the best: one alone only if it is better than each other one.
+
+    A system that nothing beats need not beat all: where A beats B and B beats C, A and C may be too unlike to tell.
+    """
+    unbeaten = tuple(place.model for place in places if place.best == 1)
+    if len(unbeaten) > 1:
+        return unbeaten
+    behind = {
+        each.second if each.better == each.first else each.first for each in comparisons if each.better in unbeaten
+    }
+    return tuple(place.model for place in places if place.model not in behind)
