@@ -28,6 +28,11 @@ def show_against(need: int, available: int) -> tuple[str, str]:
     return sizes
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 sample`, `1,319 samples`: of a noun whose plural ends with an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def show_count(count: int | float) -> str:
     """A count as the field writes it: 264K, 1.7M, 8.03B, 1.04T."""
     for limit, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):

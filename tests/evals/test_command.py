@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -158,3 +160,54 @@ def test_starting_up_loads_no_server_engine_or_template_language(server, task_fi
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--html", "nowhere/report.html"), "there is no folder nowhere"),
+        (("--table", "."), "is a folder"),
+        (("--limit", "0"), "is not 1 or more"),
+        (("--option", "tol=1"), "it has: tolerance, relative_tolerance"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_asked(server, task_file, tmp_path, flags, said):
+    mock = server()
+    done = weigh(task_file(5), "--url", mock.url, *flags, state=tmp_path)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert mock.stats()["asked"] == 0
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_table_of_a_spreadsheet_is_read_whatever_parts_its_cells(server, tmp_path, sign):
+    data = tmp_path / "quiz.csv"
+    data.write_text(f'\ufeff"input, as asked"{sign}target\n"What is 1 + 2?"{sign}3\n', encoding="utf-8")
+    made = weigh("init", data, "--input", "input, as asked", "--out", tmp_path / "😀.toml", state=tmp_path)
+    done = weigh(tmp_path / "😀.toml", "--url", server().url, "--json", state=tmp_path)
+
+    assert made.returncode == done.returncode == 0, made.stderr + done.stderr
+    assert json.loads(done.stdout)[0]["results"][0]["estimate"]["n"] == 1
+
+
+def test_a_disk_that_fills_up_ends_a_run_that_goes_on_later(server, task_file, tmp_path):
+    words = ("eval", str(task_file(200)), "--url", server().url, "--logs", str(tmp_path / "logs"), "--concurrency", "4")
+    state = {**os.environ, "WEIGHBRIDGE_STATE_DIR": str(tmp_path)}
+
+    def small_files() -> None:
+        # Python leaves SIGXFSZ ignored, so that a write past the limit fails as one on a full disk does.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    full = subprocess.run(
+        [sys.executable, "-m", "weighbridge", *words], capture_output=True, text=True, timeout=60, env=state,
+        preexec_fn=small_files, check=False,
+    )  # fmt: skip
+    done = weigh(*words[1:], "--json", state=tmp_path)
+
+    assert full.returncode == 1
+    assert "goes on from there" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert json.loads(done.stdout)[0]["results"][0]["estimate"]["n"] == 200
+    asked = int(re.search(r"mock: (\d+) asked", done.stderr)[1])
+    assert 0 < asked < 200

@@ -18,8 +18,10 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child, td.words, th.words { text-align: left; white-space: normal }
+td.words { min-width: 8rem }
 th { font-weight: 600; color: var(--soft) } .verdict { font-size: 1.2rem } .soft { color: var(--soft) }
-svg { width: 100%; height: auto; margin: .5rem 0 } svg text { font: 13px system-ui, sans-serif }
+figure { margin: 0; overflow-x: auto } svg { width: 100%; min-width: 36rem; height: auto; margin: .5rem 0 }
+svg text { font: 13px system-ui, sans-serif }
 """
 
 
@@ -47,17 +49,26 @@ def _section(report: Report) -> str:
         f"<section><h2>{escape(report.task)}</h2>",
         f'<p class="verdict">{escape(report.verdict)}</p>',
         "" if report.advice.is_sure else f"<p>{escape(eval_pages.use(report))}</p>",
-        drawing.svg(eval_plots.intervals(report.task, report.results), in_page=True),
+        _figure(eval_plots.intervals(report.task, report.results)),
         _scores(report),
     ]
     for result in report.results:
         if result.unscored:
             parts.append(f"<p>{escape(eval_pages.unscored(result))}</p>")
+    parts += [f"<p>{escape(line)}</p>" for line in eval_pages.agreements(report)]
     if report.comparisons:
         parts.append(_comparisons(report))
+    head, rows = eval_pages.cluster_rows(report)
+    if rows:
+        parts.append(_table(head, rows))
     parts.append(_costs(report))
-    parts += [drawing.svg(each, in_page=True) for each in eval_plots.drawings(report)[1:]]
+    parts += [f"<p>{escape(line)}</p>" for line in eval_pages.fronts(report)]
+    parts += [_figure(each) for each in eval_plots.drawings(report)[1:]]
     return "\n".join(part for part in parts if part) + "</section>"
+
+
+def _figure(drawn: drawing.Drawing) -> str:
+    return f"<figure>{drawing.svg(drawn, in_page=True)}</figure>"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
@@ -84,7 +95,9 @@ def _scores(report: Report) -> str:
                 f"{place.best}" if place.best == place.worst else f"{place.best}-{place.worst}",
             )
         )
-    return _table(("model", "score", "95 %", "n", "clusters", "place"), rows)
+    head = ["model", "score", "95 %", "n", "clusters", "place"]
+    kept = [at for at, name in enumerate(head) if name != "clusters" or any(row[at] for row in rows)]
+    return _table([head[at] for at in kept], [[row[at] for at in kept] for row in rows])
 
 
 def _comparisons(report: Report) -> str:

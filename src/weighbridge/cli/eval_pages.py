@@ -49,51 +49,65 @@ def bracketed(interval: Interval, digits: int = 3) -> str:
 def page(report: Report) -> str:
     """One task's report as text."""
     parts = [textwrap.fill(f"task {report.task}: {report.verdict}", output.width() - 1)]
-    if len(report.results) > 1 and not report.advice.is_sure:
+    if len(report.results) > 1 and report.advice.use and not report.advice.is_sure:
         parts.append(textwrap.fill(use(report), output.width() - 1))
     parts += ["", _scores(report)]
     for result in report.results:
         if result.unscored:
             parts.append(textwrap.fill(output.printable(unscored(result)), output.width() - 1))
-    parts += [
-        f"{result.model}: the judge says the same in both orders of {result.agreement:.0%} of the answers"
-        for result in report.results
-        if result.agreement is not None
-    ]
+    parts += agreements(report)
     if report.comparisons:
         parts += ["", _comparisons(report.comparisons)]
         if report.chance_gain is not None and report.detectable is not None:
             parts.append(textwrap.fill(chance(report), output.width() - 1))
-    parts += _clusters(report)
+    head, rows = cluster_rows(report)
+    if rows:
+        parts += ["", output.table(head, rows, right=range(1, len(head)))]
     costs = _costs(report)
     if costs:
         parts += ["", costs]
     parts += ["\n" + drawn for axis in _DRAWN if (drawn := eval_plots.terminal(report, axis))][:_MOST_DRAWN]
-    parts += [
-        textwrap.fill(f"nothing beats in both score and {AXES[axis][1]}: {', '.join(models)}", output.width() - 1)
-        for axis, models in report.fronts.items()
-    ]
+    parts += [textwrap.fill(front, output.width() - 1) for front in fronts(report)]
     return "\n".join(parts)
 
 
-def _clusters(report: Report) -> list[str]:
-    """A row a cluster, a column a model: score and n; nothing where there are too many to read."""
+def agreements(report: Report) -> list[str]:
+    """How often a judge contradicts itself, a line a model."""
+    return [
+        f"{result.model}: the judge says the same in both orders of {result.agreement:.0%} of the answers"
+        for result in report.results
+        if result.agreement is not None
+    ]
+
+
+def fronts(report: Report) -> list[str]:
+    """The models on each Pareto front, a line a cost."""
+    return [
+        f"nothing beats in both score and {AXES[axis][1]}: {', '.join(models)}"
+        for axis, models in report.fronts.items()
+    ]
+
+
+def cluster_rows(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: a row a cluster, a column a model: score and n; nothing where there are too many to read."""
     names = list(dict.fromkeys(row.cluster or "" for row in report.by_cluster))
     if not 2 <= len(names) <= _MOST_CLUSTERS:
-        return []
+        return [], []
     found = {(row.cluster, row.model): f"{row.score:.2f} of {row.n}" for row in report.by_cluster}
     models = [result.model for result in report.results]
-    rows = [(name, *(found.get((name, model), "-") for model in models)) for name in names]
-    return ["", output.table(("cluster", *models), rows, right=range(1, len(models) + 1))]
+    return ["cluster", *models], [[name, *(found.get((name, model), "-") for model in models)] for name in names]
 
 
 def chance(report: Report) -> str:
     """What a lead must be above to mean something."""
-    return (
+    lead = (
         f"by chance alone the best of {len(report.results)} equal models would lead by "
-        f"{100 * (report.chance_gain or 0):.1f} points; differences from {100 * (report.detectable or 0):.1f} points "
-        "on are seen in four of five such runs"
+        f"{100 * (report.chance_gain or 0):.1f} points; "
     )
+    detectable = report.detectable or 0
+    if detectable >= 1:
+        return lead + "so few samples show no difference for sure"
+    return lead + f"differences from {100 * detectable:.1f} points on are seen in four of five such runs"
 
 
 def _scores(report: Report) -> str:

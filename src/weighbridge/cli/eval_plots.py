@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -74,21 +75,19 @@ def scatter(report: Report, axis: str) -> Drawing | None:
     if len(found) < 2:
         return None
     label = AXES[axis][1]
-    most = max(cost for _, cost in found.values()) * 1.15 or 1.0
+    ticks = _ticks(max(cost for _, cost in found.values()) * 1.15)
+    most = ticks[-1]
     left, right = 70.0, 640.0
     place = {
         name: (left + (right - left) * cost / most, _BOTTOM - (_BOTTOM - _TOP) * quality)
         for name, (quality, cost) in found.items()
     }
     marks: list[Mark] = [
-        Words(0, 16, f"{report.task}: score against {label}", colour="soft"),
+        Words(0, 16, f"{report.task}: score against {label} (filled: nothing beats it in both)", colour="soft"),
         Line(left, _TOP, left, _BOTTOM),
         Line(left, _BOTTOM, right, _BOTTOM),
         *(Words(left - 8, _BOTTOM - (_BOTTOM - _TOP) * tick / 4 + 4, f"{tick / 4:g}", end=True) for tick in range(5)),
-        *(
-            Words(left + (right - left) * tick / 4 + 8, _BOTTOM + 18, f"{most * tick / 4:.3g}", end=True)
-            for tick in range(5)
-        ),
+        *(Words(left + (right - left) * tick / most + 8, _BOTTOM + 18, f"{tick:,.12g}", end=True) for tick in ticks),
     ]
     front = report.fronts.get(axis, ())
     marks += [
@@ -98,6 +97,15 @@ def scatter(report: Report, axis: str) -> Drawing | None:
     for name, (x, y) in place.items():
         marks += [Dot(x, y, filled=name in front), Words(x + 9, y - 6, name[:_NAME])]
     return Drawing(_WIDTH, _BOTTOM + 36, tuple(marks), f"{report.task}: score against {label}")
+
+
+def _ticks(most: float) -> list[float]:
+    """Round numbers from 0 to beyond the largest: 0, 10, 20, 30 for 26; steps of 1, 2 or 5 times a power of ten."""
+    if most <= 0:
+        return [0.0, 1.0]
+    power = 10.0 ** math.floor(math.log10(most / 4))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= most / 4)
+    return [round(step * number, 12) for number in range(math.ceil(most / step) + 1)]
 
 
 def terminal(report: Report, axis: str) -> str:
@@ -124,7 +132,7 @@ def terminal(report: Report, axis: str) -> str:
         edge = f"{best:.3f}" if at == 0 else f"{worst:.3f}" if at == _ROWS - 1 else ""
         lines.append(f"{edge:>6} |{''.join(cells).rstrip()}")
     lines.append(" " * 7 + "+" + "-" * columns)
-    lines.append(" " * 8 + "0" + f"{most:.3g}".rjust(columns - 1))
+    lines.append(" " * 8 + "0" + f"{float(f'{most:.3g}'):,.12g}".rjust(columns - 1))
     return "\n".join([*lines, *_wrapped(legend)])
 
 

@@ -78,7 +78,12 @@ async def gateway_targets(
     from weighbridge.cli.sources import find_models
     from weighbridge.gateway import serve
 
-    found = _all_that_fit(settings) if all_here else find_models(wanted, settings)
+    try:
+        found = _all_that_fit(settings) if all_here else find_models(wanted, settings)
+    except WeighbridgeError as error:
+        if served:
+            error.hint = "; ".join(filter(None, [error.hint, f"the gateway that runs serves {', '.join(served)}"]))
+        raise
     free = dataclasses.replace(settings, port=0, host="127.0.0.1", tls_certificate="", tls_key="")
     async with serve(found, free, output.tell) as (_, url):
         yield [_target(settings, url, model.name, origin_of(model)) for model in found]

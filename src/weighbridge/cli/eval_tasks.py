@@ -77,16 +77,21 @@ def _text(data: Path, task_file: Path, columns: dict[str, str], scorer: str | No
         raise BadTask(f"{data}: holds no sample", hint="one JSON object a line, or a CSV with a header")
     lines = [
         "[task]",
-        f"data = {json.dumps(beside)}",
-        f"scorer = {json.dumps(scorer or plain.suggested_scorer(first))}",
+        f"data = {_quoted(beside)}",
+        f"scorer = {_quoted(scorer or plain.suggested_scorer(first))}",
         'prompt = "{input}"  # each question, put where {input} stands',
         'system = ""',
         "temperature = 0",
         "# max_tokens = 512  # an answer that is cut off there is counted apart, not as wrong",
     ]
     if columns:
-        lines += ["", "[columns]", *(f"{name} = {json.dumps(column)}" for name, column in columns.items())]
+        lines += ["", "[columns]", *(f"{name} = {_quoted(column)}" for name, column in columns.items())]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """As TOML has strings: JSON's, but for pairs of surrogates, which it knows not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _ask(path: Path) -> None:

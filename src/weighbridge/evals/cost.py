@@ -151,7 +151,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 AXES: Mapping[str, tuple[str, str, float]] = {
     "seconds": ("seconds_median", "seconds an answer", 1.0),
     "energy": ("joules_per_answer", "joules an answer above idle", 1.0),
-    "memory": ("memory_bytes", "GiB of memory", float(1 << 30)),
+    "memory": ("memory_bytes", "MiB of memory", float(1 << 20)),
     "price": ("dollars_per_answer", "dollars for 1,000 answers", 1e-3),
     "tokens": ("tokens_per_answer", "tokens an answer", 1.0),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,6 +91,12 @@ def scorer_names() -> list[str]:
 def make_scorer(name: str, options: Mapping[str, Any]) -> Scorer:
     """The scorer of this name, with these options. BadTask names what there is instead."""
     make = _maker(name)
+    known = inspect.signature(make).parameters
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
+    for option in options:
+        if option not in known and not takes_any:
+            there = f"it has: {', '.join(known)}" if known else "it has none"
+            raise BadTask(f"scorer {name} has no option {option!r}", hint=there)
     try:
         made: Scorer = make(**options)
     except TypeError as error:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import httpx2
 
+from weighbridge.disk import disk_errors
 from weighbridge.errors import BadModelFile, ModelGated, RateLimited, SourceUnreachable
 from weighbridge.facts.shelves import Patience
 from weighbridge.facts.shelves.http_ranges import RangeClient, Remote, TryAgain, content_length, content_range
 from weighbridge.sizes import show_bytes
 
 from .cache import write_whole
-from weighbridge.disk import disk_errors
 from .finding import read_note, seconds_to_wait, size_of
 from .model_files import File
 from .sums import READ_BYTES, RunningSum, hash_for, sum_of

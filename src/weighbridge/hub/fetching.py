@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from weighbridge.disk import disk_errors, free_bytes
 from weighbridge.errors import BadModelFile, NotEnoughDisk, SourceUnreachable
 from weighbridge.facts import HubAccess
 from weighbridge.facts.shelves.references import parse
 from weighbridge.sizes import show_bytes
 
 from .cache import PART, CachedRepository, sum_of_blob, write_whole
-from weighbridge.disk import disk_errors, free_bytes
 from .finding import find, note_of, state_folder, with_path
 from .model_files import File, ModelFiles, Progress
 from .sums import Verified, sum_of

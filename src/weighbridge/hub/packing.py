@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from weighbridge.disk import disk_errors, free_bytes
 from weighbridge.errors import BadModelFile, BadSetting, NotEnoughDisk
 from weighbridge.facts.shelves.references import is_repository
 from weighbridge.facts.shelves.shelf import MOST_ENTRIES, checked_name
@@ -29,7 +30,6 @@ from weighbridge.locks import locked
 from weighbridge.sizes import show_bytes
 
 from .cache import CachedRepository
-from weighbridge.disk import disk_errors, free_bytes
 from .finding import with_path
 from .model_files import File, ModelFiles, Progress
 from .sums import READ_BYTES, Verified, hash_for, sum_of

@@ -24,7 +24,8 @@ from typing import Any
 
 from weighbridge.cli import eval_html, eval_pages, eval_plots, eval_serving, eval_tasks, eval_watching, output
 from weighbridge.cli.gateway_flags import add_address, read_settings
-from weighbridge.errors import BadSetting, BadTask, EvalStopped
+from weighbridge.disk import disk_errors
+from weighbridge.errors import BadSetting, EvalStopped
 from weighbridge.evals import EvalLog, Manner, Price, Report, Target, Task, race, read_tasks, report, table
 from weighbridge.evals import run as run_task
 from weighbridge.evals.imports import read_results
@@ -32,6 +33,7 @@ from weighbridge.evals.log import log_path
 from weighbridge.evals.running import Pace
 from weighbridge.evals.score import make_scorer
 from weighbridge.settings import Settings
+from weighbridge.sizes import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FILE", help="the samples of a TASK that only says how to ask them")
     parser.add_argument("--scorer", metavar="NAME", help="exact, includes, regex, numeric, choice, ... (by the data)")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the scorer, as in TOML")
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="longest answer; one that is cut is not scored")
+    parser.add_argument(
+        "--max-tokens", type=_positive, metavar="N", help="longest answer; one that is cut is not scored"
+    )
     parser.add_argument("--temperature", type=float, metavar="T", help="0 (default): the likeliest answer")
     parser.add_argument("--system", metavar="TEXT", help="the system message")
     parser.add_argument("--score-truncated", action="store_true", help="score answers that were cut off, too")
     parser.add_argument("--concurrency", type=int, metavar="N", help="requests at once (default: the server's knee)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples")
     parser.add_argument(
         "--race", action=argparse.BooleanOptionalAction, help="ask a model no more once another is better beyond chance"
     )
@@ -75,10 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_address(parser)
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Ask, score, and tell; or make a task; or compare logs."""
-    if arguments.plot:
-        eval_plots.check(Path(arguments.plot))
+    _check_places(arguments)
     if arguments.words[0] == "init":
         return eval_tasks.init(arguments)
     if arguments.words[0] == "report":
@@ -94,6 +104,17 @@ def run(arguments: argparse.Namespace) -> int:
     asyncio.run(evaluation.all(tasks))
     _tell(arguments, evaluation.reports, evaluation.logs)
     return 1 if evaluation.failed else 0
+
+
+def _check_places(arguments: argparse.Namespace) -> None:
+    """A place that cannot be written to is told before any model is asked."""
+    if arguments.plot:
+        eval_plots.check(Path(arguments.plot))
+    for flag in ("html", "plot", "table", "outcomes"):
+        place = Path(getattr(arguments, flag) or "report")
+        if place.is_dir() or not place.parent.is_dir():
+            fault = "is a folder" if place.is_dir() else f"there is no folder {place.parent}"
+            raise BadSetting(f"--{flag} {place}: {fault}", hint="name a file in a folder that is there")
 
 
 def _task(task: Task, arguments: argparse.Namespace) -> Task:
@@ -154,7 +175,9 @@ class _Evaluation:
                     await self._task(task, targets, manner)
 
     async def _task(self, task: Task, targets: list[Target], manner: Manner) -> None:
-        output.tell(f"task {task.name}: {_size(task)} samples, scorer {task.scorer}, {len(targets)} models")
+        output.tell(
+            f"task {task.name}: {_size(task, manner.limit)}, scorer {task.scorer}, {counted(len(targets), 'model')}"
+        )
         if self._arguments.again:
             for target in targets:
                 log_path(self._folder, task, target).unlink(missing_ok=True)
@@ -209,8 +232,11 @@ class _Evaluation:
         output.tell(f"{model}: {why}; the others go on without it")
 
 
-def _size(task: Task) -> str:
-    return "as yet unknown" if task.dataset.count is None else f"{task.dataset.count:,}"
+def _size(task: Task, limit: int | None) -> str:
+    count = task.dataset.count
+    if limit is not None and (count is None or limit < count):
+        return f"the first {limit:,} of {'its' if count is None else f'{count:,}'} samples"
+    return "as yet unknown how many samples" if count is None else counted(count, "sample")
 
 
 async def _one(task: Task, target: Target, folder: Path, manner: Manner) -> tuple[EvalLog, Pace]:
@@ -224,6 +250,8 @@ async def _one(task: Task, target: Target, folder: Path, manner: Manner) -> tupl
     finally:
         line.end()
     output.tell(f"{target.label}: {ran.pace.answered:,} asked in {ran.pace.wall_seconds:.1f} s; log: {ran.log.path}")
+    if manner.limit is not None and ran.log.outcomes.n > manner.limit:
+        output.tell(f"{target.label}: {ran.log.outcomes.n:,} are answered already, and all of them count")
     return ran.log, ran.pace
 
 
@@ -250,19 +278,18 @@ def _distinct(targets: list[Target]) -> list[Target]:
 
 
 def _tell(arguments: argparse.Namespace, reports: list[Report], logs: list[EvalLog]) -> None:
-    try:
-        if arguments.html:
-            Path(arguments.html).write_text(eval_html.html_page(reports), encoding="utf-8")
-            output.tell(f"written: {arguments.html}")
-        if arguments.plot:
-            eval_plots.write(Path(arguments.plot), reports)
-            output.tell(f"written: {arguments.plot}")
-        if arguments.table:
-            _write_table(Path(arguments.table), logs)
-        if arguments.outcomes:
-            _write_outcomes(Path(arguments.outcomes), logs)
-    except OSError as error:
-        raise BadTask(f"{error.filename}: {error.strerror}", hint="check the path") from error
+    for flag, write in (
+        ("html", _write_page),
+        ("plot", _write_plot),
+        ("table", _write_table),
+        ("outcomes", _write_outcomes),
+    ):
+        if place := getattr(arguments, flag):
+            with disk_errors(
+                Path(place), full="free some, and run the same again", choose=f"name another: --{flag} FILE"
+            ):
+                write(Path(place), reports, logs)
+            output.tell(f"written: {place}")
     if arguments.json:
         print(output.to_json(reports))
         return
@@ -270,14 +297,22 @@ def _tell(arguments: argparse.Namespace, reports: list[Report], logs: list[EvalL
     print("\n\n".join(pages if len(reports) < 2 else [*pages, eval_pages.lanes(reports)]))
 
 
-def _write_table(path: Path, logs: list[EvalLog]) -> None:
+def _write_page(path: Path, reports: list[Report], logs: list[EvalLog]) -> None:
+    path.write_text(eval_html.html_page(reports), encoding="utf-8")
+
+
+def _write_plot(path: Path, reports: list[Report], logs: list[EvalLog]) -> None:
+    eval_plots.write(path, reports)
+
+
+def _write_table(path: Path, reports: list[Report], logs: list[EvalLog]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("model", "task", "cluster", "score", "n", "low", "high"))
         rows.writerows(dataclasses.astuple(row) for row in table(logs))
 
 
-def _write_outcomes(path: Path, logs: list[EvalLog]) -> None:
+def _write_outcomes(path: Path, reports: list[Report], logs: list[EvalLog]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for log in logs:
             for row in log.rows():

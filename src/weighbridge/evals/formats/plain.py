@@ -1,7 +1,8 @@
 """Plain lines: JSONL, CSV or JSON with a question and its answer a sample; also OpenAI's evals and Inspect's samples.
 
 A line has `input` (or `prompt`, `question`, `messages`) and `target` (or `answer`, `ideal`, `expected`), perhaps `id`,
-`choices` and `cluster`. JSONL and CSV are read as they are gone through; other fields are kept as metadata.
+`choices` and `cluster`. JSONL and CSV (parted by commas, semicolons or tabs) are read as they are gone through; other
+fields are kept as metadata.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -20,6 +22,7 @@ INPUTS = ("input", "prompt", "question", "messages")
 TARGETS = ("target", "answer", "ideal", "expected")
 _ENDINGS = (".jsonl", ".csv", ".json", ".jsonl.gz", ".csv.gz")
 _MOST_FIELD_CHARACTERS = 16 << 20
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def reads(path: Path) -> bool:
@@ -128,17 +131,25 @@ def _json(path: Path, file: TextIO) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _csv(path: Path, file: TextIO) -> Iterator[tuple[str, dict[str, Any]]]:
     csv.field_size_limit(_MOST_FIELD_CHARACTERS)
-    rows = csv.DictReader(file)
+    delimiter = _delimiter(file)
+    rows = csv.DictReader(file, delimiter=delimiter)
     try:
         for fields in rows:
             if None in fields or None in fields.values():
                 raise BadTask(
                     f"{path}: line {rows.line_num}: has {'more' if None in fields else 'fewer'} cells than the header",
-                    hint="put text that holds commas in quotes",
+                    hint=f"put text that holds {_DELIMITERS[delimiter]} in quotes",
                 )
             yield f"{path}: line {rows.line_num}", dict(fields)
     except csv.Error as error:
         raise BadTask(f"{path}: line {rows.line_num}: {error}", hint="is it a CSV?") from error
+
+
+def _delimiter(file: TextIO) -> str:
+    """What parts the cells of the header: a comma, or what spreadsheets write where a comma stands in numbers."""
+    header = re.sub(r'"[^"]*"', "", file.readline(_MOST_FIELD_CHARACTERS))
+    file.seek(0)
+    return max(_DELIMITERS, key=header.count)
 
 
 def sample_of(fields: Mapping[str, Any], at: int, place: str, renamed: Mapping[str, str]) -> Sample:

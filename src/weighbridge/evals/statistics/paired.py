@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from .distributions import fair_binomial_at_most, normal_quantile, t_above, t_quantile
 from .intervals import LEVEL, Interval, clustered_error, deviation
 
-
 _EXACT = "exact McNemar"
 
 
