@@ -90,12 +90,14 @@ def test_a_time_is_told_only_where_our_own_lateness_is_small_against_it():
     assert cost.speed_refused == ("first token (50 ms), for this program itself was 20 ms late")
 
 
-def test_a_token_that_came_with_the_first_one_has_no_time():
-    row = {"seconds": 1.0, "first_token_seconds": 1.0, "completion_tokens": 20, "lag_seconds": 0.0}
+@pytest.mark.parametrize("lag", [None, 0.0, 0.02])
+def test_a_token_that_came_with_the_first_one_has_no_time(lag):
+    row = {"seconds": 1.0, "first_token_seconds": 1.0, "completion_tokens": 20, "lag_seconds": lag}
     cost = cost_of(outcomes(*[row] * 5), None, None)
 
     assert cost.first_token_seconds_median == 1.0
     assert cost.token_seconds_median is None
+    assert cost.speed_refused.startswith("per token (0 ms), for ")
 
 
 def test_a_run_of_one_answer_knows_how_late_it_was(server, task_file, tmp_path):

@@ -16,7 +16,7 @@ from weighbridge.evals.report import Result
 
 _NAME = 34
 _WIDTH, _LEFT, _RIGHT = 900.0, 220.0, 860.0
-_TOP, _BOTTOM = 30.0, 290.0
+_TOP, _BOTTOM = 46.0, 306.0
 _ROWS = 10
 _MOST_LETTERS = 26
 

@@ -77,10 +77,10 @@ class _Speeds:
 
     def told(self, name: str, value: float | None, measured_seconds: float | None) -> float | None:
         """The value, if the time that it was made of is much longer than we were late."""
-        if value is None or measured_seconds is None or self.lag_seconds is None:
+        if value is None or measured_seconds is None:
             return value
         # What took no time at all came in one piece with something else.
-        if 0 < measured_seconds >= _SMALL_SHARE * self.lag_seconds:
+        if 0 < measured_seconds >= _SMALL_SHARE * (self.lag_seconds or 0.0):
             return value
         self.refused[name] = measured_seconds
         return None
@@ -88,9 +88,11 @@ class _Speeds:
     @property
     def why(self) -> str:
         """In words; empty where nothing was refused."""
-        if not self.refused or self.lag_seconds is None:
+        if not self.refused:
             return ""
         times = ", ".join(f"{name} ({seconds * 1000:.3g} ms)" for name, seconds in self.refused.items())
+        if not self.lag_seconds:
+            return f"{times}, for it came in one piece"
         return f"{times}, for this program itself was {self.lag_seconds * 1000:.3g} ms late"
 
 
