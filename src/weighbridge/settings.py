@@ -23,6 +23,7 @@ and what the digest follows:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import ipaddress
@@ -265,6 +266,8 @@ _ROWS = _rows(Settings)
 _MODEL_ROWS = _rows(ModelSettings)
 _DIGEST_ROWS = _rows(DigestSettings)
 # A typo of `models` itself is told too.
+PLACE = ("host", "port", "api_key", "tls_certificate", "state_dir")
+"""What says where the gateway is, its state, and how it is spoken to."""
 _TOP_OF_FILE = {**_ROWS, **{row.name: row for row in fields(Settings) if row.name in ("models", "policies", "digest")}}
 _WANTED = {
     int: "a whole number", float: "a number", str: "text", bool: "true or false",
@@ -497,15 +500,62 @@ def load(
 ) -> Settings:
     """The settings of this run. `flags` that are None were not given. BadSetting names the origin of what is wrong."""
     environment = os.environ if environment is None else environment
-    named = config or environment.get(CONFIG_VARIABLE)
-    base = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    path = Path(named).expanduser() if named else Path(base) / "weighbridge" / "weighbridge.toml"
+    path, is_named = _file(config, environment)
     from_flags = {
         name: _convert(_known(name, "command line"), value, "command line")
         for name, value in (flags or {}).items()
         if value is not None
     }
     from_environment = _from_environment(environment)
-    values = {**_from_file(path, required=named is not None), **from_environment, **from_flags}
+    values = {**_from_file(path, required=is_named), **from_environment, **from_flags}
     given = frozenset((*from_environment, *from_flags))
     return _checked(dataclasses.replace(Settings(), **values, given=given))  # type: ignore[arg-type]
+
+
+def load_place(
+    flags: Mapping[str, object] | None = None,
+    *,
+    config: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Settings, BadSetting | None]:
+    """The settings of this run, for who needs no more of them than where the gateway is and its state, and what is
+    wrong with them: then only `PLACE` is read, of a file that is no TOML line by line, and the rest is the default.
+
+    So a gateway can be looked at and stopped while its file is being written. BadSetting for a wrong flag or variable
+    of these.
+    """
+    try:
+        return load(flags, config=config, environment=environment), None
+    except BadSetting as error:
+        wrong = error
+    environment = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    for name, value in _lines_of_place(_file(config, environment)[0]).items():
+        with contextlib.suppress(BadSetting):
+            values[name] = _convert(_ROWS[name], value, "")
+            _check_bounds(_ROWS[name], values[name])
+    variables = {name: environment[found] for name in PLACE if (found := PREFIX + name.upper()) in environment}
+    for origin, given in (("environment", variables), ("command line", flags or {})):
+        for name, value in given.items():
+            if name in PLACE and value is not None:
+                values[name] = _convert(_ROWS[name], value, origin)
+    return dataclasses.replace(Settings(), **values), wrong  # type: ignore[arg-type]
+
+
+def _lines_of_place(path: Path) -> dict[str, object]:
+    """What a file says above its tables of the settings in `PLACE`, each line read by itself."""
+    found: dict[str, object] = {}
+    with contextlib.suppress(OSError):
+        for line in path.read_text(errors="replace").splitlines():
+            if line.lstrip().startswith("["):
+                break
+            with contextlib.suppress(tomllib.TOMLDecodeError):
+                found |= {name: value for name, value in tomllib.loads(line).items() if name in PLACE}
+    return found
+
+
+def _file(config: str | None, environment: Mapping[str, str]) -> tuple[Path, bool]:
+    """The settings file, and whether somebody named it."""
+    named = config or environment.get(CONFIG_VARIABLE)
+    base = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(named).expanduser() if named else Path(base) / "weighbridge" / "weighbridge.toml", named is not None

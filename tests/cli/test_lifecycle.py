@@ -67,6 +67,24 @@ def test_stop_with_a_name_unloads_that_model_and_the_gateway_serves_on(serving):
     )  # fmt: skip
 
 
+def test_a_gateway_is_looked_at_and_ended_while_its_settings_are_broken(gateway, tmp_path):
+    config, state = tmp_path / "w.toml", tmp_path / "elsewhere"
+    config.write_text('[models.one]\nsource = "fake:"\n')
+    running = gateway(flags=("--config", str(config)), WEIGHBRIDGE_STATE_DIR=str(state))
+    here = f'port = {running.port()}\nstate_dir = "{state}"\n'
+    for fault, command in (
+        ("prot = 1\n", ["ps"]),
+        ('max_body_bytes = "many"\n', ["logs", "one"]),
+        ("[models.one]\nsource = \n", ["key", "list"]),
+        ('policies = "none"\n', ["stop"]),
+    ):
+        config.write_text(here + fault)
+        done = run_weigh(*command, "--config", str(config))
+        assert (done.returncode, done.stderr.startswith(f"warning: {config}: ")) == (0, True), done
+
+    assert running.process.wait(30) == 0
+
+
 def test_ps_shows_a_model_that_is_left_alone_after_failures(serving):
     client = serving.client(max_retries=0)
     for _ in range(2):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from weighbridge import settings
+from weighbridge.cli import output
 from weighbridge.openai_api import Client
 from weighbridge.settings import UNIX, Settings
 
@@ -59,6 +60,17 @@ def client_of(settings: Settings, url: str | None = None) -> Client:
     certificate = Path(settings.tls_certificate).expanduser() if settings.tls_certificate else None
     trusted = certificate if certificate is not None and os.access(certificate, os.R_OK) else None
     return Client(url or settings.url, settings.api_key, trusted)
+
+
+def read_place(arguments: argparse.Namespace, **more: object) -> Settings:
+    """Where the gateway is and its state, by these flags and settings; what else is wrong with the settings is a
+    warning, and keeps nobody from looking at the gateway or ending it."""
+    flags = {name: getattr(arguments, name, None) for name in ("host", "port", "api_key")}
+    found, wrong = settings.load_place({**flags, **more}, config=arguments.config)
+    if wrong is not None:
+        output.tell(f"warning: {wrong}")
+        output.tell(f"  {wrong.hint}; this goes on with {found.url} and {found.state_path}")
+    return found
 
 
 def read_settings(arguments: argparse.Namespace, **more: object) -> Settings:

@@ -16,8 +16,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from weighbridge import settings
 from weighbridge.cli import output
+from weighbridge.cli.gateway_flags import read_place
 from weighbridge.errors import BadSetting
 from weighbridge.gateway import keys
 from weighbridge.gateway.keys import Key, Use
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     # Not where it listens counts here but where its state is; and whoever makes the first key for a gateway that others
     # shall reach has none yet.
-    chosen = settings.load({"host": "127.0.0.1"}, config=arguments.config)
+    chosen = read_place(arguments, host="127.0.0.1")
     if arguments.action == "list":
         _list(arguments, chosen)
         return 0

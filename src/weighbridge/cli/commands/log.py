@@ -21,8 +21,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from weighbridge import ledger, settings
+from weighbridge import ledger
 from weighbridge.cli import output
+from weighbridge.cli.gateway_flags import read_place
 from weighbridge.errors import BadSetting
 from weighbridge.ledger import Row, Served, Verdict, folder_of
 
@@ -55,9 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what the action says."""
     _refuse_what_does_nothing(arguments)
-    folder = (
-        Path(arguments.ledger) if arguments.ledger else folder_of(settings.load(config=arguments.config).state_path)
-    )
+    folder = Path(arguments.ledger) if arguments.ledger else folder_of(read_place(arguments).state_path)
     if arguments.action == "verify":
         return _verify(folder, arguments)
     if arguments.action == "head":

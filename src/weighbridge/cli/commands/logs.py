@@ -16,8 +16,8 @@ from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
-from weighbridge import settings
 from weighbridge.cli import output
+from weighbridge.cli.gateway_flags import read_place
 from weighbridge.engines import log_path
 from weighbridge.errors import UnknownModel
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the end of the log, and go on if told to."""
-    logs = settings.load(config=arguments.config).state_path / "logs"
+    logs = read_place(arguments).state_path / "logs"
     path = log_path(logs, arguments.model)
     try:
         file = path.open("rb")

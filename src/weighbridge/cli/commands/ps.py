@@ -15,7 +15,7 @@ import asyncio
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, client_of, read_settings
+from weighbridge.cli.gateway_flags import add_address, client_of, read_place
 from weighbridge.errors import GatewayUnreachable
 from weighbridge.settings import Settings
 from weighbridge.sizes import show_bytes
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
-    settings = read_settings(arguments)
+    settings = read_place(arguments)
     data = asyncio.run(_ask(settings))
     if not isinstance(data.get("models"), list):
         raise GatewayUnreachable(f"what answers at {settings.url} is no gateway", hint="check --port")

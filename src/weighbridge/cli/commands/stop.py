@@ -20,7 +20,7 @@ from urllib.parse import quote
 import psutil
 
 from weighbridge.cli import output
-from weighbridge.cli.gateway_flags import add_address, client_of, read_settings
+from weighbridge.cli.gateway_flags import add_address, client_of, read_place
 from weighbridge.errors import GatewayUnreachable
 from weighbridge.settings import Settings
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Unload what is named, or send the gateway's process the signal to end, and wait until it is gone."""
-    settings = read_settings(arguments)
+    settings = read_place(arguments)
     if arguments.models:
         asyncio.run(_unload(arguments.models, settings))
     else:
