@@ -30,6 +30,9 @@ def test_a_stream_that_is_cut_short_is_not_done(length):
     "last",
     [
         b'data: {"error": {"message": "x"}}\n\n',
+        b'data:{"error": {"message": "x"}}\n\n',
+        b"data:[DONE]\r\n\r\n",
+        b"data: [DONE]",
         b'event: error\ndata: {"type": "error", "error": {"type": "api_error", "message": "x"}}\n\n',
         b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
         b'event: response.completed\ndata: {"type": "response.completed", "response": {}}\n\n',
@@ -40,9 +43,8 @@ def test_an_error_is_an_end_too_and_so_are_the_last_events_of_other_apis(last):
 
 
 def test_what_a_model_says_of_ends_and_tokens_is_neither():
-    said = json.dumps(
-        {"choices": [{"delta": {"content": '"type":"message_stop" "finish_reason":"x" "prompt_tokens":9'}}]}
-    )
+    words = '"type":"message_stop" "finish_reason":"x" "prompt_tokens":9 data: [DONE]\ndata:[DONE]'
+    said = json.dumps({"choices": [{"delta": {"content": words}}]})
 
     assert not is_done(b"data: " + said.encode() + b"\n\n")
     assert usage_of(b"data: " + said.encode() + b"\n\n") == {}

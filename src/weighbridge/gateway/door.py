@@ -456,8 +456,15 @@ class _Answer(Relay):
             self._mark = body[-_MARK_BYTES:]
 
     def is_complete(self) -> bool:
-        """Whether an answer that ended in order is whole: a stream has a last event."""
-        return not self._is_stream or self._has_ended or is_done(self.tail)
+        """Whether an answer that ended in order is whole: a stream has a last event, and JSON that only the end of its
+        connection ends has its last bracket."""
+        if self._is_stream:
+            return self._has_ended or is_done(self.tail)
+        answer = self.answer
+        if answer is None or answer.length is not None or answer.is_chunked:
+            return True
+        is_json = answer.values.get(b"content-type", b"").lower().startswith(b"application/json")
+        return not is_json or self.tail.rstrip().endswith((b"}", b"]"))
 
     def error(self, head: AnswerHead, body: bytes) -> None:
         """The engine refused: in its own words if they are OpenAI's, else put into these."""

@@ -7,16 +7,20 @@ import re
 _USAGE = re.compile(rb'"(?:(prompt|input)|(cached|cache_read_input)|completion|output)_tokens"\s*:\s*(\d{1,12})')
 # OpenAI's completions end with a reason and `[DONE]`, its responses and Anthropic's messages with an event of a name.
 _FINISHED = re.compile(
-    rb'"finish_reason"\s*:\s*"|^data: \{"(?:error|type":\s*"error)"'
+    rb'"finish_reason"\s*:\s*"|^data: ?\{"(?:error|type":\s*"error)"'
     rb'|"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|message_stop)"',
     re.MULTILINE,
 )
-_DONE = b"data: [DONE]"
+_DONE = b"[DONE]"
+_BEFORE_DONE = tuple(end + field for end in (b"\n", b"\r") for field in (b"data: ", b"data:"))
 
 
 def is_done(tail: bytes) -> bool:
     """Whether a stream that ends so said that it is done: by its last event, a reason to finish, or an error."""
-    return _DONE in tail or _FINISHED.search(tail) is not None
+    at = tail.rfind(_DONE)
+    if at >= 0 and (tail.endswith(_BEFORE_DONE, 0, at) or (at < 7 and tail.startswith(b"data:"))):
+        return True
+    return _FINISHED.search(tail) is not None
 
 
 def usage_of(tail: bytes) -> dict[str, int]:

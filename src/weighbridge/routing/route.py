@@ -186,7 +186,7 @@ def _named(request: Request, candidates: Sequence[Candidate], policies: Policies
         names += [name for name in policies.names if name != AUTO]
     raise ApiError(
         404,
-        f"The model {request.model!r} is not served here. There are: {', '.join(names)}.",
+        f"The model {request.model[:100]!r} is not served here. There are: {', '.join(names)}.",
         code="model_not_found",
         param="model",
         source="router",

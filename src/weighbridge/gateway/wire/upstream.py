@@ -23,6 +23,8 @@ from .limits import UpstreamLimits
 
 _LOG = logging.getLogger("weighbridge")
 _JOINED_BYTES = 64 << 10
+# Provisional answers (100 to 199) that may come at once before the one that counts.
+_MOST_PROVISIONAL = 32
 _IDLE_READ_BYTES = 64 << 10
 
 FailureKind = Literal["unreachable", "exhausted", "closed", "garbage", "timeout", "cut"]
@@ -237,24 +239,27 @@ class _Line(asyncio.Protocol):
             exchange.receiver.body(data, None)
 
     def _read_head(self, exchange: Exchange, data: bytes) -> None:
-        plain = None if exchange._head_only else read_plain_answer(data)
-        if plain is None:
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4:
-                if len(data) > self._upstream.limits.head_bytes or not data.startswith(b"HTTP/1."[: len(data)]):
-                    raise BadHead("what it says is no HTTP")
-                self._pending = data
+        for _ in range(_MOST_PROVISIONAL):
+            plain = None if exchange._head_only else read_plain_answer(data)
+            if plain is None:
+                end = data.find(b"\r\n\r\n") + 4
+                if end < 4:
+                    if len(data) > self._upstream.limits.head_bytes or not data.startswith(b"HTTP/1."[: len(data)]):
+                        raise BadHead("what it says is no HTTP")
+                    self._pending = data
+                    return
+                head = read_answer(data[:end], to_head=exchange._head_only)
+            else:
+                end, head = plain
+            self._head = head
+            self._pending = b""
+            data = data[end:]
+            if head.status >= 200:
+                break
+            if not data:
                 return
-            head = read_answer(data[:end], to_head=exchange._head_only)
         else:
-            end, head = plain
-        self._head = head
-        self._pending = b""
-        data = data[end:]
-        if head.status < 200:
-            if data:
-                self._read_head(exchange, data)
-            return
+            raise BadHead("it announces an answer again and again")
         if head.is_chunked:
             self._reads = _CHUNKS
             chunked = self._chunked = Chunked()
