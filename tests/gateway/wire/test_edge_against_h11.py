@@ -80,7 +80,7 @@ def read_by_h11(data):
     taken = []
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     connection.receive_data(data)
-    head, body = None, b""
+    head, body, following = None, b"", data
     try:
         while True:
             event = connection.next_event()
@@ -97,11 +97,14 @@ def read_by_h11(data):
                 if connection.our_state is h11.MUST_CLOSE:
                     return taken, False
                 connection.start_next_cycle()
+                following = connection.trailing_data[0]
             else:
                 return taken, False
     except h11.RemoteProtocolError as error:
         if "no request line" in str(error):
-            # An empty line before a request, which RFC 9112 (2.2) would have overlooked.
+            # An empty line before a request, which RFC 9112 (2.2) would have overlooked; one without CR is none.
+            if following.startswith(b"\n"):
+                return taken, True
             more, is_refused = read_by_h11(connection.trailing_data[0])
             return taken + more, is_refused
         return taken, True
@@ -213,6 +216,7 @@ MUTATIONS = st.lists(
 @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(requests(), min_size=1, max_size=3), MUTATIONS, PLACES)
 @example([b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], [(0, b"\r", 0)], [])
+@example([b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\0\0\0"], [(1017, b"0\r\n\r\n", 2)], [])
 def test_damaged_requests_are_refused_or_read_as_h11_reads_them(sent, mutations, places):
     data = b"".join(sent)
     for place, added, dropped in mutations:
