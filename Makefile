@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES_IN_C := src/weighbridge/facts/walk.c src/weighbridge/ledger/rows.c src/weighbridge/gateway/wire/quick.c
-# Processes that share the tests: no more, for some of them measure.
-WORKERS ?= 2
+# Processes that share the tests, for two cores: one more than those, for many tests wait.
+WORKERS ?= 3
 # Per-prompt outcomes of many models, for measuring the router.
 OUTCOMES ?= ../shared/data/routing
 QUESTION ?= What is 37 plus 58?
@@ -43,7 +43,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@touch $@
 
 test: $(VENV)/.dev  ## the tests
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.dev  ## format, lint, types, import contract
 	@$(BIN)/ruff format --quiet --check src tests benchmarks docs

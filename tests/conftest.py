@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -21,8 +22,6 @@ import openai
 import psutil
 import pytest
 
-from tests.gguf_files import write_model
-
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -30,6 +29,10 @@ SHARED = Path(__file__).parents[2] / "shared"
 for _name in [each for each in os.environ if each.startswith("WEIGHBRIDGE_") and each != "WEIGHBRIDGE_DATA"]:
     del os.environ[_name]
 os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-settings")
+# Threads that wait for each other by spinning cost ten times as much where other tests compute beside them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from tests.gguf_files import write_model  # noqa: E402  (it imports NumPy, which reads that once)
 
 # How long an example takes says more of a busy machine than of us: what a test says of time, it measures itself.
 hypothesis.settings.register_profile(
@@ -39,6 +42,12 @@ hypothesis.settings.load_profile("weighbridge")
 
 # A shell that starts us in the background has us ignore Ctrl-C, and what we start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests that stay to the end are not looked through again with each collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -464,6 +464,7 @@ def test_adapted_requests_leave_nothing_for_the_garbage_collector(tmp_path, stre
         for path, more in kinds:
             for counts in (False, True):
                 gc.collect()
+                gc.freeze()  # what was there before is not looked at each time
                 gc.disable()
                 gc.set_debug(gc.DEBUG_SAVEALL if counts else 0)
                 try:

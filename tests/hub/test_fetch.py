@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
 from tests.facts.hub_server import COMMIT, Fault, running_hub, serving
