@@ -24,8 +24,9 @@ from weighbridge.cli.route_eval import by_task
 from weighbridge.openai_api import Request
 from weighbridge.routing import Candidate, route
 from weighbridge.routing.evidence import Evidence, read_evidence
+from weighbridge.routing.learning import learn
 from weighbridge.routing.measuring import Interval, aiq, apgr, choices, cpt, interval
-from weighbridge.routing.predictor import Predictor, learn
+from weighbridge.routing.predictor import Predictor
 
 Doubles = NDArray[np.float64]
 Places = NDArray[np.intp]

@@ -36,6 +36,7 @@ def write_model(
     name: str = "tiny",
     prefix: str = "",
     seed: int = 0,
+    template: str = TEMPLATE,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
     """A llama-architecture model with random weights, a byte-level tokenizer and a chat template. It never ends a text:
@@ -66,7 +67,7 @@ def write_model(
     writer.add_bos_token_id(256)
     writer.add_eos_token_id(256)
     writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
+    writer.add_chat_template(template)
     for key, value in (metadata or {}).items():
         if isinstance(value, str):
             writer.add_string(key, value)

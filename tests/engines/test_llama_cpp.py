@@ -14,7 +14,7 @@ import pytest
 
 from tests.engines.conftest import llama, planned, running, session
 from tests.engines.damaged_files import NAMES, damaged
-from tests.gguf_files import write_model
+from tests.gguf_files import TEMPLATE, write_model
 from weighbridge import engines, facts
 from weighbridge.engines import Model, Surroundings, log_path
 from weighbridge.engines.child_process import ChildProcess, Launch, new_socket
@@ -98,6 +98,23 @@ def test_a_projector_is_given_to_the_engine(surroundings, tmp_path):
     model = Model(model.name, model.engine, plan=model.plan, options={"mmproj": str(tmp_path / "mmproj.gguf")})
     with pytest.raises(EngineFailed, match="invalid magic characters: 'no p'"):
         asyncio.run(engines.start(model, surroundings))
+
+
+def test_tools_reach_a_model_by_its_template_alone(surroundings, tiny_gguf):
+    """So `Manner.tells_tools` is false of this engine, and a template without tools is a hard no for `auto`."""
+    tools = [{"type": "function", "function": {"name": "weather_of", "parameters": {"type": "object"}}}]
+    told = "{%- if tools -%}<|user|>{{ tools | tojson }}<|end|>{%- endif -%}" + TEMPLATE
+
+    async def prompt(path: Path) -> str:
+        async with running(llama(path), surroundings) as engine, session(engine) as client:
+            asked = {"messages": [{"role": "user", "content": "hi"}], "tools": tools, "tool_choice": "required"}
+            async with client.post("/apply-template", json=asked) as answer:
+                return (await answer.json())["prompt"]
+
+    for path, heard in ((tiny_gguf(), False), (tiny_gguf(name="told", template=told), True)):
+        assert ("weather_of" in asyncio.run(prompt(path))) == heard
+        assert facts.read(path).chat.tools is heard
+    assert engines.manner(llama(tiny_gguf())).tells_tools is False
 
 
 async def _counted(client: aiohttp.ClientSession) -> dict[str, int]:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.gateway.test_lifecycle import Served, fake, play, settings_of, specialist
+from tests.gguf_files import TEMPLATE
 from weighbridge import facts, fit, machine
 from weighbridge.engines import Model
 from weighbridge.errors import BadSetting
@@ -76,6 +77,24 @@ def test_what_is_known_of_a_model_comes_from_its_files_its_plan_and_its_table(tm
     assert (there.place, there.licence) == ("France", "MIT")
     assert (there.cost_per_prompt_token.value, there.cost_per_token.value) == (1e-6, 4e-6)
     assert (unknown.place, unknown.licence, unknown.cost_per_token) == ("api.example.org", None, None)
+
+
+@pytest.mark.parametrize(
+    ("engine", "template", "calls"),
+    [
+        ("llama_cpp", TEMPLATE, False),
+        ("llama_cpp", "{{ tools }}" + TEMPLATE, True),
+        ("vllm", TEMPLATE, False),
+        # Its older builds tell any model of tools, in a format of their own.
+        ("llama_server", TEMPLATE, None),
+    ],
+)
+def test_a_template_without_tools_is_a_no_where_the_engine_leaves_them_out(
+    tmp_path, tiny_gguf, engine, template, calls
+):
+    plan = fit.make_plan(facts.read(tiny_gguf(template=template)), machine.detect(), fit.Workload(context_tokens=256))
+
+    assert known_of(Model("tiny", engine, plan=plan), settings_of(tmp_path, "")).tools is calls
 
 
 def test_policies_of_the_settings_choose_and_are_listed(tmp_path):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from weighbridge.errors import BadSetting
 from weighbridge.routing.evidence import Evidence, read_evidence
+from weighbridge.routing.learning import learn
 from weighbridge.routing.measuring import Interval, aiq, calibration_error, choices, interval
-from weighbridge.routing.predictor import learn
 
 Doubles = NDArray[np.float64]
 

@@ -38,12 +38,14 @@ def manner(model: Model) -> Manner:
     It has `/v1/messages` and `/v1/responses`, but says `end_turn` at a stop word, opens a block before it closes the
     one before, and of the responses passes over `text.format`, numbers no event, and calls a cut answer completed. Of
     `n` choices it streams the first one's words alone, counts one, and gives no more than it has slots. A named
-    `tool_choice` it takes for `auto`.
+    `tool_choice` it takes for `auto`. Where the chat template has no place for tools, it leaves them out without a
+    word, also where one is required; the generic format of older builds is no more.
     """
     return Manner(
         speaks=frozenset({COUNT_TOKENS}),
         heeds_named_tool=False,
         gives_choices=False,
+        tells_tools=False,
         sees_images="mmproj" in model.options,
         tells_stop_word={"verbose": True, "response_fields": ["stopping_word"]},
     )

@@ -10,7 +10,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +20,8 @@ from weighbridge.fit import Plan
 from .endpoint import Endpoint, Running
 from .finding import Found
 from .llama_cpp import embeds_alone, planned
-from .llama_cpp import manner as manner
+from .llama_cpp import manner as of_the_wheel
+from .manner import Manner
 from .model import Model
 from .program import private_endpoint, start_program
 from .surroundings import Surroundings
@@ -69,6 +70,11 @@ def find() -> Found:
         return Found("llama_server", reason=f"no {_PROGRAM} is on the PATH", hint=_INSTALL)
     known = [build.version for key, build in _known.items() if key[0] == program]
     return Found("llama_server", known[-1] if known else "not asked yet")
+
+
+def manner(model: Model) -> Manner:
+    """As the wheel's server, except that older builds tell any model of tools, in a generic format."""
+    return replace(of_the_wheel(model), tells_tools=None)
 
 
 async def build_of(program: str) -> Build:

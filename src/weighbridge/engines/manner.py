@@ -22,6 +22,8 @@ class Manner:
     """Whether a `tool_choice` that names a function brings the call of that function and nothing else."""
     gives_choices: bool = True
     """Whether `n` choices come, each whole and rightly counted."""
+    tells_tools: bool | None = None
+    """Whether a model hears of a request's tools where its chat template has no place for them; None: unknown."""
     sees_images: bool | None = None
     """Whether it takes images; None: unknown."""
     tells_stop_word: Mapping[str, Any] = field(default_factory=dict)

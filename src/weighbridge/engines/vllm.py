@@ -109,9 +109,9 @@ def find() -> Found:
 
 
 def manner(model: Model) -> Manner:
-    """What of other APIs it has depends on its version, and is found out."""
+    """What of other APIs it has depends on its version, and is found out. Tools reach a model by its template alone."""
     facts = model.facts
-    return Manner(sees_images=None if facts is None else "image" in facts.modalities.input)
+    return Manner(tells_tools=False, sees_images=None if facts is None else "image" in facts.modalities.input)
 
 
 async def start(model: Model, surroundings: Surroundings) -> Running:

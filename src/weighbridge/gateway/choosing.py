@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from weighbridge import routing
-from weighbridge.engines import Model
+from weighbridge.engines import Model, manner
 from weighbridge.errors import BadSetting, WeighbridgeError
 from weighbridge.figures import Basis, Figure, Range
 from weighbridge.openai_api import AUTO, Request
@@ -54,7 +54,7 @@ def known_of(model: Model, settings: Settings) -> Candidate:
         model.card,
         context_tokens=plan.context_tokens if plan else int(told) if told.isdecimal() else None,
         vision="image" in facts.modalities.input if facts else None,
-        tools=facts.chat.tools if facts else None,
+        tools=_calls_tools(model),
         json_schema=True if model.engine in _KEEP_TO_SCHEMA else None,
         licence=own.licence or (facts.licence if facts else None),
         place=own.place or _host(model),
@@ -66,6 +66,16 @@ def known_of(model: Model, settings: Settings) -> Candidate:
         tokens_per_second=_middle(speed.decode) if speed else None,
         joules_per_token=_inverse(_middle(speed.tokens_per_joule)) if speed else None,
     )
+
+
+def _calls_tools(model: Model) -> bool | None:
+    """Whether the model hears of a request's tools: by its chat template, or by an engine that tells it in words of its
+    own, as llama.cpp's server did until its generic format went. Of an engine that may, it is unknown: such a model is
+    asked where no other can."""
+    chat = model.facts.chat if model.facts else None
+    if chat is None or chat.tools:
+        return chat.tools if chat else None
+    return manner(model).tells_tools
 
 
 def _parallel(model: Model, settings: Settings) -> int:

@@ -15,7 +15,8 @@ from .route import Candidate, Considered, Route, explain, route
 
 if TYPE_CHECKING:
     from .evidence import Evidence, Outcome, read_evidence, read_outcomes
-    from .predictor import Prediction, Predictor, learn
+    from .learning import learn
+    from .predictor import Prediction, Predictor
     from .thumbs import Thumb, keep_thumb, read_thumbs
 
 __all__ = [
@@ -56,7 +57,8 @@ __getattr__ = later(
     __name__,
     {
         "evidence": "Evidence Outcome read_evidence read_outcomes",
-        "predictor": "Prediction Predictor learn",
+        "learning": "learn",
+        "predictor": "Prediction Predictor",
         "thumbs": "Thumb keep_thumb read_thumbs",
     },
 )

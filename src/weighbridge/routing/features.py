@@ -5,6 +5,8 @@ A long prompt is looked at in its head and its tail: the task stands in one of t
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log1p, sqrt
 
@@ -58,6 +60,8 @@ _IN_WORD = np.isin(_CLASSES, (_LOWER, _UPPER, _DIGIT, _FOREIGN)) | (np.arange(25
 _CLASS_OF, _WORD_OF = _CLASSES.tobytes(), _IN_WORD.astype(np.uint8).tobytes()
 _NO_SIGN = bytes(np.flatnonzero(_IN_WORD | (_CLASSES == _SPACE) | (_CLASSES == _NEWLINE)).astype(np.uint8))
 _CODE_WORDS = (b"def ", b"```", b"return", b"import ", b"function", b"class ")
+
+_CHOICE = re.compile(rb"\n[A-Z][.)]")
 
 _ONE = np.uint32(1)
 _SIGNED, _OF_PIECE = np.uint32(2 * TABLE - 1), np.uint32(2 * TABLE)
@@ -116,15 +120,16 @@ def look(prompt: str, letters: int | None = None) -> Looks:
     )
 
 
+def looks_of(prompts: Sequence[str | Looks]) -> list[Looks]:
+    """Of each, where it is not known already."""
+    return [each if isinstance(each, Looks) else look(each) for each in prompts]
+
+
 def _signs(letters: int, raw: bytes, words: Hashes, starts: NDArray[np.intp]) -> Floats:
     classes = np.frombuffer(raw.translate(_CLASS_OF), np.uint8)
     counts = np.bincount(classes, minlength=12).tolist()
     size, count = max(len(raw), 1), max(len(words), 1)
-    choices = 0
-    if counts[_NEWLINE]:
-        seen = np.frombuffer(raw, np.uint8)
-        lines = (seen[:-2] == 10).nonzero()[0]
-        choices = int(((classes[lines + 1] == _UPPER) & ((seen[lines + 2] == 46) | (seen[lines + 2] == 41))).sum())
+    choices = len(_CHOICE.findall(raw)) if counts[_NEWLINE] else 0
     numbers = np.count_nonzero(classes[starts] == _DIGIT)
     in_words = counts[_LOWER] + counts[_UPPER] + counts[_DIGIT] + counts[_FOREIGN]
     code = sum([word in raw for word in _CODE_WORDS])
@@ -155,7 +160,8 @@ def signed(rare_words: Floats, rare_pieces: Floats) -> Floats:
 
 
 def sketch(looks: Looks, rare: Floats, width: int) -> tuple[Hashes, NDArray[np.float64]]:
-    """Words and pieces as places in two halves of `width` and weights there, of length one a half; places may repeat.
+    """Words and pieces as places in two halves of `width` and weights there, of length one a half but for the few
+    that fall on the same place.
 
     Each hash weighs the logarithm of its count times its rarity (`signed`). Folded into `width` numbers with random
     signs, which keeps inner products (Weinberger and others 2009).
@@ -176,9 +182,8 @@ def sketch(looks: Looks, rare: Floats, width: int) -> tuple[Hashes, NDArray[np.f
     words = int(hashes.searchsorted(_OF_PIECE))
     places: Hashes = hashes & np.uint32(width - 1)
     places[words:] += np.uint32(width)
-    folded = np.bincount(places, weights, 2 * width)
-    for half, own in ((folded[:width], weights[:words]), (folded[width:], weights[words:])):
-        length = sqrt(half @ half)
+    for own in (weights[:words], weights[words:]):
+        length = sqrt(own @ own)
         if length:
             own /= length
     return places, weights

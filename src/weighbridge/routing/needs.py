@@ -153,11 +153,9 @@ def forbidden(candidate: Candidate, policy: Policy) -> list[str]:
 
 def unknowns(candidate: Candidate, needs: Needs) -> int:
     """How many things that the request needs are not known of a candidate."""
-    return sum(
-        (
-            needs.vision and candidate.vision is None,
-            needs.tools and not needs.named_tool and candidate.tools is None,
-            needs.json_schema and candidate.json_schema is None,
-            not candidate.loaded and candidate.loadable is None,
-        )
+    return (
+        (needs.vision and candidate.vision is None)
+        + (needs.tools and not needs.named_tool and candidate.tools is None)
+        + (needs.json_schema and candidate.json_schema is None)
+        + (not candidate.loaded and candidate.loadable is None)
     )

@@ -38,29 +38,33 @@ class Ridge:
         values, self._left = np.linalg.eigh(gram.astype(np.float32))
         self._values = np.maximum(values.astype(np.float64), 0)
 
-    def directions(self, count: int, strength: float) -> Floats:
-        """The first so many directions in which examples lie, scaled so that the squared length of a prompt's
-        components is the part of its prior variance that the examples explain."""
-        best = np.argsort(-self._values)[:count]
-        values = self._values[best]
-        right = self._features.T @ self._left[:, best] / np.sqrt(np.maximum(values, 1e-9))
-        return np.asarray(right * np.sqrt(values / (values + strength)), np.float32)
+    def likeness(self, strength: float) -> tuple[Floats, Doubles]:
+        """How much a prompt is like the examples: what ridge regression without a mean foretells where it is 1 of all
+        of them; next to nothing of a prompt that has nothing in common with any. The weights, and what is foretold of
+        each example by all others."""
+        summed = self._left.sum(0, dtype=np.float64)
+        kept = self._values / (self._values + strength)
+        influence = np.minimum(self._left**2 @ kept, 0.999)
+        left_out = (self._left @ (kept * summed) - influence) / (1 - influence)
+        inner = self._left @ (summed / (self._values + strength))
+        return np.asarray(self._features.T @ inner, np.float32), np.asarray(left_out)
 
     def fit(self, outputs: Doubles, strengths: tuple[float, ...] = STRENGTHS) -> Fitted:
         """Of each output, the strength with the least squared error on examples left out, and what it gives."""
         count = len(outputs)
         means = outputs.mean(0)
-        turned = self._left.T @ (outputs - means)
+        apart = (outputs - means).astype(np.float32)
+        turned = self._left.T @ apart
         squares = self._left**2
-        errors, answers = [], []
+        best = np.full(outputs.shape[1], np.inf)
+        chosen, left_out = np.empty(outputs.shape[1]), np.empty_like(outputs)
         for strength in strengths:
-            kept = self._values / (self._values + strength)
+            kept = (self._values / (self._values + strength)).astype(np.float32)
             influence = np.minimum(squares @ kept + 1 / count, 0.999)
-            rest = (outputs - means - self._left @ (kept[:, None] * turned)) / (1 - influence)[:, None]
-            answers.append(outputs - rest)
-            errors.append((rest**2).mean(0))
-        best = np.argmin(errors, axis=0)
-        chosen = np.array(strengths)[best]
-        inner = self._left @ (turned / (self._values[:, None] + chosen))
-        left_out = np.stack([answers[which][:, column] for column, which in enumerate(best)], 1)
+            rest = (apart - self._left @ (kept[:, None] * turned)) / (1 - influence)[:, None]
+            errors = (rest**2).mean(0, dtype=np.float64)
+            better = errors < best
+            best[better], chosen[better] = errors[better], strength
+            left_out[:, better] = outputs[:, better] - rest[:, better]
+        inner = self._left @ (turned / (self._values[:, None] + chosen)).astype(np.float32)
         return Fitted(means, np.asarray(self._features.T @ inner, np.float32), left_out, chosen)

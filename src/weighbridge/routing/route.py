@@ -20,6 +20,7 @@ from .cards import Cards
 from .cascade import ASSUMED, WITH_LOG_PROBABILITIES, Escalation
 from .needs import Needs, forbidden, needs_of_request, obstacles, unknowns
 from .policy import Policies, Policy, categories
+from .weighing import burdens, takes
 
 if TYPE_CHECKING:
     from .predictor import Prediction, Predictor
@@ -29,11 +30,6 @@ Thresholds = Mapping[tuple[str, str], Figure]
 """By small and big model: when the big one is asked, as learnt; assumed where it is not here."""
 _NO_THRESHOLDS: Thresholds = {}
 _PREFIX = f"{AUTO}:"
-_ANSWER_TOKENS = 256
-_LETTERS_A_TOKEN = 4
-_OF_EVIDENCE = "mean of the evidence"
-# How many times less what costs nothing is taken to cost than the cheapest that does: logarithms know no nothing.
-_FREE = 8.0
 # One standard error and a half: about 90 % of what is expected lies within, were it normal.
 _SPREAD = 1.645
 # So many outcomes of a model, by weight, before its evidence counts.
@@ -208,8 +204,9 @@ def _able(
             code="context_length_exceeded" if too_long else "no_model_can",
             source="router",
         )
-    least = min(unknowns(candidate, needs) for candidate in able)
-    return [candidate for candidate in able if unknowns(candidate, needs) == least], refused
+    counts = [unknowns(candidate, needs) for candidate in able]
+    least = min(counts)
+    return [candidate for candidate, count in zip(able, counts, strict=True) if count == least], refused
 
 
 def _refusals(refused: Sequence[Considered]) -> str:
@@ -257,94 +254,17 @@ def _by_cards(prompt: str, able: Sequence[Candidate], policy: Policy) -> Route |
 
 def _in_order(able: Sequence[Candidate], policy: Policy, warm: str | None) -> Route:
     """Nothing is known of quality: where the conversation's cache is, else what the policy can see, else the first."""
-    weighed = _weighed(able, 0)
     kept = next((candidate for candidate in able if candidate.name == warm), None)
     if kept and policy.stickiness:
         return Route(kept.name, f"{policy.name}: it holds this conversation's cache", Basis.READ, "order")
     if policy.cost_worth or policy.seconds_worth or policy.energy_worth:
-        burdens = _relative(weighed, policy)
-        if all(burden is not None for burden in burdens) and len({round(b or 0, 9) for b in burdens}) > 1:
-            best = min(range(len(able)), key=lambda at: burdens[at] or 0.0)
+        heavy = burdens(takes(able, 0), policy)
+        if all(burden is not None for burden in heavy) and len({round(b or 0, 9) for b in heavy}) > 1:
+            best = min(range(len(able)), key=lambda at: heavy[at] or 0.0)
             reason = f"{policy.name}: nothing is known of quality; it asks least in cost, time and energy"
-            return Route(able[best].name, reason, Basis.ASSUMED, "order", tuple(weighed))
+            return Route(able[best].name, reason, Basis.ASSUMED, "order", tuple(_considered(able)))
     reason = f"{policy.name}: no card shows what its model is for; first in the list"
     return Route(able[0].name, reason, Basis.ASSUMED, "order")
-
-
-def _weighed(
-    able: Sequence[Candidate], letters: int, costs: Sequence[float] = (), seconds: Sequence[float] = ()
-) -> list[Considered]:
-    """What an answer of each would take. `costs` and `seconds` are the evidence's, NaN where it knows none.
-
-    Figures of two origins cannot be compared: prices count where more of them are known than of the evidence's costs,
-    the evidence's seconds where of them no fewer are known than of speeds.
-    """
-    nothing: list[Figure | None] = [None] * len(able)
-    prices = [_price(each, letters) if each.cost_per_token else None for each in able]
-    of_cost = _fuller(prices, [_figure(each) for each in costs] if len(costs) else nothing)
-    speeds = [_answering(each.tokens_per_second) if each.tokens_per_second else None for each in able]
-    of_time = _fuller([_figure(each) for each in seconds] if len(seconds) else nothing, speeds)
-    return [
-        Considered(each.name, (), None, None, cost, _with_loading(each, time), _energy(each, letters))
-        for each, cost, time in zip(able, of_cost, of_time, strict=True)
-    ]
-
-
-def _fuller(first: list[Figure | None], second: list[Figure | None]) -> list[Figure | None]:
-    """The list that knows more, the first of equals."""
-    return second if first.count(None) > second.count(None) else first
-
-
-def _price(candidate: Candidate, letters: int) -> Figure:
-    per = candidate.cost_per_token
-    assert per is not None
-    read = candidate.cost_per_prompt_token or per
-    return Figure(per.value * _ANSWER_TOKENS + read.value * letters / _LETTERS_A_TOKEN, per.basis, per.source)
-
-
-def _answering(speed: Figure) -> Figure | None:
-    return Figure(_ANSWER_TOKENS / speed.value, speed.basis, speed.source) if speed.value > 0 else None
-
-
-def _with_loading(candidate: Candidate, answering: Figure | None) -> Figure | None:
-    if candidate.loaded or answering is None or candidate.load_seconds is None:
-        return answering
-    return replace(answering, value=answering.value + candidate.load_seconds.value)
-
-
-def _energy(candidate: Candidate, letters: int) -> Figure | None:
-    per = candidate.joules_per_token
-    return replace(per, value=per.value * (_ANSWER_TOKENS + letters / _LETTERS_A_TOKEN)) if per else None
-
-
-def _figure(value: float) -> Figure | None:
-    return Figure(value, Basis.MEASURED, _OF_EVIDENCE) if 0 < value < math.inf else None
-
-
-def _relative(weighed: Sequence[Considered], policy: Policy) -> list[float | None]:
-    """Points of quality that each one's cost, time and energy take: by doublings over the least.
-
-    None where something that matters is not known of it; what is known of no candidate does not matter. What takes
-    nothing counts as three doublings less than the least that takes something.
-    """
-    total: list[float | None] = [0.0] * len(weighed)
-    for worth, known in (
-        (policy.cost_worth, [each.cost for each in weighed]),
-        (policy.seconds_worth, [each.seconds for each in weighed]),
-        (policy.energy_worth, [each.joules for each in weighed]),
-    ):
-        least = min((figure.value for figure in known if figure and figure.value > 0), default=0.0) if worth else 0.0
-        if least <= 0:
-            continue
-        if any(figure and figure.value <= 0 for figure in known):
-            least /= _FREE
-        for at, figure in enumerate(known):
-            sofar = total[at]
-            if figure is None:
-                total[at] = None
-            elif sofar is not None:
-                total[at] = sofar + worth * math.log2(max(figure.value, least) / least)
-    return total
 
 
 def _by_evidence(
@@ -356,35 +276,32 @@ def _by_evidence(
     warm: str | None,
 ) -> Route | None:
     """The best by expected quality less what it takes. None where the evidence knows fewer than two of them."""
-    known = []
+    known, places, counts = [], [], predictor.counts
     for candidate in able:
-        name = candidate.evidence_name or candidate.name
-        outcomes = predictor.outcomes(name)
-        if outcomes >= _FEWEST_OUTCOMES:
-            known.append((candidate, predictor.places[name], outcomes))
+        place = predictor.places.get(candidate.evidence_name or candidate.name)
+        if place is not None and counts[place] >= _FEWEST_OUTCOMES:
+            known.append(candidate)
+            places.append(place)
     if len(known) < 2:
         return None
-    places = [at for _, at, _ in known]
-    weighed = _weighed(
-        [candidate for candidate, _, _ in known],
-        len(request.prompt),
-        prediction.costs[places].tolist(),
-        prediction.seconds[places].tolist(),
-    )
-    qualities, deviations = prediction.quality[places].tolist(), prediction.deviation[places].tolist()
+    costs, seconds = prediction.costs.tolist(), prediction.seconds.tolist()
+    taken = takes(known, len(request.prompt), [costs[at] for at in places], [seconds[at] for at in places])
+    qualities, deviations = prediction.quality.tolist(), prediction.deviation.tolist()
     # What is not known to be cheap is taken for as dear as the dearest.
-    burdens = _relative(weighed, policy)
-    most = max((burden for burden in burdens if burden is not None), default=0.0)
+    heavy = burdens(taken, policy)
+    most = max([burden for burden in heavy if burden is not None], default=0.0)
     found = []
-    for at, ((candidate, _, outcomes), each, burden) in enumerate(zip(known, weighed, burdens, strict=True)):
-        quality, deviation = qualities[at], _SPREAD * deviations[at]
+    for candidate, place, burden, cost, time, energy in zip(known, places, heavy, *taken, strict=True):
+        quality, spread = qualities[place], _SPREAD * deviations[place]
         worth = quality - (most if burden is None else burden)
-        worth -= policy.queue_worth * candidate.waiting / max(candidate.parallel, 1)
-        worth += policy.stickiness if candidate.name == warm else 0.0
-        span = Range(max(0.0, quality - deviation), min(1.0, quality + deviation), Basis.MEASURED,
-                     f"{outcomes:.0f} outcomes")  # fmt: skip
-        found.append(Considered(each.model, (), span, worth, each.cost, each.seconds, each.joules))
-    found.sort(key=lambda each: -(each.worth or 0.0))
+        if candidate.waiting:
+            worth -= policy.queue_worth * candidate.waiting / max(candidate.parallel, 1)
+        if candidate.name == warm:
+            worth += policy.stickiness
+        low, high = quality - spread, quality + spread
+        span = Range(low if low > 0 else 0.0, high if high < 1 else 1.0, Basis.MEASURED, predictor.rests_on[place])
+        found.append(Considered(candidate.name, (), span, worth, cost, time, energy))
+    found.sort(key=_worth, reverse=True)
     return Route(
         found[0].model,
         f"{policy.name}: {_told(found, predictor, prediction, warm)}",
@@ -393,6 +310,18 @@ def _by_evidence(
         tuple(found),
         category=prediction.task if prediction.task_probability > 0.5 else None,
     )
+
+
+def _worth(each: Considered) -> float:
+    return each.worth or 0.0
+
+
+def _considered(able: Sequence[Candidate]) -> list[Considered]:
+    """What an answer to a short prompt would take of each, where nothing is known of quality."""
+    taken = takes(able, 0)
+    return [
+        Considered(each.name, (), None, None, *own) for each, own in zip(able, zip(*taken, strict=True), strict=True)
+    ]
 
 
 def _told(found: Sequence[Considered], predictor: Predictor, prediction: Prediction, warm: str | None) -> str:
@@ -425,7 +354,7 @@ def _told_cascade(policy: Policy, able: Sequence[Candidate]) -> list[str]:
 def _cascaded(chosen: Route, policy: Policy, able: Sequence[Candidate], thresholds: Thresholds) -> Route:
     """Ask the one that takes least first, and the best when that is unsure; nobody first where that is not known."""
     by_name = {each.model: each for each in chosen.considered if each.worth is not None}
-    weighed = [by_name.get(each.model, each) for each in _weighed(able, 0)]
+    weighed = [by_name.get(each.model, each) for each in _considered(able)]
     small = min(weighed, key=_dearness)
     big = max(
         weighed, key=lambda each: (each.quality.low + each.quality.high, 0.0) if each.quality else _dearness(each)

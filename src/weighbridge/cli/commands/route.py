@@ -29,6 +29,7 @@ from weighbridge.gateway.choosing import known_of
 from weighbridge.openai_api import ApiError, Request
 from weighbridge.routing import Candidate, explain, read_policies, route
 from weighbridge.routing.needs import Needs
+from weighbridge.routing.version import VERSION, version_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +100,10 @@ def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a gateway with these settings would decide once it had started."""
     place, here = _place(arguments), read_settings(arguments)
     predictor = None
-    if arguments.predictor or place.exists():
+    version = version_of(place)
+    if not arguments.predictor and version is not None and version < VERSION:
+        output.tell(f"{place} is of an earlier version and not used; to learn anew: weigh route learn")
+    elif arguments.predictor or place.exists():
         # Arrays are only loaded where something was learnt.
         from weighbridge.routing.predictor import Predictor
 
@@ -125,7 +129,7 @@ def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _learn(arguments: argparse.Namespace) -> int:
     from weighbridge.routing.evidence import read_evidence
-    from weighbridge.routing.predictor import learn
+    from weighbridge.routing.learning import learn
 
     started = time.time()
     data = read_evidence(Path(arguments.data)) if arguments.data else evidence.gather(read_settings(arguments))
