@@ -44,6 +44,12 @@ _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in compari
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
+# `256K context.` says as much as a list's item.
+_MOST_OF_FRAGMENT = 48
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|be|been|has|have|had|do|does|did|will|can|could|should|may|might|must|would|it|this|that|they"
+    r"|we|you|i|who|which|what|there|(?!modified|based|mixed)\w{3,}(?:ed|es|ing))\b"
+)
 _NUMBERED = re.compile(r"[A-Za-z]{0,2}\d")
 _OF_MODELS = re.compile(r"(?:llm|vlm|base |open |the )?(?:model|modell|llm|system)(?:s|e)?(?: name)?")
 # A table of what was measured: its lengths are those of the prompts.
@@ -253,7 +259,8 @@ class _Extraction:
         context.title = titled(self._text[block.start : block.end]) if not unique else ""
         if len(unique) == 1:
             context.heading = unique
-            if block.level == 1 and not context.document:
+            is_title = block.level == 1 or (block.level == 7 and not self._text[: block.start].strip())
+            if is_title and not context.document:
                 context.document = unique
         elif block.level <= 2 or block.level == 7:
             context.heading = ()
@@ -270,6 +277,7 @@ class _Extraction:
             else:
                 label = match[1].lower()
                 at = match.end()
+        is_item = is_item or (end - start < _MOST_OF_FRAGMENT and not _VERB.search(self._low, start, end))
         scene = self._scene(at if label else start, end, label=label, is_fragment=is_item or bool(label))
         scene.recent_benchmark = self._context.benchmark
         if label and not is_label(label):
@@ -414,6 +422,9 @@ class _Extraction:
                 for name in zipped.get(number) or owners.of(each):
                     if name:
                         each.qualifiers = tuple(dict.fromkeys((*each.qualifiers, *modality)))
+                        if scene.is_fragment and not any(sign.isdigit() for sign in name):
+                            # `Multimodal Llama.`, below `Llama 3.2 Vision`.
+                            name = self._context.narrowed(name)
                         claim = self._claim(name, each, span, None)
                         if claim.value != claim.subject and self._is_new(claim, each):
                             yield claim

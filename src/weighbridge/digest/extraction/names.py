@@ -56,6 +56,8 @@ _DATED_BEHIND = re.compile(
     r" \((?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?(?: \d{1,2},?)? 20\d\d|20\d\d-\d\d)"
 )
 _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
+# Programs, files and pages by a house's name.
+_PRODUCT = re.compile(r" (?:CLI|SDK|API|App|Studio|Console)$|\.(?:md|gguf|safetensors|json|py)\d*$|^[A-Z][a-z]+ Chat$")
 # `Kimi Delta Attention`: what networks are made of, or a page, by a house's name.
 _TECHNIQUE = re.compile(
     r"[ -](?:(?:Linear|Sparse|Latent|Hybrid|Flash) )?(?:Attention|Optimi[sz]er|Tokenizer|Loss|Website|Homepage)\b"
@@ -111,7 +113,11 @@ class Namer:
 
     def _is_data(self, mention: Mention) -> bool:
         """`training data (OLMoE-Mix)`, `Llama 4 Community` in a column of licences: no model's name."""
-        if _TERMS.match(self._text, mention.end) or _TECHNIQUE.match(self._text, mention.end):
+        if (
+            _PRODUCT.search(mention.name)
+            or _TERMS.match(self._text, mention.end)
+            or _TECHNIQUE.match(self._text, mention.end)
+        ):
             return True
         before = self._text[max(0, mention.start - 20) : mention.start].lower()
         return mention.kind is Kind.FULL and _DATA.search(before) is not None

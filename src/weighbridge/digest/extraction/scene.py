@@ -16,6 +16,8 @@ _NEGATION = re.compile(
     r"(?! (?:only|just|merely))[^.,;:()]{0,14}$"
 )
 _QUANTIZED = re.compile(r"^(?:at|in|as)? ?(?:i?q\d\w*|\d(?:\.\d)?-bit|fp8|int4|int8|qat|awq|gptq|gguf)$")
+# `DeepSeek V4 (April 2026) (1.6T)`
+_BRACKET = re.compile(r"^\([^()]{1,40}\)$")
 _DENIAL = re.compile(
     r"not|n['’]t|\bno\b|never|longer|instead|rather|neither|nor|without|far|kein|believ|myth|contra|wrong|false|mistak"
     r"|incorr|erron|debunk|wrote"
@@ -135,6 +137,7 @@ class Scene:
             return None
         for mention in reversed(self.mentions):
             gap = _QUANTIZED.sub("", self.low[mention.end : opening].strip(" *_`\"'”"))
+            gap = _BRACKET.sub("", gap)
             if mention.end <= opening and (
                 not gap or re.fullmatch(r"(?:'s|’s)?\s?(?:variant|model|models|family|series|version|flagship)?", gap)
             ):

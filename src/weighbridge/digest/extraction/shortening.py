@@ -220,6 +220,8 @@ class Shortener:
         chunk = self._words[number]
         if best is not None:
             return Mention(chunk.start, self._words[best[0]].end, best[1], Kind.SHORT)
+        if listed := self._listed(number, before):
+            return listed
         word = chunk.text.lower()
         joined = self._joined_to(chunk, before)
         if joined is not None and chunk.part is Part.SUFFIX and (sibling := self._numbered_sibling(number, joined)):
@@ -243,6 +245,26 @@ class Shortener:
         ):
             # `its Air sibling`
             return Mention(chunk.start, chunk.end, f"{_without_size(before[-1].name)} {chunk.text}", Kind.SHORT)
+        return None
+
+    def _listed(self, number: int, before: Sequence[Mention]) -> Mention | None:
+        """`Llama 4 (Scout & Maverick)`, `Llama 4: Scout (17B active), Maverick (17B active)`: variants by one word."""
+        chunk = self._words[number]
+        if not before or not chunk.text.isalpha() or not chunk.text[1:].islower():
+            return None
+        last = before[-1]
+        gap = self._text[last.end : chunk.start]
+        tail = self._text[chunk.end : chunk.end + 3]
+        if last.kind is Kind.FULL and last.name[-1].isdigit():
+            opens = gap == " (" and (tail.startswith((")", ",")) or tail.strip()[:1] in "&/")
+            if not opens and not (gap == ": " and re.match(r" \(\d", self._text[chunk.end : chunk.end + 4])):
+                return None
+            return Mention(chunk.start, chunk.end, f"{last.name} {chunk.text}", Kind.SHORT)
+        stem, _, word = last.name.rpartition(" ")
+        is_short = last.kind is Kind.SHORT and word.isalpha() and stem[-1:].isdigit()
+        is_next = re.fullmatch(r" ?(?:&|/|,|and|, and) ?|(?: \([^()]{1,80}\))?, (?:and )?", gap) is not None
+        if is_short and is_next and tail.startswith((")", ",", " &", " /", " (")):
+            return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
         return None
 
     def _numbered_sibling(self, number: int, joined: Mention) -> Mention | None:

@@ -22,7 +22,8 @@ _OBJECT = re.compile(
     r"par with|parity with|close to|level with|same(?: \w+){0,2} as|competitive with|neck and neck with|of what"
     r"|within (?:about |just |only )?[\w.]+(?: \w+){0,2} of|\d ?% of"
     r"|\d% (?:less|more|cheaper|faster|slower|lower|higher) than|"
-    r"(?:sibling|cousin|relative|descendant) (?:of|to)|"
+    r"(?:sibling|cousin|relative|descendant) (?:of|to)|(?:days|weeks|months|years?|shortly|right|soon) (?:after|before)"
+    r"|(?:cost|price|speed|fraction|half|third|quarter|tenth) of|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
@@ -43,7 +44,7 @@ _SUCH_AS = re.compile(
     r"|called|by) "
 )
 _DIRECT_BEHIND = re.compile(
-    r"(?:[ -]?licensed)?(?:[\s,]*(?:model|llm|moe|release|weights|dense|parameter|version of|open|open-weights?"
+    r"(?:[ -]?licensed)?(?:[\s,]*(?:models?|llms?|moe|release|weights|dense|parameter|version of|open|open-weights?"
     r"|reasoning|multimodal|flagship|sibling|large|small|language|variant))*[\s,*_:–—]*"
 )
 _FOR = re.compile(
@@ -79,6 +80,7 @@ _GENERAL = re.compile(
 )
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
+_RESUMED = re.compile(r"^[^,]{0,80}, (?:this (?:model|release|one)|it|the model)\b")
 _LIKENED = re.compile(
     r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
 )
@@ -381,6 +383,9 @@ class Owners:
             r"|scoring|built|mit|from|bei|mit)\b",
             scene.words,
         )
+        if opens and self._carried and _RESUMED.search(scene.words):
+            # `Released under Apache 2.0, this model arrives ...`
+            return self._carried
         if following and not opens:
             gap = scene.low[found.end : following[0].start]
             behind = scene.low[following[0].end : scene.end].strip(" *_`])")

@@ -56,6 +56,10 @@ def find(scene: Scene) -> Iterator[Found]:
         seen.add(name)
         qualifiers = ("code",) if _CODE.search(before) and not _WEIGHTS.search(before) else ()
         yield Found("licence", name, start, end, qualifiers=qualifiers)
+    if labelled and not seen and "open weights" in scene.words:
+        # No licence's name: it tells that the weights lie open.
+        yield Found("openness", "open-weights", scene.start, scene.end)
+        return
     if labelled and not seen and scene.end - scene.start < 70:
         plain = identifier(scene.text[scene.start : scene.end].strip("*_` []"))
         plain = "research-only" if plain == "research" else plain

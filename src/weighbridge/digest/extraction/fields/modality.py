@@ -76,6 +76,11 @@ def _says(scene: Scene, match: re.Match[str], kind: str) -> bool:
     if kind == "multimodal":
         if match[0].startswith(("native", "fully")) and match[0].endswith("ity"):
             return True
+        if re.match(r"[\s,-]*(?:moe|mixture[ -]of[ -]experts|input|agentic|llama|gemma|qwen|mistral)\b", after):
+            return True
+        if scene.end - scene.start < 40 and not after.strip(" .*_"):
+            # `Native video multimodal.`
+            return True
         return bool(re.match(rf"[\s-]*(?:\w+ )?{_THING}\b|[\s]*[,.);|(:]|$", after)) and bool(
             _SAID_BEFORE.search(before) or re.match(rf"[\s-]*{_THING}", after)
         )

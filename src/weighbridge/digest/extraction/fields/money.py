@@ -22,6 +22,8 @@ _BESIDE = re.compile(
 )
 # `1,000 × $0.0000025 = $0.0025`: a sum, and no price.
 _SUM = re.compile(r"[×*=+]\s?$")
+_CACHED = re.compile(r"[\s/(]*(?:for )?(?:cache[ -]?hits?|cached|cache[ -]reads?)\b")
+_UNCACHED = re.compile(r"[\s/(]*(?:for )?cache[ -]?miss(?:es)?\b")
 _TRAIN = re.compile(
     r"\b(?:train(?:ed|ing|s)?|pre-?train\w*|gpu[ -]?hours|(?:whole|full|final|entire) run|trainiert|training)\b"
 )
@@ -87,7 +89,9 @@ def _price(
         behind = behind[: max(0, following.start - each.end)]
     if not per and not labelled and not _priced_elsewhere(scene):
         return None
-    side = _side(scene, each, per, behind, previous, following)
+    if _CACHED.match(behind):
+        return None
+    side = "price_input" if _UNCACHED.match(behind) else _side(scene, each, per, behind, previous, following)
     return (side, each.value * scale) if side and each.value * scale < 10_000 else None
 
 

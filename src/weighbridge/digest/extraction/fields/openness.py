@@ -24,6 +24,19 @@ _GENERIC = re.compile(
     r"[\s“\"'(]*(?:(?:previous|strongest|capable|largest|of|best|leading|top|major|new|available|the|an?"
     r"|powerful|specialized|\d+)[\s“\"'(]*){0,3}$"
 )
+_SHIPS = re.compile(
+    r"\b(?:ships?|comes?|released|arrives?|available|published|offered|launched|lands?) (?:\w+ )?with (?:fully |its )?$"
+)
+_MODEL_AFTER = re.compile(
+    r"[\s,]*(?:[\w-]+[\s,]+){0,4}?(?:models?|llms?|moe|mixture|flagship|famil(?:y|ies)|system|release|checkpoints?)\b"
+)
+_IS_SOMEBODYS = re.compile(
+    r"['’)\]*_ ]*(?:is|are|was|were) (?:(?:an?|the|both|now|also) )?(?:[\w.& -]{1,30}['’]s? )?"
+    r"(?:(?:latest|newest|flagship|first|new|current|next|second|most|capable|powerful|recent|own|largest)[ ,]+){0,3}"
+)
+_SOMEBODYS = re.compile(
+    r"\W*[\w.& -]{1,30}['’]s? (?:(?:latest|newest|flagship|first|new|current|[\w-]+-generation)[ ,]+){0,3}"
+)
 _LABEL = re.compile(r"open|weights|access|availab|licen|source|status|type|release")
 _NOUN_AFTER = re.compile(
     r"[\s”\"')]*(?:race|community|ecosystem|frontier|movement|story|world|landscape|line\b|labs?\b|market"
@@ -61,6 +74,8 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
         return True
     if match[0] == "closed":
         return False
+    if _is_predicate(scene, match, before, after):
+        return True
     if re.match(r"[\s-]*(?:variant|version|model|flagship|release)\b(?!s)", after) and any(
         0 <= match.start() - mention.end <= 2 for mention in scene.mentions
     ):
@@ -88,14 +103,33 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
     return scene.is_fragment and bool(re.search(r"[,;:/(|–—·]\s*$|^\s*$", before))
 
 
+def _is_predicate(scene: Scene, match: re.Match[str], before: str, after: str) -> bool:
+    """`K2.6 is Moonshot AI's latest open-source model`, `It ships with open weights`, `Modified MIT, open weights.`"""
+    if match.lastgroup == "weights" and _SHIPS.search(before):
+        return True
+    opening = max((mention.end for mention in scene.mentions if mention.end <= match.start()), default=-1)
+    is_noun = _MODEL_AFTER.match(after) is not None
+    if opening >= 0 and is_noun and _IS_SOMEBODYS.fullmatch(scene.low[opening : match.start()]):
+        return True
+    if opening < 0 and is_noun and _SOMEBODYS.fullmatch(scene.low[scene.start : match.start()]):
+        # `Meta's fourth-generation open-weights model family, ...`, below its name.
+        return True
+    is_brief = scene.end - scene.start < 64 and not re.search(r"\b(?:is|are|was|were|has|have|will|can)\b", scene.words)
+    return (
+        is_brief
+        and re.search(r"(?:^|[,;|(] ?)$", before) is not None
+        and re.match(r" ?(?:[,;|).(]|$)", after) is not None
+    )
+
+
 def _named_behind(scene: Scene, at: int) -> bool:
     for mention in scene.mentions:
         if mention.start >= at:
             gap = scene.low[at : mention.start]
             return len(gap) <= 30 and bool(
                 re.fullmatch(
-                    r"[\s,]*(?:(?:model|llm|flagship|family|release|successor|moe|reasoning|vision-language"
-                    r"|language|large|\d+b|multimodal|coding)[\s,]*){0,4}",
+                    r"[\s,]*(?:(?:models?|llms?|flagship|family|release|successor|moe|reasoning|vision-language"
+                    r"|language|large|\d+b|multimodal|coding)[\s,:]*){0,4}",
                     gap,
                 )
             )

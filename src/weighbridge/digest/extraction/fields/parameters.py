@@ -50,6 +50,11 @@ _OTHER = re.compile(
     r"|monthly|lines|"
     r"devices|repos|variants|fund|round|budget|revenue|-?style|bits?\b)"
 )
+# `a 400M-parameter vision encoder`
+_PART = re.compile(
+    r"[\s-]*(?:parameters?|params?)?\)?[\s-]*(?:(?:vision|audio|text|image|video|visual|draft|mtp|speech) )?"
+    r"(?:encoder|projector|adapter|draft(?:er)?|head|tower|module|tokenizer|embedding table)\b"
+)
 _THING = re.compile(
     r"[\s-]*(?:\+)?\s?(?:(?:open|research|open-weights?|dense|sparse|moe|mixture|reasoning|language|multimodal|vision"
     r"|instruct|base|flagship|code|coding|"
@@ -162,6 +167,7 @@ def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Qu
         after = after[: max(0, following.start - each.end)]
     if (
         _OTHER.match(after)
+        or _PART.match(after)
         or _SCALED.search(scene.before(each.start, 50))
         or _EACH.search(scene.before(each.start, 24))
     ):

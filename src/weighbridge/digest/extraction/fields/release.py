@@ -228,6 +228,12 @@ def _with_companions(scene: Scene, owner: Mention | None) -> list[str | None]:
     if owner is None:
         return [None]
     found: list[str | None] = [owner.name]
+    for mention in reversed([each for each in scene.mentions if each.end <= owner.start]):
+        # `A and B were released`
+        if not mention.is_specific or scene.low[mention.end : owner.start].strip(" *_`") not in ("and", "&", ", and"):
+            break
+        found.insert(0, mention.name)
+        break
     last = owner
     for mention in scene.mentions:
         if mention.start >= last.end and _COMPANION.fullmatch(scene.low[last.end : mention.start]):
@@ -302,6 +308,9 @@ def _of_noun(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
         elif 0 <= start - mention.end <= 3 or re.fullmatch(r"['’‘]s (?:\w+ )?", scene.low[mention.end : start]):
             owner = owner or mention
     if owner is None or re.match(r" (?:notes|candidate|paper|bundle|path)", after):
+        return
+    if scene.low[owner.end : start] == " at ":
+        # `competitive with GPT-4 at launch`
         return
     told = _date_near(scene, start, end, owner)
     future = scene.is_forecast or scene.is_future() or (told is not None and told.is_later)

@@ -31,7 +31,7 @@ _NOT_SCORE_AFTER = re.compile(
 )
 _NOT_SCORE_BEFORE = re.compile(
     r"(?:#|no\. ?|\b(?:by|top|up|down|gains?(?: of)?|drops?(?: of)?|improv\w+(?: of| by)?|another|additional"
-    r"|extra|a|an|gap of|within|rank\w*|in|version|since|around the|plus|minus)\s?\+?|\+|[-−]|v)$"
+    r"|extra|apache|licen[cs]e|a|an|gap of|within|rank\w*|in|version|since|around the|plus|minus)\s?\+?|\+|[-−]|v)$"
 )
 _SHOTS = re.compile(
     r"\b(\d{1,2}|zero|few)[- ]shot\b|pass@\d{1,3}|maj@\d{1,3}|cons@\d{1,3}|\bwith(?:out)? tools\b|\bno tools\b"
@@ -39,6 +39,8 @@ _SHOTS = re.compile(
 )
 # `(73.8%, +5.8%) on SWE-bench`
 _DELTA = re.compile(r"^ ?%?(?:,| or| \() ?[+−-]\d[\d.]* ?(?:%|points|pp)?(?=\))")
+# `K2.6 scores 54`
+_SCORES = re.compile(r" (?:scores?|scored|gets?|got|reaches|reached|hits?|posts?|posted) ")
 _WITH = re.compile(r"\b(?:with|scor\w+|at|reach\w+|hits?) $")
 _VERB = re.compile(
     r"\b(?:scor\w+|achiev\w+|hit\w*|reach\w*|get(?:s|ting)?|got|post(?:s|ed)|record\w*|earn\w*|manag\w+|land\w*"
@@ -142,6 +144,10 @@ def _partner(scene: Scene, each: Quantity, *, first_is_name: bool) -> int | None
 def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], taken: set[int]) -> str | None:
     """The benchmark of a score that stands apart: `ahead of B (88.7)`, `scores 71.2, up from 60, on X`."""
     has_point = "." in scene.text[each.number_start : each.end] or each.unit is Unit.PERCENT
+    scored = any(_SCORES.fullmatch(scene.low[m.end : each.start]) for m in scene.mentions if m.end <= each.start)
+    if scored and len(scene.benchmarks) == 1:
+        name = scene.benchmarks[0][2]
+        return name if _in_range(each, name) else None
     if not has_point:
         return None
     before = scene.before(each.start, 30)

@@ -58,7 +58,8 @@ def _field(scene: Scene, start: int, end: int) -> str | None:
     if _FASTER.match(after):
         return "speed"
     if _SMALLER.match(after):
-        return "compression"
+        is_relative = " smaller" in after[:24] and not re.search(r"compress|quanti[sz]|memory|cache|bit\b", scene.words)
+        return None if is_relative else "compression"
     if _FASTER_BEFORE.search(before):
         return "speed"
     if _SMALLER_BEFORE.search(before):
