@@ -8,7 +8,7 @@ import json
 
 from tests.gateway.test_door import Elsewhere, says_so
 from tests.gateway.test_lifecycle import Served, fake, play
-from weighbridge import ledger
+from weighbridge import facts, fit, ledger, machine
 from weighbridge.engines import Model
 from weighbridge.ledger import folder_of
 from weighbridge.specialists import bundled
@@ -18,6 +18,12 @@ ASKED = {"model": "one", "messages": [{"role": "user", "content": "hello"}]}
 
 def rows_of(state, kind: str = "request") -> list[dict]:
     return [dict(row.fields) for row in ledger.rows(folder_of(state)) if row.kind == kind]
+
+
+def sums() -> Model:
+    """A real engine with a small model."""
+    read = facts.read(bundled()["arithmetic"])
+    return Model("sums", "llama_cpp", plan=fit.make_plan(read, machine.detect(), fit.Workload(context_tokens=256)))
 
 
 def test_every_request_is_a_row_and_the_chain_is_sound(tmp_path):
@@ -75,10 +81,7 @@ def test_an_engines_row_names_its_files_by_their_sums_once_they_are_known(tmp_pa
         for _ in range(2):
             await served.ask("sums", "What is 1 plus 2?")
 
-    from weighbridge import facts, fit, machine
-
-    plan = fit.make_plan(facts.read(path), machine.detect(), fit.Workload(context_tokens=256))
-    play(tmp_path, [Model("sums", "llama_cpp", plan=plan)], story, memory_budget_bytes=1 << 30)
+    play(tmp_path, [sums()], story, memory_budget_bytes=1 << 30)
     engines = {row["number"]: row for row in rows_of(tmp_path, "engine")}
     requests = rows_of(tmp_path)
 
@@ -154,3 +157,37 @@ def test_refusals_by_the_hundred_are_counted_and_do_not_fill_the_disk(tmp_path):
     assert 50 <= len(refused) < 150
     assert sum(row["count"] for row in rows_of(tmp_path, "lost")) == 150 - len(refused)
     assert {row["error"] for row in refused} == {"invalid_api_key"}
+
+
+def test_several_prompts_and_choices_are_one_request_of_which_each_prompt_counts_once(tmp_path):
+    prompts = ["1+1=", "2+2222222=", ""]
+    told, names, counted = [], [], ""
+
+    async def story(served: Served) -> None:
+        nonlocal counted
+        asked = {"model": "sums", "max_tokens": 4, "temperature": 0}
+        lone = [(await served.openai.completions.create(prompt=prompt, **asked)).usage for prompt in prompts]
+        told.append((sum(usage.prompt_tokens for usage in lone), 2 * sum(usage.completion_tokens for usage in lone)))
+        before = (await served.http.get("/metrics")).text
+        for options in ({}, {"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}):
+            body = {"prompt": prompts, "n": 2, **asked, **options}
+            answer = await served.http.post("/v1/completions", json=body)
+            names.append(answer.headers["x-request-id"])
+            if not options:
+                events = [answer.json()]
+                assert [choice["index"] for choice in events[0]["choices"]] == list(range(6))
+            else:
+                events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+                assert {choice["index"] for event in events for choice in event["choices"]} == set(range(6))
+            usages = [event["usage"] for event in events if event.get("usage")]
+            assert len(usages) == (options != {"stream": True})
+            assert all((usage["prompt_tokens"], usage["completion_tokens"]) == told[0] for usage in usages)
+        counted = before + "\n--\n" + (await served.http.get("/metrics")).text
+
+    play(tmp_path, [sums()], story, memory_budget_bytes=1 << 30)
+
+    rows = {row["id"]: row for row in rows_of(tmp_path)}
+    assert [(rows[name]["prompt_tokens"], rows[name]["completion_tokens"]) for name in names] == told * 3
+    line = 'weighbridge_tokens_total{kind="completion",model="sums",route="name"} '
+    before, after = (float(text.partition(line)[2].split()[0]) for text in counted.split("--"))
+    assert after - before == 3 * told[0][1] > 0

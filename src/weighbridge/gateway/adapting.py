@@ -35,15 +35,20 @@ _LONG_BYTES = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """How an engine is asked: where, with which bodies (one for each choice), and what becomes of its answers."""
+    """How an engine is asked: where, with which bodies, and what becomes of its answers."""
 
     path: bytes
     bodies: tuple[Body, ...]
+    """One for each choice of each prompt: all of the first prompt come first."""
     translate: Callable[[], Translation] | None = None
     is_checked: bool = False
     """Whether it may be too long for the model, so that its tokens are counted before the engine is asked."""
     is_count: bool = False
     """Whether only the number of its tokens is asked for, and the gateway answers."""
+    choices: int = 1
+    """How many of the bodies have the same prompt."""
+    tells_usage: bool = True
+    """Whether a stream's client wants a last chunk with what all of it used."""
 
 
 class ChatForm(Body):
@@ -131,19 +136,24 @@ class Adapting:
         is_checked = self._may_be_too_long(name, body)
         if manner.sees_images is False and path == CHAT:
             _refuse_pictures(name, body)
-        copies = 1 if manner.gives_choices else _copies(body)
+        copies, prompts = (1, None) if manner.gives_choices else (_copies(body), _prompts(path, body))
         forced = None
         if not manner.heeds_named_tool and path == CHAT and type(body.value("tool_choice")) is dict:
             forced = named_tool(body.fields)
-        if forced is None and copies == 1:
+        if forced is None and copies == 1 and prompts is None:
             return Prepared(path, (body,), is_checked=True) if is_checked else None
         fields: Mapping[str, Any] = body.fields if forced is None else force(body.fields, forced)
-        bodies = [fields] if copies == 1 else [one_choice(fields, place) for place in range(copies)]
+        alone = [fields]
+        if prompts is not None and len(prompts) * copies <= _MOST_CHOICES:
+            alone = [{**fields, "prompt": prompt} for prompt in prompts]
+        bodies = alone if copies == 1 else [one_choice(each, place) for each in alone for place in range(copies)]
         return Prepared(
             path,
             tuple(Body(json.dumps(each).encode(), body.folding) for each in bodies),
             None if forced is None else _calling(forced),
             is_checked,
+            choices=copies,
+            tells_usage=_wants_usage(fields),
         )
 
     def _may_be_too_long(self, name: str, body: Body) -> bool:
@@ -181,6 +191,25 @@ def _copies(body: Body) -> int:
     if type(count) is not int or not 1 <= count <= _MOST_CHOICES:
         raise ApiError(400, f"n is {str(count)[:40]}, expected a whole number from 1 to {_MOST_CHOICES}", param="n")
     return count
+
+
+def _prompts(path: bytes, body: Body) -> list[Any] | None:
+    """The prompts of a completion that has several, texts or lists of tokens. llama.cpp answers them all, and counts
+    what one of them used."""
+    if path != COMPLETIONS or not body.is_list("prompt"):
+        return None
+    prompts = body.value("prompt")
+    several = len(prompts) > 1 and (all(type(each) is str for each in prompts) or all(map(_is_tokens, prompts)))
+    return prompts if several else None
+
+
+def _is_tokens(prompt: object) -> bool:
+    return isinstance(prompt, list) and all(type(each) is int for each in prompt)
+
+
+def _wants_usage(fields: Mapping[str, Any]) -> bool:
+    options = fields.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
 
 
 def _may_show(raw: bytes) -> bool:

@@ -182,10 +182,12 @@ class Door:
             answer.adapt(prepared, prepared.bodies[0])
             answer.start_asking(prepared)
             return answer
-        gathering, together = Gathering(response, count), Together(count)
+        gathering, together = Gathering(response, prepared), Together(count, prepared.choices)
+        name: str | None = None
         for share, body in zip(gathering.shares, prepared.bodies, strict=True):
             answer = _Answer(self, request, share, body, chosen)
-            answer.adapt(prepared, body, together)
+            answer.adapt(prepared, body)
+            name = answer.join(together, share.place, name)
             gathering.answers.append(answer)
         for each in gathering.answers:
             if response.is_over:
@@ -243,6 +245,7 @@ class _Answer(Relay):
         "_name",
         "_parts",
         "_path",
+        "_place",
         "_request",
         "_route",
         "_task",
@@ -265,6 +268,7 @@ class _Answer(Relay):
         self._path = request.path
         self._parts: Sequence[bytes] = body.parts
         self._together: Together | None = None
+        self._place = 0
         self._learns = False
         self._lease: Lease[Upstream] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -324,10 +328,15 @@ class _Answer(Relay):
         self._door.tasks.add(task)
         task.add_done_callback(self._door.tasks.discard)
 
-    def adapt(self, prepared: Prepared, body: Body, together: Together | None = None) -> None:
-        """Have the engine asked in other words, and its answer put into the client's; `together` with others."""
+    def join(self, together: Together, place: int, name: str | None) -> str:
+        """Be one of several answers to one request, whose name is that of the first, which is told."""
+        self._together, self._place = together, place
+        self._name = name or self._name
+        return self._name
+
+    def adapt(self, prepared: Prepared, body: Body) -> None:
+        """Have the engine asked in other words, and its answer put into the client's."""
         self._path, self._body, self._parts = prepared.path, body, body.parts
-        self._together = together
         if prepared.translate is not None:
             self.response = Adapted(self.response, prepared.translate(), self._error_lines)
 
@@ -591,12 +600,12 @@ class _Answer(Relay):
         if type(self.response) is Adapted:
             self.response.release()
         # What the request used, once all that was asked for it is over.
-        in_all = usage if self._together is None else self._together.add(usage)
+        in_all = usage if self._together is None else self._together.add(usage, self._place)
         if self._request.spending is not None and in_all is not None:
             self._charge(self._request.spending, in_all)
         if self.outcome == "done" and lease is not None:
             self._teach(lease, tail, usage)
-        for kind, count in usage.items():
+        for kind, count in (in_all or {}).items():
             counts.tokens[kind].inc(count)
         if lease is not None:
             self._lease = None

@@ -18,21 +18,26 @@ _MOST_BYTES = 64 << 20
 
 
 class Together:
-    """What several answers to one request used: it is one request to whoever counts or charges."""
+    """What several answers to one request used: it is one request to whoever counts or charges. `choices` of them have
+    the same prompt."""
 
-    __slots__ = ("_left", "_usage")
+    __slots__ = ("_choices", "_left", "_usages")
 
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._usage: dict[str, int] = {}
+    def __init__(self, count: int, choices: int) -> None:
+        self._left, self._choices = count, choices
+        self._usages: list[dict[str, int]] = [{} for _ in range(0, count, choices)]
 
-    def add(self, usage: Mapping[str, int]) -> Mapping[str, int] | None:
-        """One of them is over; with the last one, the tokens of all: the prompt once, and every answer."""
+    def add(self, usage: Mapping[str, int], place: int) -> Mapping[str, int] | None:
+        """One of them is over; with the last one, the tokens of all: each prompt once, and every answer."""
         self._left -= 1
+        known = self._usages[place // self._choices]
         for kind, count in usage.items():
-            before = self._usage.get(kind, 0)
-            self._usage[kind] = max(before, count) if kind == "prompt" else before + count
-        return None if self._left else self._usage
+            before = known.get(kind, 0)
+            known[kind] = before + count if kind == "completion" else max(before, count)
+        if self._left:
+            return None
+        kinds = {kind: None for usage in self._usages for kind in usage}
+        return {kind: sum(usage.get(kind, 0) for usage in self._usages) for kind in kinds}
 
 
 class Asking(Answering, Protocol):
@@ -45,9 +50,10 @@ class Asking(Answering, Protocol):
 class Gathering:
     """`shares` are the responses to write to. The first one that fails ends all; the client's leaving ends all."""
 
-    def __init__(self, response: Response, count: int) -> None:
+    def __init__(self, response: Response, prepared: Prepared) -> None:
         self.response = response
-        self._choices = Choices(count)
+        count = len(prepared.bodies)
+        self._choices = Choices(count, prepared.choices, tells_usage=prepared.tells_usage)
         self._lines: bytes | None = None
         self._is_stream = False
         self._size = 0

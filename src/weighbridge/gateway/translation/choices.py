@@ -19,10 +19,14 @@ def one_choice(fields: Mapping[str, Any], place: int) -> dict[str, Any]:
 
 class Choices:
     """The answers to `count` requests for one choice each, as one answer: either `whole` of all, or `feed` and `end`
-    of each by its place, by turns as they come."""
+    of each by its place, by turns as they come.
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    `choices` of them have the same prompt, all by default. A stream ends with what all used if `tells_usage`.
+    """
+
+    def __init__(self, count: int, choices: int | None = None, *, tells_usage: bool = True) -> None:
+        self._count = choices or count
+        self._tells_usage = tells_usage
         self._events = [Events() for _ in range(count)]
         self._left = set(range(count))
         self._unnamed = set(range(count))
@@ -49,7 +53,7 @@ class Choices:
         said = [self._turned(place, data) for data in self._events[place].end()]
         self._left.discard(place)
         if not self._left:
-            if self._usages:
+            if self._usages and self._tells_usage:
                 said.append(b"data: %b\n\n" % write({**self._head, "choices": [], "usage": self._usage()}))
             said.append(b"data: [DONE]\n\n")
         return b"".join(said)
@@ -85,12 +89,16 @@ class Choices:
         return False
 
     def _usage(self) -> dict[str, Any]:
-        """The prompt counts once, what was said for every choice."""
-        usages = list(self._usages.values())
-        made = sum(count for usage in usages if isinstance(count := usage.get("completion_tokens"), int))
-        given = usages[0].get("prompt_tokens")
-        given = given if isinstance(given, int) else 0
-        return {**usages[0], "prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+        """Each prompt counts once, what was said for every choice."""
+        first = {place // self._count: usage for place, usage in sorted(self._usages.items(), reverse=True)}
+        made = sum(_count(usage, "completion_tokens") for usage in self._usages.values())
+        given = sum(_count(usage, "prompt_tokens") for usage in first.values())
+        whole = {**first[min(first)], "prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+        details = [found for usage in first.values() if isinstance(found := usage.get("prompt_tokens_details"), dict)]
+        if details:
+            cached = sum(_count(each, "cached_tokens") for each in details)
+            whole["prompt_tokens_details"] = {**details[0], "cached_tokens": cached}
+        return whole
 
     def _placed(self, content: Mapping[str, Any], place: int) -> list[dict[str, Any]]:
         """Its choices: of several prompts, those of the first come first, as OpenAI numbers them."""
@@ -101,3 +109,8 @@ class Choices:
         return [
             {**choice, "index": prompt * self._count + place} for choice, prompt in zip(choices, prompts, strict=True)
         ]
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int:
+    count = usage.get(name)
+    return count if type(count) is int else 0

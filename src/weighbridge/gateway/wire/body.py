@@ -138,6 +138,13 @@ class Body:
         span = self._spans.get(name)
         return None if span is None else value_of(self.bytes, *span)
 
+    def is_list(self, name: str) -> bool:
+        """Whether a list stands at a key of the top level; it is not read for that."""
+        if self._spans is None:
+            return isinstance(self.fields.get(name), list)
+        span = self._spans.get(name)
+        return span is not None and self.bytes[span[0]] == 0x5B
+
     def renamed(self, model: str) -> Sequence[bytes]:
         """All of it with another model's name, and no other byte changed but in one of very many small pieces."""
         written = self._renamed(model)
