@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from math import inf
+from types import SimpleNamespace
 
 import httpx2 as httpx
 import pytest
@@ -13,7 +15,8 @@ from tests.gateway.test_lifecycle import Served, fake, play
 from tests.gateway.wire.kit import SSE, chunk, event, whole
 from weighbridge.engines import Model
 from weighbridge.gateway import keys
-from weighbridge.gateway.fallbacks import pause_seconds
+from weighbridge.gateway.fallbacks import Plan, Resort, pause_seconds
+from weighbridge.routing import Route
 
 ERROR = b'{"error": {"message": "no", "type": "server_error", "code": "busy"}}'
 
@@ -276,3 +279,37 @@ def test_a_client_that_leaves_while_a_pause_lasts_is_asked_for_nothing_more(tmp_
             assert "weighbridge_requests_in_flight 0.0" in (await served.http.get("/metrics")).text
 
     play(tmp_path, [far.model()], story, "retries = 3\n")
+
+
+def test_a_client_that_reads_slowly_holds_up_also_whoever_has_not_answered_yet():
+    """The client falls behind with an answer of before, while the engine is still asked."""
+
+    class Asked:
+        is_paused = False
+
+        def pause(self):
+            self.is_paused = True
+
+        def resume(self):
+            self.is_paused = False
+
+    class Client:
+        writer = None
+        is_paused = False
+        status = 0
+
+    def begin_one(request, attempt, body, route):
+        attempt.writer = Asked()
+        return attempt.writer
+
+    async def story() -> None:
+        fallbacks = SimpleNamespace(rests=lambda name: False, worked=lambda name: None)
+        door, client = SimpleNamespace(fallbacks=fallbacks, begin_one=begin_one), Client()
+        resort = Resort(door, None, client, None, Route("far", "named"), Plan((), 1, 0.0, inf)).start()
+        (attempt,) = resort._running
+        client.writer.pause()
+        assert attempt.writer.is_paused
+        client.writer.resume()
+        assert not attempt.writer.is_paused
+
+    asyncio.run(story())

@@ -466,11 +466,13 @@ class Resort:
             self._settle()
 
     def pause(self) -> None:
-        """It reads too slowly."""
-        if self._winner is not None and self._winner.writer is not None:
-            self._winner.writer.pause()
+        """It reads too slowly: whoever is asked waits, also one that has not answered yet."""
+        for attempt in self._running:
+            if attempt.writer is not None:
+                attempt.writer.pause()
 
     def resume(self) -> None:
         """It has caught up."""
-        if self._winner is not None and self._winner.writer is not None:
-            self._winner.writer.resume()
+        for attempt in list(self._running):
+            if attempt.writer is not None:
+                attempt.writer.resume()

@@ -80,6 +80,9 @@ class _Chain:
     notes: list[str] = field(default_factory=list)
     at_head: str | None = None
     """The hash of the row that the head file names."""
+    lost_rows: int = 0
+    lost_at: list[int] = field(default_factory=list)
+    """The first row that says that some were left out, and the last one."""
 
 
 class _Bad(Exception):
@@ -104,6 +107,7 @@ def verify(folder: Path, noted: str | None = None) -> Verdict:
             _check(chain, head)
         except _Bad as bad:
             problems.append(bad.problem)
+        _tell_lost(chain)
     if wanted:
         message = f"no row has the hash {noted} that was noted: what was recorded up to there was rewritten or removed"
         problems.append(Problem("", "rewritten", message))
@@ -112,6 +116,14 @@ def verify(folder: Path, noted: str | None = None) -> Verdict:
     )
     notes = tuple(note for chain in found for note in chain.notes)
     return Verdict(sum(chain.rows for chain in found), tuple(problems), notes, heads)
+
+
+def _tell_lost(chain: _Chain) -> None:
+    """All gaps in one note: while strangers are refused by the hundred there is one a row."""
+    if chain.lost_at:
+        where = " to ".join(map(str, chain.lost_at))
+        why = "the disk was full or too slow, or requests were refused by the hundred"
+        chain.notes.append(f"chain {chain.folder.name}: before row {where}, {chain.lost_rows} were left out: {why}")
 
 
 def _check(chain: _Chain, head: Head | None) -> None:
@@ -220,8 +232,9 @@ def _heed(chain: _Chain, kind: str, line: Line, count: int) -> None:
         chain.removed[said["last"]] = said["end"]
         chain.noted.discard(str(said["end"]))
     elif kind == "lost":
-        why = "the disk was full or too slow, or requests were refused by the hundred"
-        chain.notes.append(f"chain {chain.folder.name}: before row {line.number}, {said['count']} were left out: {why}")
+        chain.lost_rows += int(said["count"])
+        chain.lost_at.append(line.number)
+        del chain.lost_at[1:-1]
     else:
         if said.get("previous") != chain.hash:
             raise _bad(chain, "changed", "it says that it follows another row", count)
