@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -16,7 +18,8 @@ import time
 import pytest
 
 from tests.conftest import run_weigh
-from weighbridge.cli.main import command_names, documentation
+from weighbridge.cli.flag_values import positive, rate, temperature
+from weighbridge.cli.main import _run, command_names, documentation
 
 
 def data_of(*arguments, code=0, **environment):
@@ -288,7 +291,8 @@ def _free_port():
         (["up", "--once", "x", "--port", "99999"], "port is 99,999, expected 0 to 65,535"),
         (["up", "fake:speed=3"], "fake has no option 'speed'"),
         (["up", "a=fake", "a=fake"], "the name 'a' is taken already"),
-        (["log", "-n", "-1"], "'-1' is no count of lines"),
+        (["log", "-n", "-1"], "-1 is not between 1 and 1,000,000"),
+        (["eval", "task.jsonl", "--limit", "-1"], "-1 is not between 1 and"),
         (["key", "create", "anna", "--expires", "2020-01-01"], "2020-01-01 has begun already"),
         (["route", "add"], "add needs DATA"),
         (["route", "learn", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
@@ -301,6 +305,33 @@ def test_a_wrong_command_line_is_exit_code_1_with_a_hint(arguments, what):
     assert done.returncode == 1
     assert what in done.stderr
     assert len(done.stderr.strip().splitlines()) >= 2
+
+
+@pytest.mark.parametrize("flag", [positive, rate, temperature])
+@pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "1e400", "9" * 5000])
+def test_a_flag_that_wants_a_number_takes_nothing_else(flag, text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        flag(text)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/data/x"), 1, "/data/x: Permission denied"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), 2, "a fault of weighbridge"),
+        (ValueError("wrong"), 2, "a fault of weighbridge"),
+    ],
+)
+def test_what_a_disk_refuses_is_the_users_to_mend_and_what_else_is_raised_our_fault(capsys, raised, code, said):
+    class Failing:
+        def add_arguments(self, parser):
+            pass
+
+        def run(self, arguments):
+            raise raised
+
+    assert _run(Failing(), argparse.Namespace()) == code
+    assert said in capsys.readouterr().err
 
 
 def test_what_a_file_says_cannot_steer_the_terminal(tiny_gguf):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from weighbridge.compression import Interval, Loss
-from weighbridge.compression.intervals import Segments, _student, interval_of_mean, interval_of_share
+from weighbridge.compression.intervals import Segments, interval_of_mean, interval_of_share
 from weighbridge.compression.verdict import THRESHOLDS, judge
 
 
@@ -71,11 +71,6 @@ def test_segments_of_different_lengths_give_the_mean_over_positions():
     values = np.random.default_rng(0).standard_normal(500)
 
     assert Segments.of(values, [64] * 7 + [52]).mean == pytest.approx(values.mean())
-
-
-@pytest.mark.parametrize(("freedom", "percentile"), [(1, 12.706), (4, 2.776), (5, 2.571), (10, 2.228), (30, 2.042)])
-def test_students_percentiles_are_those_of_the_tables(freedom, percentile):
-    assert _student(freedom) == pytest.approx(percentile, abs=2e-3)
 
 
 NOISE = Interval(0.003, 0.002, 0.004)

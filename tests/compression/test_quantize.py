@@ -100,6 +100,8 @@ def test_what_cannot_be_made_is_said_and_leaves_nothing(tmp_path):
         quantize(source, there, "Q4_0")
     with pytest.raises(BadSetting, match="no type 'Q3_K'"):
         quantize(source, tmp_path / "new.gguf", "Q3_K")
+    with pytest.raises(BadSetting, match="no such folder"):
+        quantize(source, tmp_path / "nowhere" / "new.gguf", "Q4_0")
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(source.read_bytes()[:-1000])
     with pytest.raises(BadModelFile):

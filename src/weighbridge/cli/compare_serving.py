@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weighbridge.cli import eval_pages, eval_serving, eval_watching, output
+from weighbridge.cli.state_folders import EVALS
 from weighbridge.compression import Bounds, Text, bound
 from weighbridge.evals import Manner, Report, Target, Task, report
 from weighbridge.evals import run as run_task
@@ -59,7 +60,7 @@ def scored(quant: Served, base: Served, tasks: Sequence[Task], settings: Setting
                 for target in targets:
                     line = eval_pages.shown_progress(target.label)
                     try:
-                        ran = await run_task(task, target, settings.state_path / "evals", manner, line)
+                        ran = await run_task(task, target, settings.state_path / EVALS, manner, line)
                     finally:
                         line.end()
                     logs.append(ran.log)

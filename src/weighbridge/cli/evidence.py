@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from weighbridge import routing
 from weighbridge.cli import output
-from weighbridge.cli.learning import ADDED, EVALS
+from weighbridge.cli.state_folders import ADDED, EVALS
 from weighbridge.errors import BadSetting, WeighbridgeError
 from weighbridge.evals.log import EvalLog, read_log
 from weighbridge.settings import Settings

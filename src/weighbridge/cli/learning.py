@@ -13,14 +13,13 @@ import time
 from pathlib import Path
 
 from weighbridge.cli import output
+from weighbridge.cli.state_folders import ADDED, EVALS
 from weighbridge.errors import WeighbridgeError
 from weighbridge.gateway import PREDICTOR
 from weighbridge.routing import newest_thumb
 from weighbridge.routing.version import VERSION, version_of
 from weighbridge.settings import PREFIX, Settings
 
-EVALS, ADDED = "evals", "outcomes"
-"""Folders of evidence in the state folder: logs of evals, and outcomes that were added."""
 # A child that learns takes the cores that nobody else wants, and one of them: threads that wait for each other in a
 # loop took fourteen times as long where others computed too (37 s instead of 2.6).
 _NICE = 10

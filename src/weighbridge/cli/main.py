@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import errno
 import importlib
 import io
 import os
@@ -22,6 +23,11 @@ from . import commands
 from .output import tell, width
 
 DONE, YOURS_TO_MEND, OUR_FAULT, INTERRUPTED = 0, 1, 2, 130
+# What a path, its permissions or its disk are at fault for, wherever it comes up.
+_OF_THE_DISK = frozenset({
+    *DISK_IS_FULL, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO,
+    errno.ENAMETOOLONG, errno.ELOOP,
+})  # fmt: skip
 
 
 class Command(Protocol):
@@ -106,8 +112,13 @@ def main(arguments: list[str] | None = None) -> int:
         return YOURS_TO_MEND
     chosen = top.parse_args(given[:1])
     parser, command = parser_of(chosen.command)
+    return _run(command, parser.parse_args(given[1:]))
+
+
+def _run(command: Command, arguments: argparse.Namespace) -> int:
+    """Run it, and say what goes wrong; the exit code."""
     try:
-        code = command.run(parser.parse_args(given[1:]))
+        code = command.run(arguments)
         # What cannot be printed is told here, and not when Python ends.
         sys.stdout.flush()
         return code
@@ -125,16 +136,24 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output has enough. Python would complain once more while it closes stdout.
         _forget_output()
         return DONE
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
-            # Of what we print ourselves, or of a file that nobody guards: no fault of ours.
-            tell(f"weigh: {error.filename or 'the output'}: {error.strerror}")
-            tell("  free some space, or write to another place")
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            return _our_fault()
+        # Of what we print ourselves, or of a file that nobody guards.
+        tell(f"weigh: {error.filename or 'the output'}: {error.strerror}")
+        tell("  check the path and its permissions, and what room its disk has")
+        if error.errno in DISK_IS_FULL:
             _forget_output()
-            return YOURS_TO_MEND
-        traceback.print_exc()
-        print("weigh: this is a fault of weighbridge; please report it with the lines above", file=sys.stderr)
-        return OUR_FAULT
+        return YOURS_TO_MEND
+    except Exception:
+        return _our_fault()
+
+
+def _our_fault() -> int:
+    """Print what is being raised; the exit code."""
+    traceback.print_exc()
+    print("weigh: this is a fault of weighbridge; please report it with the lines above", file=sys.stderr)
+    return OUR_FAULT
 
 
 def _forget_output() -> None:

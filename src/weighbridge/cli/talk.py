@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import threading
@@ -11,14 +10,6 @@ from dataclasses import dataclass
 from weighbridge.cli import output
 from weighbridge.errors import WeighbridgeError
 from weighbridge.openai_api import Client
-
-
-def temperature(text: str) -> float:
-    """The flag's value; ValueError for what no engine takes."""
-    value = float(text)
-    if not 0 <= value <= 2:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

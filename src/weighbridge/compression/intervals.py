@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from weighbridge.evals.statistics import wilson
+from weighbridge.evals.statistics.distributions import normal_quantile, t_quantile
+
 Floats = npt.NDArray[np.float64]
 _RESAMPLES = 2000
-_Z = 1.959964
+# Of an interval of 95 %, the probability below its upper end.
+_UPPER = 0.975
 _LEAST_BLOCKS = 3
 
 
@@ -78,8 +82,8 @@ def interval_of_mean(segments: Segments) -> Interval:
         return Interval(segments.mean, None, None)
     means, blocks = drawn
     mean = segments.mean
-    low, high = (float(each) for each in np.quantile(means, (0.025, 0.975)))
-    stretch = _student(blocks - 1) / _Z * math.sqrt(blocks / (blocks - 1))
+    low, high = (float(each) for each in np.quantile(means, (1 - _UPPER, _UPPER)))
+    stretch = t_quantile(_UPPER, blocks - 1) / normal_quantile(_UPPER) * math.sqrt(blocks / (blocks - 1))
     # The means are drawn around their own centre: first and last segments are in fewer blocks.
     centre = float(means.mean())
     return Interval(mean, mean - (centre - low) * stretch, mean + (high - centre) * stretch)
@@ -101,21 +105,5 @@ def interval_of_share(segments: Segments) -> Interval:
     variance = float(means.var()) * blocks / (blocks - 1)
     effective = count / max(1.0, variance / independent) if independent else count
     # Student's t in place of z: the variance is known from so many blocks only.
-    z = _student(blocks - 1)
-    middle = (share + z * z / (2 * effective)) / (1 + z * z / effective)
-    half = z / (1 + z * z / effective) * math.sqrt(share * (1 - share) / effective + z * z / (4 * effective**2))
-    # At the ends the formula gives the end itself, but for rounding.
-    return Interval(share, max(0.0, middle - half) if share else 0.0, min(1.0, middle + half) if share < 1 else 1.0)
-
-
-def _student(freedom: int) -> float:
-    """The 97.5th percentile of Student's t: tabulated for few degrees of freedom, then by the expansion of Abramowitz
-    and Stegun (1964), 26.7.5; e.g. 2.228 for 10."""
-    exact = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447}
-    if freedom in exact:
-        return exact[freedom]
-    z = _Z
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+    found = wilson(share * effective, effective, quantile=t_quantile(_UPPER, blocks - 1))
+    return Interval(share, found.low, found.high)

@@ -16,7 +16,7 @@ from weighbridge.disk import disk_errors
 from weighbridge.errors import BadModelFile, BadSetting, NotEnoughDisk
 from weighbridge.facts.gguf import Header, read_header
 from weighbridge.facts.model_facts import Tensor
-from weighbridge.machine.disk import detect_disk
+from weighbridge.hub.disk import disk_errors, free_bytes
 from weighbridge.sizes import show_bytes
 
 from .blocks import FORMS, Form
@@ -73,7 +73,7 @@ def quantize(
     _check(header, source)
     plan = [(tensor, _form(tensor, kind)) for tensor in header.tensors]
     size = sum(_size(tensor, form) for tensor, form in plan) + header.bytes_read
-    if (free := detect_disk(target.parent).free_bytes) < size + (1 << 20):
+    if (free := free_bytes(target.absolute().parent)) < size + (1 << 20):
         raise NotEnoughDisk(
             f"{target.parent} has {show_bytes(free)} free, and {target.name} takes {show_bytes(size)}",
             hint="free some, or name another place",

@@ -15,9 +15,10 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
+from weighbridge.cli.flag_values import temperature
 from weighbridge.cli.gateway_flags import add_address, client_of, read_settings
 from weighbridge.cli.sources import find_models
-from weighbridge.cli.talk import Manner, talk, temperature
+from weighbridge.cli.talk import Manner, talk
 from weighbridge.errors import GatewayUnreachable
 from weighbridge.gateway import run_loop, serve
 from weighbridge.openai_api import Client

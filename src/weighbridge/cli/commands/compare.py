@@ -24,6 +24,7 @@ from pathlib import Path
 from weighbridge import facts, hub, machine, settings
 from weighbridge.cli import compare_serving, eval_pages, output
 from weighbridge.cli.compare_serving import Served
+from weighbridge.cli.flag_values import positive
 from weighbridge.cli.model_names import source_of
 from weighbridge.cli.progress import fetch
 from weighbridge.cli.progress_line import ProgressLine
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache-type-k", metavar="TYPE", default="f16", help=f"QUANT's keys in the cache: {kinds}")
     parser.add_argument("--cache-type-v", metavar="TYPE", default="f16", help="QUANT's values in the cache")
     parser.add_argument("--task", action="append", default=[], metavar="FILE", help="a task as weigh eval reads it")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples of each task")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N samples of each task")
     parser.add_argument("--by-server", action="store_true", help="a lower bound, by what a server tells")
     parser.add_argument("--threads", type=int, metavar="T", help="threads of both together")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")

@@ -22,6 +22,7 @@ from weighbridge import catalogue, hub
 from weighbridge.catalogue import Catalogue
 from weighbridge.cli import output
 from weighbridge.cli.digest_places import Places
+from weighbridge.cli.state_folders import EVALS
 from weighbridge.digest import Knowledge, publishing
 from weighbridge.digest.assembly import Mine, Surroundings
 from weighbridge.digest.edition import Edition
@@ -212,7 +213,7 @@ def _mine(settings: Settings, known: Catalogue) -> list[Mine]:
 def _measured(settings: Settings) -> frozenset[str]:
     """Names of models for which a log of `weigh eval` is there."""
     found = set()
-    folder = settings.state_path / "evals"
+    folder = settings.state_path / EVALS
     for path in sorted(folder.rglob("*.jsonl"))[:1000] if folder.is_dir() else ():
         try:
             found.add(read_log(path, keep_ids=False).head.model)

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.cli import eval_html, eval_pages, eval_plots, eval_serving, eval_tasks, eval_watching, output
+from weighbridge.cli.flag_values import positive, temperature, whole
 from weighbridge.cli.gateway_flags import add_address, read_settings
+from weighbridge.cli.state_folders import EVALS
 from weighbridge.disk import disk_errors
 from weighbridge.errors import BadSetting, EvalStopped
 from weighbridge.evals import EvalLog, Manner, Price, Report, Target, Task, race, read_tasks, report, table
@@ -48,13 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scorer", metavar="NAME", help="exact, includes, regex, numeric, choice, ... (by the data)")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the scorer, as in TOML")
     parser.add_argument(
-        "--max-tokens", type=_positive, metavar="N", help="longest answer; one that is cut is not scored"
+        "--max-tokens", type=positive, metavar="N", help="longest answer; one that is cut is not scored"
     )
-    parser.add_argument("--temperature", type=float, metavar="T", help="0 (default): the likeliest answer")
+    parser.add_argument("--temperature", type=temperature, metavar="T", help="0 (default): the likeliest answer")
     parser.add_argument("--system", metavar="TEXT", help="the system message")
     parser.add_argument("--score-truncated", action="store_true", help="score answers that were cut off, too")
-    parser.add_argument("--concurrency", type=int, metavar="N", help="requests at once (default: the server's knee)")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N samples")
+    parser.add_argument(
+        "--concurrency", type=whole(1, 4096), metavar="N", help="requests at once (default: the server's knee)"
+    )
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
     parser.add_argument(
         "--race", action=argparse.BooleanOptionalAction, help="ask a model no more once another is better beyond chance"
     )
@@ -77,13 +81,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     eval_tasks.add_arguments(parser)
     add_address(parser)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -153,10 +150,8 @@ class _Evaluation:
     """All tasks and all models, one after the other."""
 
     def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
-        if arguments.concurrency is not None and not 1 <= arguments.concurrency <= 4096:
-            raise BadSetting(f"--concurrency is {arguments.concurrency}", hint="1 to 4096")
         self._arguments, self._settings = arguments, settings
-        self._folder = Path(arguments.logs) if arguments.logs else settings.state_path / "evals"
+        self._folder = Path(arguments.logs) if arguments.logs else settings.state_path / EVALS
         self._prices: dict[str, Price] = {}
         self.reports: list[Report] = []
         self.logs: list[EvalLog] = []

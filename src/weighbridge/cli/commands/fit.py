@@ -18,6 +18,7 @@ from pathlib import Path
 
 from weighbridge import facts, fit, hub, machine
 from weighbridge.cli import output
+from weighbridge.cli.flag_values import positive, rate
 from weighbridge.cli.this_machine import within_budget
 from weighbridge.errors import BadModelFile, BadSetting, WeighbridgeError
 from weighbridge.facts import HubAccess, ModelFacts
@@ -40,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sources", nargs="*", metavar="MODEL", help="a file, org/name, a catalogue's name; several share"
     )
     parser.add_argument("--machine", metavar="TEXT", help='another machine: "rtx 4090", "2x a100-80gb", "macbook 16gb"')
-    parser.add_argument("--context", type=_positive, metavar="N", help="tokens of context for each request")
-    parser.add_argument("--parallel", type=_positive, metavar="P", help="requests at once (default 2; grids: 1)")
-    parser.add_argument("--ubatch", type=_positive, default=512, metavar="U", help="tokens a step (default 512)")
+    parser.add_argument("--context", type=positive, metavar="N", help="tokens of context for each request")
+    parser.add_argument("--parallel", type=positive, metavar="P", help="requests at once (default 2; grids: 1)")
+    parser.add_argument("--ubatch", type=positive, default=512, metavar="U", help="tokens a step (default 512)")
     parser.add_argument("--cache-type-k", metavar="T", help="type of keys: f16, q8_0, q4_0 ... (default f16)")
     parser.add_argument("--cache-type-v", metavar="T", help="type of values")
     parser.add_argument("--no-flash-attention", action="store_true", help="plan without flash attention")
@@ -54,28 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mmproj", metavar="FILE", help="projector for images or sound that is loaded with MODEL")
     parser.add_argument("--draft", metavar="MODEL", help="smaller model that proposes tokens, loaded with MODEL")
-    parser.add_argument("--wanted", type=_rate, metavar="TPS", help="least tokens a second of one request")
+    parser.add_argument("--wanted", type=rate, metavar="TPS", help="least tokens a second of one request")
     catalogue = parser.add_argument_group("without a MODEL")
     catalogue.add_argument("--task", metavar="TAG", help="chat, code, reasoning, tools, vision, embedding ...")
     catalogue.add_argument("--licence", metavar="NAME", help="part of a licence's name: apache, mit ...")
     catalogue.add_argument("--modality", metavar="M", help="what must go in: image, audio")
     catalogue.add_argument("--max-size", metavar="SIZE", help="largest file: 20GiB")
-    catalogue.add_argument("--limit", type=_positive, default=20, metavar="N", help="rows to print (default 20)")
+    catalogue.add_argument("--limit", type=positive, default=20, metavar="N", help="rows to print (default 20)")
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1 << 24:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {1 << 24:,}")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is no rate above 0 and below 1,000,000,000")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from typing import Any
 
 from weighbridge import ledger
 from weighbridge.cli import output
+from weighbridge.cli.flag_values import whole
 from weighbridge.cli.gateway_flags import read_place
 from weighbridge.errors import BadSetting
 from weighbridge.ledger import Row, Served, Verdict, folder_of
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action", nargs="?", default="show", choices=("show", "verify", "head", "export"), metavar="ACTION",
         help="show (the default), verify, head or export",
     )  # fmt: skip
-    parser.add_argument("-n", "--lines", type=_count_of_lines, metavar="N", help="show the last N (default 20)")
+    parser.add_argument("-n", "--lines", type=whole(1, 1_000_000), metavar="N", help="show the last N (default 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="show what comes, until Ctrl-C")
     parser.add_argument("--model", metavar="NAME", help="only requests that this model answered")
     parser.add_argument("--key", metavar="NAME", help="only requests with this key")
@@ -67,12 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "export":
         return _export(ledger.rows(folder, since=since, wanted=wanted), arguments.format or "jsonl")
     return _show(folder, arguments, wanted, since)
-
-
-def _count_of_lines(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:10]) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count of lines, expected 1 to 1,000,000")
-    return int(text)
 
 
 # Which flags say something to which actions.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from weighbridge.cli import output
+from weighbridge.cli.flag_values import whole
 from weighbridge.cli.gateway_flags import read_place
 from weighbridge.engines import log_path
 from weighbridge.errors import UnknownModel
@@ -28,7 +29,9 @@ _BLOCK_BYTES = 1 << 16
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
     parser.add_argument("model", metavar="MODEL", help="a model's name, or `gateway`")
-    parser.add_argument("-n", "--lines", type=int, default=50, metavar="N", help="only the last N lines (default 50)")
+    parser.add_argument(
+        "-n", "--lines", type=whole(0, 1_000_000), default=50, metavar="N", help="only the last N lines (default 50)"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="print on what comes, until Ctrl-C")
     parser.add_argument("--config", metavar="FILE", help="a TOML file of settings")
 
@@ -42,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise _no_log(logs, arguments.model, error) from error
     with file:
-        for line in _last(file, max(0, arguments.lines)):
+        for line in _last(file, arguments.lines):
             print(_shown(line), flush=arguments.follow)
         end, inode = file.tell(), os.fstat(file.fileno()).st_ino
     if arguments.follow:

@@ -16,9 +16,10 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from weighbridge.cli import output
+from weighbridge.cli.flag_values import temperature
 from weighbridge.cli.gateway_flags import add_address, add_planning, api_at, client_of, planning, read_settings
 from weighbridge.cli.sources import find_models, introduce
-from weighbridge.cli.talk import Manner, talk, temperature
+from weighbridge.cli.talk import Manner, talk
 from weighbridge.engines import Model
 from weighbridge.errors import AddressInUse, EngineFailed, GatewayUnreachable
 from weighbridge.gateway import run_loop, serve

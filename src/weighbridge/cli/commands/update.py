@@ -20,6 +20,7 @@ from pathlib import Path
 
 from weighbridge import catalogue, hub
 from weighbridge.cli import output
+from weighbridge.cli.flag_values import positive
 from weighbridge.errors import BadSetting
 from weighbridge.facts import HubAccess
 from weighbridge.hub import Update
@@ -31,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
     parser.add_argument("--models", action="store_true", help="look only for newer revisions of the models here")
     parser.add_argument("--catalogue", action="store_true", help="read only the catalogue's models anew")
-    parser.add_argument("--most", type=int, metavar="N", help="read at most so many of the catalogue's repositories")
+    parser.add_argument(
+        "--most", type=positive, metavar="N", help="read at most so many of the catalogue's repositories"
+    )
     parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, keep, and say what changed."""
-    if arguments.most is not None and arguments.most < 1:
-        raise BadSetting(f"--most is {arguments.most}", hint="1 or more")
     both = arguments.models == arguments.catalogue
     folder = load().state_path
     access = HubAccess.from_environment(os.environ)
