@@ -2,9 +2,10 @@
 
 from .blocks import FORMS
 from .bounds import Bounds, bound
-from .compare import Candidate, Manner, Progress, compare
+from .compare import Progress, compare
 from .comparison import Comparison, Side, Worst
 from .intervals import Interval
+from .preparation import Candidate, Manner
 from .quantize import Quantized, quantize
 from .text import Text, read_text
 from .verdict import THRESHOLDS, Loss, Verdict

@@ -129,7 +129,7 @@ async def _likeliest(connection: Connection, target: Target, prompt: str) -> dic
         found = _read(json.loads(response.body)["choices"][0]["logprobs"])
     except (ConnectionLost, TimeoutError) as error:
         raise EngineFailed(f"{target.label}: {error}", hint="is the server running?") from error
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise EngineFailed(
             f"{target.label} tells no log-probabilities: {error!r}", hint="it must answer /v1/completions with logprobs"
         ) from error

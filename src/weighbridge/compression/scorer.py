@@ -87,8 +87,10 @@ class Scorer:
             for stream in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):
                     stream.close()
-        with contextlib.suppress(OSError):
-            os.close(self._file)
+        # Closed once: its number may be another file's by the next time.
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
         self._errors.close()
 
     def wait_until_loaded(self) -> None:
