@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from tests.gguf_files import header, tensor_entry, text, write_model
 from weighbridge.errors import BadModelFile
-from weighbridge.facts.gguf import TENSOR_TYPES, SkippedArray, read_header, read_header_of
+from weighbridge.facts.gguf import SkippedArray, read_header, read_header_of
+from weighbridge.facts.gguf_types import TENSOR_TYPES
 from weighbridge.facts.walk import LIBRARY, CWalks, PythonWalks, find_walks
 
 compiled = pytest.mark.skipif(

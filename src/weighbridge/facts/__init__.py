@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from weighbridge.later import later
 
 if TYPE_CHECKING:
-    from .gguf import TENSOR_TYPES
+    from .gguf_types import TENSOR_TYPES
     from .model_facts import (
         Card,
         Chat,
@@ -49,7 +49,7 @@ __all__ = [
 __getattr__ = later(
     __name__,
     {
-        "gguf": "TENSOR_TYPES",
+        "gguf_types": "TENSOR_TYPES",
         "model_facts": "Card Chat Context Experts Layer LicenceStatement Modalities ModelFacts Origin Parameters "
         "Source Tensor Weights",
         "reading": "read",

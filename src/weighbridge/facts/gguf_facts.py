@@ -13,8 +13,9 @@ from weighbridge.errors import BadModelFile
 from . import architectures
 from .chat import read_template
 from .counting import Sums, add_up
-from .gguf import FILE_TYPES, Header
+from .gguf import Header
 from .gguf_layers import read_layers
+from .gguf_types import FILE_TYPES
 from .keys import Keys
 from .licences import chosen
 from .model_facts import (
