@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from weighbridge import errors
@@ -16,14 +18,27 @@ NOTE = "<!-- Made by docs/generate_reference.py; edit the code instead. -->\n\n"
 
 def commands() -> str:
     """Every command's help."""
-    os.environ["COLUMNS"] = "100"
     text = (
         NOTE + "# Commands\n\nExit codes: 0 done, 1 yours to mend, 2 our fault. Data goes to stdout, talk to stderr.\n"
     )
-    for name in command_names():
-        parser, _ = parser_of(name)
-        text += f"\n## weigh {name}\n\n```text\n{parser.format_help().strip()}\n```\n"
+    with _columns(100):
+        for name in command_names():
+            parser, _ = parser_of(name)
+            text += f"\n## weigh {name}\n\n```text\n{parser.format_help().strip()}\n```\n"
     return text
+
+
+@contextlib.contextmanager
+def _columns(count: int) -> Iterator[None]:
+    """So wide a terminal, until it is left: whoever asked for the pages has one of another width."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(count)
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def settings() -> str:
