@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from weighbridge.disk import disk_errors
+from weighbridge.disk import disk_errors, free_bytes
 from weighbridge.errors import BadModelFile, BadSetting, NotEnoughDisk
 from weighbridge.facts.gguf import Header, read_header
 from weighbridge.facts.model_facts import Tensor
-from weighbridge.hub.disk import disk_errors, free_bytes
 from weighbridge.sizes import show_bytes
 
 from .blocks import FORMS, Form
