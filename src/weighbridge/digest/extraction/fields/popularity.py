@@ -82,9 +82,9 @@ def _noun(scene: Scene, each: Quantity) -> str | None:
     if re.match(r"\s?(?:mal|times) (?:heruntergeladen|downloaded)", after):
         return "downloads"
     for stem, noun in _NOUNS.items():
-        told = scene.label and re.search(rf"\b{stem}", scene.label) and not scene.label.startswith("why")
+        heads_column = scene.label and re.search(rf"\b{stem}", scene.label) and not scene.label.startswith("why")
         if (
-            told
+            heads_column
             and each.value >= _LEAST_IN_COLUMN
             and not any(m.start - 80 < each.start < m.end for m in scene.mentions)
         ):
