@@ -26,6 +26,14 @@ def ran(task, target, folder, **manner):
     return asyncio.run(run(task, target, folder, Manner(**({"patience": QUICK} | manner))))
 
 
+def test_a_server_that_speaks_something_else_is_left_after_two_samples(server, task_file, tmp_path):
+    mock = server(flaky=1000, status=200)
+
+    with pytest.raises(EvalStopped, match="first 2 samples all failed: .* no chat completion: .*try later"):
+        ran(read_task(task_file(50)), mock.target, tmp_path / "logs")
+    assert mock.stats()["asked"] == 2 * QUICK.attempts
+
+
 def test_every_sample_is_asked_and_scored_once(server, task_file, tmp_path):
     mock = server()
     found = ran(read_task(task_file(120)), mock.target, tmp_path / "logs")

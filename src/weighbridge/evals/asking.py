@@ -42,6 +42,8 @@ class Failure:
     attempts: int
     unreachable: bool = False
     """Whether nothing answered at all."""
+    foreign: bool = False
+    """Whether what answered speaks no chat completions: a page to log in at, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ async def ask(
     `on_busy` is called whenever the server says that it has too much to do.
     """
     encoded = json.dumps(body, ensure_ascii=False).encode()
-    message, unreachable = "", False
+    message, unreachable, foreign = "", False, False
     for attempt in range(1, patience.attempts + 1):
         wait: float | None = None
         streamed = _Streamed() if body.get("stream") else None
@@ -90,7 +92,7 @@ async def ask(
             if response.status == 200:
                 answer = streamed.answer(response) if streamed and streamed.is_begun else read_answer(response)
                 return Asked(answer, None, attempt)
-            message = _said(response)
+            message, foreign = _said(response), False
             if response.status in _CONFIGURATION:
                 raise EvalStopped(message, hint=_CONFIGURATION[response.status])
             if response.status not in _AGAIN:
@@ -100,14 +102,14 @@ async def ask(
             if response.status in (429, 503) and on_busy is not None:
                 on_busy()
         except ConnectionLost as error:
-            message, unreachable = str(error), error.refused
+            message, unreachable, foreign = str(error), error.refused, False
         except TimeoutError:
-            message = f"no answer within {patience.timeout_seconds:g} s"
-        except (ValueError, RecursionError) as error:
-            message = f"the answer cannot be read: {error}"
+            message, foreign = f"no answer within {patience.timeout_seconds:g} s", False
+        except ValueError as error:
+            message, foreign = f"the answer cannot be read: {error}", True
         if attempt < patience.attempts:
             await asyncio.sleep(pause(attempt, patience) if wait is None else wait)
-    return Asked(None, Failure(message, patience.attempts, unreachable), patience.attempts)
+    return Asked(None, Failure(message, patience.attempts, unreachable, foreign), patience.attempts)
 
 
 def pause(attempt: int, patience: Patience) -> float:
@@ -158,7 +160,7 @@ def read_answer(response: Response) -> Answer:
             response.headers.get("x-weighbridge-model") or found.get("model") or "",
             _first_token(choice),
         )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"no chat completion: {response.body[:200].decode(errors='replace')!r}") from error
 
 
@@ -213,7 +215,7 @@ class _Streamed:
     def _read(self, data: bytes) -> None:
         try:
             self._event(json.loads(data))
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"no event of a chat completion: {data[:200].decode(errors='replace')!r}") from error
 
     def _event(self, event: dict[str, Any]) -> None:

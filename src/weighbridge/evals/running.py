@@ -295,11 +295,11 @@ class _Run:
                 hint="start the server and run the same again: it goes on from there",
             )
         self._refused = self._refused + 1 if asked.failure is not None else 0
-        if (
-            not self._scored
-            and self._refused >= max(_GIVEN_UP, 2 * self._knee.concurrency)
-            and asked.failure is not None
-        ):
+        if asked.failure is None or self._scored:
+            return
+        # What speaks another language will not learn ours; what only fails may be loading still.
+        most = 2 * self._knee.concurrency
+        if self._refused >= (most if asked.failure.foreign else max(_GIVEN_UP, most)):
             raise EvalStopped(
                 f"the first {self._refused} samples all failed: {asked.failure.message}",
                 hint="check model and settings",
