@@ -43,6 +43,25 @@ def test_two_lm_eval_results_are_compared_in_pairs(tmp_path):
     assert next(logs[0].rows()).input == "q0"
 
 
+def test_chance_is_told_of_the_models_that_are_not_told_apart(tmp_path):
+    right = [at % 10 < 8 for at in range(100)]
+    near = [*right[:97], *(not value for value in right[97:])]
+    logs = [
+        log
+        for name, outcomes in (("a", right), ("b", near), ("none", [False] * 100))
+        for log in read_results(lm_eval(tmp_path, name, outcomes))
+    ]
+    [found] = report(logs)
+
+    assert found.verdict.startswith("the data do not rank ")
+    assert found.verdict.endswith("samples")
+    assert "worse beyond chance: none" in found.verdict
+    assert found.compared == 2
+    # Three samples of a hundred apart, and not the eighty that lie between them and the last one.
+    assert found.detectable == pytest.approx(2.8 * (0.03 / 100) ** 0.5, rel=0.01)
+    assert found.chance_gain == pytest.approx(0.564 * (0.03 / 100 / 2) ** 0.5, rel=0.01)
+
+
 def test_each_filter_of_lm_eval_is_a_task(tmp_path):
     logs = read_results(lm_eval(tmp_path, "m", [True, False], ("strict-match", "flexible-extract")))
 

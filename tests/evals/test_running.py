@@ -29,7 +29,7 @@ def ran(task, target, folder, **manner):
 def test_a_server_that_speaks_something_else_is_left_after_two_samples(server, task_file, tmp_path):
     mock = server(flaky=1000, status=200)
 
-    with pytest.raises(EvalStopped, match="first 2 samples all failed: .* no chat completion: .*try later"):
+    with pytest.raises(EvalStopped, match=r"first 2 samples all failed: .* no chat completion: .*try later"):
         ran(read_task(task_file(50)), mock.target, tmp_path / "logs")
     assert mock.stats()["asked"] == 2 * QUICK.attempts
 

@@ -101,7 +101,7 @@ def cluster_rows(report: Report) -> tuple[list[str], list[list[str]]]:
 def chance(report: Report) -> str:
     """What a lead must be above to mean something."""
     lead = (
-        f"by chance alone the best of {len(report.results)} equal models would lead by "
+        f"by chance alone the best of {report.compared} equal models would lead by "
         f"{100 * (report.chance_gain or 0):.1f} points; "
     )
     detectable = report.detectable or 0

@@ -86,10 +86,13 @@ class Report:
     verdict: str
     advice: Advice
     """Which model to use."""
+    compared: int
+    """Of how many models `chance_gain` and `detectable` speak: those that the data do not tell apart, or all."""
     chance_gain: float | None
-    """How far the best of so many equally good models would stand out by chance; None for fewer than two."""
+    """How far the best of so many equally good models would stand out by chance; None for fewer than two, or where no
+    two of them differ on any sample."""
     detectable: float | None
-    """The smallest difference that so many samples show with 80 % power; None where nothing was compared."""
+    """The smallest difference that so many samples show with 80 % power; None where `chance_gain` is."""
     fronts: Mapping[str, tuple[str, ...]]
     """The models that nothing beats in both quality and a cost, by the cost (`cost.AXES`)."""
     by_cluster: tuple[TableRow, ...] = ()
@@ -137,6 +140,10 @@ def _report(
         if raced is not None:
             comparisons = [_as_raced(each, raced) for each in comparisons]
             places = places_of(list(ordered), comparisons)
+    leaders = leaders_of(places, comparisons)
+    # What is told apart already says nothing of those that are not.
+    among = [each for each in comparisons if len(leaders) < 2 or {each.first, each.second} <= set(leaders)]
+    compared = len({model for each in among for model in (each.first, each.second)})
     return Report(
         task,
         tuple(results),
@@ -144,8 +151,9 @@ def _report(
         tuple(places),
         verdict(results, comparisons, places),
         advise({each.model: each.estimate for each in results}, comparisons, places, _costs(results)),
-        _chance(results, comparisons),
-        _detectable(comparisons),
+        compared,
+        _chance(compared, among),
+        _detectable(among),
         fronts_of(_with_quality(results)),
         tuple(row for row in table([log for log in logs if log.outcomes.names]) if row.cluster is not None),
     )
@@ -286,12 +294,12 @@ def _span(least: int, most: int) -> str:
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
-def _chance(results: Sequence[Result], comparisons: Sequence[Comparison]) -> float | None:
+def _chance(models: int, comparisons: Sequence[Comparison]) -> float | None:
     """By the mean error of the differences: a difference of two has sqrt(2 (1 - correlation)) times a score's error."""
     errors = [math.sqrt(variance / n / 2) for variance, n in _spreads(comparisons)]
-    if len(results) < 2 or not any(errors):
+    if not any(errors):
         return None
-    return best_of_gain(len(results), math.fsum(errors) / len(errors))
+    return best_of_gain(models, math.fsum(errors) / len(errors))
 
 
 def _detectable(comparisons: Sequence[Comparison]) -> float | None:

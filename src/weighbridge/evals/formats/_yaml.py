@@ -34,7 +34,7 @@ def load(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a safe loader, with a mark more)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise BadTask(f"{path}: {error}", hint="is it YAML?") from error
+        raise BadTask(f"{path}: {' '.join(str(error).split())}", hint="is it YAML?") from error
 
 
 def _environment() -> SandboxedEnvironment:

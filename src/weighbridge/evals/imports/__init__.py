@@ -27,7 +27,8 @@ class Results(Protocol):
 def read_results(path: Path) -> list[EvalLog]:
     """The logs in a file of results, of whatever harness. BadTask where it is none that is known, or is damaged."""
     if not path.is_file():
-        raise BadTask(f"{path}: there is no such file", hint="a log of weigh eval, or results of another harness")
+        fault = "is a folder: name the files in it" if path.is_dir() else "there is no such file"
+        raise BadTask(f"{path}: {fault}", hint="a log of weigh eval, or results of another harness")
     for found in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         module = cast("Results", importlib.import_module(f"{__name__}.{found.name}"))
         try:
