@@ -342,3 +342,12 @@ def test_no_verdict_is_given_where_a_place_of_which_too_little_is_known_might_fi
 
     with pytest.raises(BadModelFile, match="is not known for gemma4"):
         fit.make_plan(gemma4, with_gpus(1 << 20, whole - 1), Workload(2048, 1))
+
+
+@pytest.mark.parametrize("name", ["blk.x.attn_q.weight", "blk..y", "blk.", "blk.1", "blk.-1.a", "blk.99999999999.z"])
+def test_a_tensor_whose_name_only_looks_like_a_layers_is_an_error_of_the_file(tiny_gguf, name):
+    model = facts.read(tiny_gguf())
+    odd = dataclasses.replace(model, tensors=(*model.tensors, model.tensors[-1]._replace(name=name)))
+
+    with pytest.raises(BadModelFile, match="not known for this form"):
+        fit.make_plan(odd, with_gpus(1 << 36, 1 << 34), Workload())
