@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from .finding import find
     from .listing import Stored, stored
     from .model_files import File, ModelFiles, Progress
-    from .packing import Packed, pack, unpack
+    from .pack_format import Packed
+    from .packing import pack
     from .removal import Removal, choose_stored, plan_removal, remove
     from .sums import known_sha256, take_sha256
+    from .unpacking import unpack
     from .updates import Update, newer
     from .usage import last_used, touch
 
@@ -48,7 +50,9 @@ __getattr__ = later(
         "finding": "find",
         "listing": "Stored stored",
         "model_files": "File ModelFiles Progress",
-        "packing": "Packed pack unpack",
+        "pack_format": "Packed",
+        "packing": "pack",
+        "unpacking": "unpack",
         "removal": "Removal choose_stored plan_removal remove",
         "sums": "known_sha256 take_sha256",
         "updates": "Update newer",

@@ -339,9 +339,8 @@ class _Teller:
         self._seen.append((now, moved))
         while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_SECONDS:
             self._seen.popleft()
-        (since, before), seconds = self._seen[0], now - self._seen[0][0]
-        del since
-        rate = (moved - before) / seconds if seconds > 0 else 0.0
+        since, before = self._seen[0]
+        rate = (moved - before) / (now - since) if now > since else 0.0
         left = (self._total - done) / rate if rate > 0 else None
         self._progress(Progress(self._name, phase, done, self._total, rate, left, resumed))
 
