@@ -18,7 +18,7 @@ from packaging.tags import sys_tags
 
 
 class Library(NamedTuple):
-    """One source, and what is made of it beside it."""
+    """One source, or several, and what is made of them beside it."""
 
     source: str
     made: str
@@ -26,12 +26,20 @@ class Library(NamedTuple):
     """What is lost without it."""
     is_module: bool
     """Whether it is a module of Python, by the interface that holds from 3.11 on; else it knows nothing of Python."""
+    others: tuple[str, ...] = ()
+    """More sources, beside the first."""
 
 
 LIBRARIES = (
     Library("src/weighbridge/facts/walk.c", "_walk.so", "large GGUF headers are read slowly", is_module=False),
     Library("src/weighbridge/ledger/rows.c", "_rows.abi3.so", "the gateway is slower", is_module=True),
-    Library("src/weighbridge/gateway/wire/quick.c", "_quick.abi3.so", "the gateway is slower", is_module=True),
+    Library(
+        "src/weighbridge/gateway/wire/quick.c",
+        "_quick.abi3.so",
+        "the gateway is slower",
+        is_module=True,
+        others=("plain.c",),
+    ),
 )
 
 
@@ -74,7 +82,8 @@ def _compile(source: Path, target: Path, library: Library) -> str | None:
     # Written beside and renamed: a running process may have the old one loaded.
     built = target.with_suffix(f".{os.getpid()}")
     options = [f"-I{headers}"] if library.is_module else []
-    command = [*compiler, "-std=c99", "-O3", "-fPIC", "-shared", *options, "-o", str(built), str(source)]
+    sources = [str(source), *(str(source.with_name(other)) for other in library.others)]
+    command = [*compiler, "-std=c99", "-O3", "-fPIC", "-shared", *options, "-o", str(built), *sources]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:

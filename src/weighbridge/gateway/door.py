@@ -86,8 +86,9 @@ class Door:
         self.tokens = Tokens()
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
-        self._run = f"req_{uuid.uuid4().hex[:20]}"
-        self._numbers = itertools.count()
+        self.run = f"req_{uuid.uuid4().hex[:20]}"
+        """What the names of all requests begin with."""
+        self.numbers = itertools.count()
 
     def route(self, request: wire.Request) -> wire.Work | None:
         """Who answers a request, by its head. ApiError where the caller may not ask."""
@@ -120,7 +121,7 @@ class Door:
 
     def name(self) -> str:
         """A name for a request, as no other has it."""
-        return f"{self._run}{next(self._numbers):012x}"
+        return f"{self.run}{next(self.numbers):012x}"
 
     def named(self, path: bytes, error: ApiError | None = None, name: str | None = None) -> bytes:
         """The line that names a request, as the API of the path has it; an error is put into that API's words."""
@@ -194,6 +195,24 @@ class Door:
                 break  # one that failed at once has ended all
             each.start_asking(prepared)
         return gathering
+
+    def go_on(
+        self,
+        request: wire.Request,
+        response: Response,
+        body: Body,
+        chosen: Route,
+        lease: Lease[Upstream],
+        asked_at: float,
+        line: wire.Line,
+        sent: bytes,
+    ) -> None:
+        """Answer a request that was plain until now (`Plain`), and was sent to its engine already."""
+        _Answer(self, request, response, body, chosen).go_on(lease, asked_at, line, sent)
+
+    def lines_of(self, chosen: Route) -> bytes:
+        """Who answers and why, as lines of an answer's head."""
+        return _named(chosen.model, chosen.reason, chosen.layer)
 
     def adapt_anew(self) -> None:
         """Know nothing of what the models' engines understand: they may be others now."""
@@ -301,6 +320,14 @@ class _Answer(Relay):
         name = upstream.endpoint.model
         parts = self._parts if name is None or name == self._body.model else self._body.renamed(name)
         self.start(upstream.wire, upstream.target(self._path), parts, self._request.passed_on)
+
+    def go_on(self, lease: Lease[Upstream], asked_at: float, line: wire.Line, sent: bytes) -> None:
+        """Hear the answer to a request that was sent to an engine already."""
+        self._counts.load.in_flight -= 1  # it is counted already
+        self._lease, self._tries, self._beside = lease, 1, lease.life.health.serving
+        self._asked_at = self._begun_at = asked_at
+        upstream = lease.upstream.wire
+        self.take(upstream, upstream.go_on(line, sent, self))
 
     def start_asking(self, prepared: Prepared | None = None) -> None:
         """Ask now if the engine has room, else wait for it; or do first what was prepared."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,12 +53,13 @@ class Feedback:
         """A request was answered. One that is too long to be taken apart here is passed over."""
         if path not in PATHS or isinstance(body, Form) or body.is_large:
             return
-        kept, letters = body.bytes, None
-        if len(kept) > _SHORT_BYTES:
-            prompt = prompt_of(body.fields)
-            # A lone surrogate, which JSON can name, is kept too.
-            kept, letters = excerpt(prompt).encode(errors="surrogatepass"), len(prompt)
-        self._recent.add(Asked(name, kept, letters, model, task, caller.name))
+        self._recent.add(Asked(name, *_kept_of(body), model, task, caller.name))
+
+    def remember_bodies(self, told: Iterable[tuple[str, bytes, str, str | None, str]]) -> None:
+        """Requests were answered: the name of each, its JSON body, the model that answered, the task, and whom."""
+        for name, body, model, task, caller in told:
+            kept, letters = (body, None) if len(body) <= _SHORT_BYTES else _kept_of(Body(body))
+            self._recent.add(Asked(name, kept, letters, model, task, caller))
 
     def remembered(self, name: str) -> Answered | None:
         """What is remembered of a request, the latest of its name."""
@@ -122,6 +123,15 @@ class Feedback:
         """Returns when all that was said is kept."""
         if self._thread is not None:
             await asyncio.to_thread(self._thread.shutdown)
+
+
+def _kept_of(body: Body) -> tuple[bytes, int | None]:
+    """What is kept of a body, and how many letters its prompt has where that is no more the body itself."""
+    if len(body.bytes) <= _SHORT_BYTES:
+        return body.bytes, None
+    prompt = prompt_of(body.fields)
+    # A lone surrogate, which JSON can name, is kept too.
+    return excerpt(prompt).encode(errors="surrogatepass"), len(prompt)
 
 
 def _read(raw: bytes) -> dict[str, Any]:

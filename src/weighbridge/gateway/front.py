@@ -12,6 +12,7 @@ from .fallbacks import Fallbacks
 from .feedback import Feedback
 from .guard import Guard
 from .metrics import Metrics
+from .plain import Plain
 from .pool import Pool
 from .recording import Recorder
 from .teaching import Teacher
@@ -41,6 +42,7 @@ class Front:
         self._make_known()
         self.door = door(pool, metrics, teacher, self.chooser, recorder, feedback, guard,
                          Fallbacks(settings, pool.models.values(), tell))  # fmt: skip
+        self.plain = Plain.of(self.door)
 
     def choose_anew(self) -> None:
         """Have the router know the models and policies as they are now; what it has learnt stays."""
@@ -48,6 +50,8 @@ class Front:
         self._make_known()
         self.door.adapt_anew()
         self.door.fallbacks = Fallbacks(self.settings, self.pool.models.values(), self.tell)
+        if self.plain is not None:
+            self.plain.forget()
 
     def _make_known(self) -> None:
         self.guard.know((*self.chooser.names, *self.chooser.policies.named))

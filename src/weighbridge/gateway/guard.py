@@ -150,11 +150,14 @@ class Guard:
         self.limiter = Limiter()
         self._tell = tell
         self._callers: dict[bytes, Caller] = {}
-        # Whoever sent this Authorization before, so that its sum is taken once.
-        self._by_header: dict[bytes, Caller] = {}
+        self.known: dict[bytes, Caller] = {}
+        """Who was let in by a value of Authorization, so that its sum is taken once; without keys, of Host."""
+        self.is_open = False
+        """Whether whoever is on this machine needs no key."""
         self._keys: tuple[Key, ...] = ()
         self._mark: tuple[int, int, int] | None = None
-        self._looked_at = -math.inf
+        self.looked_at = -math.inf
+        """When the file of keys was looked at last."""
         self._noted_at = 0.0
         self._policies: frozenset[str] = frozenset()
         self.configure(settings, at_start=True)
@@ -188,9 +191,9 @@ class Guard:
         if settings.api_key:
             callers[digest(settings.api_key.encode())] = OPERATOR
         self._callers = callers
-        self._by_header.clear()
+        self.known.clear()
         # Beyond this machine nobody comes in without a key, also when the last one was revoked.
-        self._is_open = not callers and settings.is_loopback
+        self.is_open = not callers and settings.is_loopback
         uses: Mapping[str, keys.Use] = {}
         if found and any(key.tokens_per_day is not None for key in found):
             # What is not kept counts anew; nobody is locked out for it.
@@ -200,7 +203,7 @@ class Guard:
 
     def _look(self, now: float) -> None:
         """Read the keys again if their file has changed."""
-        self._looked_at = now
+        self.looked_at = now
         mark = keys.mark(self._path)
         if mark == self._mark:
             return
@@ -215,12 +218,12 @@ class Guard:
         """Who sent a request, by its headers with names in lower case: `Authorization: Bearer`, or Anthropic's
         `x-api-key`. ApiError 401 or 403 for whoever may not."""
         now = time.monotonic()
-        if now - self._looked_at > _LOOK_SECONDS:
+        if now - self.looked_at > _LOOK_SECONDS:
             self._look(now)
-        if self._is_open:
+        if self.is_open:
             return self._neighbour(values)
         header = values.get(b"authorization")
-        caller = None if header is None else self._by_header.get(header)
+        caller = None if header is None else self.known.get(header)
         if caller is None:
             caller = self._holder(header, values)
         wall = time.time()
@@ -242,10 +245,13 @@ class Guard:
         if caller is None:
             raise _unknown(given)
         if header is not None:
-            if len(self._by_header) >= _MOST_HEADERS:
-                self._by_header.clear()
-            self._by_header[header] = caller
+            self._know(header, caller)
         return caller
+
+    def _know(self, shown: bytes, caller: Caller) -> None:
+        if len(self.known) >= _MOST_HEADERS:
+            self.known.clear()
+        self.known[shown] = caller
 
     def operator(self, values: Mapping[bytes, bytes]) -> Caller:
         """The same for what concerns the gateway itself. ApiError 403 for a key that is not an operator's."""
@@ -265,6 +271,8 @@ class Guard:
         if host and not _is_here(host):
             raise _foreign("host", host)
         if not origin or _is_here(origin):
+            if host:
+                self._know(host, OPERATOR)
             return OPERATOR
         if "*" in self._origins or origin.decode("latin-1") in self._origins:
             return ANYONE
@@ -278,7 +286,7 @@ class Guard:
     def look_for(self, key: str) -> None:
         """Know a key by its `id` as its file has it now: another process of the gateway may have read that before."""
         now = time.monotonic()
-        if now - self._looked_at > _LOOK_SECONDS or not self.limiter.knows(key):
+        if now - self.looked_at > _LOOK_SECONDS or not self.limiter.knows(key):
             self._look(now)
 
     def note_uses(self, used_at: Mapping[str, float]) -> None:

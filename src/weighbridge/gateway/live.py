@@ -80,7 +80,7 @@ class Live:
         self._heed()
         try:
             yield _event("state", self._describe())
-            for served in tuple(self._recorder.recent):
+            for served in sorted(self._recorder.recent, key=lambda each: each.at):
                 yield _request(served)
             while (event := await queue.get()) is not None:
                 yield event

@@ -68,12 +68,12 @@ class ModelCounts:
         self._requests = metrics.requests
         self._by: dict[tuple[str, int], Counter] = {}
 
-    def count(self, path: str, status: int) -> None:
-        """One request more was answered."""
+    def count(self, path: str, status: int, times: int = 1) -> None:
+        """One request more was answered, or several."""
         counter = self._by.get((path, status))
         if counter is None:
             counter = self._by[path, status] = self._requests.labels(self.model, path, self.route, status)
-        counter.inc()
+        counter.inc(times)
 
 
 class Metrics:

@@ -95,10 +95,11 @@ class Pool(Generic[C]):
     ) -> None:
         self.models = {model.name: model for model in models}
         self._state = state
-        # Requests that the scheduler has not been told of, since nothing could follow from them, and when the last of
-        # them left: two decisions for each request cost more than all else that is done for it.
-        self._passing: dict[str, set[int]] = {name: set() for name in self.models}
-        self._passed: dict[str, float] = {}
+        # Two decisions for each request cost more than all else that is done for it.
+        self.passing: dict[str, set[int]] = {name: set() for name in self.models}
+        self.passed: dict[str, float] = {}
+        """Requests that the scheduler has not been told of, since nothing could follow from them, by their tickets; and
+        when the last of them left."""
         self.lives: dict[str, Life] = {}
         self.restarts = dict.fromkeys(self.models, 0)
         self.loads = dict.fromkeys(self.models, 0)
@@ -114,7 +115,7 @@ class Pool(Generic[C]):
         self.on_change: Callable[[], None] | None = None
         """Called after each decision: other processes of the gateway go by what was decided."""
         self._connections: dict[str, C] = {}
-        self._tickets = itertools.count()
+        self.tickets = itertools.count()
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stops: dict[str, asyncio.Event] = {}
@@ -126,9 +127,9 @@ class Pool(Generic[C]):
     @property
     def state(self) -> State:
         """How all models are now, as the scheduler sees them."""
-        for name in [name for name, passing in self._passing.items() if passing or name in self._passed]:
-            model, passing = self._state.models[name], self._passing[name]
-            serving, left = model.serving | passing, self._passed.pop(name, None)
+        for name in [name for name, passing in self.passing.items() if passing or name in self.passed]:
+            model, passing = self._state.models[name], self.passing[name]
+            serving, left = model.serving | passing, self.passed.pop(name, None)
             idle_since = model.idle_since if serving or left is None else left
             self._state = self._state.calm_with(name, model.serve(serving, model.failures, idle_since))
             passing.clear()
@@ -167,7 +168,7 @@ class Pool(Generic[C]):
         since = time.monotonic() if since is None else since
         lease = self.lease_now(name)
         while lease is None:
-            ticket = next(self._tickets)
+            ticket = next(self.tickets)
             answer = self._answers[ticket] = asyncio.get_running_loop().create_future()
             try:
                 self._happen(scheduler.Asked(name, ticket, since))
@@ -181,28 +182,36 @@ class Pool(Generic[C]):
 
     def lease_now(self, name: str) -> Lease[C] | None:
         """Hold the model if it can be had without waiting; else None. Whoever holds it gives it back."""
-        passing = self._passing[name]
+        passing = self.passing[name]
         if scheduler.is_passed_by(self._state, name, len(passing)) and name in self.lives:
-            ticket = next(self._tickets)
+            ticket = next(self.tickets)
             passing.add(ticket)
             return self._hold(name, ticket)
         if not scheduler.is_free(self.state, name):
             return None
-        ticket = next(self._tickets)
+        ticket = next(self.tickets)
         self._happen(scheduler.Asked(name, ticket))
         return self._hold(name, ticket)
 
     def give_back(self, lease: Lease[C]) -> None:
         """The request is over."""
         lease.life.health.serving -= 1
-        passing = self._passing[lease.name]
+        passing = self.passing[lease.name]
         if lease.ticket in passing:
             passing.remove(lease.ticket)
-            self._passed[lease.name] = time.monotonic()
+            self.passed[lease.name] = time.monotonic()
             if not passing and self._state.models[lease.name].terms.keep_alive_seconds != inf:
-                self._happen(scheduler.Tick())
+                self.rest()
             return
-        self._happen(scheduler.Left(lease.name, lease.ticket, lease.served))
+        self.left(lease.name, lease.ticket, served=lease.served)
+
+    def left(self, name: str, ticket: int, *, served: bool = True) -> None:
+        """A request is over that the scheduler was told of."""
+        self._happen(scheduler.Left(name, ticket, served))
+
+    def rest(self) -> None:
+        """A model that goes when nobody asks for it has nothing to do."""
+        self._happen(scheduler.Tick())
 
     def _hold(self, name: str, ticket: int) -> Lease[C] | None:
         if name not in self.lives:
@@ -281,7 +290,7 @@ class Pool(Generic[C]):
         had, self.models = self.models, {model.name: model for model in models}
         self._care, self._surroundings = care, surroundings
         for name in self.models:
-            self._passing.setdefault(name, set())
+            self.passing.setdefault(name, set())
             self.restarts.setdefault(name, 0)
             self.loads.setdefault(name, 0)
         self._state = state
@@ -314,7 +323,7 @@ class Pool(Generic[C]):
         self._state = replace(
             self._state, models={key: each for key, each in self._state.models.items() if key != name}
         )
-        for counted in (self._passing, self._passed, self.restarts, self.loads, self.failures, self.ends):
+        for counted in (self.passing, self.passed, self.restarts, self.loads, self.failures, self.ends):
             counted.pop(name, None)
 
     async def _renew(self, name: str, model: Model) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from weighbridge import __version__
 from weighbridge.engines import Model
-from weighbridge.ledger import Keep, Ledger, Served
+from weighbridge.ledger import Fields, Keep, Ledger, Served, served_of
 from weighbridge.openai_api import ApiError
 from weighbridge.settings import Settings
 
@@ -43,6 +43,8 @@ class Recorder:
         """The last requests."""
         self.keeps_text = settings.ledger and settings.ledger_text
         """Whether prompts and answers are kept too."""
+        self.settle: Callable[[], None] = lambda: None
+        """Has told what was over before: `answered_plainly`."""
         self._refused = (0, 0)
         # What was told in this round of the event loop, and becomes rows after it.
         self._told: list[Served] = []
@@ -80,6 +82,11 @@ class Recorder:
     def identities(self) -> Identities | None:
         """What is known of the models' files; None with the ledger off."""
         return self._identities
+
+    @property
+    def files_begun(self) -> int:
+        """How many files of the ledger were begun; 0 without a ledger."""
+        return 0 if self.ledger is None else self.ledger.files_begun
 
     @property
     def tallies(self) -> dict[str, int]:
@@ -121,6 +128,17 @@ class Recorder:
         else:
             self._with_text(ledger, served, parts, answer)
 
+    def answered_plainly(self, told: Iterable[Fields]) -> None:
+        """Requests were over a moment ago, of which no more is kept than this."""
+        every = [*map(served_of, told)]
+        self.recent.extend(every[-_RECENT:])
+        for listener in self.listeners:
+            for served in every:
+                listener(served)
+        if self.ledger is not None:
+            self._told[:0] = every
+            self._make_rows(self.ledger)
+
     def refused(self, name: str, path: str, error: ApiError, request: Request | None) -> None:
         """A request got no further than the door."""
         ledger = self.ledger
@@ -149,12 +167,15 @@ class Recorder:
             asyncio.get_running_loop().call_soon(self._make_rows, ledger)
 
     def _make_rows(self, ledger: Ledger) -> None:
+        self.settle()
         told, self._told = self._told, []
         if told:
             ledger.served_together(told)
 
     def tell(self, served: Served) -> None:
         """A request is over, here or in another process of the gateway: whoever listens hears of it."""
+        if self.listeners:
+            self.settle()
         self.recent.append(served)
         for listener in self.listeners:
             listener(served)

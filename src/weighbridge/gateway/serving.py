@@ -264,6 +264,7 @@ async def serve(
             limits=wire.Limits(body_bytes=settings.max_body_bytes),
             tls=place.tls,
             refused=gateway.door.refused,
+            plain=gateway.plain,
         )
         server.let_in(wire.Cors(settings.cors_origins) if settings.cors_origins else None)
         await gateway.workers.begin(settings.workers, server, place, sockets)
@@ -283,4 +284,6 @@ async def serve(
                 await gateway.teacher.close()
                 await gateway.feedback.close()
                 await gateway.note_uses()
+                if gateway.plain is not None:
+                    gateway.plain.settle()
                 await gateway.recorder.close()

@@ -6,11 +6,12 @@
 from .following import follow
 from .reading import folder_of, heads, last, rows
 from .row import Head, Row
-from .served import Served, served_of
+from .served import Fields, Served, served_of
 from .verifying import Problem, Verdict, verify
 from .writing import Keep, Ledger
 
 __all__ = [
+    "Fields",
     "Head",
     "Keep",
     "Ledger",

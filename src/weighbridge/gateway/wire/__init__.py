@@ -10,9 +10,9 @@ from .connection import Response, header_lines
 from .cors import Cors
 from .folding import Folding
 from .form import Form
-from .heads import AnswerHead, Request
+from .heads import AnswerHead, Request, read_plain_request
 from .limits import Limits, UpstreamLimits
-from .quick import usage_of
+from .quick import Line, usage_of
 from .relay import Relay
 from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, load_certificate, serve, share, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
@@ -27,6 +27,7 @@ __all__ = [
     "Folding",
     "Form",
     "Limits",
+    "Line",
     "Receiver",
     "Refused",
     "Relay",
@@ -41,6 +42,7 @@ __all__ = [
     "listen_tcp",
     "listen_unix",
     "load_certificate",
+    "read_plain_request",
     "serve",
     "share",
     "tls_context",

@@ -18,6 +18,7 @@ from weighbridge.openai_api import ApiError, gateway_fault
 from .chunks import BadChunks, Chunked
 from .cors import Cors
 from .heads import Request, read_plain_request, read_request
+from .quick import Client
 
 if TYPE_CHECKING:
     from .asgi import Inlet
@@ -209,17 +210,14 @@ def _refusing(
     return refuse
 
 
-class Connection(asyncio.Protocol):
-    """One client's connection."""
+class Connection(Client, asyncio.Protocol):
+    """One client's connection. Plain requests pass it by (plain.c), unless something odd happens to one."""
 
     __slots__ = (
-        "_at",
         "_chunked",
-        "_deadline",
         "_inlet",
         "_is_pumping",
         "_missing",
-        "_pending",
         "_responding",
         "_searched",
         "_seen",
@@ -227,9 +225,7 @@ class Connection(asyncio.Protocol):
         "_server",
         "_taken",
         "_work",
-        "is_write_paused",
         "request",
-        "transport",
     )
 
     def __init__(self, server: Server) -> None:
@@ -252,6 +248,7 @@ class Connection(asyncio.Protocol):
         self.request: Request | None = None
         self.is_write_paused = False
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self.ways = server.ways
 
     # What the event loop calls.
 
@@ -267,8 +264,9 @@ class Connection(asyncio.Protocol):
                 ApiError(503, f"{limits.connections:,} connections are open, and no more are taken", code="too_busy")
             )
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+    def received(self, data: bytes) -> None:
+        """Bytes have come, and are not a plain request."""
+        self.take_over()
         at = self._at
         if at is _HEAD:
             if self._pending:
@@ -311,6 +309,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
+        self.take_over()
         self._at = _OVER
         self._server.lost(self)
         self._pending = b""
@@ -323,6 +322,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
+        self.take_over()
         self.is_write_paused = True
         self._seen_since = self._server.clock()
         self._seen = self.transport.get_write_buffer_size()
@@ -339,6 +339,18 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
             if self._pending and not self._is_pumping:
                 self._pump()
+
+    def take_over(self) -> None:
+        """Have a plain request that is on its way go on here."""
+        if self.line is not None:
+            self.ways.owner.take_over(self.line)
+
+    def go_on(self, request: Request) -> Response:
+        """Have a request answered by `received` and all that follows, which was plain until now."""
+        self.request = request
+        self._missing, self._chunked, self._inlet = 0, None, None
+        response = self._responding = Response(self)
+        return response
 
     # What the answer calls.
 

@@ -4,33 +4,16 @@
  * (None), and they alone refuse. So a mistake here can be that something plain is read slowly, and a test holds that
  * nothing is read otherwise (tests/gateway/wire/test_quick.py).
  */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
-#include <stdint.h>
-#include <string.h>
+#include "quick.h"
 
-/* Told to Python, so that a library that was made of an older source is not used; quick.py has it too. */
-enum { VERSION = 2 };
-enum { MOST_HEADERS = 100, MOST_NAME = 64, MOST_TARGET = 8192, MOST_HEAD = 32768 };
+enum { MOST_TARGET = 8192 };
 
 /* RFC 9110, section 5.6.2: the lower-case form of a byte of a token, 0 where it is none. */
 static unsigned char token[256];
 /* Section 5.5: bytes that may stand in a value. */
 static unsigned char in_value[256];
 
-static PyObject *passed_on;      /* names that go on to an engine */
-static PyObject *not_passed_back; /* names that stop here on the way back */
-
-typedef struct {
-    const char *at, *end;
-} Cursor;
-
-typedef struct {
-    PyObject *name, *value;       /* owned */
-    const char *line;             /* as it came, with its CRLF */
-    Py_ssize_t line_bytes;
-} Header;
+Names passed_on, not_passed_back;
 
 static int same(const char *text, Py_ssize_t size, const char *lower)
 {
@@ -57,16 +40,19 @@ static long long number(const char *text, Py_ssize_t size)
     return value;
 }
 
-typedef struct {
-    long long length;             /* -1 without Content-Length */
-    int has_host, is_closing, is_kept, is_chunked;
-} Framing;
+int is_among(const Names *names, const char *name, int size)
+{
+    for (int i = names->first[size]; i < names->first[size + 1]; i++)
+        if (!memcmp(names->name[i], name, (size_t)size))
+            return 1;
+    return 0;
+}
 
-/* Reads header lines up to the blank one. The count of them, -1 where they are not plain, -2 with an exception set. */
-static int read_lines(Cursor *cursor, Header *headers, PyObject *values, Framing *framing, int is_request)
+int read_lines(Cursor *cursor, Header *headers, Framing *framing, int is_request)
 {
     int count = 0;
     const char *at = cursor->at, *end = cursor->end;
+    memset(framing, 0, sizeof *framing);
     framing->length = -1;
     for (;;) {
         if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
@@ -75,7 +61,8 @@ static int read_lines(Cursor *cursor, Header *headers, PyObject *values, Framing
         }
         if (count == MOST_HEADERS)
             return -1;
-        char lower[MOST_NAME];
+        Header *header = &headers[count];
+        char *lower = header->name;
         const char *line = at;
         int size = 0;
         while (at < end && size < MOST_NAME && token[(unsigned char)*at])
@@ -132,25 +119,31 @@ static int read_lines(Cursor *cursor, Header *headers, PyObject *values, Framing
                 return -1;
             break;
         }
-        Header *header = &headers[count];
-        header->name = PyBytes_FromStringAndSize(lower, size);
-        if (header->name == NULL)
-            return -2;
-        header->value = PyBytes_FromStringAndSize(value, value_bytes);
-        if (header->value == NULL) {
-            Py_DECREF(header->name);
-            return -2;
-        }
+        header->name_bytes = size;
+        header->value = value;
+        header->value_bytes = value_bytes;
         header->line = line;
         header->line_bytes = at - line;
-        int is_set = PyDict_SetItem(values, header->name, header->value);
-        /* The dictionary holds them now, and lives as long as they are looked at. */
-        Py_DECREF(header->name);
-        Py_DECREF(header->value);
-        if (is_set < 0)
-            return -2;
+        for (int i = 0; i < count; i++)
+            if (headers[i].name_bytes == size && !memcmp(headers[i].name, lower, (size_t)size))
+                return -1;
         count++;
     }
+}
+
+/* The headers' values by their names. */
+static PyObject *as_values(const Header *headers, int count)
+{
+    PyObject *values = PyDict_New();
+    for (int i = 0; i < count && values != NULL; i++) {
+        PyObject *name = PyBytes_FromStringAndSize(headers[i].name, headers[i].name_bytes);
+        PyObject *value = PyBytes_FromStringAndSize(headers[i].value, headers[i].value_bytes);
+        if (name == NULL || value == NULL || PyDict_SetItem(values, name, value) < 0)
+            Py_CLEAR(values);
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+    }
+    return values;
 }
 
 static Cursor after_head(const char *data, Py_ssize_t size)
@@ -171,39 +164,34 @@ static PyObject *failed(PyObject *values)
     return NULL;
 }
 
-/* The lines whose names are in the set (`wanted`), or are not; each `name: value` as it came, or made anew where `renew`. */
-static PyObject *chosen(const Header *headers, int count, PyObject *set, int wanted, int renew)
+Py_ssize_t put_passed_on(const Header *headers, int count, char *to)
 {
-    Py_ssize_t total = 0;
-    char keep[MOST_HEADERS];
+    char *begin = to;
     for (int i = 0; i < count; i++) {
-        int is_in = PySet_Contains(set, headers[i].name);
-        if (is_in < 0)
-            return NULL;
-        keep[i] = is_in == wanted;
-        if (keep[i])
-            total += renew ? PyBytes_Size(headers[i].name) + PyBytes_Size(headers[i].value) + 4 : headers[i].line_bytes;
+        const Header *each = &headers[i];
+        if (!is_among(&passed_on, each->name, each->name_bytes))
+            continue;
+        memcpy(to, each->name, (size_t)each->name_bytes);
+        to += each->name_bytes;
+        memcpy(to, ": ", 2);
+        memcpy(to + 2, each->value, (size_t)each->value_bytes);
+        to += 2 + each->value_bytes;
+        memcpy(to, "\r\n", 2);
+        to += 2;
     }
-    PyObject *made = PyBytes_FromStringAndSize(NULL, total);
-    if (made == NULL)
-        return NULL;
-    char *to = PyBytes_AsString(made);
+    return to - begin;
+}
+
+Py_ssize_t put_passed_back(const Header *headers, int count, char *to)
+{
+    char *begin = to;
     for (int i = 0; i < count; i++) {
-        if (!keep[i])
+        if (is_among(&not_passed_back, headers[i].name, headers[i].name_bytes))
             continue;
-        if (!renew) {
-            memcpy(to, headers[i].line, (size_t)headers[i].line_bytes);
-            to += headers[i].line_bytes;
-            continue;
-        }
-        Py_ssize_t name = PyBytes_Size(headers[i].name), value = PyBytes_Size(headers[i].value);
-        memcpy(to, PyBytes_AsString(headers[i].name), (size_t)name);
-        memcpy(to + name, ": ", 2);
-        memcpy(to + name + 2, PyBytes_AsString(headers[i].value), (size_t)value);
-        memcpy(to + name + 2 + value, "\r\n", 2);
-        to += name + value + 4;
+        memcpy(to, headers[i].line, (size_t)headers[i].line_bytes);
+        to += headers[i].line_bytes;
     }
-    return made;
+    return to - begin;
 }
 
 static const char *const METHODS[] = {"POST ", "GET ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", NULL};
@@ -212,114 +200,152 @@ PyDoc_STRVAR(read_request_doc,
     "read_request(data) -> (end, method, target, path, values, length, is_last, passed_on) of a plain head at the\n"
     "beginning of data, or None. `end` is where its body begins, `length` that of its body, None where none is stated.");
 
-static PyObject *read_request(PyObject *module, PyObject *argument)
+int scan_request(const char *data, Py_ssize_t size, RequestHead *head)
 {
-    char *data;
-    Py_ssize_t size;
-    (void)module;
-    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
-        return NULL;
     Cursor cursor = after_head(data, size);
-    Py_ssize_t method_bytes = 0;
-    for (int i = 0; METHODS[i] != NULL && !method_bytes; i++) {
+    head->method_bytes = 0;
+    for (int i = 0; METHODS[i] != NULL && !head->method_bytes; i++) {
         Py_ssize_t length = (Py_ssize_t)strlen(METHODS[i]);
         if (cursor.end - cursor.at > length && !memcmp(cursor.at, METHODS[i], (size_t)length))
-            method_bytes = length - 1;
+            head->method_bytes = length - 1;
     }
-    if (!method_bytes)
-        Py_RETURN_NONE;
-    const char *target = cursor.at + method_bytes + 1, *at = target, *query = NULL;
+    if (!head->method_bytes)
+        return 0;
+    const char *target = cursor.at + head->method_bytes + 1, *at = target, *query = NULL;
     if (at < cursor.end && *at != '/')
-        Py_RETURN_NONE;
+        return 0;
     while (at < cursor.end && *at >= '!' && *at <= '~' && *at != '#' && at - target <= MOST_TARGET) {
         if (*at == '?' && query == NULL)
             query = at;
         at++;
     }
-    const char *after = at;
+    head->target = target;
+    head->target_bytes = at - target;
+    head->path_bytes = (query ? query : at) - target;
     if (at - target > MOST_TARGET || cursor.end - at < 11 || memcmp(at, " HTTP/1.1\r\n", 11))
-        Py_RETURN_NONE;
+        return 0;
     cursor.at = at + 11;
-    Header headers[MOST_HEADERS];
-    Framing framing = {0};
-    PyObject *values = PyDict_New();
-    if (values == NULL)
+    head->count = read_lines(&cursor, head->headers, &head->framing, 1);
+    head->bytes = cursor.at - data;
+    return head->count >= 0 && head->framing.has_host;
+}
+
+static PyObject *read_request(PyObject *module, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t size;
+    RequestHead head;
+    char lines[MOST_HEAD_BYTES];
+    (void)module;
+    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
         return NULL;
-    int count = read_lines(&cursor, headers, values, &framing, 1);
-    if (count == -2)
-        return failed(values);
-    if (count < 0 || !framing.has_host || PyDict_Size(values) != count)
-        return none(values);
-    PyObject *lines = chosen(headers, count, passed_on, 1, 1);
-    if (lines == NULL)
-        return failed(values);
-    PyObject *path = PyBytes_FromStringAndSize(target, (query ? query : after) - target);
-    PyObject *whole = path && query ? PyBytes_FromStringAndSize(target, after - target) : path;
-    if (whole == NULL) {
-        Py_XDECREF(path);
-        Py_DECREF(lines);
-        return failed(values);
-    }
-    if (!query)
-        Py_INCREF(path);
-    PyObject *length = framing.length < 0 ? Py_None : PyLong_FromLongLong(framing.length);
-    if (framing.length < 0)
+    if (!scan_request(data, size, &head))
+        Py_RETURN_NONE;
+    PyObject *values = as_values(head.headers, head.count);
+    PyObject *path = PyBytes_FromStringAndSize(head.target, head.path_bytes);
+    PyObject *whole = path;
+    if (head.path_bytes == head.target_bytes)
+        Py_XINCREF(path);
+    else
+        whole = PyBytes_FromStringAndSize(head.target, head.target_bytes);
+    PyObject *length = head.framing.length < 0 ? Py_None : PyLong_FromLongLong(head.framing.length);
+    if (head.framing.length < 0)
         Py_INCREF(Py_None);
-    return Py_BuildValue("(ny#NNNNNN)", (Py_ssize_t)(cursor.at - data), data, method_bytes, whole, path, values, length,
-                         PyBool_FromLong(framing.is_closing), lines);
+    if (values == NULL || path == NULL || whole == NULL || length == NULL) {
+        Py_XDECREF(values);
+        Py_XDECREF(path);
+        Py_XDECREF(whole);
+        Py_XDECREF(length);
+        return NULL;
+    }
+    Py_ssize_t lines_bytes = put_passed_on(head.headers, head.count, lines);
+    return Py_BuildValue("(ny#NNNNNy#)", head.bytes, data, head.method_bytes, whole, path, values, length,
+                         PyBool_FromLong(head.framing.is_closing), lines, lines_bytes);
 }
 
 PyDoc_STRVAR(read_answer_doc,
     "read_answer(data) -> (end, status, values, lines, passed_back, length, is_chunked, can_keep) of a plain head at the\n"
     "beginning of data, or None. `lines` are its headers as they came, `length` is None where none is stated.");
 
-static PyObject *read_answer(PyObject *module, PyObject *argument)
+int scan_answer(const char *data, Py_ssize_t size, AnswerHead *head)
 {
-    char *data;
-    Py_ssize_t size;
-    (void)module;
-    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
-        return NULL;
     Cursor cursor = after_head(data, size);
     if (size < 17 || memcmp(data, "HTTP/1.1 ", 9) || data[12] != ' ')
-        Py_RETURN_NONE;
-    long status = (long)number(data + 9, 3);
-    if (status < 200 || status > 599 || status == 204 || status == 304)
-        Py_RETURN_NONE;
+        return 0;
+    head->status = (int)number(data + 9, 3);
+    if (head->status < 200 || head->status > 599 || head->status == 204 || head->status == 304)
+        return 0;
     cursor.at = data + 13;
     while (cursor.at < cursor.end && *cursor.at >= ' ' && *cursor.at <= '~')
         cursor.at++;
     if (cursor.end - cursor.at < 2 || cursor.at[0] != '\r' || cursor.at[1] != '\n')
-        Py_RETURN_NONE;
+        return 0;
     cursor.at += 2;
-    const char *begin = cursor.at;
-    Header headers[MOST_HEADERS];
-    Framing framing = {0};
-    PyObject *values = PyDict_New();
-    if (values == NULL)
+    head->lines = cursor.at;
+    head->count = read_lines(&cursor, head->headers, &head->framing, 0);
+    head->bytes = cursor.at - data;
+    const Framing *framing = &head->framing;
+    head->can_keep = !framing->is_closing && (framing->is_chunked || framing->length >= 0);
+    return head->count >= 0 && !(framing->is_chunked && framing->length >= 0);
+}
+
+static PyObject *read_answer(PyObject *module, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t size;
+    AnswerHead head;
+    char back[MOST_HEAD];
+    (void)module;
+    if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
         return NULL;
-    int count = read_lines(&cursor, headers, values, &framing, 0);
-    if (count == -2)
-        return failed(values);
-    if (count < 0 || PyDict_Size(values) != count || (framing.is_chunked && framing.length >= 0))
-        return none(values);
-    PyObject *back = chosen(headers, count, not_passed_back, 0, 0);
-    if (back == NULL)
-        return failed(values);
-    PyObject *length = Py_None;
-    if (framing.length < 0)
+    if (!scan_answer(data, size, &head))
+        Py_RETURN_NONE;
+    PyObject *values = as_values(head.headers, head.count);
+    PyObject *length = head.framing.length < 0 ? Py_None : PyLong_FromLongLong(head.framing.length);
+    if (head.framing.length < 0)
         Py_INCREF(Py_None);
-    else if ((length = PyLong_FromLongLong(framing.length)) == NULL) {
-        Py_DECREF(back);
-        return failed(values);
+    if (values == NULL || length == NULL) {
+        Py_XDECREF(values);
+        Py_XDECREF(length);
+        return NULL;
     }
-    int can_keep = !framing.is_closing && (framing.is_chunked || framing.length >= 0);
-    return Py_BuildValue("(nlNy#NNNN)", (Py_ssize_t)(cursor.at - data), status, values, begin,
-                         (Py_ssize_t)(cursor.at - 2 - begin), back, length, PyBool_FromLong(framing.is_chunked),
-                         PyBool_FromLong(can_keep));
+    Py_ssize_t back_bytes = put_passed_back(head.headers, head.count, back);
+    return Py_BuildValue("(niNy#y#NNN)", head.bytes, head.status, values, head.lines, data + head.bytes - 2 - head.lines,
+                         back, back_bytes, length, PyBool_FromLong(head.framing.is_chunked),
+                         PyBool_FromLong(head.can_keep));
 }
 
 PyDoc_STRVAR(configure_doc, "configure(passed_on, not_passed_back): frozensets of names of headers in lower case.");
+
+/* -1 with an exception set. */
+static int take_names(PyObject *set, Names *names)
+{
+    PyObject *listed = PySequence_List(set);
+    Py_ssize_t count = listed == NULL ? -1 : PyList_Size(listed);
+    int at = 0;
+    if (count < 0 || count > MOST_NAMES) {
+        Py_XDECREF(listed);
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "too many names");
+        return -1;
+    }
+    for (int size = 0; size <= MOST_NAME; size++) {
+        names->first[size] = at;
+        for (Py_ssize_t i = 0; i < count; i++) {
+            char *name;
+            Py_ssize_t bytes;
+            if (PyBytes_AsStringAndSize(PyList_GetItem(listed, i), &name, &bytes) < 0) {
+                Py_DECREF(listed);
+                return -1;
+            }
+            if (bytes == size)
+                memcpy(names->name[at++], name, (size_t)bytes);
+        }
+    }
+    names->first[MOST_NAME + 1] = at;
+    Py_DECREF(listed);
+    return 0;
+}
 
 static PyObject *configure(PyObject *module, PyObject *arguments)
 {
@@ -327,16 +353,8 @@ static PyObject *configure(PyObject *module, PyObject *arguments)
     (void)module;
     if (!PyArg_ParseTuple(arguments, "OO", &on, &back))
         return NULL;
-    if (!PyFrozenSet_Check(on) || !PyFrozenSet_Check(back)) {
-        PyErr_SetString(PyExc_TypeError, "expected two frozensets");
+    if (take_names(on, &passed_on) < 0 || take_names(back, &not_passed_back) < 0)
         return NULL;
-    }
-    Py_INCREF(on);
-    Py_INCREF(back);
-    Py_XDECREF(passed_on);
-    Py_XDECREF(not_passed_back);
-    passed_on = on;
-    not_passed_back = back;
     Py_RETURN_NONE;
 }
 
@@ -524,11 +542,6 @@ static int messages(Json *json)
     return 1;
 }
 
-typedef struct {
-    PyObject *spans, *model;     /* owned; model NULL where none is named */
-    int streams, has_messages;
-} Outline;
-
 /* One member of the top level. 1, 0 where it is not plain, -1 with an exception set. */
 static int member(Json *json, Outline *outline, const char *begin)
 {
@@ -545,20 +558,18 @@ static int member(Json *json, Outline *outline, const char *begin)
     int is_model = name_bytes == 5 && !memcmp(name, "model", 5);
     int is_stream = name_bytes == 6 && !memcmp(name, "stream", 6);
     int is_messages = name_bytes == 8 && !memcmp(name, "messages", 8);
+    outline->is_special |= (name_bytes == 1 && *name == 'n') || (name_bytes == 11 && !memcmp(name, "tool_choice", 11));
     if (is_messages) {
         outline->has_messages = messages(json);
         if (!outline->has_messages && !value(json, 1))
             return 0;
     } else if (is_model) {
-        Py_CLEAR(outline->model);
+        outline->model = NULL;
         if (*at == '"') {
             if (!string(json, &has_escapes) || has_escapes)
                 return 0;
-            outline->model = PyUnicode_DecodeUTF8(at + 1, json->at - at - 2, NULL);
-            if (outline->model == NULL) {
-                PyErr_Clear();
-                return 0;
-            }
+            outline->model = at + 1;
+            outline->model_bytes = json->at - at - 2;
         } else if (!word(json, "null", 4)) {
             return 0;
         }
@@ -569,6 +580,8 @@ static int member(Json *json, Outline *outline, const char *begin)
     } else if (!value(json, 1)) {
         return 0;
     }
+    if (outline->spans == NULL)
+        return 1;
     PyObject *key = PyUnicode_DecodeUTF8(name, name_bytes, NULL);
     if (key == NULL) {
         PyErr_Clear();
@@ -581,9 +594,9 @@ static int member(Json *json, Outline *outline, const char *begin)
     return is_set < 0 ? -1 : 1;
 }
 
-/* The whole body; returns as `member`. */
-static int object(Json *json, Outline *outline, const char *begin)
+int scan_body(const char *begin, Py_ssize_t size, Outline *outline)
 {
+    Json whole = {begin, begin + size, 0}, *json = &whole;
     blanks(json);
     if (!word(json, "{", 1))
         return 0;
@@ -627,21 +640,25 @@ static PyObject *outline(PyObject *module, PyObject *argument)
     (void)module;
     if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
         return NULL;
-    Json json = {data, data + size, 0};
-    Outline found = {PyDict_New(), NULL, 0, 0};
+    Outline found = {PyDict_New(), NULL, 0, 0, 0, 0};
     if (found.spans == NULL)
         return NULL;
-    int is_plain = object(&json, &found, data);
+    int is_plain = scan_body(data, size, &found);
+    PyObject *model = Py_None;
+    if (is_plain == 1 && found.model != NULL) {
+        model = PyUnicode_DecodeUTF8(found.model, found.model_bytes, NULL);
+        if (model == NULL) {
+            PyErr_Clear();
+            is_plain = 0;
+        }
+    } else {
+        Py_INCREF(Py_None);
+    }
     if (is_plain < 1) {
-        Py_XDECREF(found.model);
+        Py_XDECREF(model);
         return is_plain < 0 ? failed(found.spans) : none(found.spans);
     }
-    if (found.model == NULL) {
-        Py_INCREF(Py_None);
-        found.model = Py_None;
-    }
-    return Py_BuildValue("(NNNN)", found.spans, found.model, PyBool_FromLong(found.streams),
-                         PyBool_FromLong(found.has_messages));
+    return Py_BuildValue("(NNNN)", found.spans, model, PyBool_FromLong(found.streams), PyBool_FromLong(found.has_messages));
 }
 
 /* What an answer used. */
@@ -652,27 +669,25 @@ static int starts(const char *at, const char *end, const char *text)
     return end - at >= size && !memcmp(at, text, (size_t)size);
 }
 
-/* The kinds that are counted, and how APIs name them before `_tokens"`. */
-enum { PROMPTED, COMPLETED, CACHED, KINDS };
 static const char *const KIND_NAMES[KINDS] = {"prompt", "completion", "cached"};
+/* How APIs name them before `_tokens"`. */
 static const struct {
     const char *name;
     int kind, is_apart;          /* whether what was cached is no part of the prompt */
 } COUNTED[] = {{"prompt", PROMPTED, 0}, {"completion", COMPLETED, 0}, {"cached", CACHED, 0}, {"input", PROMPTED, 0},
                {"output", COMPLETED, 0}, {"cache_read_input", CACHED, 1}, {NULL, 0, 0}};
 
-static int set_count(PyObject *usage, int kind, long long count)
+static void tell(Usage *usage, int kind, long long count)
 {
-    PyObject *number = PyLong_FromLongLong(count);
-    int is_set = number == NULL ? -1 : PyDict_SetItemString(usage, KIND_NAMES[kind], number);
-    Py_XDECREF(number);
-    return is_set;
+    usage->counts[kind] = count;
+    if (!usage->is_told[kind])
+        usage->order[usage->told++] = kind;
+    usage->is_told[kind] = 1;
 }
 
-/* The kinds that are told from `at` on, into a dictionary; how many mentions there are, -1 with an exception set. */
-static int read_usage(const char *at, const char *end, PyObject *usage)
+/* The kinds that are told from `at` on; how many mentions there are. */
+static int read_usage(const char *at, const char *end, Usage *usage)
 {
-    long long counts[KINDS] = {0};
     int has_apart = 0;
     int mentions = 0;
     while ((at = memchr(at, '"', (size_t)(end - at))) != NULL) {
@@ -697,16 +712,25 @@ static int read_usage(const char *at, const char *end, PyObject *usage)
             count = count * 10 + (*then - '0');
         if (then == digits)
             continue;
-        if (set_count(usage, COUNTED[found].kind, count) < 0)
-            return -1;
-        counts[COUNTED[found].kind] = count;
+        tell(usage, COUNTED[found].kind, count);
         has_apart |= COUNTED[found].is_apart;
         mentions++;
         at = then;
     }
-    if (has_apart && counts[CACHED] && set_count(usage, PROMPTED, counts[PROMPTED] + counts[CACHED]) < 0)
-        return -1;
+    if (has_apart && usage->counts[CACHED])
+        tell(usage, PROMPTED, usage->counts[PROMPTED] + usage->counts[CACHED]);
     return mentions;
+}
+
+void scan_usage(const char *data, Py_ssize_t size, Usage *usage)
+{
+    const char *last = NULL;
+    for (Py_ssize_t i = size - 7; i >= 0 && last == NULL; i--)
+        if (data[i] == '"' && !memcmp(data + i, "\"usage\"", 7))
+            last = data + i;
+    memset(usage, 0, sizeof *usage);
+    if (!read_usage(last ? last : data, data + size, usage) && last != NULL)
+        read_usage(data, data + size, usage);
 }
 
 PyDoc_STRVAR(usage_of_doc, "usage_of(tail): as openai_api.usage_of.");
@@ -715,20 +739,19 @@ static PyObject *usage_of(PyObject *module, PyObject *argument)
 {
     char *data;
     Py_ssize_t size;
+    Usage found;
     (void)module;
     if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
         return NULL;
-    const char *last = NULL;
-    for (Py_ssize_t i = size - 7; i >= 0 && last == NULL; i--)
-        if (data[i] == '"' && !memcmp(data + i, "\"usage\"", 7))
-            last = data + i;
+    scan_usage(data, size, &found);
     PyObject *usage = PyDict_New();
-    if (usage == NULL)
-        return NULL;
-    int mentions = read_usage(last ? last : data, data + size, usage);
-    if (mentions == 0 && last != NULL)
-        mentions = read_usage(data, data + size, usage);
-    return mentions < 0 ? failed(usage) : usage;
+    for (int i = 0; i < found.told && usage != NULL; i++) {
+        PyObject *number = PyLong_FromLongLong(found.counts[found.order[i]]);
+        if (number == NULL || PyDict_SetItemString(usage, KIND_NAMES[found.order[i]], number) < 0)
+            Py_CLEAR(usage);
+        Py_XDECREF(number);
+    }
+    return usage;
 }
 
 /* Bodies of megabytes, told piece by piece where long data lies within their strings: base64 of images and sounds. */
@@ -879,12 +902,7 @@ PyMODINIT_FUNC PyInit__quick(void)
             token[i] = (unsigned char)(i + 32);
     }
     PyObject *module = PyModule_Create(&definition);
-    PyObject *empty = module && !PyModule_AddIntConstant(module, "VERSION", VERSION) ? PyFrozenSet_New(NULL) : NULL;
-    if (empty == NULL) {
-        Py_XDECREF(module);
-        return NULL;
-    }
-    Py_INCREF(empty);
-    passed_on = not_passed_back = empty;
+    if (module != NULL && (PyModule_AddIntConstant(module, "VERSION", VERSION) < 0 || add_plain(module) < 0))
+        Py_CLEAR(module);
     return module;
 }

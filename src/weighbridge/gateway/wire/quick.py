@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weighbridge import openai_api
 
-_VERSION = 2
+_VERSION = 3
 """As in quick.c."""
 
 try:
@@ -29,3 +29,51 @@ if compiled is None:
     outline, usage_of = lambda raw: None, openai_api.usage_of
 else:
     outline, usage_of = compiled.outline, compiled.usage_of
+
+if TYPE_CHECKING or compiled is None:
+
+    class Client:
+        """What plain.c has of a connection to a client: the base of `Connection`. Here no request is plain."""
+
+        __slots__ = ("_at", "_deadline", "_pending", "is_write_paused", "transport", "ways")
+        _at: int
+        _deadline: float
+        _pending: bytes
+        is_write_paused: bool
+        transport: Any
+        ways: Any
+        line: Any = None
+        """The connection to an engine that carries its request, where that is plain."""
+
+        def received(self, data: bytes) -> None:
+            """Bytes have come that plain.c does not read."""
+            raise NotImplementedError
+
+        def data_received(self, data: bytes) -> None:
+            """Bytes have come."""
+            self.received(data)
+
+    class Line:
+        """The same of a connection to an engine."""
+
+        __slots__ = ("idle_since", "is_used", "transport")
+        idle_since: float
+        is_used: bool
+        transport: Any
+        client: Any = None
+        """Whose plain request it carries."""
+
+        def hand_over(self) -> tuple[Any, Any, Any, bytes, bytes, int, float]:
+            """Carry a plain request no more: (client, lane, caller, what the client sent, what the engine was sent,
+            ticket, when it was asked)."""
+            raise NotImplementedError
+
+        def received(self, data: bytes) -> None:
+            """Bytes have come that plain.c does not read."""
+            raise NotImplementedError
+
+        def data_received(self, data: bytes) -> None:
+            """Bytes have come."""
+            self.received(data)
+else:
+    Client, Line = compiled.Client, compiled.Line

@@ -72,6 +72,12 @@ class Relay:
         if response.is_paused:
             exchange.pause()
 
+    def take(self, upstream: Upstream, exchange: Exchange) -> None:
+        """Take the answer to a question that was asked already."""
+        self.upstream = upstream
+        self._exchange = exchange
+        self.response.writer = self
+
     @property
     def tail(self) -> bytes:
         """The last of the body that passed: 4 KiB of it at least, where there is so much."""

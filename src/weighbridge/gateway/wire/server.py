@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from weighbridge.locks import locked
 from weighbridge.openai_api import ApiError
@@ -32,6 +32,18 @@ ApiError refuses the request before its body is read.
 Refused = Callable[[Request | None, ApiError], bytes]
 """Told of every request that is answered with an error before a handler had it, or that a handler refused by raising
 ApiError; returns more lines for the answer's head, as by `header_lines`. None where not even a head could be read."""
+
+
+class Plain(Protocol):
+    """Who knows how plain requests go: those that pass the route by."""
+
+    ways: Any
+    """What plain.c makes of that."""
+
+    def settle(self) -> None:
+        """Count all that has passed so far."""
+
+
 _BACKLOG = 4096
 _KNOCK_SECONDS = 1.0
 
@@ -43,11 +55,16 @@ def _no_lines(request: Request | None, error: ApiError) -> bytes:
 class Server:
     """What listens, and the connections that are open; made by `serve`."""
 
-    def __init__(self, route: Route, asgi_app: AsgiApp, limits: Limits, refused: Refused = _no_lines) -> None:
+    def __init__(
+        self, route: Route, asgi_app: AsgiApp, limits: Limits, refused: Refused = _no_lines, plain: Plain | None = None
+    ) -> None:
         self.route = self._route = route
         self.refused = refused
         self.limits = limits
         self.reads_plain = reads_plain(limits)
+        self._plain = plain if self.reads_plain else None
+        self.ways = None if self._plain is None else self._plain.ways
+        """By which plain requests go."""
         self.cors: Cors | None = None
         self.connections: set[Connection] = set()
         self.is_draining = False
@@ -59,11 +76,18 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._sweeping = self._loop.call_later(limits.sweep_seconds, self._sweep)
+        self.let_in(None)
 
     def let_in(self, cors: Cors | None) -> None:
         """Say which pages in a browser may call, from now on; None: none."""
         self.cors = cors
         self.route = self._route if cors is None else self._route_for_pages
+        if self._plain is None or self.is_draining:
+            return
+        if cors is None:
+            self._plain.ways.open(self.limits.body_bytes, self.limits.idle_seconds)
+        else:
+            self._plain.ways.close()
 
     def _route_for_pages(self, request: Request) -> Work | None:
         """A browser asks before it sends a request, and has no key then."""
@@ -89,6 +113,8 @@ class Server:
 
     def bridge(self, connection: Connection, request: Request, response: Response, *, more: bool) -> Inlet:
         """Have the ASGI application answer."""
+        if self._plain is not None:
+            self._plain.settle()
         inlet = Inlet(connection, request, response, more=more)
         task = self._loop.create_task(inlet.run(self._asgi_app))
         self._tasks.add(task)
@@ -110,6 +136,8 @@ class Server:
     async def drain(self, grace_seconds: float) -> int:
         """Take no more connections, let the running requests finish, then close; returns how many were cut off."""
         self.is_draining = True
+        if self._plain is not None:
+            self._plain.ways.close()
         for listening in self._listening:
             listening.close()
         for connection in tuple(self.connections):
@@ -140,9 +168,10 @@ async def serve(
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
     refused: Refused = _no_lines,
+    plain: Plain | None = None,
 ) -> Server:
     """Answer the requests that come to bound sockets, in the running event loop, until `drain`."""
-    server = Server(route, asgi_app, limits or Limits(), refused)
+    server = Server(route, asgi_app, limits or Limits(), refused, plain)
     for listener in listeners:
         await server.listen(listener, tls)
     return server

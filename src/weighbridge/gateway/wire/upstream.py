@@ -10,7 +10,6 @@ import contextlib
 import errno
 import logging
 import ssl
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from .chunks import BadChunks, Chunked
 from .connection import header_lines
 from .heads import AnswerHead, BadHead, read_answer, read_plain_answer
 from .limits import UpstreamLimits
+from .quick import Line
 
 _LOG = logging.getLogger("weighbridge")
 _JOINED_BYTES = 64 << 10
@@ -119,8 +119,8 @@ class Exchange:
         self.receiver.failed(Failure(kind, detail))
 
 
-class _Line(asyncio.Protocol):
-    """One connection to the engine."""
+class _Line(Line, asyncio.Protocol):
+    """One connection to the engine. Plain requests and answers pass it by (plain.c)."""
 
     __slots__ = (
         "_chunked",
@@ -131,12 +131,9 @@ class _Line(asyncio.Protocol):
         "_unsent",
         "_upstream",
         "exchange",
-        "idle_since",
-        "is_used",
         "reads",
         "seen_reads",
         "seen_since",
-        "transport",
     )
 
     def __init__(self, upstream: Upstream) -> None:
@@ -166,12 +163,7 @@ class _Line(asyncio.Protocol):
 
     def carry(self, exchange: Exchange) -> None:
         """Send a request, and read the answer to it."""
-        self.exchange = exchange
-        exchange._line = self
-        self._reads = _HEAD
-        self._pending = b""
-        self.reads = 0
-        self.seen_reads = -1
+        self.go_on(exchange)
         parts = exchange._parts
         if len(parts) == 1:
             self.transport.write(parts[0])
@@ -181,6 +173,20 @@ class _Line(asyncio.Protocol):
             self._send_on(exchange)
         if exchange._is_paused:
             self.transport.pause_reading()
+
+    def go_on(self, exchange: Exchange) -> None:
+        """Read the answer to a request that was sent."""
+        self.exchange = exchange
+        exchange._line = self
+        self._reads = _HEAD
+        self._pending = b""
+        self.reads = 0
+        self.seen_reads = -1
+
+    def take_over(self) -> None:
+        """Have a plain request that it carries go on here."""
+        if self.client is not None:
+            self.client.ways.owner.take_over(self)
 
     def _send_on(self, exchange: Exchange) -> None:
         """Send the next piece of a long request; everybody else has a turn between two, for the kernel takes megabytes
@@ -200,8 +206,9 @@ class _Line(asyncio.Protocol):
         self._reads = _NOTHING
         self.transport.abort()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+    def received(self, data: bytes) -> None:
+        """Bytes have come, and are not a plain answer to a plain request."""
+        self.take_over()
         exchange = self.exchange
         if exchange is None:
             # An engine that speaks unasked: whatever it says would be taken for the next request's answer.
@@ -298,6 +305,7 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
+        self.take_over()
         self._upstream.lost(self)
         exchange, self.exchange = self.exchange, None
         if exchange is None or exchange.is_over:
@@ -316,6 +324,7 @@ class _Line(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Look at the times."""
+        self.take_over()
         exchange, limits = self.exchange, self._upstream.limits
         if exchange is None:
             if now - self.idle_since > limits.keep_seconds:
@@ -350,8 +359,9 @@ class Upstream:
         self.address = address
         self.limits = limits or UpstreamLimits()
         host = b"localhost" if isinstance(address, Path) else _authority(*address, 443 if tls else 80)
-        self._headers = header_lines(((b"host", host), *headers) if names_host else headers)
-        self._kept: deque[_Line] = deque()
+        self.headers = header_lines(((b"host", host), *headers) if names_host else headers)
+        self.kept: list[_Line] = []
+        """Connections that serve nobody now, the last used at the end."""
         self.lines: set[_Line] = set()
         self._connecting: set[Exchange] = set()
         self.connections_made = 0
@@ -375,10 +385,10 @@ class Upstream:
         length = len(whole) or sum(map(len, body))
         framing = b"content-length: %d\r\n" % length if body or method == b"POST" else b""
         joined = whole if length < _JOINED_BYTES else b""
-        head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n%b" % (method, target, self._headers, headers, framing, joined)
+        head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n%b" % (method, target, self.headers, headers, framing, joined)
         parts = [head] if length < _JOINED_BYTES else [head, *body]
         exchange = Exchange(self, parts, receiver, head_only=method == b"HEAD")
-        kept = self._kept
+        kept = self.kept
         while kept:
             line = kept.pop()
             if not line.transport.is_closing():
@@ -405,6 +415,13 @@ class Upstream:
                 return await collector.answer
         finally:
             exchange.cancel()
+
+    def go_on(self, line: Line, sent: bytes, receiver: Receiver) -> Exchange:
+        """Have a receiver hear the answer to a request that a connection of this endpoint has sent already."""
+        assert isinstance(line, _Line)
+        exchange = Exchange(self, [sent], receiver, head_only=False)
+        line.go_on(exchange)
+        return exchange
 
     def connect(self, exchange: Exchange) -> None:
         """Carry an exchange over a new connection."""
@@ -436,23 +453,25 @@ class Upstream:
 
     def running(self) -> set[Exchange]:
         """The exchanges that are on their way."""
+        for line in self.lines:
+            line.take_over()
         carried = {line.exchange for line in self.lines if line.exchange is not None}
         return {exchange for exchange in carried | self._connecting if not exchange.is_over}
 
     def keep(self, line: _Line) -> None:
         """Keep a connection for the next request, the last used first."""
-        if len(self._kept) >= self.limits.kept_connections or self._is_closed:
+        if len(self.kept) >= self.limits.kept_connections or self._is_closed:
             line.transport.abort()
             return
         line.idle_since = self.clock()
-        self._kept.append(line)
+        self.kept.append(line)
 
     def lost(self, line: _Line) -> None:
         """A connection is no more."""
         self.lines.discard(line)
         if line.exchange is None:
             with contextlib.suppress(ValueError):
-                self._kept.remove(line)
+                self.kept.remove(line)
 
     def _sweep(self) -> None:
         now = self.clock()
