@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 
+import httpx2 as httpx
 import pytest
 
 from tests.gateway.test_ledger import ASKED
@@ -190,3 +191,11 @@ def test_a_browser_shows_models_and_requests_and_takes_no_name_for_html(tmp_path
 )
 def test_quantiles_of_buckets_are_as_prometheus_has_them(counts, share, found):
     assert quantile((1, 2, float("inf")), counts, share) == found
+
+
+def test_a_page_takes_no_more_than_it_can_use(fake_gateway):
+    body = json.dumps({"prompt": "word " * 300_000}).encode()
+    refused = httpx.post(f"{fake_gateway.url}/admin/route", content=body, timeout=30)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+    assert httpx.post(f"{fake_gateway.url}/admin/route", json={"prompt": "word"}, timeout=30).status_code == 200

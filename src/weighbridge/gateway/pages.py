@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
 import os
 import time
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .serving import Gateway
 
 _LOG = logging.getLogger("weighbridge")
+# A worker process passes no more on.
+_MOST_ASKED_BYTES = 1 << 20
 
 
 class Pages:
@@ -97,8 +100,11 @@ class Pages:
 
     async def explain_route(self, request: Request) -> Response:
         """Who would answer a prompt now, and why: `{"prompt": ..., "model": "auto", "task": null}`."""
+        raw = await request.body()
+        if len(raw) > _MOST_ASKED_BYTES:
+            raise ApiError(413, f"at most {_MOST_ASKED_BYTES:,} bytes are taken here", code="body_too_large")
         try:
-            said = await request.json()
+            said = json.loads(raw)
             prompt, policy, task = said["prompt"], said.get("model", AUTO), said.get("task")
             texts = all(isinstance(each, str) for each in (prompt, policy, *([] if task is None else [task])))
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):

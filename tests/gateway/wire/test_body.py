@@ -123,3 +123,23 @@ def test_very_many_small_pieces_are_read_too():
 
     assert body.model == "a"
     assert json.loads(b"".join(body.renamed("b"))) == {**json.loads(raw), "model": "b"}
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        b'{"messages": [' + b'{"role": "user", "content": "x"},' * 60_000 + b"{}]}",
+        b"{" + b",".join(b'"%d": 1' % number for number in range(300_000)) + b"}",
+        b'{"prompt": [' + b"1," * 2_100_000 + b"1]}",
+    ],
+)
+def test_a_body_of_very_many_pieces_is_refused_rather_than_taken_apart(many):
+    with pytest.raises(ApiError) as caught:
+        assert Body(many).fields
+    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
+
+
+def test_a_long_text_is_no_body_of_many_pieces():
+    text = json.dumps({"messages": [{"role": "user", "content": 'say "x", ' * 300_000}], "model": "m"}).encode()
+
+    assert Body(text).fields["model"] == "m"

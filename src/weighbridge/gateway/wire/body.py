@@ -19,6 +19,10 @@ from .quick import Spans, outline
 _WHOLE_BYTES = 64 << 10
 _MOST_DEPTH = 500
 _MOST_STEPS = 10_000
+# A body that is taken apart holds up everybody meanwhile, for as long as it has pieces: a tenth of a second for these.
+_COUNTED_BYTES = 1 << 20
+_MOST_STRINGS = 200_000
+_MOST_COMMAS = 2_000_000
 _SIGN = re.compile(rb'["{}\[\]]')
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _ATOM = re.compile(rb"(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?=[ \t\r\n,}\]])")
@@ -183,8 +187,17 @@ def _check_text(raw: bytes) -> str:
         raise ApiError(400, f"the body is not UTF-8: byte {error.start} is {raw[error.start]:#04x}") from error
 
 
+def _check_pieces(raw: bytes) -> None:
+    strings = (raw.count(b'"') - raw.count(b'\\"')) // 2
+    if strings > _MOST_STRINGS or raw.count(b",") > _MOST_COMMAS:
+        raise ApiError(413, f"the body has more than {_MOST_STRINGS:,} strings or {_MOST_COMMAS:,} commas",
+                       code="body_too_large")  # fmt: skip
+
+
 def _decoded(raw: bytes) -> dict[str, Any]:
     text = _check_text(raw)
+    if len(raw) > _COUNTED_BYTES:
+        _check_pieces(raw)
     try:
         fields = _DECODER.decode(text)
     except json.JSONDecodeError as error:
