@@ -2,11 +2,12 @@
 
 nginx is taken from the path. The others come from the package registry, into one folder:
 
-    for peer in pyvoy vllm-router "litellm[proxy]"; do
+    for peer in pyvoy vllm-router "litellm[proxy]" tensorzero; do
         python3 -m venv FOLDER/${peer%%[*} && FOLDER/${peer%%[*}/bin/pip install "$peer"
     done
 
-(`pyvoy` brings Envoy's own program.) What is not there is left out.
+(`pyvoy` brings Envoy's own program; TensorZero's wheel carries its gateway, which is measured without its database.)
+What is not there is left out.
 """
 
 from __future__ import annotations
@@ -89,6 +90,16 @@ model_list:
   litellm_params: {{model: openai/mock-p20000, api_base: "http://127.0.0.1:{upstream}/v1", api_key: x}}
 general_settings: {{master_key: sk-bench}}
 """
+TENSORZERO = "".join(
+    [
+        "[gateway]\nobservability.enabled = false\ndisable_pseudonymous_usage_analytics = true\n",
+        *(
+            f'[models.{model}]\nrouting = ["mock"]\n[models.{model}.providers.mock]\ntype = "vllm"\n'
+            f'model_name = "{model}"\napi_base = "http://127.0.0.1:{{upstream}}/v1/"\napi_key_location = "none"\n'
+            for model in ("mock", "mock-p20000")
+        ),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -97,13 +108,16 @@ class Gateway:
 
     name: str
     command: Command
+    path: str = "/v1/chat/completions"
+    models: str = ""
+    """What stands before a model's name."""
 
 
-def configured(program: str, template: str, *flags: str) -> Command:
+def configured(program: str, template: str, *flags: str, name: str = "settings.yaml") -> Command:
     """A gateway that reads a file."""
 
     def command(home: Path, port: int, upstream: int) -> list[str]:
-        written = home / "settings.yaml"
+        written = home / name
         written.write_text(template.format(home=home, port=port, upstream=upstream))
         return [program, *(flag.format(settings=written, home=home, port=port) for flag in flags)]
 
@@ -140,4 +154,9 @@ def peers(nginx: str | None = None, folder: Path | None = None) -> list[Gateway]
     if (litellm := folder / "litellm/bin/litellm").exists():
         listening = ("--host", "127.0.0.1", "--port", "{port}")
         found.append(Gateway("litellm", configured(str(litellm), LITELLM, "--config", "{settings}", *listening)))
+    if list(folder.glob("tensorzero/lib/python*/site-packages/tensorzero")):
+        program = str(Path(__file__).with_name("tensorzero_served.py"))
+        python = str(folder / "tensorzero/bin/python")
+        start = configured(python, TENSORZERO, program, "{settings}", "{home}/port", name="settings.toml")
+        found.append(Gateway("tensorzero", start, "/openai/v1/chat/completions", "tensorzero::model_name::"))
     return found

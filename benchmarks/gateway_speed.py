@@ -75,19 +75,26 @@ class Bench:
         self.theirs, self.ours = str(cores[0]), str(cores[-1])
         for name in ("mock_upstream", "load_client"):
             subprocess.run(["cc", "-O2", "-o", home / name, HERE / f"{name}.c"], check=True)
-        words = "The quick brown fox jumps over the lazy dog. " * 44
-        for name, more in (("json", {}), ("sse", {"stream": True}), ("paced", {"stream": True})):
-            model = "mock-p20000" if name == "paced" else "mock"
-            body = {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": 100, **more}
-            (home / f"{name}.body").write_text(json.dumps(body))
         self.upstream = free_port()
         self.mock = subprocess.Popen(["taskset", "-c", self.theirs, home / "mock_upstream", str(self.upstream)])
 
-    def load(self, port: int, body: str, width: int, seconds: float, most: int = 0) -> dict[str, float]:
-        """Run the client once."""
+    def body(self, kind: str, models: str = "") -> Path:
+        """The file of a body: `json`, `sse` or `paced`."""
+        place = self.home / f"{models.replace(':', '-')}{kind}.body"
+        if not place.exists():
+            words = "The quick brown fox jumps over the lazy dog. " * 44
+            more = {} if kind == "json" else {"stream": True}
+            model = models + ("mock-p20000" if kind == "paced" else "mock")
+            body = {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": 100, **more}
+            place.write_text(json.dumps(body))
+        return place
+
+    def load(self, to: int | Running, body: str, width: int, seconds: float, most: int = 0) -> dict[str, float]:
+        """Run the client once: to a gateway, or to the port of the mock."""
+        port, path, models = (to, PATH, "") if isinstance(to, int) else (to.port, to.gateway.path, to.gateway.models)
         program, kind = str(self.home / "load_client"), "json" if body == "json" else "sse"
-        command = ["taskset", "-c", self.theirs, program, str(port), PATH, str(width), str(seconds)]
-        command += [str(self.home / f"{body}.body"), kind, str(most)]
+        command = ["taskset", "-c", self.theirs, program, str(port), path, str(width), str(seconds)]
+        command += [str(self.body(body, models)), kind, str(most)]
         client = subprocess.Popen(command, stdout=subprocess.PIPE)
         prefer(client.pid)
         printed, _ = client.communicate()
@@ -115,17 +122,21 @@ class Running:
         self.process = subprocess.Popen(
             ["taskset", "-c", bench.ours, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        self._wait()
+        self._wait(home / "port")
         while '"starting"' in self._workers():
             time.sleep(0.1)
         time.sleep(0.5)
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 90
+    def _wait(self, chosen: Path) -> None:
+        """Until it answers, at the port that it was told or has chosen itself."""
+        deadline = time.monotonic() + 120
+        body = self.bench.body("json", self.gateway.models).read_bytes()
         while True:
             with contextlib.suppress(OSError):
+                if chosen.exists():
+                    self.port = int(chosen.read_text() or self.port)
                 connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-                connection.request("POST", PATH, (self.bench.home / "json.body").read_bytes(), HEADERS)
+                connection.request("POST", self.gateway.path, body, HEADERS)
                 if connection.getresponse().status == 200:
                     return
             if time.monotonic() > deadline or self.process.poll() is not None:
@@ -177,16 +188,16 @@ Figures = dict[str, float]
 
 def measure(running: Running, *, big: bool) -> Figures:
     """One round of one gateway."""
-    bench, port, seconds = running.bench, running.port, running.bench.seconds
+    bench, seconds = running.bench, running.bench.seconds
     with running.preferred():
         before = running.cpu_seconds()
-        many = bench.load(port, "json", 64, seconds)
+        many = bench.load(running, "json", 64, seconds)
         cpu = running.cpu_seconds() - before
-        one = bench.load(port, "json", 1, seconds / 2)
+        one = bench.load(running, "json", 1, seconds / 2)
         before = running.cpu_seconds()
-        burst = bench.load(port, "sse", 64, seconds)
+        burst = bench.load(running, "sse", 64, seconds)
         burst_cpu = running.cpu_seconds() - before
-        paced = bench.load(port, "paced", 64, seconds)
+        paced = bench.load(running, "paced", 64, seconds)
     figures = {
         "requests_per_second": many["requests"] / many["seconds"],
         # The client's warm-up is 15 % more than what it counts.
@@ -208,14 +219,15 @@ def measure(running: Running, *, big: bool) -> Figures:
 def beside_big_bodies(running: Running) -> float:
     """The 99th percentile of the pieces' way while two others post 8 MB, again and again."""
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * (8 << 20)}}
-    body = {"model": "mock", "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, image]}]}
+    model = running.gateway.models + "mock"
+    body = {"model": model, "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, image]}]}
     sent = json.dumps(body).encode()
     over = threading.Event()
 
     def post() -> None:
         while not over.is_set():
             connection = HTTPConnection("127.0.0.1", running.port, timeout=30)
-            connection.request("POST", PATH, sent, HEADERS)
+            connection.request("POST", running.gateway.path, sent, HEADERS)
             connection.getresponse().read()
             connection.close()
             time.sleep(0.2)
@@ -225,7 +237,7 @@ def beside_big_bodies(running: Running) -> float:
         thread.start()
     try:
         with running.preferred():
-            return running.bench.load(running.port, "paced", 64, 4)["transit_p99_us"]
+            return running.bench.load(running, "paced", 64, 4)["transit_p99_us"]
     finally:
         over.set()
         for thread in posting:
@@ -237,8 +249,10 @@ def measure_memory(gateway: Gateway, bench: Bench, requests: int, streams: int) 
     running = Running(gateway, bench)
     try:
         idle = running.rss_mib()
-        bench.load(running.port, "json", 64, 300, requests)
-        bench.load(running.port, "sse", 64, 300, streams)
+        # Slow ones do not get through all of them.
+        most_seconds = requests / 330
+        bench.load(running, "json", 64, most_seconds, requests)
+        bench.load(running, "sse", 64, most_seconds, streams)
         return {"idle_mib": idle, "after_mib": running.rss_mib()}
     finally:
         running.stop()

@@ -132,13 +132,16 @@ static void reply(struct connection *c, const char *head, const char *body, size
                               length, text));
         return;
     }
-    /* The bodies that are sent here name the model first, and `stream` last. */
-    size_t looked_at = size < 200 ? size : 200;
-    const char *stream = memmem(body + size - looked_at, looked_at, "\"stream\": true", 14);
-    if (!stream) { put(c, answer, answer_size); return; }
-    const char *pace = memmem(body, looked_at, "-p", 2);
+    /* The bodies that are sent here name the model first, and `stream` last; gateways that write them anew leave blanks
+       away, have fields of their own behind, or another order. */
+    size_t looked_at = size < 200 ? size : 200, at_end = size < 600 ? size : 600;
+    const char *stream = memmem(body + size - at_end, at_end, "\"stream\":", 9);
+    if (stream && stream + 9 < body + size && stream[9] == ' ') stream++;
+    if (!stream || body + size - stream < 13 || memcmp(stream + 9, "true", 4)) { put(c, answer, answer_size); return; }
+    const char *pace = memmem(body, looked_at, "mock-p", 6);
+    if (!pace) pace = memmem(body + size - at_end, at_end, "mock-p", 6);
     streamed++;
-    c->pace_ns = pace ? strtoull(pace + 2, NULL, 10) * 1000 : 0;
+    c->pace_ns = pace ? strtoull(pace + 6, NULL, 10) * 1000 : 0;
     put(c, STREAM_HEAD, sizeof STREAM_HEAD - 1);
     if (c->is_dead) return;
     c->is_streaming = 1;
