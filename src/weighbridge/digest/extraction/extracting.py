@@ -20,7 +20,7 @@ from .fields import Cues
 from .index import Index
 from .labels import LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, date_of_page, is_label, titled, year_of_page
 from .layout import Block, Kind, Table, blocks, sentences
-from .lexicon import TOOLS, families
+from .lexicon import SUFFIXES, TOOLS, families
 from .masking import readable
 from .mention import Kind as NameKind
 from .mention import Mention
@@ -349,7 +349,7 @@ class _Extraction:
         row_dates = self._dates.within(*cell.row)
         told = row_dates[0].value if len({each.value for each in row_dates}) == 1 else None
         self._context.told, before = told, self._context.told
-        carried = (cell.subject.name, *cell.also) if cell.subject else () if cell.is_strange else kept
+        carried = (cell.subject.name, *cell.also) if cell.subject else self._of_row(cell, kept)
         benchmark = ""
         for span in (cell.label, cell.row_label):
             if span and not benchmark:
@@ -365,6 +365,14 @@ class _Extraction:
             span = cell.row if cell.row[1] - cell.row[0] <= MOST_QUOTE_CHARACTERS else (start, end)
             yield from self._read(scene, span, carried)
         self._context.told = before
+
+    def _of_row(self, cell: Cell, kept: tuple[str, ...]) -> tuple[str, ...]:
+        """Whom a row without a name is about: `Nano`, below `Nemotron 3`, is a variant; else it is of nobody."""
+        if not cell.is_strange:
+            return kept
+        word = self._text[slice(*cell.row_label)].strip(" *_`") if cell.row_label else ""
+        is_variant = word.lower() in SUFFIXES and word[:1].isupper() and len(kept) == 1 and kept[0][-1:].isdigit()
+        return (f"{kept[0]} {word}",) if is_variant else ()
 
     def _benchmark_in(self, start: int, end: int) -> str:
         at = bisect_left(self._mark_starts, start)

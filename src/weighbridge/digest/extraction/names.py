@@ -76,7 +76,7 @@ _NO_INTRODUCTION = frozenset(
     "face leaderboard cookbook tech studio playground cloud enterprise chat app apps desktop mobile beta alpha "
     "team lab labs ai research foundation institute university conference "
     "summit european commission stanford index report paper papers act chapter github cli sdk mcp model models "
-    "llm llms "
+    "llm llms moe transformer mixture decoder encoder "
     # Words that open a sentence or label a line are nobody's name.
     "now just also then still finally here there both each all size context total active licence license price "
     "released release availability downloads likes stars memory vram speed architecture type claim claims weights "
@@ -87,7 +87,7 @@ _GERUNDS = frozenset(
     "announcing introducing running using building training testing comparing serving deploying benchmarking "
     "reviewing "
     "understanding exploring trying fixing loading choosing releasing launching measuring quantizing fine-tuning "
-    "meet".split()
+    "meet releases launches announces introduces unveils debuts ships drops presents adds brings gets makes".split()
 )
 _NO_VARIANT = frozenset(
     "license licence community terms team series family leaderboard paper card report dense weights hugging "
@@ -284,7 +284,8 @@ class Namer:
                 return True
             if low in ("moe", "dense", "hybrid", "research", "live", "base", "fast", "high", "low"):
                 return self._ends_name(last + 1)
-            return following.text[0].isupper() or self._text[following.start - 1] == "-"
+            is_own = low in ("nano", "mini", "lite", "flash", "turbo") and not self._text[following.end :][:1].isalnum()
+            return following.text[0].isupper() or self._text[following.start - 1] == "-" or is_own
         if following.part is Part.CAPITAL:
             return self._goes_on(first, last + 1)
         if following.part is Part.FAMILY:

@@ -11,6 +11,8 @@ from .words import SIZE, Chunk, Part, key
 
 # How many names back a short one may lead.
 _MOST_BACK = 60
+# `Nemotron 3, in three sizes, Nano (31.6B)`
+_SIZES_GAP = re.compile(r": |[,:]? (?:[a-z]+ ){0,4}(?:sizes|tiers|variants|versions|models|flavou?rs)[,:] ")
 _SIZED_PAIR = re.compile(r"\d{1,4}(?:\.\d{1,2})?B-A\d{1,4}(?:\.\d{1,2})?B\Z")
 _VARIANT_BEHIND = re.compile(r" (?:sibling|variant|version|edition|flavou?r|tier|checkpoint)\b")
 _GENERIC_SHORT = frozenset(
@@ -220,7 +222,7 @@ class Shortener:
         chunk = self._words[number]
         if best is not None:
             return Mention(chunk.start, self._words[best[0]].end, best[1], Kind.SHORT)
-        if listed := self._listed(number, before):
+        if listed := self._listed(number, before) or self._tiered(number):
             return listed
         word = chunk.text.lower()
         joined = self._joined_to(chunk, before)
@@ -247,6 +249,17 @@ class Shortener:
             return Mention(chunk.start, chunk.end, f"{_without_size(before[-1].name)} {chunk.text}", Kind.SHORT)
         return None
 
+    def _tiered(self, number: int) -> Mention | None:
+        """`Small 4`, where the page speaks of Mistral: its tiers have numbers of their own."""
+        chunk = self._words[number]
+        following = self._words[number + 1] if number + 1 < len(self._words) else None
+        if chunk.text not in ("Small", "Medium", "Large") or following is None or following.part is not Part.VERSION:
+            return None
+        if following.start != chunk.end + 1 or following.text[0] not in "123456789" or "Mistral" not in self._text:
+            return None
+        words = self._text[chunk.start : following.end]
+        return Mention(chunk.start, following.end, f"Mistral {words}", Kind.FULL)
+
     def _listed(self, number: int, before: Sequence[Mention]) -> Mention | None:
         """`Llama 4 (Scout & Maverick)`, `Llama 4: Scout (17B active), Maverick (17B active)`: variants by one word."""
         chunk = self._words[number]
@@ -257,7 +270,9 @@ class Shortener:
         tail = self._text[chunk.end : chunk.end + 3]
         if last.kind is Kind.FULL and last.name[-1].isdigit():
             opens = gap == " (" and (tail.startswith((")", ",")) or tail.strip()[:1] in "&/")
-            if not opens and not (gap == ": " and re.match(r" \(\d", self._text[chunk.end : chunk.end + 4])):
+            if not opens and not (
+                _SIZES_GAP.fullmatch(gap) and re.match(r" \(\d", self._text[chunk.end : chunk.end + 4])
+            ):
                 return None
             return Mention(chunk.start, chunk.end, f"{last.name} {chunk.text}", Kind.SHORT)
         stem, _, word = last.name.rpartition(" ")

@@ -27,10 +27,10 @@ _OBJECT = re.compile(
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
-    r"|whereas|for context,)"
+    r"|alongside|whereas|for context,)"
     r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous |meta['’‘]s "
     r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
-    r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and )*)$"
+    r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and |an? |open )*)$"
 )
 _NOT_OBJECT = re.compile(
     r"(?:for comparison,?|for context,|whereas|(?:models?|llms?|moes?|networks|ones) (?:like|such as)) $"
@@ -56,7 +56,7 @@ _ANAPHOR = re.compile(
     r"(?:\b(?:it|its|it['’‘]s|itself|they|their|them|this (?:model|release|one|version|checkpoint|variant)|the "
     r"(?:new |full |resulting |same |larger |smaller |latest |original |base |open |flagship |dense |moe )?"
     r"(?:models?(?! (?:most|you|we|people|that|which|to)\b)|release|weights|checkpoints?|variant|result|result:"
-    r"|network|license|licence|architecture"
+    r"|network|license|licence|architecture|context(?: window| length)?|pricing|price"
     r"|lineup|series|family|version|system|llm)|these models|both|each|es|sie|das modell|dessen|seine?)\b"
     r"|^\s*(?:weights|models?|with|at|at just|the result|licensed|released|trained|supports|available)\b)"
 )
@@ -80,6 +80,8 @@ _GENERAL = re.compile(
 )
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
+_OPENS = re.compile(r"\W*(?:it|they|the model|this model)\b")
+_PLACED = re.compile(r"\d[\w.,%]* (?:tokens |points )?(?:in|of|for|with) (?:the )?$")
 _RESUMED = re.compile(r"^[^,]{0,80}, (?:this (?:model|release|one)|it|the model)\b")
 _LIKENED = re.compile(
     r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
@@ -105,9 +107,13 @@ def objects(scene: Scene) -> set[int]:
     if scene.compared is not None:
         return scene.compared
     found: set[int] = set()
+    is_pronoun = _OPENS.match(scene.words) is not None
     for number, mention in enumerate(scene.mentions):
         before = scene.before(mention.start, 60)
-        if (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (
+        if is_pronoun and _PLACED.search(before):
+            # `It expands the context from 128K in GLM-4.5 to 200K`
+            found.add(number)
+        elif (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (
             number
             and number - 1 in found
             and _JOIN.fullmatch(scene.low[scene.mentions[number - 1].end : mention.start])
@@ -359,6 +365,11 @@ class Owners:
         names = [(number, mention) for number, mention in self._names_before(at) if number not in self._objects]
         if not names:
             return []
+        outside = [each for each in names if not self._is_aside(each[1], at)]
+        # `reasoning (Magistral) and code (Devstral) into a single 119B model`: of whom the text speaks.
+        names = outside if outside or self._carried else names
+        if not names:
+            return []
         group = [names[-1]]
         for each in reversed(names[:-1]):
             gap = self._scene.low[each[1].end : group[0][1].start]
@@ -366,6 +377,15 @@ class Owners:
                 break
             group.insert(0, each)
         return [mention for _, mention in group]
+
+    def _is_aside(self, mention: Mention, at: int) -> bool:
+        """Whether a name fills a bracket that is closed before a place."""
+        low = self._scene.low
+        return (
+            low[mention.start - 1 : mention.start] == "("
+            and low[mention.end : mention.end + 1] == ")"
+            and mention.end < at
+        )
 
     def _without_one_before(self, found: Found) -> tuple[str, ...]:
         """Whom the text speaks of, where the sentence has an anaphor or is a fragment; else the name that follows."""

@@ -36,7 +36,7 @@ _LABEL = re.compile(rf"\b(?:{_WORDS}|max(?:imum)? tokens|window|max len\w*)\b")
 _LABEL_TRAINED = re.compile(
     r"\b(?:training tokens|token count|pre-?training data|tokens trained|trained tokens|training data)\b"
 )
-_GROWN = re.compile(rf"\b{_WORDS}\b[^.;]{{0,60}}\bfrom [^.;]{{0,14}}$")
+_GROWN = re.compile(rf"\b{_WORDS}\b[^;]{{0,60}}\bfrom [^;]{{0,44}}$")
 _BARS = ("", "·", "|", "/", "•")
 _LONG = (1e6, 2e6, 4e6, 5e6, 10e6)
 _FACTS = re.compile(r"[·|•].*(?:\d[bt]\b|apache|\bmit\b|weights)|(?:\d[bt]\b|apache|\bmit\b|weights).*[·|•]")
@@ -104,7 +104,9 @@ def _is_length(scene: Scene, each: Quantity, before: str, after: str) -> bool:
         return True
     if re.search(r"\bmax(?:imum)?(?: of)? $", before) and re.search(rf"\b{_WORDS}\b", scene.words):
         return True
-    if re.search(r"\d[km]? (?:to|→|->) $", before) and _GROWN.search(scene.before(each.start, 90)):
+    if re.search(r"\d[km]?(?: tokens)?(?: (?:in|of|for|with) [\w. -]{2,24})? (?:to|→|->) $", before) and _GROWN.search(
+        scene.before(each.start, 90)
+    ):
         return True
     if scene.is_fragment and _is_piece(scene, each):
         return True

@@ -25,7 +25,9 @@ _GENERIC = re.compile(
     r"|powerful|specialized|\d+)[\s“\"'(]*){0,3}$"
 )
 _SHIPS = re.compile(
-    r"\b(?:ships?|comes?|released|arrives?|available|published|offered|launched|lands?) (?:\w+ )?with (?:fully |its )?$"
+    r"\bwith [^.;:]{0,80}\band $|\breleased $|\bthis (?:entirely |fully |truly )?$"
+    r"|\b(?:ships?|comes?|released|arrives?|available|published|offered|launched|lands?) (?:\w+ )?with"
+    r" (?:fully |its )?$"
 )
 _MODEL_AFTER = re.compile(
     r"[\s,]*(?:[\w-]+[\s,]+){0,4}?(?:models?|llms?|moe|mixture|flagship|famil(?:y|ies)|system|release|checkpoints?)\b"
@@ -82,7 +84,9 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
         return True
     if any(
         mention.end <= match.start()
-        and re.fullmatch(r"\]*(?:,| –| —| -) (?:an?|the|our) (?:[\w-]+ ){0,4}", scene.low[mention.end : match.start()])
+        and re.fullmatch(
+            r"\]*(?:(?:,| –| —| -) (?:an?|the|our)|:) (?:[\w-]+ ){0,4}", scene.low[mention.end : match.start()]
+        )
         for mention in scene.mentions
     ):
         return True
@@ -105,7 +109,7 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
 
 def _is_predicate(scene: Scene, match: re.Match[str], before: str, after: str) -> bool:
     """`K2.6 is Moonshot AI's latest open-source model`, `It ships with open weights`, `Modified MIT, open weights.`"""
-    if match.lastgroup == "weights" and _SHIPS.search(before):
+    if _SHIPS.search(before) and (match.lastgroup == "weights" or before.rstrip().endswith(("this", "ly"))):
         return True
     opening = max((mention.end for mention in scene.mentions if mention.end <= match.start()), default=-1)
     is_noun = _MODEL_AFTER.match(after) is not None
@@ -129,7 +133,7 @@ def _named_behind(scene: Scene, at: int) -> bool:
             return len(gap) <= 30 and bool(
                 re.fullmatch(
                     r"[\s,]*(?:(?:models?|llms?|flagship|family|release|successor|moe|reasoning|vision-language"
-                    r"|language|large|\d+b|multimodal|coding)[\s,:]*){0,4}",
+                    r"|language|large|\d+b|multimodal|coding|of)[\s,:]*){0,4}",
                     gap,
                 )
             )

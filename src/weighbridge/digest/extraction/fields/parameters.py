@@ -12,7 +12,8 @@ NEEDS_NUMBER = True
 STEMS = ""
 _NOUN = r"[\s-]*(?:trainable |learnable |model )?(?:params?|parameters?|parametern|weights)\b"
 _AFTER_ACTIVE = re.compile(
-    rf"(?:{_NOUN})?[\s,-]*(?:\(?|(?:that |which )?(?:are |is |being )?)(?:only )?\(?(?:active|activated"
+    rf"(?:{_NOUN})?[\s,-]*(?:\(?|(?:that |which )?(?:are |is |being )?)(?:only )?\(?"
+    r"(?:actively (?:used|utili[sz]ed|engaged)|active|activated"
     rf"|aktiv\w*)\b(?! (?:user|research|develop|commun))"
 )
 # `of which 9B are used for any given token`, `3 billion do work for each token`.

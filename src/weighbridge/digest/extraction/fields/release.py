@@ -27,8 +27,8 @@ _VERB = re.compile(
     r"introduc(?:es|ed|ing)|announc(?:es|ed|ing)|publish(?:es|ed)|drop(?:s|ped)|roll(?:s|ed) out|made available"
     r"|now available|generally available|"
     r"general availability|is out|came out|went live|landed|lands|open(?:s|ed) (?:up )?(?:the )?(?=[\w "
-    r".-]{0,30}weights)|arriv(?:es|ed|e)|available (?:since|from|as of|on|now)|out(?=\s?[:;,.(!]|\s?$| now| "
-    r"today| on hugging)|"
+    r".-]{0,30}weights)|arriv(?:es|ed|e)|available (?:since|from|as of|on|now|via|through)"
+    r"|out(?=\s?[:;,.(!]|\s?$| now| today| on hugging)|"
     r"(?:answered|followed|responded|countered|replied|struck back) with|"
     r"veröffentlicht\w*|erschien(?:en)?|freigegeben|goes live|put out|posted|uploaded|released|(?:put|pushed"
     r"|uploaded)(?=[^.;]{3,60} (?:on|to) (?:hugging ?face|the hub|github|modelscope|ollama)))\b"
@@ -50,11 +50,11 @@ _OTHER_SENSE = re.compile(
 _PASSIVE = re.compile(
     r"(?:\b(?:was|were|been|is|are|be|being|got|gets|has|wurde|wurden|had|newly|just|recently|first|originally"
     r"|officially|finally|publicly|also|since"
-    r"|once|when|until|model|family|models|variants?|weights)|[,(–—-])\s*(?:\w+ly |both "
+    r"|once|when|until|model|family|models|variants?|weights)|[,()–—-])\s*(?:\w+ly |both "
     r"|all |also |now |first |then )?$"
 )
 _INTRANSITIVE = re.compile(
-    r"\s(?:under|on|in|today|yesterday|last|this|as|with|at|next|via|through|for|to|early|late|mid|by|alongside"
+    r"\s(?:under|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as|with|at|next|via|through|for|to|early|late|mid|by|alongside"
     r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d"
     r"|may \d|20\d\d|\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))\b|\s?[,.;:(]|$"
 )
@@ -246,8 +246,10 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
     """Whom a verb of release is about: its object where it has one, else its subject."""
     start, end = match.start(), match.end()
     before = scene.before(start, 40)
-    passive = bool(_PASSIVE.search(before)) and not match["verb"].endswith("ing")
-    passive = passive or match["verb"].endswith(("available", "availability", "out", "live", "since", "from"))
+    passive = (bool(_PASSIVE.search(before)) or not before.strip()) and not match["verb"].endswith("ing")
+    passive = passive or match["verb"].endswith(
+        ("available", "availability", "out", "live", "since", "from", "via", "through")
+    )
     after = scene.after(end, 60)
     nothing_behind = bool(_INTRANSITIVE.match(after))
     ahead = next((mention for mention in scene.mentions if mention.start >= end), None)
