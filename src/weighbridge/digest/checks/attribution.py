@@ -53,7 +53,8 @@ def is_doubtful(case: Case, others: Iterable[str], ask: Callable[[Case], Finding
     if not places:
         # It goes on about the model of the last sentence, unless it holds for another that is named nearby.
         is_named = case.claim.field.partition(":")[0] in _SAID_BY_NAME
-        near = (name for name in others if name.lower() in case.context)
+        families = {word for word in case.subject.words if word.isalpha() and len(word) > 2}
+        near = (name for name in others if name.lower() in case.context or families & words_of(name))
         return is_named or _is_about_another(case) or any(_holds_of(name, case, ask) for name in near)
     if any(_holds_of(name, case, ask) for name in others if name in quote and name != case.claim.subject):
         return True

@@ -272,7 +272,8 @@ class _Extraction:
         match = _LABEL.match(self._text, start, end) if colon else None
         if match and match.end() < end and len(match[1].split()) <= 6:
             inside = self._names.within(match.start(1), match.end(1))
-            if inside and inside[0].is_specific:
+            is_named = inside and (inside[0].end - inside[0].start) * 2 >= match.end(1) - match.start(1)
+            if is_named and inside[0].is_specific:
                 self._context.recent = (inside[0].name,)
             else:
                 label = match[1].lower()

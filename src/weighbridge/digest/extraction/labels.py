@@ -38,6 +38,7 @@ _KNOWN_LABEL = re.compile(
 _SECTION = re.compile(
     r"\b(?:overview|tiers?|guide|corner|comparison|table|summary|hardware|benchmarks?|results|picks|numbers"
     r"|news|notes?"
+    r"|efficiency|attention|performance|costs?|speeds?|design|inference|training|deployment|pricing|advantages?"
     r"|specifications?|specs?|features?|details|highlights|facts|value|story|availability|capabilit\w+|requirements"
     r"|entities|questions|watch\w*|trend\w*|metrics|impact|conclusion|introduction|closing|sources|related)\b"
 )

@@ -62,6 +62,7 @@ _PRODUCT = re.compile(r" (?:CLI|SDK|API|App|Studio|Console)$|\.(?:md|gguf|safete
 _TECHNIQUE = re.compile(
     r"[ -](?:(?:Linear|Sparse|Latent|Hybrid|Flash) )?(?:Attention|Optimi[sz]er|Tokenizer|Loss|Website|Homepage)\b"
 )
+_VERSION_ALONE = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
@@ -327,6 +328,9 @@ class Namer:
     def _is_inner_family(self, last: int, number: int) -> bool:
         """`Mistral` and `Mixtral` name two; `Qwen Coder`'s second word, `NVIDIA Nemotron`, one: a maker goes before."""
         before = self._chunks[last].text.lower()
+        if last and _VERSION_ALONE.fullmatch(before) and self._adjoins(last - 1):
+            # `Claude 4.5 Sonnet`
+            before = self._chunks[last - 1].text.lower()
         return before in ("mistral", "deepseek", "claude", "gemini", "minimax", "cohere", "kimi") and self._chunks[
             number
         ].text.lower().startswith(("opus", "sonnet", "haiku", "command", "code"))
@@ -366,7 +370,9 @@ class Namer:
         """Names without a number that the text introduces as a model's, wherever they then stand."""
         taken = sorted((mention.start, mention.end) for mention in known)
         runs = [run for run in self._runs() if not _covered(taken, *run)]
-        names = {self._text[start:end] for start, end in runs if self._is_introduced(start, end)} - self._heads
+        # What ends in a word that the page has in small letters too is a phrase, and a label before a colon.
+        named = [run for run in runs if self._text[slice(*run)].split()[-1].lower() not in self._plain]
+        names = {self._text[start:end] for start, end in named if self._is_introduced(start, end)} - self._heads
         if self._heads:
             any_head = re.compile(rf"(?<![\w-])(?:{any_of(self._heads)})(?![\w-])")
             for match in any_head.finditer(self._text):

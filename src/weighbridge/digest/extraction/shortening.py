@@ -172,6 +172,10 @@ class Shortener:
             base = same or next((_without_size(m.name) for m in reversed(before) if m.is_specific), "")
             if base:
                 return Mention(chunk.start, chunk.end, same or f"{base}-{chunk.text}", Kind.SHORT)
+        joined = self._joined_to(chunk, before)
+        if _SIZED_PAIR.match(chunk.text) and joined is not None and joined.kind is Kind.FULL and _has_size(joined.name):
+            # `Qwen3.6-27B or 35B-A3B`
+            return Mention(chunk.start, chunk.end, f"{_without_size(joined.name)}-{chunk.text}", Kind.SHORT)
         if len(words) < 2 and not (words and words[0][0].isalpha()):
             return None
         longer = self._with_next(number, words)

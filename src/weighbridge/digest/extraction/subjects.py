@@ -27,7 +27,7 @@ _OBJECT = re.compile(
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
-    r"|alongside|whereas|for context,)"
+    r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size) of|whereas|for context,)"
     r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous |meta['’‘]s "
     r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
     r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and |an? |open )*)$"
@@ -80,6 +80,10 @@ _GENERAL = re.compile(
 )
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
+# `DeepSeek-V3 lineage scaled out: 384 experts`
+_KIN_BEHIND = re.compile(
+    r"['’s]{0,2} (?:lineage|heritage|recipe|template|blueprint|playbook|derivative|descendant|successor)\b"
+)
 _OPENS = re.compile(r"\W*(?:it|they|the model|this model)\b")
 _PLACED = re.compile(r"\d[\w.,%]* (?:tokens |points )?(?:in|of|for|with) (?:the )?$")
 _RESUMED = re.compile(r"^[^,]{0,80}, (?:this (?:model|release|one)|it|the model)\b")
@@ -110,7 +114,7 @@ def objects(scene: Scene) -> set[int]:
     is_pronoun = _OPENS.match(scene.words) is not None
     for number, mention in enumerate(scene.mentions):
         before = scene.before(mention.start, 60)
-        if is_pronoun and _PLACED.search(before):
+        if _KIN_BEHIND.match(scene.low, mention.end, scene.end) or (is_pronoun and _PLACED.search(before)):
             # `It expands the context from 128K in GLM-4.5 to 200K`
             found.add(number)
         elif (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (

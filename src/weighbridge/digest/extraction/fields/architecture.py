@@ -112,7 +112,9 @@ def _experts(scene: Scene) -> Iterator[Found]:
         if re.search(r"\d ?(?:→|->|to) ?$", before):
             # `128→80 experts`: what another made of it.
             continue
-        told = _EXPERTS_AFTER.match(after) or re.search(r"\bexperts?(?: count)?\s?[:=]\s*\**$", before)
+        told = _EXPERTS_AFTER.match(after) or re.search(
+            r"\bexperts?(?: count)?\s?[:=]\s*\**$|\bexperts? (?:out )?of (?:a total of )?$", before
+        )
         if not (told or labelled):
             continue
         qualifiers: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ _BARS = ("", "·", "|", "/", "•")
 _LONG = (1e6, 2e6, 4e6, 5e6, 10e6)
 _FACTS = re.compile(r"[·|•].*(?:\d[bt]\b|apache|\bmit\b|weights)|(?:\d[bt]\b|apache|\bmit\b|weights).*[·|•]")
 _CONDITION = re.compile(
-    r"\b(?:at|-c|quantization up to|tested (?:at|up to)|measured at|evaluated (?:at|up to)"
+    r"\b(?:at|-c|quantization up to|tested (?:at|up to)|measured at|evaluated (?:at|up to)|exceeding|beyond|longer than"
     r"|(?:loaded|served|serves|running|run|capped|limited|truncated) (?:at|with|to)) (?:~|a )?$"
 )
 _MAXIMUM = re.compile(r"\b(?:context|window|length|up to|max\w*|native(?:ly)?)\b[^.;]{0,12}$")

@@ -45,7 +45,8 @@ _BEFORE_NOUN = re.compile(
     r"|\s?[:=(])?[\s*|~≈]{0,4}$"
 )
 _OTHER = re.compile(
-    r"[\s-]*(?:\+)?\s?(?:tokens?|downloads?|stars?|likes|users?|class\b|level\b|tier|range\b|context|people"
+    r"[\s-]*(?:\+)?\s?(?:params?(?:/| per (?:block|layer|expert))|"
+    r"tokens?|downloads?|stars?|likes|users?|class\b|level\b|tier|range\b|context|people"
     r"|developers|views|images?|pairs|"
     r"samples|documents|hours|gpu|requests|usd|dollars|valuation|threshold|requests|examples|conversations"
     r"|monthly|lines|"

@@ -275,7 +275,7 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
             gap,
         ):
             return None
-        if behind[-1].is_specific and len(gap) < 90:
+        if behind[-1].is_specific and (len(gap) < 90 or (len(gap) < 180 and gap.endswith(", "))):
             return behind[-1]
         return None
     if passive and ahead is not None and ahead.is_specific and start - scene.start < 30 and ahead.start - end < 60:
