@@ -9,6 +9,8 @@ WORKERS ?= 3
 # Per-prompt outcomes of many models, for measuring the router.
 OUTCOMES ?= ../shared/data/routing
 QUESTION ?= What is 37 plus 58?
+# Each of many short processes would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 
 .PHONY: help run setup test lint check format bench soak fuzz lock specialists stop clean
@@ -40,7 +42,8 @@ $(VENV)/.run: requirements/run.txt pyproject.toml hatch_build.py $(SOURCES_IN_C)
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "installing the development tools into $(VENV)"
-	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@# What is used of the tools is compiled when it is: all of them would take as long as the rest.
+	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/dev.txt
 	@touch $@
 
 test: $(VENV)/.dev  ## the tests

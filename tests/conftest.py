@@ -29,6 +29,9 @@ SHARED = Path(__file__).parents[2] / "shared"
 for _name in [each for each in os.environ if each.startswith("WEIGHBRIDGE_") and each != "WEIGHBRIDGE_DATA"]:
     del os.environ[_name]
 os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-settings")
+# Hundreds of short processes need not compile what the one before compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Threads that wait for each other by spinning cost ten times as much where other tests compute beside them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
