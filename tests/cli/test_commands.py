@@ -390,3 +390,19 @@ def test_a_closed_pipe_is_no_error():
     )
 
     assert done.stderr == b""
+
+
+def test_a_command_that_is_stopped_while_it_is_loaded_ends_without_a_word(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'weighbridge.cli.commands.up':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+    )
+    places = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = run_weigh("up", PYTHONPATH=places)
+
+    assert done.returncode == 130
+    assert done.stdout + done.stderr == ""

@@ -111,14 +111,15 @@ def main(arguments: list[str] | None = None) -> int:
         top.print_help()
         return YOURS_TO_MEND
     chosen = top.parse_args(given[:1])
-    parser, command = parser_of(chosen.command)
-    return _run(command, parser.parse_args(given[1:]))
+    return _run(chosen.command, given[1:])
 
 
-def _run(command: Command, arguments: argparse.Namespace) -> int:
-    """Run it, and say what goes wrong; the exit code."""
+def _run(name: str, given: list[str]) -> int:
+    """Run a command with its arguments, and say what goes wrong; the exit code."""
     try:
-        code = command.run(arguments)
+        # Loading a command takes long enough to be stopped in.
+        parser, command = parser_of(name)
+        code = command.run(parser.parse_args(given))
         # What cannot be printed is told here, and not when Python ends.
         sys.stdout.flush()
         return code
