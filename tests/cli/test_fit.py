@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -239,3 +240,22 @@ def test_a_plan_leaves_to_others_what_the_gateway_leaves_to_them():
     assert done.returncode == 1
     assert (plan["verdict"], plan["available_bytes"]) == ("no", 0)
     assert any("memory_margin_bytes" in note for note in plan["machine"]["notes"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--wanted", "1000000"), r"at least 1,000,000 tokens/s\n\n\d+ fit and are too slow; the fastest is \S+, with"),
+        (
+            ("--max-size", "1MiB"),
+            r"files of at most 1\.0 MiB\n\n\d+ fit and have larger files; the smallest is \S+, with",
+        ),
+        (("--context", "9000000"), r"\n\nnone fits: a shorter --context may\n"),
+    ],
+)
+def test_a_ranking_of_nothing_says_what_stands_in_the_way(flags, said):
+    done = run_weigh("fit", "--machine", "rtx 3090,ram=32GiB@50GB/s", *flags)
+
+    assert done.returncode == 1
+    assert re.search(said, done.stdout), done.stdout
+    assert "* nothing" not in done.stdout

@@ -18,6 +18,7 @@ from weighbridge.figures import Basis
 from weighbridge.fit import Verdict, Workload, make_plan
 from weighbridge.fit.asking import plan_by_asking
 from weighbridge.fit.synthetic import Shape, write_model
+from weighbridge.specialists import bundled_file
 
 MIB = 1 << 20
 HERE = machine.describe("ram=8GiB@20GB/s,cores=4")
@@ -52,6 +53,14 @@ def test_what_the_engine_tells_is_what_is_computed_where_that_is_known(path, wor
     assert asked.speed
     assert computed.speed
     assert asked.speed.decode == computed.speed.decode
+
+
+def test_rows_of_scores_that_come_with_later_steps_are_counted():
+    model, work = facts.read(bundled_file("arithmetic")), Workload(512, 2)
+    asked, computed = (plan(model, HERE, work) for plan in (plan_by_asking, make_plan))
+
+    # With so few tokens each row of a step may be asked for, with its embedding.
+    assert asked.memory.output == computed.memory.output == 512 * (768 + 128) * 4
 
 
 def test_the_largest_context_is_found_by_asking(path):

@@ -177,18 +177,20 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     wanted = arguments.wanted or _READABLE
     best: dict[int, int] = {}
     unsure: dict[int, int] = {}
+    slow: dict[int, float] = {}
+    large: dict[int, int] = {}
     for row, (owner, number) in enumerate(ranked.rows):
         quantized = listed[owner][1].quantizations[number]
         speed = _middle(ranked, row, column)
-        if (
-            quantized.recipe not in CHOSEN_FROM
-            or (most is not None and quantized.weights_bytes > most)
-            or ranked.verdict(row, column) != "fits"
-            or (speed is not None and speed < wanted)
-        ):
+        if quantized.recipe not in CHOSEN_FROM or ranked.verdict(row, column) != "fits":
             continue
-        # Quantizations come from the most bits to the fewest.
-        (unsure if speed is None else best).setdefault(owner, row)
+        if most is not None and quantized.weights_bytes > most:
+            large[owner] = quantized.weights_bytes
+        elif speed is not None and speed < wanted:
+            slow[owner] = max(speed, slow.get(owner, 0.0))
+        else:
+            # Quantizations come from the most bits to the fewest.
+            (unsure if speed is None else best).setdefault(owner, row)
     # Fewer bits whose speed is known go before more whose speed is not.
     best = unsure | best
     front = _front(ranked, listed, best, column)
@@ -208,17 +210,19 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     if all(row[-1] == "-" for row in shown):
         head, shown = head[:-1], [row[:-1] for row in shown]
     cut = _narrowed([head, *shown])[1:]
-    meanings = [
+    meanings = [] if not cut else [
         "? : how fast is not known." if any(entry["decode"] is None for entry in data) else "",
         "* nothing else that fits beats it in parameters, speed and memory at once; these first, then by downloads.",
         "quality: answers right, by whom; - : nobody's measurement is known." if "quality" in head else "",
-        f"catalogue of {found.date}: weigh fit NAME shows one model's grid.",
-    ]
+    ]  # fmt: skip
+    meanings.append(f"catalogue of {found.date}: weigh fit NAME shows one model's grid.")
     page = [
         f"{len(best)} of {len(listed)} models fit with room to spare:\n"
         f"  {context:,} token{'s' * (context > 1)} of context, {workload.parallel} at once, "
-        f"at least {wanted:g} tokens/s",
-        output.table(head, cut, right=(4, 5, 6), droppable=() if "quality" in head else (7,)) if cut else "none",
+        f"at least {wanted:,.12g} tokens/s" + (f", files of at most {show_bytes(most)}" if most is not None else ""),
+        output.table(head, cut, right=(4, 5, 6), droppable=() if "quality" in head else (7,))
+        if cut
+        else _why_none([variant for variant, _ in listed], slow, large),
         "\n".join(textwrap.fill(line, output.width()) for line in meanings if line),
     ]
     return (
@@ -226,6 +230,24 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
         "\n\n".join(page) + "\n" + machine_lines(here),
         bool(best),
     )
+
+
+def _why_none(variants: Sequence[Variant], slow: dict[int, float], large: dict[int, int]) -> str:
+    """What stands in the way of all, and by how much it misses."""
+    said = []
+    if slow:
+        owner = max(slow, key=slow.__getitem__)
+        said.append(
+            f"{len(slow):,} fit and are too slow; the fastest is {variants[owner].name}, with about "
+            f"{slow[owner]:.2g} tokens/s: --wanted"
+        )
+    if large:
+        owner = min(large, key=large.__getitem__)
+        said.append(
+            f"{len(large):,} fit and have larger files; the smallest is {variants[owner].name}, with "
+            f"{show_bytes(large[owner])}: --max-size"
+        )
+    return "\n".join(textwrap.fill(line, output.width()) for line in said or ["none fits: a shorter --context may"])
 
 
 def _known(figure: catalogue.Known[int] | None) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from weighbridge import fit
 from weighbridge.cli import output
 from weighbridge.errors import WeighbridgeError
-from weighbridge.figures import Range
+from weighbridge.figures import Basis, Range
 from weighbridge.fit import Companions, DeviceNeed, LlamaCpp, Plan, Verdict, Workload
 from weighbridge.fit.calibration import Calibration
 from weighbridge.machine import Machine
@@ -259,6 +259,8 @@ def _speed(plan: Plan) -> str:
 def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | None, companions: Companions) -> str:
     """Verdict and speed for caches and contexts, for this file."""
     model = LlamaCpp(plan.facts)
+    # What the engine was asked is of the processor alone.
+    is_asked = plan.basis is Basis.MEASURED
     most = plan.facts.context_length or 8192
     contexts = [context for context in CONTEXTS if context <= most] or [most]
     rows = []
@@ -271,7 +273,9 @@ def _grid(plan: Plan, here: Machine, workload: Workload, known: Calibration | No
                 workload, context_tokens=context, cache_type_k=keys, cache_type_v=values if keys else None
             )
             try:
-                found = fit.plan_with(model, here, asked, companions, calibration=known, brief=True)
+                found = fit.plan_with(
+                    model, here, asked, companions, calibration=known, brief=True, use_devices=not is_asked
+                )
             except WeighbridgeError:
                 cells.append("?")
                 continue

@@ -247,6 +247,9 @@ class _Run:
         quant = self._side(0, float(found.other_loss.mean()), noises[0])
         base = self._side(1, float(found.base_loss.mean()), noises[1])
         notes = []
+        if self._prepared.context_tokens < self._manner.context_tokens:
+            made_for = self._prepared.context_tokens
+            notes.append(f"the models were made for {made_for:,} tokens: no longer pieces were read")
         if stopped:
             notes.append(f"stopped after {self._manner.most_seconds:g} s, as asked: the rest of the text was not read")
         if kl.low is None:

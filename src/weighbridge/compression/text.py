@@ -27,7 +27,8 @@ def read_text(path: Path | None = None) -> Text:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise BadSetting(f"{source}: {error}", hint="--text takes a file of plain text") from error
+        said = getattr(error, "strerror", None) or error
+        raise BadSetting(f"{source}: {said}", hint="--text takes a file of plain text") from error
     if len(raw) > _MOST_BYTES:
         raise BadSetting(
             f"{source} is over 16 MiB", hint="cut a part out of it: some hundred KB tell all there is to tell"

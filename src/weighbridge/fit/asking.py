@@ -119,6 +119,7 @@ def _ask(facts: ModelFacts, model: LlamaCpp, workload: Workload, context: int, b
         "parallel": workload.parallel,
         "ubatch": workload.ubatch_tokens,
         "outputs": step.outputs,
+        "output_bytes": model.output_bytes_of(workload, step),
         "flash": workload.flash_attention,
         "unified": workload.unified_cache,
         "full_windows": workload.full_windows,

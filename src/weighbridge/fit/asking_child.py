@@ -153,7 +153,9 @@ class Engine:
         if not pointer:
             raise ValueError(log[-2000:])
         self._library.llama_free(pointer)
-        return told(log)
+        found = told(log)
+        # Told is what it begins with: the buffer grows with the first step that gives more rows.
+        return found | {"output": max(found["output"], asked["output_bytes"])}
 
     def projector(self, path: str) -> int:
         """Bytes of a projector's weights and buffer, the larger of with and without flash attention. ValueError where

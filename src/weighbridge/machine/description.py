@@ -88,9 +88,9 @@ def _unknown(part: str, name: str) -> UnknownMachine:
             hint="describe another by its numbers: gpu=48GiB@1008GB/s",
         )
     near = nearest(part) or nearest(name)
-    hint = (
-        f"nearest: {', '.join(near)}; or by its numbers: gpu=24GiB@936GB/s" if near else f"or by numbers: {_EXAMPLES}"
-    )
+    hint = f"describe it by its numbers or another name: {_EXAMPLES}"
+    if near:
+        hint = f"nearest: {', '.join(near)}; or by its numbers: gpu=24GiB@936GB/s"
     return UnknownMachine(f"no machine or device is known as {part!r}", hint=hint)
 
 
