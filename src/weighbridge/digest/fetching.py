@@ -20,7 +20,7 @@ import httpx2
 
 from weighbridge import __version__
 from weighbridge.errors import RateLimited, SourceUnreachable
-from weighbridge.facts.shelves.http_ranges import content_length, seconds_of, shown
+from weighbridge.facts.shelves.http_answers import content_length, seconds_of, shown
 
 from .addresses import PublicBackend, public_addresses
 

@@ -20,7 +20,8 @@ import httpx2
 from weighbridge.disk import disk_errors
 from weighbridge.errors import BadModelFile, ModelGated, RateLimited, SourceUnreachable
 from weighbridge.facts.shelves import Patience
-from weighbridge.facts.shelves.http_ranges import RangeClient, Remote, TryAgain, content_length, content_range
+from weighbridge.facts.shelves.http_answers import Remote, TryAgain, content_length, content_range
+from weighbridge.facts.shelves.http_ranges import RangeClient
 from weighbridge.sizes import show_bytes
 
 from .cache import write_whole

@@ -216,7 +216,7 @@ class _Fetching:
         return [self._order_of_address(file) if self._files.place == "url" else self._order(file) for file in wanted]
 
     def _order(self, file: File) -> Order:
-        from weighbridge.facts.shelves.http_ranges import Remote
+        from weighbridge.facts.shelves.http_answers import Remote
 
         from .download import Order
 
@@ -234,7 +234,7 @@ class _Fetching:
         )  # fmt: skip
 
     def _order_of_address(self, file: File) -> Order:
-        from weighbridge.facts.shelves.http_ranges import Remote, shown
+        from weighbridge.facts.shelves.http_answers import Remote, shown
 
         from .download import Order
 

@@ -14,7 +14,8 @@ from weighbridge.errors import BadModelFile
 
 from ..config import parse_json
 from .access import HubAccess
-from .http_ranges import RangeClient, Remote, RemoteFile
+from .http_answers import Remote
+from .http_ranges import RangeClient, RemoteFile
 from .references import Reference
 from .shelf import ReadableFile, Shelf, checked_names, too_large
 

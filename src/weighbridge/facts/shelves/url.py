@@ -9,7 +9,8 @@ from weighbridge.errors import BadModelFile
 
 from ..config import MOST_INDEX_BYTES, parse_json
 from .access import HubAccess
-from .http_ranges import AccessRefused, RangeClient, Remote, RemoteFile, shown
+from .http_answers import AccessRefused, Remote, shown
+from .http_ranges import RangeClient, RemoteFile
 from .references import parts_of, title_of
 from .shelf import ReadableFile, Shelf, checked_name, checked_names
 
