@@ -186,6 +186,10 @@ def test_code_cannot_reach_network_files_processes_or_much_memory(tmp_path):
         "bytearray(4 << 30)": "out of memory",
         "raise SystemExit(0)": "SystemExit",
         "while True: pass": "not done within 1 s",
+        # Into the pipe by which the child tells how it ended: no word of its own, and nothing that ends the run.
+        "import os\nfor fd in range(3, 64):\n  try: os.write(fd, b'[' * 60_000)\n  except OSError: pass\nos._exit(0)": (
+            "left early"
+        ),
     }
 
     async def all_at_once():
@@ -198,6 +202,13 @@ def test_code_cannot_reach_network_files_processes_or_much_memory(tmp_path):
     assert kept.read_text() == "mine"
     assert not (tmp_path / "new").exists()
     assert time.monotonic() - begun < 60
+
+
+def test_code_that_ends_itself_by_a_signal_without_a_name_is_a_failure_of_its_own():
+    ended = asyncio.run(run_locked("import os; os.kill(os.getpid(), 40)", 20, 1 << 30, locked=False))
+
+    assert not ended.passed
+    assert ended.why == "ended by signal 40"
 
 
 def test_the_filter_is_made_for_both_architectures():

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from weighbridge.errors import EngineFailed
+from weighbridge.signals import signal_name
 
 from . import children, records
 from .endpoint import Endpoint
@@ -302,5 +303,5 @@ class ChildProcess:
 
 def _how(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process was ended by {signal_name(-code)}"
     return f"its process ended with exit code {code}"

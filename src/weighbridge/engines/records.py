@@ -179,7 +179,7 @@ def _birth(pid: int) -> str:
             raise psutil.NoSuchProcess(pid)
         return f"{process.create_time():.2f}"
     # The name, in brackets, may hold anything.
-    state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     if state == "Z":
         raise psutil.NoSuchProcess(pid)
     return f"{fields[18]}@{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"

@@ -34,7 +34,7 @@ def _descendants() -> list[int]:
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
-            state, parent, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+            state, parent, *_ = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
             if state != "Z":
                 parents[int(entry.name)] = int(parent)
     found, level = [], [os.getpid()]

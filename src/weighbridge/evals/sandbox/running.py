@@ -13,6 +13,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from weighbridge.signals import signal_name
+
 from . import seccomp
 
 _CHILD = Path(__file__).with_name("child.py")
@@ -84,8 +86,8 @@ def _ended(said: bytes, token: str, code: int) -> Ended:
         if found.get("token") == token:
             return Ended(True)
         return Ended(False, str(found.get("error", "no verdict")))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     if code < 0:
-        return Ended(False, f"ended by {signal.Signals(-code).name}")
+        return Ended(False, f"ended by {signal_name(-code)}")
     return Ended(False, f"left early, with exit code {code}")
