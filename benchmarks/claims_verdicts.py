@@ -29,7 +29,7 @@ from weighbridge.digest.checks.licence import plain
 from weighbridge.digest.contradictions import Contradiction, contradictions
 from weighbridge.digest.extraction import extract
 from weighbridge.digest.knowledge import Knowledge, words_of_name
-from weighbridge.digest.rules import rule_claims
+from weighbridge.digest.told import told_by
 from weighbridge.sizes import show_count
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -90,7 +90,7 @@ TRAPS: dict[str, tuple[Trap, ...]] = {
 
 def verdicts_of(page: Page, knowledge: Knowledge) -> tuple[Verdict, ...]:
     """All verdicts on a page."""
-    return check((*extract(page), *rule_claims(page)), knowledge, {page.address: page.text})
+    return check(told_by(page), knowledge, {page.address: page.text})
 
 
 def catches(trap: Trap, verdict: Verdict) -> bool:

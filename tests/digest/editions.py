@@ -10,8 +10,9 @@ from weighbridge.digest.assembly import Dispute, Mine, Place, Surroundings, asse
 from weighbridge.digest.claim import Claim
 from weighbridge.digest.edition import Edition
 from weighbridge.digest.found import Listing, Sighting, Step
+from weighbridge.digest.kept import Fact
 from weighbridge.digest.page import Page
-from weighbridge.digest.record import Fact, Record
+from weighbridge.digest.record import Record
 from weighbridge.digest.verdict import Proof, Ruling, Verdict
 from weighbridge.figures import Basis
 

@@ -16,10 +16,11 @@ from tests.facts.hub_server import running_hub
 from weighbridge import facts
 from weighbridge.digest.claim import Claim
 from weighbridge.digest.found import Listing, Sighting, Step
+from weighbridge.digest.kept import Fact
 from weighbridge.digest.knowledge.own import recall
 from weighbridge.digest.movers import movers
 from weighbridge.digest.page import Page
-from weighbridge.digest.record import AROUND, Fact, Record
+from weighbridge.digest.record import AROUND, Record
 from weighbridge.digest.sources.file import series
 from weighbridge.digest.verdict import Ruling, Verdict
 from weighbridge.digest.verifying import read_files

@@ -14,7 +14,7 @@ from weighbridge.catalogue import Variant
 from weighbridge.cli.candidates import candidates
 from weighbridge.cli.choice import CHOSEN_FROM
 from weighbridge.digest.assembly import Place
-from weighbridge.digest.record import Fact
+from weighbridge.digest.kept import Fact
 from weighbridge.figures import Basis
 from weighbridge.fit import Workload
 from weighbridge.fit.ranking import Candidate, Ranking, rank

@@ -9,7 +9,7 @@ from weighbridge.figures import Basis
 from weighbridge.sizes import show_count
 
 from .found import Listing
-from .record import Fact
+from .kept import Fact
 
 
 def of_variant(variant: Variant) -> list[Fact]:

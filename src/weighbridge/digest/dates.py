@@ -6,7 +6,7 @@ import datetime
 import re
 from email.utils import parsedate_to_datetime
 
-_MONTHS = "january february march april may june july august september october november december".split()
+MONTHS = "january february march april may june july august september october november december".split()
 _MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
 _MONTH += r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 _DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?"
@@ -63,7 +63,7 @@ def posted_day(text: str) -> str | None:
 def _day(match: re.Match[str]) -> str | None:
     month = match["month"].lower()
     number = int(month) if month.isdecimal() else 1 + next(
-        at for at, name in enumerate(_MONTHS) if name.startswith(month[:3])
+        at for at, name in enumerate(MONTHS) if name.startswith(month[:3])
     )  # fmt: skip
     try:
         return datetime.date(int(match["year"]), number, int(match["day"])).isoformat()

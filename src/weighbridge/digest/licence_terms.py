@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weighbridge.figures import Basis
 
-from .record import Fact
+from .kept import Fact
 
 _TABLE = Path(__file__).with_name("licence_terms.toml")
 

@@ -10,7 +10,8 @@ from weighbridge.figures import Basis
 
 from .cleaning import clean
 from .edition import Edition, Span, Trace
-from .record import Fact, Record
+from .kept import Fact
+from .record import Record
 from .tracing import Untraceable, checked_prose
 from .verdict import Ruling
 from .wording import RULING_WORDS

@@ -8,17 +8,17 @@ from .assembly import Dispute, Surroundings, assemble
 from .checks import check
 from .contradictions import contradictions
 from .edition import Edition
-from .extraction import extract
+from .kept import KeptClaim, KeptPage
 from .knowledge import Knowledge
-from .record import KeptClaim, KeptPage, Record
-from .rules import rule_claims
+from .record import Record
+from .told import told_by
 
 
 def read_claims(record: Record, tell: Callable[[str], None] = lambda _: None) -> int:
     """Read the claims of all pages that were not read yet; how many pages these were."""
     unread = record.unread()
     for kept in unread:
-        found = (*extract(kept.page), *rule_claims(kept.page))
+        found = told_by(kept.page)
         record.keep_claims(kept, found)
         tell(f"{kept.page.title or kept.page.address}: {len(found)} claims")
     return len(unread)

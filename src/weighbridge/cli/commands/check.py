@@ -26,11 +26,10 @@ from weighbridge.cli import output
 from weighbridge.digest import Claim, Page, Proof, Ruling, Verdict, page_of, read_file
 from weighbridge.digest.checks import check
 from weighbridge.digest.contradictions import Contradiction, contradictions
-from weighbridge.digest.extraction import extract
 from weighbridge.digest.knowledge import Knowledge
 from weighbridge.digest.knowledge.own import recall
 from weighbridge.digest.record import Record
-from weighbridge.digest.rules import rule_claims
+from weighbridge.digest.told import told_by
 from weighbridge.errors import BadPage, BadSetting, StateDamaged
 from weighbridge.settings import load
 from weighbridge.sizes import show_count
@@ -63,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         for source in arguments.sources
         for page in _pages(source, today)
     ]
-    claims = [claim for page in pages for claim in (*extract(page), *rule_claims(page))]
+    claims = [claim for page in pages for claim in told_by(page)]
     verdicts = check(claims, _knowledge(), {page.address: page.text for page in pages})
     if arguments.json:
         print(output.to_json([_entry(verdict) for verdict in verdicts]))

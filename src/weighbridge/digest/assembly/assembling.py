@@ -9,7 +9,8 @@ from weighbridge.figures import Basis
 
 from ..edition import Edition, Entry, Line, Span, Trace
 from ..found import Listing
-from ..record import Fact, KeptClaim, KeptPage, Record, sum_of
+from ..kept import Fact, KeptClaim, KeptPage, sum_of
+from ..record import Record
 from .claims import changes, contradictions, entries_of, watch
 from .counts import moves_of, tiles_of
 from .making import Dispute, Making, Surroundings, address_label, page_title, web

@@ -10,8 +10,8 @@ from weighbridge.figures import Basis
 
 from ..claim import Claim
 from ..edition import Entry, Line, Reason, Span, Trace, Witness, findings_of
+from ..kept import Fact, KeptClaim, KeptPage
 from ..knowledge import words_of_name
-from ..record import Fact, KeptClaim, KeptPage
 from ..verdict import Proof, Ruling
 from ..wording import RULING_WORDS, field_words, statement
 from .making import RULES, UNKNOWN, Dispute, Making, joined, page_title, web

@@ -10,8 +10,8 @@ from weighbridge.sizes import show_count
 
 from ..edition import Line, Move
 from ..found import Listing
+from ..kept import Fact, KeptClaim, KeptPage
 from ..movers import Mover, movers
-from ..record import Fact, KeptClaim, KeptPage
 from ..wording import COUNTED_WORDS
 from .claims import ORDER
 from .making import Making

@@ -11,7 +11,8 @@ from weighbridge.catalogue import Variant
 from weighbridge.figures import Basis
 
 from ..edition import Line, Span, Trace
-from ..record import Fact, Record
+from ..kept import Fact
+from ..record import Record
 
 UNKNOWN = "Names that no record knows"
 RULES = "Rules and definitions"

@@ -12,9 +12,9 @@ from weighbridge.sizes import show_bytes, show_count
 from .. import about
 from ..edition import Card, Entry, Line, Span
 from ..found import Listing
+from ..kept import Fact
 from ..knowledge.own import of_repository
 from ..licence_terms import terms_of
-from ..record import Fact
 from ..verdict import Ruling
 from .making import UNKNOWN, Making, Mine, Place
 

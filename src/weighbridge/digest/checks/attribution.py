@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from weighbridge.catalogue.naming import words_of
 
 from ..claim import Claim
+from ..dates import MONTHS
 from ..verdict import Ruling
 from .case import Case, Finding, is_day
 
@@ -43,7 +44,6 @@ _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _FAR_CHARACTERS = 140
 # What is said of one thing among many in a sentence stands beside it.
 _NEAR_CHARACTERS = {"modality": 40, "architecture": 60, "openness": 60, "status": 60, "base_model": 60}
-_MONTHS = "january february march april may june july august september october november december".split()
 
 
 def is_doubtful(case: Case, others: Iterable[str], ask: Callable[[Case], Finding]) -> bool:
@@ -110,7 +110,7 @@ def _places_of_value(claim: Claim) -> list[int]:
                 found.append(match.start())
         return found
     if is_day(value):
-        month = _MONTHS[int(value[5:7]) - 1][:3] if len(value) > 4 else value
+        month = MONTHS[int(value[5:7]) - 1][:3] if len(value) > 4 else value
         return [match.start() for match in re.finditer(rf"{value}|\b{month}|{value[:7]}", claim.quote.lower())]
     word = re.split(r"[\W_]+", str(value).lower())[0]
     return (

@@ -7,38 +7,28 @@ fields (`fields/`), and each finding gets its owner (`subjects`). The time is in
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from ..claim import Claim
 from ..page import Page
-from .benchmarks import scores_of
-from .context import Context, carries
-from .dates import dates, day_of
-from .fields import Cues
-from .index import Index
-from .labels import LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, date_of_page, is_label, titled, year_of_page
-from .layout import Block, Kind, Table, blocks, sentences
-from .lexicon import SUFFIXES, TOOLS, families
-from .masking import readable
-from .mention import Kind as NameKind
+from .claiming import LEAD_DATE, Claiming
+from .comparing import main_subject, objects
+from .context import carries
+from .labels import LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, titled
+from .layout import Block, Kind, Table, sentences
+from .lexicon import SUFFIXES
 from .mention import Mention
-from .names import Namer
 from .proposals import Proposal, verified
-from .quantities import lowered, quantities
-from .quoting import MOST_QUOTE_CHARACTERS, quoted
-from .scene import Found, Scene, overlaps
-from .subjects import Owners, main_subject, objects
+from .quantities import quantities
+from .quoting import MOST_QUOTE_CHARACTERS
+from .scene import Scene
 from .tables import Cell, cells
-from .unglueing import is_glued, unglued
+from .unglueing import unglued
 from .words import key
 
-MOST_CHARACTERS = 1_000_000
-"""What of a page is read: no post is longer, and what is longer is no post."""
 MOST_CLAIMS = 5000
 _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[::]\s?[*_`]{0,3}\s*(?=\S)")
-_LEAD_DATE = re.compile(r"[*_\[\s(]{0,4}((?:19|20)\d\d-\d\d-\d\d)(?!\d)")
 _RUN_IN = re.compile(r"\*\*[^*\n]{2,60}[.:!?—-]\*\*|\*\*[^*\n]{2,60}\*\*\s?[—–-]")
 _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
 # What a note's front matter tells of the note.
@@ -50,11 +40,9 @@ _VERB = re.compile(
     r"\b(?:is|are|was|were|be|been|has|have|had|do|does|did|will|can|could|should|may|might|must|would|it|this|that|they"
     r"|we|you|i|who|which|what|there|(?!modified|based|mixed)\w{3,}(?:ed|es|ing))\b"
 )
-_NUMBERED = re.compile(r"[A-Za-z]{0,2}\d")
 _OF_MODELS = re.compile(r"(?:llm|vlm|base |open |the )?(?:model|modell|llm|system)(?:s|e)?(?: name)?")
 # A table of what was measured: its lengths are those of the prompts.
 _MEASURED = re.compile(r"tok(?:en)?s?\s?/\s?s|\bt/s\b|tps\b|ttft|latency|prefill|throughput|decode|seconds")
-_GERMAN = re.compile(r"\b(?:der|die|das|und|mit|ist|für|von|auf|eine?|nicht|wurde)\b")
 
 
 def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]:
@@ -63,7 +51,7 @@ def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]
     `proposals` are claims that somebody else read there, a local model perhaps: they are taken where the page's words
     bear them out, and only beside what the grammar finds.
     """
-    found = list(_Extraction(page).run())
+    found = list(islice(_Extraction(page).claims(), MOST_CLAIMS))
     known = {(key(claim.subject), claim.field, claim.value) for claim in found}
     for claim in verified(page, proposals):
         if (key(claim.subject), claim.field, claim.value) not in known:
@@ -72,66 +60,8 @@ def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]
     return tuple(sorted(found, key=lambda claim: (claim.start, claim.end, claim.field, str(claim.value))))
 
 
-class _Extraction:
-    def __init__(self, page: Page) -> None:
-        self._page = page
-        self._written = page.text[:MOST_CHARACTERS]
-        self._text = readable(self._written)
-        self._low = lowered(self._text)
-        head = self._text[:1500]
-        self._published = page.published or date_of_page(head) or None
-        self._today = day_of(self._published) if self._published else None
-        self._year = self._today.year if self._today else year_of_page(f"{page.title} {head}")
-        self._german = len(_GERMAN.findall(self._low, 0, 4000)) >= 8
-        self._context = Context()
-        self._pairs: list[tuple[str, ...]] = []
-        self._claimed: set[tuple[object, ...]] = set()
-
-    def run(self) -> Iterator[Claim]:
-        text = self._text
-        if not text.strip():
-            return
-        marks = list(scores_of(text, 0, len(text)))
-        self._marks = marks
-        self._mark_starts = [mark[0] for mark in marks]
-        parts = blocks(text)
-        glued = [
-            (part.start, part.end)
-            for part in parts
-            if isinstance(part, Block) and is_glued(text[part.start : part.end])
-        ]
-        self._glued_starts = {start for start, _ in glued}
-        self._mentions = [
-            mention
-            for mention in Namer(text).mentions()
-            if not self._in_benchmark(mention) and not overlaps(mention.start, mention.end, glued)
-        ]
-        self._names = Index(self._mentions)
-        self._numbers = Index(quantities(text, 0, len(text), german=self._german))
-        self._dates = Index(dates(text, 0, len(text), self._today, self._year))
-        self._parts = parts
-        self._context.document = self._of_title()
-        self._cues = Cues(self._low)
-        yield from islice(self._all(), MOST_CLAIMS)
-
-    def _in_benchmark(self, mention: Mention) -> bool:
-        at = bisect_left(self._mark_starts, mention.end)
-        return at > 0 and self._marks[at - 1][1] > mention.start
-
-    def _of_title(self) -> tuple[str, ...]:
-        """The model that the page is a card of: its title names one."""
-        title = self._page.title
-        if title:
-            names = {
-                key(mention.name): mention.name
-                for mention in Namer(f"{title} model release").mentions()
-                if mention.is_specific
-            }
-            if len(names) == 1:
-                return tuple(names.values())
-        return ()
-
-    def _all(self) -> Iterator[Claim]:
+class _Extraction(Claiming):
+    def claims(self) -> Iterator[Claim]:
         yield from self._existing()
         for part in self._parts:
             if isinstance(part, Table):
@@ -145,34 +75,6 @@ class _Extraction:
 
     # Names
 
-    def _existing(self) -> Iterator[Claim]:
-        """Each model that the page names: that there is one is a claim too."""
-        seen: set[tuple[object, ...]] = set()
-        for mention in self._mentions:
-            words = (mention.kind is NameKind.REPOSITORY, *key(mention.name))
-            if mention.kind is NameKind.FAMILY or words in seen or not (mention.is_headed or _tells_one(mention.name)):
-                continue
-            if (
-                mention.kind is NameKind.SHORT
-                and mention.name not in self._text
-                and not _NUMBERED.match(self._text, mention.start, mention.end)
-            ):
-                continue
-            if self._low[max(0, mention.start - 4) : mention.start] in (" no ", "\nno ", "no "):
-                # `There is no Llama 5.`
-                continue
-            seen.add(words)
-            line = self._text.rfind("\n", 0, mention.start) + 1
-            lead = _LEAD_DATE.match(self._text, line)
-            yield self._claim(
-                mention.name,
-                Found("exists", True, mention.start, mention.end),
-                (mention.start, mention.end),
-                lead[1] if lead else None,
-            )
-
-    # Blocks
-
     def _block(self, block: Block) -> Iterator[Claim]:
         context = self._context
         labelled = self._labelled_line(block)
@@ -180,7 +82,7 @@ class _Extraction:
             yield from self._read(labelled, (block.start, block.end), context.subjects)
             return
         self._enter(block)
-        lead = _LEAD_DATE.match(self._text, block.start, block.end)
+        lead = LEAD_DATE.match(self._text, block.start, block.end)
         context.told = lead[1] if lead else None
         context.spoken = []
         context.benchmark = ""
@@ -375,10 +277,6 @@ class _Extraction:
         is_variant = word.lower() in SUFFIXES and word[:1].isupper() and len(kept) == 1 and kept[0][-1:].isdigit()
         return (f"{kept[0]} {word}",) if is_variant else ()
 
-    def _benchmark_in(self, start: int, end: int) -> str:
-        at = bisect_left(self._mark_starts, start)
-        return self._marks[at][2] if at < len(self._marks) and self._marks[at][1] <= end else ""
-
     def _glued(self, block: Block) -> Iterator[Claim]:
         """The text of a drawing, whose words have lost the gaps between them: a name that the page knows begins a
         new piece, and what follows up to the next name is said of it."""
@@ -393,78 +291,3 @@ class _Extraction:
             yield from self._read(scene, (begin, stop), (name,))
 
     # Scenes
-
-    def _scene(self, start: int, end: int, *, label: str, is_fragment: bool) -> Scene:
-        mentions = self._names.within(start, end)
-        numbers = self._numbers.within(start, end)
-        first, last = bisect_left(self._mark_starts, start), bisect_left(self._mark_starts, end)
-        marks = [mark for mark in self._marks[first:last] if mark[1] <= end]
-        if mentions and numbers:
-            taken = {
-                number
-                for number, each in enumerate(numbers)
-                if any(m.start <= each.number_start < m.end for m in mentions)
-            }
-            numbers = [each for number, each in enumerate(numbers) if number not in taken]
-        return Scene(
-            self._text, self._low, start, end, numbers, mentions, self._dates.within(start, end), label,
-            told=self._context.told,
-            heading=self._context.heading_words, benchmarks=marks, is_fragment=is_fragment, pairs=self._pairs,
-        )  # fmt: skip
-
-    def _read(self, scene: Scene, span: tuple[int, int], carried: tuple[str, ...]) -> Iterator[Claim]:
-        found = [each for find in self._cues.asked(scene) for each in find(scene)]
-        if not found:
-            return
-        if self._context.title and not scene.mentions and not self._context.recent and not carried:
-            # `Kalavai Fiction AI`, and below it `410M parameter specialist model`: a list of things by their names.
-            found = [each for each in found if each.field in ("parameters_total", "context_length", "licence")]
-            carried = (self._context.title,)
-        owners = Owners(scene, carried)
-        modality = scene.modality()
-        by_field: dict[str, list[Found]] = {}
-        for each in found:
-            by_field.setdefault(each.field, []).append(each)
-        for same in by_field.values():
-            zipped = owners.zipped(same)
-            for number, each in enumerate(same):
-                for name in zipped.get(number) or owners.of(each):
-                    if name:
-                        each.qualifiers = tuple(dict.fromkeys((*each.qualifiers, *modality)))
-                        if scene.is_fragment and not any(sign.isdigit() for sign in name):
-                            # `Multimodal Llama.`, below `Llama 3.2 Vision`.
-                            name = self._context.narrowed(name)
-                        claim = self._claim(name, each, span, None)
-                        if claim.value != claim.subject and self._is_new(claim, each):
-                            yield claim
-
-    def _is_new(self, claim: Claim, found: Found) -> bool:
-        mark = (key(claim.subject), claim.field, claim.value, found.start)
-        if mark in self._claimed:
-            return False
-        self._claimed.add(mark)
-        return True
-
-    def _claim(self, subject: str, found: Found, span: tuple[int, int], told: str | None) -> Claim:
-        start, end = quoted(self._text, found, span)
-        return Claim(
-            subject=subject,
-            field=found.field,
-            value=found.value,
-            quote=self._written[start:end],
-            start=start,
-            end=end,
-            unit=found.unit,
-            qualifier=", ".join(found.qualifiers),
-            address=self._page.address,
-            told=found.told or told or self._context.told,
-            published=self._published,
-            fetched=self._page.fetched,
-        )
-
-
-def _tells_one(name: str) -> bool:
-    """Whether a name is one model's: it has a number, or a known family's name and more."""
-    if name.lower().split()[0] in TOOLS:
-        return False
-    return any(sign.isdigit() for sign in name) or (len(key(name)) > 1 and key(name)[0] in families())

@@ -9,16 +9,15 @@ with a size behind it, or with a version where the sentence speaks of models.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from .alternation import any_of
 from .heads import heads
+from .introducing import Introductions
 from .lexicon import MAKERS, NO_MODELS, TOOLS, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
-from .words import SIZE, Chunk, Part, chunks, key
+from .words import SIZE, Chunk, Part, adjoin, chunks, key
 
 _PLAIN = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
 _CUES = re.compile(
@@ -27,33 +26,6 @@ _CUES = re.compile(
     r"|tokens?|moe|"
     r"inference|multimodal|vlm|dense|experts?|\d{1,4}(?:\.\d{1,2})?[bt])\b",
     re.IGNORECASE,
-)
-# How a text introduces a name that has no number: by what it does, or by what it is called.
-_RELEASED_BEHIND = re.compile(
-    r"(?: (?:\d-bit|LLMs?|models?|family|series|weights|\d+B|was|were|is|has been|have been|just|finally|now"
-    r"|officially|quietly)){0,4}"
-    r" (?:releas(?:es|ed)|launch(?:es|ed)|ships|shipped|debut(?:s|ed)|drop(?:s|ped)|arriv(?:es|ed)|landed"
-    r"|open-sourced|unveiled|announced|introduced|goes live)"
-    r"(?: (?:under|on|as|at|in|with|today|yesterday|last|by|this|for|to|alongside)\b|[,.;:]|$)"
-)
-_IS_MODEL_BEHIND = re.compile(
-    r"(?:,| is| was|:| —| –| -| \()\s?(?:an?|the|our|its|their)\s(?:[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?"
-    r"|MoE|checkpoint|transformer)\b"
-)
-_SIZED_BEHIND = re.compile(
-    r"[*_`]{0,3}(?: (?:is|was|has|packs|comes with|weighs in at)(?: an?)?|,(?: an?)?|:| \(| — | – "
-    r")\s?~?\d{1,4}(?:\.\d{1,2})?(?:[BT]\b| ?(?:billion|trillion)[ -](?:parameters?|params|active|total|model"
-    r"|weights))"
-)
-_RELEASED_BEFORE = re.compile(
-    r"\b(?:[Rr]eleas(?:es|ed|ing)|[Ll]aunch(?:es|ed|ing)|[Ss]hip(?:s|ped|ping)|[Uu]nveil(?:s|ed|ing)"
-    r"|[Oo]pen-sourc(?:es|ed|ing)|[Ii]ntroduc(?:es|ed|ing)|[Aa]nnounc(?:es|ed|ing)|[Dd]ebut(?:s|ed))"
-    r" (?:(?:its|the|their|a|new|open|latest|first|\d+B|open-weights?|open-source|closed-source|model|models"
-    r"|called|flagship|reasoning|small|language|LLM|family) ){0,5}$"
-)
-# `Cohere's Tiny Aya (Feb 17, 2026)`
-_DATED_BEHIND = re.compile(
-    r" \((?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?(?: \d{1,2},?)? 20\d\d|20\d\d-\d\d)"
 )
 _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
 # Programs, files and pages by a house's name.
@@ -67,23 +39,6 @@ _QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
 _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
-_LIKE_BEFORE = re.compile(
-    r"\b(?:models?|LLMs?|VLMs?|weights) (?:like|such as|from|including|called|named) (?:[A-Z][\w.-]* (?:and|or|,) "
-    r")?$"
-)
-_NO_INTRODUCTION = frozenset(
-    "show ask top open new full api access support early free preview weekly daily today update updates price "
-    "prices pricing training agent agents code data "
-    "face leaderboard cookbook tech studio playground cloud enterprise chat app apps desktop mobile beta alpha "
-    "team lab labs ai research foundation institute university conference "
-    "summit european commission stanford index report paper papers act chapter github cli sdk mcp model models "
-    "llm llms moe transformer mixture decoder encoder "
-    # Words that open a sentence or label a line are nobody's name.
-    "now just also then still finally here there both each all size context total active licence license price "
-    "released release availability downloads likes stars memory vram speed architecture type claim claims weights "
-    "sizes variants versions formats modalities benchmarks scores results requirements hardware date dates "
-    "parameters params experts pricing input output overview summary conclusion watch watchlist".split()
-)
 _GERUNDS = frozenset(
     "announcing introducing running using building training testing comparing serving deploying benchmarking "
     "reviewing "
@@ -158,7 +113,7 @@ class Namer:
                 found.append(self._mention(number, last))
             number = last + 1
         found += self._weak(weak)
-        found += self._introduced(found)
+        found += Introductions(self._text, self._chunks, self._plain, self._heads).mentions(found)
         found = self._headed(found)
         found.sort(key=lambda mention: mention.start)
         return iter(self._with_variants(found))
@@ -232,7 +187,7 @@ class Namer:
             # `Announcing Tern 1.5`
             return None, False
         last = number
-        while last + 1 < len(self._chunks) and last < number + 3 and self._adjoins(last):
+        while last + 1 < len(self._chunks) and last < number + 3 and adjoin(self._text, self._chunks, last):
             following = self._chunks[last + 1]
             if following.part in (Part.SIZE, Part.TAIL, Part.VERSION):
                 if following.part is Part.VERSION and not (self._is_version(last + 1) and _is_low(following.text)):
@@ -244,10 +199,6 @@ class Namer:
                 break
             last += 1
         return (self._extended(number), True) if chunk.part is Part.NUMBERED else (None, False)
-
-    def _adjoins(self, number: int) -> bool:
-        gap = self._text[self._chunks[number].end : self._chunks[number + 1].start]
-        return gap in (" ", "-", "\u00a0", "‑")
 
     def _is_version(self, number: int) -> bool:
         chunk = self._chunks[number]
@@ -263,7 +214,7 @@ class Namer:
     def _extended(self, number: int) -> int:
         """The last word of a name: versions, sizes, variants, and a capitalised word that one of these follows."""
         last = number
-        while last + 1 < len(self._chunks) and last < number + 7 and self._adjoins(last):
+        while last + 1 < len(self._chunks) and last < number + 7 and adjoin(self._text, self._chunks, last):
             following = self._chunks[last + 1]
             if not self._belongs(number, last, following):
                 break
@@ -328,7 +279,7 @@ class Namer:
     def _is_inner_family(self, last: int, number: int) -> bool:
         """`Mistral` and `Mixtral` name two; `Qwen Coder`'s second word, `NVIDIA Nemotron`, one: a maker goes before."""
         before = self._chunks[last].text.lower()
-        if last and _VERSION_ALONE.fullmatch(before) and self._adjoins(last - 1):
+        if last and _VERSION_ALONE.fullmatch(before) and adjoin(self._text, self._chunks, last - 1):
             # `Claude 4.5 Sonnet`
             before = self._chunks[last - 1].text.lower()
         return before in ("mistral", "deepseek", "claude", "gemini", "minimax", "cohere", "kimi") and self._chunks[
@@ -344,10 +295,14 @@ class Namer:
             return False
         if needs_more(self._chunks[first].text.lower()) and number == first + 1:
             return True
-        if number + 1 >= len(self._chunks) or not self._adjoins(number):
+        if number + 1 >= len(self._chunks) or not adjoin(self._text, self._chunks, number):
             return False
         after = self._chunks[number + 1]
-        if after.part in (Part.CAPITAL, Part.FAMILY) and number + 2 < len(self._chunks) and self._adjoins(number + 1):
+        if (
+            after.part in (Part.CAPITAL, Part.FAMILY)
+            and number + 2 < len(self._chunks)
+            and adjoin(self._text, self._chunks, number + 1)
+        ):
             # `HyperCLOVA X Seed 2`
             number += 1
             after = self._chunks[number + 1]
@@ -366,70 +321,6 @@ class Namer:
                 self._accepted.add("".join(base))
                 yield self._mention(first, last)
 
-    def _introduced(self, known: list[Mention]) -> Iterator[Mention]:
-        """Names without a number that the text introduces as a model's, wherever they then stand."""
-        taken = sorted((mention.start, mention.end) for mention in known)
-        runs = [run for run in self._runs() if not _covered(taken, *run)]
-        # What ends in a word that the page has in small letters too is a phrase, and a label before a colon.
-        named = [run for run in runs if self._text[slice(*run)].split()[-1].lower() not in self._plain]
-        names = {self._text[start:end] for start, end in named if self._is_introduced(start, end)} - self._heads
-        if self._heads:
-            any_head = re.compile(rf"(?<![\w-])(?:{any_of(self._heads)})(?![\w-])")
-            for match in any_head.finditer(self._text):
-                if not _covered(taken, *match.span()):
-                    yield Mention(*match.span(), match[0], Kind.FULL)
-        if not names:
-            return
-        for start, end in runs:
-            if self._text[start:end] in names:
-                yield Mention(start, end, self._text[start:end], Kind.FULL)
-
-    def _runs(self) -> Iterator[tuple[int, int]]:
-        """Stretches of one to four capitalised words that may be a name, without a maker before it."""
-        number = 0
-        while number < len(self._chunks):
-            first = number
-            while self._may_be_named(number) and number < first + 4:
-                number += 1
-                if number >= len(self._chunks) or not self._adjoins(number - 1):
-                    break
-            if number == first:
-                number += 1
-                continue
-            last = number - 1
-            if all(self._chunks[at].part is Part.SUFFIX for at in range(first, number)):
-                continue
-            while first < last and self._chunks[first].text.lower() in MAKERS | NO_MODELS:
-                first += 1
-            text = self._chunks[first].text.lower()
-            if not (first == last and (text in MAKERS or text in makers() or text in self._plain or len(text) < 3)):
-                yield self._chunks[first].start, self._chunks[last].end
-
-    def _may_be_named(self, number: int) -> bool:
-        if number >= len(self._chunks):
-            return False
-        chunk = self._chunks[number]
-        low = chunk.text.lower()
-        if low in _NO_INTRODUCTION or not chunk.text[0].isupper():
-            return False
-        if chunk.part is Part.FAMILY:
-            return chunk.text.isalpha() and needs_more(low)
-        return chunk.part in (Part.CAPITAL, Part.SUFFIX, Part.NUMBERED) or (low in MAKERS and len(low) > 3)
-
-    def _is_introduced(self, start: int, end: int) -> bool:
-        behind = self._text[end : end + 90]
-        if _SIZED_BEHIND.match(behind) or _IS_MODEL_BEHIND.match(behind):
-            return True
-        before = self._text[max(0, start - 70) : start]
-        if _DATED_BEHIND.match(behind) and re.search(r"['’]s $", before):
-            return True
-        if end - start < 5 and self._text[start:end].isupper():
-            # `Ubuntu 24.04 LTS was released`
-            return bool(_LIKE_BEFORE.search(before))
-        if _RELEASED_BEHIND.match(behind):
-            return True
-        return bool(_RELEASED_BEFORE.search(before) or _LIKE_BEFORE.search(before))
-
     def _mention(self, first: int, last: int) -> Mention:
         while first < last and self._chunks[first].text.lower() in MAKERS:
             first += 1
@@ -443,9 +334,3 @@ def _is_low(version: str) -> bool:
     """Whether a number can be an unknown name's version: models are not at their seventieth."""
     digits = re.match(r"[A-Za-z]{0,2}(\d+)", version)
     return digits is not None and int(digits[1]) <= 20
-
-
-def _covered(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether a stretch touches one of these, which are sorted and apart."""
-    at = bisect_right(spans, (start, end))
-    return (at > 0 and spans[at - 1][1] > start) or (at < len(spans) and spans[at][0] < end)

@@ -6,38 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .comparing import JOIN, objects
 from .lexicon import makers
 from .mention import Kind, Mention
 from .scene import Found, Scene
 from .words import sizes_in
 
-_OBJECT = re.compile(
-    r"(?:\b(?:than|vs\.?|versus|over|beat(?:s|en|ing)?|outperform(?:s|ed|ing)?|ahead of|surpass(?:es|ed|ing)?"
-    r"|behind|compared (?:to|with)|like|unlike|"
-    r"rivals?|rivall?ing|loses to|lost to|second to|falls short of|short of|bows to|match(?:es|ed|ing)?|against"
-    r"|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
-    r"|as \w+ as|support(?:s|ing)?(?: for)?|throughput of|speed of|size of|twice the \w+ of|similar to"
-    r"|comparable to|successor to|succeeds|"
-    r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
-    r"par with|parity with|close to|level with|same(?: \w+){0,2} as|competitive with|neck and neck with|of what"
-    r"|within (?:about |just |only )?[\w.]+(?: \w+){0,2} of|\d ?% of"
-    r"|\d% (?:less|more|cheaper|faster|slower|lower|higher) than|"
-    r"(?:sibling|cousin|relative|descendant) (?:of|to)|(?:days|weeks|months|years?|shortly|right|soon) (?:after|before)"
-    r"|(?:cost|price|speed|fraction|half|third|quarter|tenth) of|"
-    r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
-    r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
-    r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
-    r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size) of|whereas|for context,)"
-    r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous |meta['’‘]s "
-    r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
-    r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and |an? |open )*)$"
-)
-_NOT_OBJECT = re.compile(
-    r"(?:for comparison,?|for context,|whereas|(?:models?|llms?|moes?|networks|ones) (?:like|such as)) $"
-)
-_JOIN = re.compile(
-    r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |[\w.]{2,14}['’‘]s )?"
-)
 _POSSESSED = re.compile(r"['’‘]s?\s(?:[\w.-]+\s){0,4}?[~≈$\"“(]*(?:\d[\d.,]*%?\s?/\s?)?")
 _SUCH_AS = re.compile(
     r"(?:[ -](?:language|generation|vision|moe|dense|sparse))?(?: models?)? (?:like|such as|from|including"
@@ -80,12 +54,6 @@ _GENERAL = re.compile(
 )
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
-# `DeepSeek-V3 lineage scaled out: 384 experts`
-_KIN_BEHIND = re.compile(
-    r"['’s]{0,2} (?:lineage|heritage|recipe|template|blueprint|playbook|derivative|descendant|successor)\b"
-)
-_OPENS = re.compile(r"\W*(?:it|they|the model|this model)\b")
-_PLACED = re.compile(r"\d[\w.,%]* (?:tokens |points )?(?:in|of|for|with) (?:the )?$")
 _RESUMED = re.compile(r"^[^,]{0,80}, (?:this (?:model|release|one)|it|the model)\b")
 _LIKENED = re.compile(
     r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
@@ -104,36 +72,6 @@ _RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
 _ADJECTIVES = frozenset(
     {"licence", "openness", "architecture", "modality", "file_formats", "parameters_total", "parameters_active"}
 )
-
-
-def objects(scene: Scene) -> set[int]:
-    """The numbers of those mentions that others are compared with."""
-    if scene.compared is not None:
-        return scene.compared
-    found: set[int] = set()
-    is_pronoun = _OPENS.match(scene.words) is not None
-    for number, mention in enumerate(scene.mentions):
-        before = scene.before(mention.start, 60)
-        if _KIN_BEHIND.match(scene.low, mention.end, scene.end) or (is_pronoun and _PLACED.search(before)):
-            # `It expands the context from 128K in GLM-4.5 to 200K`
-            found.add(number)
-        elif (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (
-            number
-            and number - 1 in found
-            and _JOIN.fullmatch(scene.low[scene.mentions[number - 1].end : mention.start])
-        ):
-            found.add(number)
-    scene.compared = found
-    return found
-
-
-def main_subject(scene: Scene) -> Mention | None:
-    """Whom the sentence is about: its first name that is no object of a comparison."""
-    compared = objects(scene)
-    specific = [m for number, m in enumerate(scene.mentions) if number not in compared and m.is_specific]
-    if specific:
-        return specific[0]
-    return next((m for number, m in enumerate(scene.mentions) if number not in compared), None)
 
 
 class Owners:
@@ -219,7 +157,7 @@ class Owners:
         ends = [opening + 1, *(mention.end for mention in inside)]
         starts = [*(mention.start for mention in inside), closing]
         gaps = [scene.low[end:start] for end, start in zip(ends, starts, strict=True)]
-        is_filled = not gaps[0].strip() and not gaps[-1].strip() and all(_JOIN.fullmatch(each) for each in gaps[1:-1])
+        is_filled = not gaps[0].strip() and not gaps[-1].strip() and all(JOIN.fullmatch(each) for each in gaps[1:-1])
         return tuple(mention.name for mention in inside) if is_filled else ()
 
     def _meant_before(self, found: Found) -> list[Mention] | None:
@@ -287,7 +225,7 @@ class Owners:
         """A name and those that are joined to it behind."""
         group = [first]
         for _, mention in self._names:
-            if mention.start >= group[-1].end and _JOIN.fullmatch(self._scene.low[group[-1].end : mention.start]):
+            if mention.start >= group[-1].end and JOIN.fullmatch(self._scene.low[group[-1].end : mention.start]):
                 group.append(mention)
         return group
 
@@ -377,7 +315,7 @@ class Owners:
         group = [names[-1]]
         for each in reversed(names[:-1]):
             gap = self._scene.low[each[1].end : group[0][1].start]
-            if each[0] != group[0][0] - 1 or not _JOIN.fullmatch(gap):
+            if each[0] != group[0][0] - 1 or not JOIN.fullmatch(gap):
                 break
             group.insert(0, each)
         return [mention for _, mention in group]

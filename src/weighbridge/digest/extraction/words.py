@@ -199,3 +199,9 @@ def _add(match: re.Match[str], found: list[Chunk]) -> None:
             at += len(piece) + 1
     elif part is not Part.OTHER or not word[0].islower():
         found.append(Chunk(word, match.start(), match.end(), part))
+
+
+def adjoin(text: str, words: list[Chunk], number: int) -> bool:
+    """Whether a word and the next are parted by a blank or a hyphen alone."""
+    gap = text[words[number].end : words[number + 1].start]
+    return gap in (" ", "-", "\u00a0", "‑")

@@ -8,10 +8,21 @@ from functools import cached_property
 from pathlib import Path
 
 from weighbridge.catalogue import Catalogue, Variant, load
-from weighbridge.catalogue.naming import words_of
 from weighbridge.figures import Basis
 
 from .fact import Fact, Row, Served, Subject
+from .matching import (
+    TUNED,
+    added_words,
+    alike,
+    common_name,
+    fits,
+    of_kind,
+    only_sizes,
+    plainest,
+    same_weights,
+    with_zero,
+)
 from .names import is_dated, sizes_in, versions_in, words_of_name
 from .rows import Rows, served_of
 from .tables import DATE, HUB_DATE, rows_of
@@ -19,9 +30,6 @@ from .tables import DATE, HUB_DATE, rows_of
 HUB = "Hugging Face hub, as listed by llmfit 1.1.17"
 _MOST_NAME = 120
 _SAME_SIZE = 0.03
-# A size in a name is rounded: 109B for 108.2e9, 14B for 13.96e9, 400B for 401.6e9; 32B for 30.5e9 is another.
-_NAMED_SIZE = 0.025
-_TUNED = frozenset({"instruct", "base", "thinking", "preview", "sft", "dpo", "rl", "hf"})
 _UNTOLD = frozenset({"preview", "latest"})
 _ADJECTIVES = frozenset("nano micro tiny mini small medium large xl xxl lite air flash pro max plus ultra".split())
 
@@ -65,7 +73,7 @@ class Knowledge:
             return self._by_id(name, row, words)
         if not words or not any(len(word) > 1 and word.isalpha() for word in words):
             return Subject(name, words, served=self._served_as(words))
-        for spelled in (words, _with_zero(words)):
+        for spelled in (words, with_zero(words)):
             variants = self._having(spelled)
             if variants:
                 return self._of_variants(name, spelled, variants)
@@ -84,9 +92,9 @@ class Knowledge:
 
     def _of_variants(self, name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> Subject:
         """Of those that have all words: the ones named so exactly, else the plainest release, else all."""
-        plain = words - _TUNED
-        variants = _of_kind(name, variants)
-        same, is_loose = _same_weights(name, words, variants)
+        plain = words - TUNED
+        variants = of_kind(name, variants)
+        same, is_loose = same_weights(name, words, variants)
         rows = self._rows_of(same)
         if len(plain) > 1 or not any(word in sizes_in(words) for word in words):
             rows = tuple({row.repository: row for row in (*rows, *self._rows_having(words, same))}.values())
@@ -94,16 +102,16 @@ class Knowledge:
         for each in same if len(same) <= 3 else ():
             served += tuple(one for one in self._served_as(words_of_name(each.name)) if one not in served)
         sizes = {round(each.parameters.value) for each in same if each.parameters}
-        is_exact = bool(sizes) and max(sizes) <= min(sizes) * (1 + _SAME_SIZE) and _alike(rows, min(sizes))
-        shown = _plainest(same, name) if is_exact else _common(same, name)
+        is_exact = bool(sizes) and max(sizes) <= min(sizes) * (1 + _SAME_SIZE) and alike(rows, min(sizes))
+        shown = plainest(same, name) if is_exact else common_name(same, name)
         return Subject(shown, words, same, rows, served, is_exact and not is_loose, is_loose)
 
     def _of_rows(self, name: str, words: frozenset[str], rows: tuple[Row, ...], served: tuple[Served, ...]) -> Subject:
-        exact = tuple(row for row in rows if words_of_name(row.name) - _TUNED == words - _TUNED)
+        exact = tuple(row for row in rows if words_of_name(row.name) - TUNED == words - TUNED)
         rows = exact or rows
         sizes = {row.parameters for row in rows if row.parameters}
         is_exact = len(sizes) == 1 if rows else len(served) == 1
-        is_named_so = bool(served) and not rows and _added(served[0].name, words) == 0
+        is_named_so = bool(served) and not rows and added_words(served[0].name, words) == 0
         shown = rows[0].name if len(rows) == 1 else served[0].name if is_named_so else name
         return Subject(shown, words, (), rows, served, is_exact)
 
@@ -113,7 +121,7 @@ class Knowledge:
         rest = frozenset(words - sizes.keys())
         if sizes and rest:
             siblings = self._siblings(rest)
-            fitting = tuple(each for each in siblings if all(_fits(size, word, each) for word, size in sizes.items()))
+            fitting = tuple(each for each in siblings if all(fits(size, word, each) for word, size in sizes.items()))
             if fitting:
                 found = self._of_variants(name, words_of_name(fitting[0].name) if len(fitting) == 1 else rest, fitting)
                 return Subject(found.name, words, fitting, found.rows, found.served, found.is_exact, found.is_loose)
@@ -132,12 +140,12 @@ class Knowledge:
     def _siblings(self, rest: frozenset[str]) -> tuple[Variant, ...]:
         """The variants of the release that the words name, or that have them all and add sizes alone."""
         found = self._having(rest)
-        of_release = tuple(each for each in found if words_of_name(each.release) - _TUNED == rest - _TUNED)
+        of_release = tuple(each for each in found if words_of_name(each.release) - TUNED == rest - TUNED)
         if of_release:
             return of_release
         plain = []
         for each in found:
-            if _only_sizes(words_of_name(each.name) - rest - _TUNED):
+            if only_sizes(words_of_name(each.name) - rest - TUNED):
                 plain.append(each)
         return tuple(plain)
 
@@ -220,7 +228,7 @@ class Knowledge:
             if all(word in short for word in letters) and (not like or maker in makers):
                 row = self._rows[f"{maker}/{short}"]
                 its = words_of_name(row.name)
-                if words <= its and _only_sizes(its - words - _TUNED):
+                if words <= its and only_sizes(its - words - TUNED):
                     found.append(row)
         return tuple(found)
 
@@ -232,12 +240,8 @@ class Knowledge:
         for maker, short in self._names_of_makers:
             if maker in makers and all(word in short for word in letters):
                 row = self._rows[f"{maker}/{short}"]
-                added = words_of_name(row.name) - subject.words - _TUNED
-                if (
-                    added & _ADJECTIVES
-                    and subject.words <= words_of_name(row.name)
-                    and _only_sizes(added - _ADJECTIVES)
-                ):
+                added = words_of_name(row.name) - subject.words - TUNED
+                if added & _ADJECTIVES and subject.words <= words_of_name(row.name) and only_sizes(added - _ADJECTIVES):
                     found.append(row)
         return tuple(found)
 
@@ -264,9 +268,9 @@ class Knowledge:
     def _served_as(self, words: frozenset[str]) -> tuple[Served, ...]:
         """What services say of it, the one that calls it most plainly first."""
         plain = words - _UNTOLD
-        rows = self._services.get(plain, ()) or self._services.get(plain - _TUNED, ())
+        rows = self._services.get(plain, ()) or self._services.get(plain - TUNED, ())
         return tuple(
-            sorted(map(served_of, rows), key=lambda each: (_added(each.name, plain), len(each.name), each.name))
+            sorted(map(served_of, rows), key=lambda each: (added_words(each.name, plain), len(each.name), each.name))
         )
 
     # Facts
@@ -290,10 +294,10 @@ class Knowledge:
 
     def reports(self, subject: Subject, field: str = "") -> tuple[Fact, ...]:
         """What publications report and files told of a subject, of one field or of all."""
-        keys = {subject.words - _TUNED, subject.words}
+        keys = {subject.words - TUNED, subject.words}
         for variant in subject.variants if subject.is_exact else ():
             words = words_of_name(variant.name)
-            keys |= {words, words - _TUNED}
+            keys |= {words, words - TUNED}
         if len(subject.variants) > 1:
             releases = {variant.release for variant in subject.variants}
             keys |= {words_of_name(release) for release in releases if len(releases) == 1}
@@ -325,7 +329,7 @@ class Knowledge:
 
     def first_mention(self, words: frozenset[str]) -> str | None:
         """The day on which the name first stood in the index of a daily digest; a rumour may be one."""
-        return self._mentions.get(words) or self._mentions.get(words - _TUNED)
+        return self._mentions.get(words) or self._mentions.get(words - TUNED)
 
     def copies_made(self, variant: Variant) -> str | None:
         """The day on which the first packed copy by another was made: the weights were out by then."""
@@ -339,94 +343,6 @@ _PACKED = re.compile(
 )
 
 
-def _same_weights(name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> tuple[tuple[Variant, ...], bool]:
-    """Those that are named so exactly, else those whose names add sizes alone, else the release of that name; else all,
-    and then the name leaves open which is meant."""
-    plain = words - _TUNED
-    # `Phi-3.5` is not Phi-3.5-MoE.
-    meant = tuple(each for each in variants if "moe" in name.lower() or "moe" not in each.name.lower())
-    same = tuple(each for each in meant if words_of_name(each.name) - _TUNED == plain)
-    kind = words & _TUNED
-    if kind and any(kind <= words_of_name(each.name) for each in same):
-        same = tuple(each for each in same if kind <= words_of_name(each.name))
-    if same:
-        return same, False
-    # `Llama 4 Scout` for Llama-4-Scout-17B-16E.
-    by_size = tuple(each for each in meant if _only_sizes(words_of_name(each.name) - plain - _TUNED))
-    of_release = tuple(each for each in variants if words_of_name(each.release) == plain)
-    return by_size or of_release or variants, not by_size and not of_release
-
-
-def _with_zero(words: frozenset[str]) -> frozenset[str]:
-    """`Granite 4` as `Granite 4.0`, and the other way round."""
-    return frozenset(
-        word.removesuffix(".0") if word.endswith(".0") else f"{word}.0" if word.isdigit() and len(word) == 1 else word
-        for word in words
-    )
-
-
-def _only_sizes(added: frozenset[str]) -> bool:
-    """Whether what a repository's name adds to another's tells sizes or a day alone."""
-    sizes = sizes_in(added)
-    return all(word in sizes or is_dated(word) or word == "e" or (word.isdigit() and "e" in added) for word in added)
-
-
 def _typed(field: str, value: str) -> float | str:
     numeric = field.startswith(("rank:", "benchmark:", "parameters")) or field in ("downloads", "likes", "stars")
     return float(value) if numeric else value
-
-
-def _alike(rows: Sequence[Row], size: float) -> bool:
-    """Whether no repository that may be meant holds a network of another size; packed ones count otherwise."""
-    return all(not row.parameters or 0.9 < row.parameters / size < 1.12 for row in rows)
-
-
-def _fits(size: float, word: str, variant: Variant) -> bool:
-    """Whether a size of a name is one of the variant's: its total, its active weights, or one of its own name."""
-    if word in words_of_name(variant.name):
-        return True
-    known: list[float] = [each.value for each in (variant.parameters, variant.active_parameters) if each]
-    known += sizes_in(words_of_name(variant.name)).values()
-    # `3B` for 3.34e9: the half of the last digit that is written.
-    written = size / float(re.sub(r"[^\d.]", "", word.rpartition("x")[2]) or 1)
-    digit = written * 10.0 ** -len(word.partition(".")[2].rstrip("bmtk"))
-    # `14B` for 14.66e9: some cut the rest off.
-    return any(
-        abs(size - value) <= max(_NAMED_SIZE * value, 0.5 * digit) or 0 <= value - size < digit for value in known
-    )
-
-
-def _of_kind(name: str, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-    """Of a name that says so those with experts, or those without: `Qwen 3 MoE`, `Gemma 4 31B Dense`."""
-    said = _KIND.search(name.lower())
-    if said is None:
-        return variants
-    wants_sparse = said[0] != "dense"
-    meant = tuple(each for each in variants if each.shape is not None and each.shape.is_sparse is wants_sparse)
-    return meant or variants
-
-
-_KIND = re.compile(r"\b(?:moe|dense)\b")
-
-
-def _added(name: str, words: frozenset[str]) -> int:
-    """How many words a service's name has beside these: `anthropic--claude-4.7-opus` has one."""
-    return len(words_of(name) ^ words)
-
-
-def _plainest(variants: Sequence[Variant], name: str) -> str:
-    """What several that hold the same network are called: the shortest of their names, where the others add to it."""
-    plain = min(variants, key=lambda each: (len(each.name), -each.downloads.value if each.downloads else 0))
-    shortest = plain.name
-    words = words_of_name(shortest) - _TUNED
-    return shortest if all(words <= words_of_name(each.name) for each in variants) else name
-
-
-def _common(variants: Sequence[Variant], name: str) -> str:
-    """What several that differ are called: the release, where the name tells no more than it does."""
-    if len(variants) == 1:
-        return variants[0].name
-    release = variants[0].release
-    words, own = words_of_name(name), words_of_name(release)
-    is_release = all(each.release == release for each in variants) and (words <= own or _with_zero(words) <= own)
-    return release if is_release else name

@@ -10,7 +10,7 @@ from weighbridge.facts import ModelFacts
 from weighbridge.figures import Basis
 from weighbridge.sizes import show_count
 
-from .. import record
+from .. import kept
 from .fact import Fact
 
 _READ = "read by weigh facts: "
@@ -20,18 +20,18 @@ _FIELDS = ("parameters_total", "parameters_active", "context_length", "licence",
 class Recorded(Protocol):
     """What of the record is needed here."""
 
-    def facts(self, subject: str | None = None, field: str | None = None) -> list[record.Fact]:
+    def facts(self, subject: str | None = None, field: str | None = None) -> list[kept.Fact]:
         """Recorded facts."""
 
 
-def facts_of_file(model: ModelFacts, source: str, day: datetime.date) -> tuple[record.Fact, ...]:
+def facts_of_file(model: ModelFacts, source: str, day: datetime.date) -> tuple[kept.Fact, ...]:
     """What a file settles, as the record keeps it; nothing of one that does not tell a model's name. `source`: the file
     or repository as the user named it."""
     name = source if _is_repository(source, model) else model.name
     if not name.strip() or model.components:
         return ()
     return tuple(
-        record.Fact(name, field, value, text, basis, _READ + source, key, day.isoformat())
+        kept.Fact(name, field, value, text, basis, _READ + source, key, day.isoformat())
         for field, value, text, basis, key in _values(model)
     )
 
@@ -66,7 +66,7 @@ def _is_repository(source: str, model: ModelFacts) -> bool:
     return model.source.place in ("hub", "hf_cache") and source.count("/") == 1
 
 
-def of_repository(kept: Recorded, name: str) -> list[record.Fact]:
+def of_repository(kept: Recorded, name: str) -> list[kept.Fact]:
     """What a repository's own files told, as the record has it."""
     return [each for each in kept.facts(name) if each.source.startswith(_READ)]
 
@@ -76,7 +76,7 @@ def recall(kept: Recorded) -> tuple[Fact, ...]:
     return tuple(_known(kept.facts()))
 
 
-def _known(facts: Iterable[record.Fact]) -> Iterator[Fact]:
+def _known(facts: Iterable[kept.Fact]) -> Iterator[Fact]:
     for each in facts:
         if each.field in _FIELDS and each.source.startswith(_READ) and isinstance(each.value, int | float | str):
             yield Fact(each.subject, each.field, each.value, each.basis, each.source, each.key, each.date)
