@@ -133,6 +133,7 @@ def test_a_machine_that_nobody_knows_is_an_error(model):
         (("--cache-type-k", "q8_0"), "16-bit caches"),
         (("--wanted", "nan"), "no rate"),
         (("--modality", "smell"), "--modality is one of"),
+        (("--floor", "Q9"), "--floor is one of: BF16, Q8_0"),
         (("--licence", "none such"), "--licence is part of a name"),
     ],
 )
@@ -259,3 +260,12 @@ def test_a_ranking_of_nothing_says_what_stands_in_the_way(flags, said):
     assert done.returncode == 1
     assert re.search(said, done.stdout), done.stdout
     assert "* nothing" not in done.stdout
+
+
+def test_no_quantization_below_the_floor_is_shown_or_chosen():
+    here = ("--machine", "rtx 3090,ram=32GiB@50GB/s", "--json")
+    grid = json.loads(run_weigh("fit", "qwen3 8b", "--floor", "q5_k_m", *here).stdout)["grid"]
+    chosen = json.loads(run_weigh("fit", "--floor", "Q6_K", *here).stdout)["models"]
+
+    assert {entry["quantization"] for entry in grid} == {"BF16", "Q8_0", "Q6_K", "Q5_K_M"}
+    assert {entry["quantization"] for entry in chosen} == {"Q8_0", "Q6_K"}

@@ -187,6 +187,13 @@ def test_update_tells_which_models_have_a_newer_revision(environment, server):
     assert (update["have"], update["newest"], update["changed"]) == (COMMIT, "d" * 40, [])
 
 
+def test_update_of_the_catalogue_gives_up_where_no_hub_can_be_reached(environment):
+    done = weigh(environment | {"HF_ENDPOINT": "http://127.0.0.1:9"}, "update", "--catalogue", code=1)
+
+    assert done.stderr.count("/504 ") < 10
+    assert "no connection" in done.stderr.splitlines()[-2]
+
+
 def test_a_damaged_file_of_state_is_set_aside_and_a_model_is_fetched_and_listed_all_the_same(
     environment, server, state
 ):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weighbridge.errors import WeighbridgeError
+from weighbridge.errors import SourceUnreachable, WeighbridgeError
 from weighbridge.facts import HubAccess, ModelFacts, read
 from weighbridge.figures import Basis
 
@@ -21,6 +21,8 @@ from .shaping import parts_of_facts, shape_of
 from .variant import Known, Shape, Variant
 
 PROGRESS = "models.progress.jsonl"
+# So many that cannot be reached one after the other, and it is the hub that cannot be.
+_GIVEN_UP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ def refresh(
 
     Each answer is kept in a file beside as it comes, so that a run that is cut off, or that asks only `most`
     repositories, is gone on with by the next. What cannot be read keeps what was known of it. `told` hears of each
-    repository. Raises OSError where the folder cannot be written.
+    repository. Raises SourceUnreachable where the hub cannot be reached, OSError where the folder cannot be written.
     """
     into.mkdir(parents=True, exist_ok=True)
     day = (today or datetime.date.today()).isoformat()  # noqa: DTZ011 - the day where the user is
     old = load(into)
     progress = into / PROGRESS
     done = _earlier(progress)
-    asked = 0
+    asked = unreachable = 0
     changed, refused = [], []
     writer = Writer(max(day, old.date))
     left = 0
@@ -81,11 +83,15 @@ def refresh(
             try:
                 current = _renewed(variant, read(variant.repository, access), day)
             except WeighbridgeError as error:
+                unreachable = unreachable + 1 if type(error) is SourceUnreachable else 0
+                if unreachable >= _GIVEN_UP:
+                    raise
                 refusal = Refusal(variant.repository, str(error), error.hint)
                 refused.append(refusal)
                 if told:
                     told(variant.repository, refusal)
             else:
+                unreachable = 0
                 read_count += 1
                 _keep(progress, current)
                 if told:

@@ -12,7 +12,7 @@ from typing import Any
 from weighbridge import catalogue
 from weighbridge.catalogue import Variant
 from weighbridge.cli import output
-from weighbridge.cli.candidates import candidates
+from weighbridge.cli.candidates import RECIPES, candidates
 from weighbridge.cli.fit_pages import CONTEXTS, cell, legend, machine_lines, show_context
 from weighbridge.errors import BadSetting, UnknownModel
 from weighbridge.fit import Verdict, Workload
@@ -29,11 +29,22 @@ _SHORTEST_NAME = 18
 CHOSEN_FROM = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4_MOE", "IQ4_XS"})
 
 
-def grid(name: str, here: Machine, workload: Workload, folder: Path) -> tuple[object, str, bool]:
+def _from_floor(floor: str | None) -> tuple[str, ...]:
+    """The recipes from the most bits down to the floor."""
+    if floor is None:
+        return RECIPES
+    if floor.upper() not in RECIPES:
+        raise BadSetting(f"no recipe is named {floor!r}", hint=f"--floor is one of: {', '.join(RECIPES)}")
+    return RECIPES[: RECIPES.index(floor.upper()) + 1]
+
+
+def grid(
+    name: str, here: Machine, workload: Workload, folder: Path, floor: str | None = None
+) -> tuple[object, str, bool]:
     """Quantizations by contexts for one model of the catalogue: data, page, and whether anything fits."""
     found = catalogue.load(folder)
     variant = found.resolve(name)
-    ranked = candidates([variant])
+    ranked = candidates([variant], _from_floor(floor))
     if not ranked:
         raise UnknownModel(
             f"{variant.name}: the catalogue knows it, but not its layers: nothing is said rather than guessed",
@@ -169,7 +180,9 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
         most = parse_bytes(arguments.max_size) if arguments.max_size else None
     except ValueError as error:
         raise BadSetting(f"--max-size: {error}", hint="it is of a model's file: --max-size 20GiB") from error
-    listed = candidates(_wanted(arguments, found.variants))
+    recipes = _from_floor(arguments.floor)
+    chosen_from = CHOSEN_FROM if arguments.floor is None else frozenset(recipes[1:] or recipes)
+    listed = candidates(_wanted(arguments, found.variants), recipes)
     context = workload.context_tokens or _CONTEXT
     contexts = sorted({context, *CONTEXTS})
     column = contexts.index(context)
@@ -182,7 +195,7 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     for row, (owner, number) in enumerate(ranked.rows):
         quantized = listed[owner][1].quantizations[number]
         speed = _middle(ranked, row, column)
-        if quantized.recipe not in CHOSEN_FROM or ranked.verdict(row, column) != "fits":
+        if quantized.recipe not in chosen_from or ranked.verdict(row, column) != "fits":
             continue
         if most is not None and quantized.weights_bytes > most:
             large[owner] = quantized.weights_bytes
@@ -211,7 +224,7 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
         head, shown = head[:-1], [row[:-1] for row in shown]
     cut = _narrowed([head, *shown])[1:]
     meanings = [] if not cut else [
-        "? : how fast is not known." if any(entry["decode"] is None for entry in data) else "",
+        "? : how fast is not known." if any(row[5] == "?" for row in shown) else "",
         "* nothing else that fits beats it in parameters, speed and memory at once; these first, then by downloads.",
         "quality: answers right, by whom; - : nobody's measurement is known." if "quality" in head else "",
     ]  # fmt: skip
@@ -219,7 +232,9 @@ def ranking(arguments: argparse.Namespace, here: Machine, workload: Workload, fo
     page = [
         f"{len(best)} of {len(listed)} models fit with room to spare:\n"
         f"  {context:,} token{'s' * (context > 1)} of context, {workload.parallel} at once, "
-        f"at least {wanted:,.12g} tokens/s" + (f", files of at most {show_bytes(most)}" if most is not None else ""),
+        f"at least {wanted:,.12g} tokens/s"
+        + (f", files of at most {show_bytes(most)}" if most is not None else "")
+        + (f", not below {recipes[-1]}" if arguments.floor else ""),
         output.table(head, cut, right=(4, 5, 6), droppable=() if "quality" in head else (7,))
         if cut
         else _why_none([variant for variant, _ in listed], slow, large),

@@ -123,6 +123,11 @@ def _answer(
         output.tell(note)
     if len(found) == 1 and isinstance(found[0], str) and not arguments.ask_engine:
         return _show_catalogue(arguments, here, found[0])
+    if arguments.floor:
+        raise BadSetting(
+            f"--floor {arguments.floor} chooses among quantizations, and a file has one",
+            hint='name a model of the catalogue: weigh fit "qwen3 8b" --floor Q5_K_M',
+        )
     models = [each for each in found if isinstance(each, ModelFacts)]
     if len(models) < len(found):
         raise BadSetting(
@@ -270,7 +275,7 @@ def _show_catalogue(arguments: argparse.Namespace, here: Machine, name: str | No
     workload = workload_of(arguments, 1)
     folder = load().state_path
     if name is not None:
-        data, page, found = choice.grid(name, here, workload, folder)
+        data, page, found = choice.grid(name, here, workload, folder, arguments.floor)
     else:
         data, page, found = choice.ranking(arguments, here, workload, folder)
     print(output.to_json(data) if arguments.json else page)
