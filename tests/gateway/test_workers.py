@@ -87,6 +87,7 @@ def test_every_process_answers_counts_and_records_and_pages_are_the_same_everywh
             assert client.head("/").headers["content-type"].startswith("text/html")
             assert client.get("/nowhere").json()["error"]["code"] == "unknown_url"
             assert client.post("/v1/feedback", content=b"x" * 2_000_000).status_code == 413
+            assert client.post("/v1/feedback", content=iter([b"no ", b"JSON"])).status_code == 400, "in chunks"
             # A page in a browser that points a name of its own here is kept out at every process.
             assert client.get("/ps", headers={"host": "evil.example"}).json()["error"]["code"] == "foreign_caller"
             assert client.post(CHAT, json={**HELLO, "model": "none"}).status_code == 404

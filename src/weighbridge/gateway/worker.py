@@ -163,10 +163,8 @@ class _Door(Door):
         work = super().route(request)
         if work is not None:
             return work
-        if request.is_chunked or request.length > _MOST_PAGE_BYTES:
-            raise ApiError(
-                413, f"at most {_MOST_PAGE_BYTES:,} bytes are taken here, and said how many", code="too_large"
-            )
+        if request.length > _MOST_PAGE_BYTES:
+            raise ApiError(413, f"at most {_MOST_PAGE_BYTES:,} bytes are taken here", code="body_too_large")
         return self.pages.answer
 
     def answer(self, request: Request, response: Response) -> None:
