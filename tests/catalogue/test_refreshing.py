@@ -63,7 +63,7 @@ def hub() -> Iterator[Hub]:
 
 
 def access(hub: Hub, tmp_path: Path) -> HubAccess:
-    return HubAccess(endpoint=hub.url, cache=tmp_path / "none", patience=Patience(retries=0, read_seconds=2))
+    return HubAccess(endpoint=hub.url, cache=tmp_path / "none", patience=Patience(retries=0, read_seconds=30))
 
 
 def test_what_the_files_say_takes_the_place_of_what_was_known(hub: Hub, folder: Path) -> None:

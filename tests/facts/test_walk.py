@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.gguf_files import header, tensor_entry, text, write_model
 from weighbridge.errors import BadModelFile
 from weighbridge.facts.gguf import SkippedArray, read_header, read_header_of
@@ -54,7 +55,7 @@ def buffers(draw, order):
 
 
 @compiled
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data(), order=st.sampled_from("<>"))
 def test_both_loops_over_strings_stop_at_the_same_byte(data, order):
     raw = bytearray(data.draw(buffers(order)))
@@ -94,7 +95,7 @@ TENSORS = st.tuples(
 
 
 @compiled
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     tensors=st.lists(TENSORS, max_size=30),
     order=st.sampled_from("<>"),
@@ -168,7 +169,7 @@ def test_a_large_header_reads_the_same_in_chunks_of_any_size(order):
 
 
 @compiled
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data(), order=st.sampled_from("<>"))
 def test_damage_is_named_in_the_same_words_by_both(data, order):
     raw = bytearray(large_model(order, tensors=20 if data.draw(st.booleans()) else 600))

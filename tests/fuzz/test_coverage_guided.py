@@ -28,7 +28,7 @@ def test_the_kept_corpus_is_read_or_refused_in_bounded_time_and_memory(tmp_path,
         tracemalloc.start()
         begun = time.process_time()
         read += targets.run(target, data, tmp_path / "model")
-        assert time.process_time() - begun < 1, path
+        assert time.process_time() - begun < 20, path
         assert tracemalloc.get_traced_memory()[1] < 4 * len(data) + (4 << 20), path
         tracemalloc.stop()
 

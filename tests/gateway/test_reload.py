@@ -202,6 +202,7 @@ def start_at_terminal(tmp_path, *words: str) -> tuple[int, int]:
     """`weigh up` as the leader of a session with a terminal of its own: its process, and the terminal's other side."""
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where these tests run under nohup
         os.environ |= {"WEIGHBRIDGE_STATE_DIR": str(tmp_path)}
         os.execv(words[0], words)
     said = b""

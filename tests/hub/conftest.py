@@ -17,7 +17,7 @@ from weighbridge.facts.shelves import Patience
 
 MIB = 1 << 20
 CARD = b"---\nlicense: apache-2.0\n---\n# A model\n"
-QUICK = Patience(connect_seconds=2, read_seconds=0.6, pause_seconds=0.01)
+QUICK = Patience(connect_seconds=30, read_seconds=30, pause_seconds=0.01)
 
 
 def noise(count: int, seed: int = 0) -> bytes:

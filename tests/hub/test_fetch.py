@@ -148,18 +148,20 @@ def test_a_hub_that_fails_a_few_times_is_asked_again(server, access, state):
 
 
 def test_silence_in_the_middle_is_not_waited_out(server, access, state):
+    brief = dataclasses.replace(access, patience=dataclasses.replace(access.patience, read_seconds=0.6))
     server.faults[NAME] = Fault(stall_after=MIB, times=1)
     started = time.monotonic()
 
-    assert hub.fetch(BIG, access, state_dir=state).is_here
+    assert hub.fetch(BIG, brief, state_dir=state).is_here
     assert time.monotonic() - started < 60, "it would last an hour"
 
 
 def test_a_trickle_is_cut_and_taken_up_again(server, access, state):
+    brief = dataclasses.replace(access, patience=dataclasses.replace(access.patience, read_seconds=0.6))
     server.faults[NAME] = Fault(trickle_seconds=0.1, times=1)
     started = time.monotonic()
 
-    assert hub.fetch(BIG, access, state_dir=state).is_here
+    assert hub.fetch(BIG, brief, state_dir=state).is_here
     assert time.monotonic() - started < 60, "the whole trickle takes a hundred"
 
 

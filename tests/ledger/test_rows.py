@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from weighbridge.ledger import Ledger, Served, folder_of, rows, served, verify
 from weighbridge.ledger.served import row_of, served_of
 
@@ -28,7 +29,7 @@ _PLAIN = Served(
 
 
 @pytest.mark.skipif(served._rows is None, reason="rows.c was not compiled: no headers of Python here")
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(st.integers(1, 10**12), _SERVED)
 def test_a_row_is_written_as_in_full(number, told):
     row = served._rows.row_of(number, "2026-11-21T10:00:00.000000Z", told)
@@ -77,7 +78,7 @@ def test_rows_that_are_made_together_are_those_that_are_made_one_by_one(is_heard
 
 
 @pytest.mark.skipif(served.chain is None, reason="rows.c was not compiled, or this processor does not hash")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 0.999_999), st.text("ab~ \x7f", max_size=200)), min_size=1, max_size=20))
 def test_rows_are_chained_as_anyone_can_check(parts):
     told = [_PLAIN._replace(at=1e9 + part, id=name, reason=name * 5) for part, name in parts]

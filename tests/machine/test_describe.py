@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from weighbridge import machine
 from weighbridge.errors import BadSetting, UnknownMachine, WeighbridgeError
 from weighbridge.figures import Basis
@@ -177,7 +178,7 @@ PIECES = st.sampled_from(
 @example("gpu=٣GiB")
 @example("1024x t4,1024x t4")
 @example("ram=1e308GiB")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_text_is_a_machine_or_a_reason(text):
     try:
         found = machine.describe(text)

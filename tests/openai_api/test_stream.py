@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from weighbridge.openai_api import ApiError, check_messages, is_done, prompt_of, usage_of
 
 EVENTS = [{"choices": [{"delta": {"content": word}, "finish_reason": None}]} for word in ("One", " two", " [DONE]")]
@@ -69,13 +70,16 @@ def test_usage_is_read_by_any_of_its_names(end, usage):
     assert usage_of(end) == usage
 
 
+@settings(max_examples=examples(60))
 @given(
     st.dictionaries(
         st.sampled_from(["messages", "input", "prompt", "query"]) | st.text(),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(),
             lambda x: st.lists(x) | st.dictionaries(st.sampled_from(["role", "content", "text"]) | st.text(), x),
+            max_leaves=12,
         ),
+        max_size=4,
     )
 )
 def test_any_object_is_a_request_or_an_error_of_the_client(fields):

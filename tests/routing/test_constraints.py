@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from weighbridge.errors import BadSetting
 from weighbridge.facts import Card
 from weighbridge.figures import Basis, Figure
@@ -67,7 +68,7 @@ def violates(candidate: Candidate, needs: Needs, policy: Policy) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(CANDIDATES, NEEDS, POLICY, st.sampled_from([None, "m0", "m5"]))
 def test_no_candidate_that_violates_a_constraint_is_chosen(candidates, needs, policy, warm):
     policies = Policies({"auto": policy})

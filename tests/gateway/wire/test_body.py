@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from weighbridge.gateway.wire import Body
 from weighbridge.gateway.wire.body import _TopLevel
 from weighbridge.openai_api import ApiError
@@ -85,7 +86,7 @@ TREES = st.recursive(
 KEYS = st.text(max_size=6) | st.sampled_from(["model", "stream", "messages"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.dictionaries(KEYS, TREES, max_size=6), st.booleans(), st.sampled_from([None, 1]))
 def test_stepping_over_a_body_finds_what_reading_it_finds(fields, ascii_only, indent):
     raw = json.dumps(fields, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "surrogatepass")
@@ -95,7 +96,7 @@ def test_stepping_over_a_body_finds_what_reading_it_finds(fields, ascii_only, in
     assert {name: json.loads(raw[begin:end]) for name, (begin, end) in spans.items()} == fields
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.dictionaries(KEYS, TREES, max_size=6), st.text(min_size=1, max_size=9), st.booleans(), st.booleans())
 def test_another_name_changes_nothing_else(fields, name, ascii_only, is_large):
     fields = {**fields, "stream": True, "model": "old", **({"pad": LONG} if is_large else {})}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from weighbridge.gateway.wire import Limits
 from weighbridge.gateway.wire.connection import Connection
 from weighbridge.gateway.wire.server import Server
@@ -159,7 +160,7 @@ def cut(data, places):
 PLACES = st.lists(st.integers(0, 1 << 20), max_size=8)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(requests(), min_size=1, max_size=4), PLACES)
 def test_good_requests_are_read_as_h11_reads_them_however_they_are_cut(sent, places):
     data = b"".join(sent)
@@ -213,7 +214,7 @@ MUTATIONS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(requests(), min_size=1, max_size=3), MUTATIONS, PLACES)
 @example([b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], [(0, b"\r", 0)], [])
 @example([b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\0\0\0"], [(1017, b"0\r\n\r\n", 2)], [])

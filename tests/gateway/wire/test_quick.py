@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from weighbridge import openai_api
 from weighbridge.gateway.wire import Body, Limits, body, usage_of
 from weighbridge.gateway.wire.heads import (
@@ -75,7 +76,7 @@ def _heads(draw, starts):
     return head + draw(st.sampled_from([b"", b"{}", b"\r\n"]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(_heads(_STARTS))
 def test_a_plain_request_is_read_as_in_full(data):
     plain = read_plain_request(data)
@@ -90,7 +91,7 @@ def test_a_plain_request_is_read_as_in_full(data):
     assert request.passed_on == whole.passed_on
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(_heads(_STATUS_LINES))
 def test_a_plain_answer_is_read_as_in_full(data):
     plain = read_plain_answer(data)
@@ -173,7 +174,7 @@ def _bodies(draw):
     return raw
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(200))
 @given(_bodies())
 def test_a_plain_body_is_read_as_in_full(raw):
     plain = outline(raw)
@@ -228,7 +229,7 @@ _MENTIONS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(120))
 @given(st.lists(_MENTIONS | st.sampled_from([b'"usage"', b'"', b"usage", b'{"usage": null}', b"data: {", b"}"])))
 def test_usage_is_found_as_by_the_pattern(pieces):
     for tail in (b"".join(pieces), b" ".join(pieces)):
