@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mmproj", metavar="FILE", help="projector for images or sound that is loaded with MODEL")
     parser.add_argument("--draft", metavar="MODEL", help="smaller model that proposes tokens, loaded with MODEL")
+    parser.add_argument("--floor", metavar="RECIPE", help="of the catalogue: no quantization below it, e.g. Q5_K_M")
     parser.add_argument("--wanted", type=rate, metavar="TPS", help="least tokens a second of one request")
     catalogue = parser.add_argument_group("without a MODEL")
     catalogue.add_argument("--task", metavar="TAG", help="chat, code, reasoning, tools, vision, embedding ...")
