@@ -235,6 +235,28 @@ def test_refusals_leave_nothing_for_the_garbage_collector(refusing):
     assert unreachable < 50
 
 
+def test_bodies_of_all_together_are_bounded(door):
+    running, _ = door(says_hello, limits=Limits(bodies_bytes=500_000, sweep_seconds=0.1))
+    head = (
+        post().replace(b"Content-Length", b"X-Length").partition(b"\r\n\r\n")[0] + b"\r\nContent-Length: 900000\r\n\r\n"
+    )
+    whole_one = post(pad="x" * 400_000)
+    with Caller(running.port) as first, Caller(running.port) as second:
+        first.send(head + b"x" * 300_000)
+        until = time.monotonic() + 30
+        while running.server.held_bytes < 200_000:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        status, headers, body = second.send(head + b"x" * 300_000).answer()
+        assert (status, headers["retry-after"], b"too_busy" in body) == (503, "1", True)
+    with Caller(running.port) as third:
+        while running.server.held_bytes:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert [third.send(whole_one).answer()[0] for _ in range(5)] == [200] * 5
+        assert running.server.held_bytes == 0
+
+
 def test_empty_lines_by_the_megabyte_hold_nobody_up(door):
     running, _ = door(says_hello)
     with Caller(running.port, seconds=30) as caller:

@@ -215,6 +215,7 @@ class Connection(Client, asyncio.Protocol):
 
     __slots__ = (
         "_chunked",
+        "_held",
         "_inlet",
         "_is_pumping",
         "_missing",
@@ -237,6 +238,7 @@ class Connection(Client, asyncio.Protocol):
         self._is_pumping = False
         self._deadline = 0.0
         self._missing = 0
+        self._held = 0
         self._taken = 0
         """Bytes of the body that came so far; while lingering, bytes thrown away."""
         self._chunked: Chunked | None = None
@@ -311,6 +313,7 @@ class Connection(Client, asyncio.Protocol):
         """The connection is no more."""
         self.take_over()
         self._at = _OVER
+        self._let_go()
         self._server.lost(self)
         self._pending = b""
         inlet, self._inlet = self._inlet, None
@@ -367,6 +370,8 @@ class Connection(Client, asyncio.Protocol):
         """The answer is complete."""
         self._responding = None
         self._inlet = None
+        if self._held:
+            self._let_go()
         request = self.request
         if request is None or request.is_last or self._server.is_draining:
             self.close()
@@ -540,8 +545,25 @@ class Connection(Client, asyncio.Protocol):
                 request.parts.append(data)
             else:
                 request.folding.feed(data)
+        if not self._hold(len(data)):
+            return
         if not self._is_reading:
             self._answer()
+
+    def _hold(self, count: int) -> bool:
+        """Whether there is room for so much more of a body; else the request is refused."""
+        server, limits = self._server, self._server.limits
+        self._held += count
+        server.held_bytes += count
+        if server.held_bytes <= limits.bodies_bytes:
+            return True
+        what = f"the bodies that come have more than {limits.bodies_bytes:,} bytes together"
+        self._refuse(ApiError(503, what, kind="server_error", code="too_busy", retry_after_seconds=1))
+        return False
+
+    def _let_go(self) -> None:
+        self._server.held_bytes -= self._held
+        self._held = 0
 
     def _answer(self) -> None:
         """Hand the request over."""
@@ -572,6 +594,9 @@ class Connection(Client, asyncio.Protocol):
         """Answer a request that can't be read to its end, and let the client go."""
         if self._at is _OVER or self._at is _LINGER:
             return
+        self._let_go()
+        if self.request is not None:
+            self.request.parts, self.request.folding = [], None
         response, inlet = self._responding, self._inlet
         if inlet is not None:
             inlet.gone()
@@ -579,6 +604,8 @@ class Connection(Client, asyncio.Protocol):
             head = b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n"
             body = error.body()
             more = self._server.refused(self.request, error)
+            if error.retry_after_seconds:
+                more += b"retry-after: %d\r\n" % error.retry_after_seconds
             if self.cors is not None:
                 more += self.cors.lines(self.request)
             is_head = self.request is not None and self.request.method == b"HEAD"

@@ -17,6 +17,8 @@ class Limits:
     """The request's target (URL); 414 above it."""
     body_bytes: int = 32 << 20
     """The body, declared or chunked; 413 above it, without reading the rest."""
+    bodies_bytes: int = 1 << 30
+    """Bodies of all connections together, but for what came with its head; 503 above it."""
     pipelined_bytes: int = 256 << 10
     """Bytes taken while a request is at work; a client that sends more is answered once more, then let go."""
     write_buffer_bytes: int = 256 << 10

@@ -67,6 +67,8 @@ class Server:
         """By which plain requests go."""
         self.cors: Cors | None = None
         self.connections: set[Connection] = set()
+        self.held_bytes = 0
+        """Of bodies that came after their heads, until their requests are answered."""
         self.is_draining = False
         self._asgi_app = asgi_app
         self._loop = asyncio.get_running_loop()
