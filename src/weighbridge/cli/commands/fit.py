@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     companions = _companions(arguments, found)
     here = _machine(arguments.machine, settings)
     # As `weigh up` plans, so that what fits here is loaded there.
-    asked = within_budget(here, settings) if arguments.machine is None else here
+    asked = within_budget(here, settings, until_later=True) if arguments.machine is None else here
     code = _answer(arguments, found, companions, asked, settings)
     if arguments.machine is None:
         _measure_again(settings, here)
