@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED
 from weighbridge.errors import BadTask
-from weighbridge.evals import Answer, Manner, read_task, read_tasks, run
+from weighbridge.evals import Answer, Manner, Sample, read_task, read_tasks, run
 from weighbridge.evals.score import make_scorer
+from weighbridge.evals.scorers.choice import target_letter
 
 DATA = SHARED / "data" / "evals"
 
@@ -292,3 +293,45 @@ def test_a_promptfoo_task_runs_against_a_server(server, tmp_path):
     found = asyncio.run(run(read_task(tmp_path / "c.yaml"), server().target, tmp_path / "logs", Manner(1)))
 
     assert list(found.log.outcomes.scores) == [1.0]
+
+
+_TASK = "task: x\ndataset_path: json\ndataset_kwargs: {data_files: t.jsonl}\ndoc_to_target: '{{target}}'\n"
+_ASKED = _TASK + "doc_to_text: '{{input}}'\n"
+_TEN_TIMES = "".join(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 9))
+_WRONG = {
+    "holds itself": ("x.yaml", _ASKED + "more: &a [*a]\n"),
+    "unfolds to a thousand million values": ("x.yaml", _ASKED + "a0: &a0 [1, 2]\n" + _TEN_TIMES),
+    "a template of ten thousand million letters": ("x.yaml", _TASK + "doc_to_text: \"{{ 'a' * 10**10 }}\"\n"),
+    "a power of thousands of digits": ("x.yaml", _TASK + "doc_to_text: '{{ 10**10000 }}'\n"),
+    "shots that are no number": ("x.yaml", _ASKED + "num_fewshot: many\n"),
+    "a filter that is none": ("x.yaml", _ASKED + "filter_list: [3]\n"),
+    "generation that is none": ("x.yaml", _ASKED + "generation_kwargs: {until: 3}\n"),
+    "variables elsewhere": ("x.yaml", "prompts: ['{{a}}']\ntests: [{vars: 'file://y', assert: [{type: is-json}]}]\n"),
+    "a threshold that is no number": (
+        "x.yaml", "prompts: ['{{a}}']\ntests: [{vars: {a: b}, assert: [{type: latency, threshold: soon}]}]\n"
+    ),
+    "a weight that is no number": (
+        "x.yaml", "prompts: ['{{a}}']\ntests: [{vars: {a: b}, assert: [{type: is-json, weight: heavy}]}]\n"
+    ),
+    "tests without an end": (
+        "x.yaml", f"prompts: ['p']\ntests: [{{vars: {{a: {[*range(999)]}, b: {[*range(999)]}, c: {[*range(999)]}}}}}]\n"
+    ),
+    "choices that are half a list": ("x.csv", 'input,target,choices\n1,A,"[a|b"\n'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", _WRONG)
+def test_a_task_that_cannot_be_is_an_error_of_the_task(tmp_path, wrong):
+    name, text = _WRONG[wrong]
+    (tmp_path / "t.jsonl").write_text('{"input": "1", "target": "2"}\n')
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(BadTask):
+        [list(task.dataset) for task in read_tasks(tmp_path / name)]
+
+
+def test_a_place_before_the_first_choice_is_no_choice():
+    sample = Sample("0", "1", -1, ("a", "b"))
+
+    with pytest.raises(BadTask, match="none of its 2 choices"):
+        target_letter(sample)

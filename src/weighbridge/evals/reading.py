@@ -43,8 +43,13 @@ def read_tasks(path: Path, data: Path | None = None) -> list[Task]:
         raise BadTask(f"{path}: there is no such file", hint="a .jsonl, .csv, .toml or .yaml with a task")
     for name in format_names():
         module = cast("Format", importlib.import_module(f"{__package__}.formats.{name}"))
-        if module.reads(path):
-            return module.read(path, data)
+        try:
+            if module.reads(path):
+                return module.read(path, data)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise BadTask(
+                f"{path}: looks like {name}, and is not written so: {error!r}", hint="docs/evals.md shows each format"
+            ) from error
     raise BadTask(
         f"{path}: is in no format that is known", hint="JSONL or CSV with input and target; lm-eval or promptfoo YAML"
     )

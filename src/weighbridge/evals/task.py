@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from weighbridge.errors import BadTask
+
 Message = Mapping[str, Any]
 """One of OpenAI's messages: at least `role` and `content`."""
 
@@ -65,7 +67,13 @@ class Dataset:
     """Of the files that they come from."""
 
     def __iter__(self) -> Iterator[Sample]:
-        return self.read()
+        """The samples. BadTask where one is not as the task says."""
+        try:
+            yield from self.read()
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise BadTask(
+                f"{self.name}: a sample cannot be made: {error!r}", hint="mend its line, or the task"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,10 @@ def _choices(value: Any, place: str) -> tuple[str, ...]:
         return ()
     if isinstance(value, str):
         # A CSV has no lists.
-        value = json.loads(value) if value.startswith("[") else value.split("|")
+        try:
+            value = json.loads(value) if value.startswith("[") else value.split("|")
+        except (ValueError, RecursionError):
+            raise BadTask(f"{place}: choices is {value[:80]!r}", hint='a list as JSON: ["a", "b"], or a|b|c') from None
     if isinstance(value, dict):
         value = value.get("text", value)
     if not isinstance(value, list) or not 2 <= len(value) <= 26:

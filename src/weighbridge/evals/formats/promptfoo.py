@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from weighbridge.errors import BadTask
 from weighbridge.evals.formats import plain
 from weighbridge.evals.task import Dataset, Sample, Task, sha256_of
+
+_MOST_TESTS = 1_000_000
 
 
 def reads(path: Path) -> bool:
@@ -113,6 +116,10 @@ def _tests(path: Path, found: dict[str, Any]) -> Iterator[tuple[dict[str, Any], 
         assertions = [*(common.get("assert") or ()), *(test.get("assert") or ())]
         threshold = float(test.get("threshold") or common.get("threshold") or 0.0)
         several = {name: value if isinstance(value, list) else [value] for name, value in variables.items()}
+        if math.prod(map(len, several.values())) > _MOST_TESTS:
+            raise BadTask(
+                f"{path}: a test's lists of variables make more than {_MOST_TESTS:,} tests", hint="shorten them"
+            )
         for values in itertools.product(*several.values()):
             yield dict(zip(several, values, strict=True)), assertions, threshold
 

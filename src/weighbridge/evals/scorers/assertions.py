@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,8 +71,18 @@ def check(assertion: Any, place: str) -> None:
     value = _value(assertion)
     if value is None and name not in _NEED_NO_VALUE:
         raise BadTask(f"{place}: the assertion {kind} has no value", hint="give it a value, or latency a threshold")
+    for what, given in (("weight", assertion.get("weight", 1.0)), ("threshold", value if name == "latency" else 0)):
+        if not _is_number(given):
+            raise BadTask(f"{place}: the {what} of the assertion {kind} is {given!r}", hint="a number")
     if isinstance(value, str) and re.match(r"file://", value):
         raise BadTask(f"{place}: the assertion {kind} reads {value}", hint="write its value out")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _value(assertion: Mapping[str, Any]) -> Any:

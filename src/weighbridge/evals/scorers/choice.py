@@ -53,7 +53,8 @@ def target_letter(sample: Sample) -> str:
     """
     if not sample.choices:
         raise BadTask(f"sample {sample.id} has no choices", hint="give each line choices, or use another --scorer")
-    if isinstance(sample.target, int) and not isinstance(sample.target, bool) and sample.target < len(sample.choices):
+    is_place = isinstance(sample.target, int) and not isinstance(sample.target, bool)
+    if is_place and 0 <= sample.target < len(sample.choices):
         return letter(sample.target)
     [target, *_] = targets(sample)
     stripped = target.strip().strip("()").upper()
