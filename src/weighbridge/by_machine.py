@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from weighbridge.locks import locked
+from weighbridge.whole_files import write_whole
 
 # Larger than any that we wrote.
 _LARGEST_BYTES = 4 << 20
@@ -36,7 +35,7 @@ class MachineFile:
         BlockingIOError, which is one, where another process writes there and `waits` is not asked for.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        path, beside = folder / self.name, folder / f"{self.name}.{os.getpid()}"
+        path = folder / self.name
         with locked(folder, waits=waits):
             entries, is_later, trouble = self._read(folder)
             if is_later:
@@ -44,13 +43,7 @@ class MachineFile:
             entries.pop(machine, None)
             entries[machine] = entry
             kept = dict(list(entries.items())[-self.most_machines :])
-            try:
-                text = json.dumps({"format": self.format, "machines": kept}, indent=1) + "\n"
-                beside.write_text(text, encoding="utf-8")
-                beside.replace(path)
-            finally:
-                with contextlib.suppress(OSError):
-                    beside.unlink(missing_ok=True)
+            write_whole(path, json.dumps({"format": self.format, "machines": kept}, indent=1) + "\n")
         return path
 
     def _read(self, folder: Path) -> tuple[dict[str, Any], bool, str | None]:

@@ -138,7 +138,10 @@ def test_init_takes_questions_that_are_typed(tmp_path):
         (("TASK", "--option", "x", "--url", "http://127.0.0.1:1#m"), "has no value"),
         (("TASK", "--url", "http://127.0.0.1:1#m"), "nothing answers"),
         (("TASK", "--url", "ftp://x#m"), "is no address of a server"),
-        (("TASK", "--concurrency", "0", "--url", "http://127.0.0.1:1#m"), "--concurrency is 0"),
+        (
+            ("TASK", "--concurrency", "0", "--url", "http://127.0.0.1:1#m"),
+            "--concurrency: 0 is not between 1 and 4,096",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_with_a_way_out(task_file, tmp_path, words, says):
@@ -167,7 +170,7 @@ def test_starting_up_loads_no_server_engine_or_template_language(server, task_fi
     [
         (("--html", "nowhere/report.html"), "there is no folder nowhere"),
         (("--table", "."), "is a folder"),
-        (("--limit", "0"), "is not 1 or more"),
+        (("--limit", "0"), "0 is not between 1 and"),
         (("--option", "tol=1"), "it has: tolerance, relative_tolerance"),
     ],
 )

@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from weighbridge.errors import SourceUnreachable, WeighbridgeError
 from weighbridge.facts import HubAccess, ModelFacts, read
 from weighbridge.figures import Basis
+from weighbridge.whole_files import write_whole
 
 from .catalogue import FILE_NAME, Catalogue, load
 from .data import Reader, Writer
@@ -100,7 +100,7 @@ def refresh(
             changed.append(current.name)
         writer.add(current)
     path = into / FILE_NAME
-    _write(path, writer.text())
+    write_whole(path, writer.text(), sync=True)
     if not left:
         progress.unlink(missing_ok=True)
     return Refreshed(path, read_count, tuple(changed), tuple(refused), left)
@@ -164,20 +164,6 @@ def _earlier(progress: Path) -> dict[str, Variant]:
                 variant = Reader(json.loads(line)).variant(0)
                 found[variant.repository] = variant
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    """Put the whole file in place at once; a reader sees the old one or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 __all__ = ["Catalogue", "Refreshed", "Refusal", "refresh"]

@@ -14,9 +14,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from weighbridge.whole_files import write_whole
 
 PART = ".part"
 _SUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -108,16 +109,3 @@ def repositories(cache: Path) -> Iterator[CachedRepository]:
         organisation, _, name = entry.name.removeprefix("models--").partition("--")
         if entry.name.startswith("models--") and organisation and name and entry.is_dir():
             yield CachedRepository(cache, f"{organisation}/{name}")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Put a small file in place at once; a reader sees the old one or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -23,8 +23,8 @@ from weighbridge.facts.shelves import Patience
 from weighbridge.facts.shelves.http_answers import Remote, TryAgain, content_length, content_range
 from weighbridge.facts.shelves.http_ranges import RangeClient
 from weighbridge.sizes import show_bytes
+from weighbridge.whole_files import write_whole
 
-from .cache import write_whole
 from .finding import read_note, seconds_to_wait, size_of
 from .model_files import File
 from .sums import READ_BYTES, RunningSum, hash_for, sum_of

@@ -21,8 +21,9 @@ from weighbridge.errors import BadModelFile, NotEnoughDisk, SourceUnreachable
 from weighbridge.facts import HubAccess
 from weighbridge.facts.shelves.references import parse
 from weighbridge.sizes import show_bytes
+from weighbridge.whole_files import write_whole
 
-from .cache import PART, CachedRepository, sum_of_blob, write_whole
+from .cache import PART, CachedRepository, sum_of_blob
 from .finding import find, note_of, state_folder, with_path
 from .model_files import File, ModelFiles, Progress
 from .sums import Verified, sum_of
