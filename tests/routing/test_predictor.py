@@ -160,6 +160,42 @@ def test_a_prompt_unlike_the_evidence_gets_the_best_single_model():
     assert predictor.predict(rows[0].prompt).trust > 0.5
 
 
+def test_where_no_task_is_named_clusters_tell_what_is_unlike_the_evidence():
+    predictor = learn(Evidence.of(outcomes(300, tasks=("sums", "stories", "code"), told=False)))
+    known = [predictor.predict(prompt).trust for prompt in prompts("sums", 30, 8) + prompts("stories", 30, 8)]
+    strange = [
+        predictor.predict(prompt).trust
+        for prompt in ("Quelle est la capitale de la Norvège ?", "SELECT * FROM orders;", "!!!", "žluťoučký kůň")
+    ]
+
+    assert predictor.tasks == ()
+    assert min(known) > max(strange)
+    assert np.median(known) > 0.8
+
+
+def test_of_many_models_that_differ_by_nothing_but_chance_the_best_single_is_hardly_left():
+    rng = np.random.default_rng(0)
+    share = np.full(40, 0.7)
+    share[11] = 0.8
+    tasks = [("sums", "stories", "code")[at % 3] for at in range(240)]
+    words = [prompts(task, 1, at)[0] for at, task in enumerate(tasks)]
+    scores = (rng.random((240, 40)) < share).astype(float)
+    predictor = learn(Evidence.of_table([f"model{at:02}" for at in range(40)], words, scores, tasks))
+    new = [prompt for task in ("sums", "stories", "code") for prompt in prompts(task, 30, 999)]
+    chosen = predictor.predict_all(new)[0].argmax(1)
+
+    assert share[chosen].mean() > 0.79
+    assert {int(scores[at::3].mean(0).argmax()) for at in range(3)} != {11}, "a lookup takes what chance made the best"
+
+
+def test_two_tasks_or_twenty_prompts_are_enough_to_measure_what_carries_over():
+    for rows in (outcomes(20), outcomes(44), outcomes(44, told=False)):
+        said = learn(Evidence.of(rows)).predict("!!! ¿qué?")
+
+        assert 0 < said.trust < 0.8
+        assert np.isfinite(said.quality).all()
+
+
 def test_outcomes_of_some_models_only_are_used():
     rows = [row for at, row in enumerate(outcomes(200)) if at % 3]
     predictor = learn(Evidence.of(rows))

@@ -20,10 +20,8 @@ from weighbridge.routing import newest_thumb
 from weighbridge.routing.version import VERSION, version_of
 from weighbridge.settings import PREFIX, Settings
 
-# A child that learns takes the cores that nobody else wants, and one of them: threads that wait for each other in a
-# loop took fourteen times as long where others computed too (37 s instead of 2.6).
+# A child that learns takes the cores that nobody else wants.
 _NICE = 10
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def newest(state: Path) -> float:
@@ -55,7 +53,7 @@ async def _learn_in_child(settings: Settings) -> None:
     place = settings.state_path / PREDICTOR
     child = await asyncio.create_subprocess_exec(
         "nice", "-n", str(_NICE), sys.executable, "-m", "weighbridge", "route", "learn", "--predictor", str(place),
-        env={**_ONE_THREAD, **os.environ, f"{PREFIX}STATE_DIR": str(settings.state_path)},
+        env={**os.environ, f"{PREFIX}STATE_DIR": str(settings.state_path)},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

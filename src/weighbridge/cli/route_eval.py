@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from weighbridge.errors import BadSetting
 from weighbridge.routing.evidence import Evidence, read_evidence
 from weighbridge.routing.learning import learn
-from weighbridge.routing.measuring import Interval, aiq, calibration_error, choices, interval
+from weighbridge.routing.measuring import Curve, Interval, Pair, calibration_error, choices, interval, weak_and_strong
 
 Doubles = NDArray[np.float64]
 
@@ -32,6 +32,12 @@ class Row:
     """Mean cost then."""
     area: Interval
     """Under the cost-quality curve."""
+    oracle_gap: Interval
+    """Quality that an oracle, which knows the scores, has more."""
+    apgr: Interval | None
+    """Between the weak and the strong model; None where there is no such pair."""
+    cpt: Interval | None
+    """Least share of calls to the strong model that recovers half of the gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class Measured:
     prompts: int
     models: int
     folds: int
+    pair: tuple[str, str] | None
+    """The cheapest and the best model: what APGR and CPT(50 %) are between."""
     rows: tuple[Row, ...]
     error: float
     """Of the expected quality: mean distance from what was found, by bins."""
@@ -64,7 +72,7 @@ def out_of_fold(
 ) -> tuple[dict[str, Doubles], Doubles]:
     """What each way expects of prompts in a fold, having seen the others; and mean costs likewise."""
     shape = evidence.scores.shape
-    found = {name: np.zeros(shape) for name in ("single", "lookup", "router")}
+    found = {name: np.zeros(shape) for name in ("single", "lookup", "router", "told")}
     costs = np.ones(shape)
     for each in sorted(set(fold.tolist())):
         rest, own = np.flatnonzero(fold != each), np.flatnonzero(fold == each)
@@ -72,6 +80,7 @@ def out_of_fold(
         prompts, tasks = [evidence.prompts[at] for at in own], [evidence.tasks[at] for at in own]
         predictor = learn(seen)
         found["router"][own] = predictor.predict_all(prompts)[0]
+        found["told"][own] = predictor.predict_all(prompts, tasks)[0]
         found["lookup"][own] = by_task(seen, tasks)
         found["single"][own] = by_task(seen, ["\0"] * len(own))
         known = ~np.isnan(seen.costs)
@@ -96,24 +105,39 @@ def measure(path: Path, folds: int, tell: Callable[[str], None]) -> Measured:
     fold = np.random.default_rng(_SEED).permutation(len(evidence)) % folds
     expected, costs = out_of_fold(evidence, fold, tell)
     true = np.where(np.isnan(evidence.costs), costs, evidence.costs)
+    scores = evidence.scores
+    columns = weak_and_strong(scores, true)
+    best = scores.max(1)
     rows = []
     for name, what in (
         ("single", "best single model"), ("lookup", "lookup by task, told the task"),
-        ("router", "router, told nothing"), ("oracle", "oracle"),
+        ("router", "router, told nothing"), ("told", "router, told the task"), ("oracle", "oracle"),
     ):  # fmt: skip
-        known = (evidence.scores, true) if name == "oracle" else (expected[name], costs)
-        chosen = choices(*known)
-        rows.append(_row(what, chosen, evidence.scores, true))
+        known = (scores, true) if name == "oracle" else (expected[name], costs)
+        pair = Pair.of(columns, known[0], scores, fold) if columns else None
+        rows.append(_row(what, choices(*known), scores, true, best, pair))
     return Measured(
-        len(evidence), len(evidence.models), folds, tuple(rows), calibration_error(expected["router"], evidence.scores)
+        len(evidence),
+        len(evidence.models),
+        folds,
+        (evidence.models[columns[0]], evidence.models[columns[1]]) if columns else None,
+        tuple(rows),
+        calibration_error(expected["router"], scores),
     )
 
 
-def _row(name: str, chosen: list[NDArray[np.intp]], scores: Doubles, costs: Doubles) -> Row:
-    first, every = chosen[0], np.arange(len(scores))
+def _row(
+    name: str, chosen: list[NDArray[np.intp]], scores: Doubles, costs: Doubles, best: Doubles, pair: Pair | None
+) -> Row:
+    count = len(scores)
+    every, first = np.arange(count), chosen[0]
+    own = scores[every, first]
     return Row(
         name,
-        interval(lambda rows: float(scores[rows, first[rows]].mean()), len(scores)),
+        interval(lambda rows: float(own[rows].mean()), count),
         float(costs[every, first].mean()),
-        interval(lambda rows: aiq(chosen, scores, costs, rows), len(scores)),
+        interval(Curve(chosen, scores, costs).area, count),
+        interval(lambda rows: float((best - own)[rows].mean()), count),
+        interval(pair.apgr, count) if pair else None,
+        interval(pair.cpt, count) if pair else None,
     )

@@ -2,10 +2,10 @@
 model.
 
 Two things are measured inside the evidence. By examples left out one by one: what part of a gain that is foretold for
-leaving the best single model is found (`inside`). By whole tasks left out, or clusters of prompts where tasks are not
-named: the same part, less a margin for how few tasks tell of it (`outside`); and how such prompts look, beside those
-of known tasks. A logistic regression on signs of familiarity says how likely a prompt is of neither task; its trust is
-the mean of both parts by that.
+leaving the best single model is found, if it is sure that any is (`inside`). By whole tasks left out, or clusters of
+prompts where tasks are not named: the same part, less a margin for how few tasks tell of it (`outside`); and how such
+prompts look, beside those of known tasks. A logistic regression on signs of familiarity says how likely a prompt is of
+no known task; what counts is the mean of both parts by that.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from .worth import Worth
 
 LITTLE = 0.05
 """So much always counts, to put in order what is otherwise equal."""
-# So many of the prompts that come are taken to be of no task of the evidence.
+# So many of the prompts that come are taken to be of no task of the evidence, where it names none. Else a new task is
+# taken to be as likely as one of those that are known, at most as likely as not.
 _OUTSIDE = 0.3
 # What is known of the part found inside before anything is measured: as foretold, give or take.
-_INSIDE_DEVIATION = 0.3
+_INSIDE_DEVIATION = 0.15
 # One-sided, 95 %: Student's t for two groups, three, and so on; so many standard errors.
 _MARGINS = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89)
 _RIDGE = 1.0
@@ -69,13 +70,16 @@ class Apart:
     signs: Doubles
 
 
-def measure(outputs: Doubles, base: Doubles, left_out: LeftOut, groups: list[Apart], costs: Doubles) -> Guard:
-    """From examples left out one by one, and in groups; `costs` are the models'."""
+def measure(
+    outputs: Doubles, base: Doubles, left_out: LeftOut, groups: list[Apart], costs: Doubles, tasks: int
+) -> Guard:
+    """From examples left out one by one, and in groups; `costs` are the models', `tasks` how many are named."""
     inside = _inside(*Worth(outputs, costs).moved(left_out.outputs, base))
     outside = min(_outside([Worth(each.outputs, costs).moved(each.near, each.base) for each in groups]), inside)
     count = min(left_out.signs.shape[1], *(each.signs.shape[1] for each in groups))
     strange = np.concatenate([each.signs for each in groups])
-    return Guard(_told_apart(left_out.signs[:, :count], strange[:, :count]), inside, outside)
+    new = 1 / max(tasks, 2) if tasks else _OUTSIDE
+    return Guard(_told_apart(left_out.signs[:, :count], strange[:, :count], new), inside, outside)
 
 
 def unmeasured(left_out: LeftOut) -> Guard:
@@ -90,14 +94,20 @@ def unmeasured(left_out: LeftOut) -> Guard:
 
 
 def _inside(squares: Doubles, products: Doubles) -> float:
-    """The part of what is foretold that is found: least squares, drawn towards all of it by how uncertain that is."""
+    """The part of what is foretold that is found: least squares, drawn towards all of it by how uncertain that is.
+
+    It counts as far as it is sure that anything is found at all: nothing up to one standard error above none, all of it
+    from two on. With few examples of many models, the best single model then answers.
+    """
     total = float(squares.sum())
     if total < 1e-9:
-        return 1.0
+        return LITTLE
     slope = float(products.sum()) / total
-    variance = float(((products - slope * squares) ** 2).sum()) / total**2
-    sure, known = 1 / max(variance, 1e-9), 1 / _INSIDE_DEVIATION**2
-    return float(np.clip((sure * slope + known) / (sure + known), LITTLE, 1.0))
+    variance = max(float(((products - slope * squares) ** 2).sum()) / total**2, 1e-9)
+    sure, known = 1 / variance, 1 / _INSIDE_DEVIATION**2
+    drawn = (sure * slope + known) / (sure + known)
+    surely = min(max(slope / math.sqrt(variance) - 1, 0.0), 1.0)
+    return float(np.clip(surely * drawn, LITTLE, 1.0))
 
 
 def _outside(groups: list[tuple[Doubles, Doubles]]) -> float:
@@ -116,15 +126,15 @@ def _outside(groups: list[tuple[Doubles, Doubles]]) -> float:
     return float(np.clip(slope - margin * error, LITTLE, 1.0))
 
 
-def _told_apart(familiar: Doubles, strange: Doubles) -> tuple[float, ...]:
-    """Logistic regression that tells one from the other, as if they came as often as is assumed; weights of the plain
-    signs, the constant first."""
+def _told_apart(familiar: Doubles, strange: Doubles, share: float) -> tuple[float, ...]:
+    """Logistic regression that tells one from the other, as if such a share of prompts were strange; weights of the
+    plain signs, the constant first."""
     signs = np.concatenate((familiar, strange))
     middle, scale = signs.mean(0), signs.std(0) + 1e-6
     seen = np.concatenate((np.ones((len(signs), 1)), (signs - middle) / scale), 1)
     truth = np.concatenate((np.zeros(len(familiar)), np.ones(len(strange))))
     count = 2 * min(len(familiar), len(strange))
-    weight = np.where(truth > 0, _OUTSIDE * count / len(strange), (1 - _OUTSIDE) * count / len(familiar))
+    weight = np.where(truth > 0, share * count / len(strange), (1 - share) * count / len(familiar))
     ridge = np.diag([1e-6, *[_RIDGE] * signs.shape[1]])
     found = np.zeros(seen.shape[1])
     for _ in range(_STEPS):

@@ -89,7 +89,9 @@ def _guard(
             continue
         groups.append(_left_out(some, seen, own_outputs, own, others))
     costs = means(evidence.costs)
-    return measure(outputs, base, left_out, groups, costs) if groups else unmeasured(left_out)
+    if not groups:
+        return unmeasured(left_out)
+    return measure(outputs, base, left_out, groups, costs, len(set(evidence.tasks) - {None}))
 
 
 def _groups(tasks: tuple[str | None, ...], features: Floats) -> NDArray[np.intp]:

@@ -58,8 +58,10 @@ def area(points: list[tuple[float, float]], low: float, high: float) -> float:
         hull.append((cost, quality))
     if not hull:
         return float("nan")
-    steps = np.linspace(np.log(low), np.log(high), 1001)
-    return float(np.interp(steps, [at for at, _ in hull], [height for _, height in hull]).mean())
+    costs, heights = [at for at, _ in hull], [height for _, height in hull]
+    first, last = float(np.log(low)), float(np.log(high))
+    nodes = [first, *(at for at in costs if first < at < last), last]
+    return float(np.trapezoid(np.interp(nodes, costs, heights), nodes) / (last - first))
 
 
 def _sags(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
@@ -67,35 +69,82 @@ def _sags(first: tuple[float, float], middle: tuple[float, float], last: tuple[f
     return rise <= (last[1] - first[1]) * (middle[0] - first[0])
 
 
-def aiq(chosen: list[Places], scores: Doubles, costs: Doubles, rows: Places | None = None) -> float:
-    """Of choices at each worth of cost; costs that do not differ leave the quality of the first choice."""
-    rows = np.arange(len(scores)) if rows is None else rows
-    means = costs[rows].mean(0)
-    if means.max() - means.min() < 1e-12 * means.max():
-        return float(scores[rows, chosen[0][rows]].mean())
-    points = [(float(costs[rows, models[rows]].mean()), float(scores[rows, models[rows]].mean())) for models in chosen]
-    return area(points, float(means.min()), float(means.max()))
+class Curve:
+    """Choices at each worth of cost, and what came of them."""
+
+    def __init__(self, chosen: list[Places], scores: Doubles, costs: Doubles) -> None:
+        every = np.arange(len(scores))
+        self._scores = np.array([scores[every, models] for models in chosen])
+        self._costs = np.array([costs[every, models] for models in chosen])
+        self._all_costs = costs
+
+    def area(self, rows: Places) -> float:
+        """AIQ of these prompts; costs that do not differ leave the quality of the first choice."""
+        means = self._all_costs[rows].mean(0)
+        low, high = float(means.min()), float(means.max())
+        if high - low < 1e-12 * high:
+            return float(self._scores[0, rows].mean())
+        points = zip(self._costs[:, rows].mean(1).tolist(), self._scores[:, rows].mean(1).tolist(), strict=True)
+        return area(list(points), low, high)
 
 
-def recovered(gaps: Doubles, weak: Doubles, strong: Doubles, rows: Places | None = None) -> Doubles:
-    """PGR by the number of calls to the strong model, those first whose expected gap is greatest; ties by chance."""
-    rows = np.arange(len(gaps)) if rows is None else rows
-    chance = np.random.default_rng(_SEED).random(len(rows))
-    order = rows[np.lexsort((chance, -gaps[rows]))]
-    gained = np.concatenate(([0.0], np.cumsum((strong - weak)[order])))
-    return np.asarray(gained / gained[-1])
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A weak and a strong model, and how a router puts prompts in order: to the strong one go those first whose
+    expected gap is greatest."""
+
+    gaps: Doubles
+    """Expected, a prompt each."""
+    weak: Doubles
+    strong: Doubles
+    """What was scored."""
+    fold: Places
+    """Which prompts are ordered together: gaps that were learnt apart cannot be compared. Measures are means over
+    folds."""
+
+    @classmethod
+    def of(cls, columns: tuple[int, int], expected: Doubles, scores: Doubles, fold: Places) -> Pair:
+        """Of the weak and the strong model's columns."""
+        weak, strong = columns
+        return cls(expected[:, strong] - expected[:, weak], scores[:, weak], scores[:, strong], fold)
+
+    def apgr(self, rows: Places) -> float:
+        """Mean share of the gap that is recovered, over all shares of calls; 0.5 by chance. NaN where the strong model
+        is no better."""
+        return self._mean(lambda shares: float((shares[1:] + shares[:-1]).mean() / 2), rows)
+
+    def cpt(self, rows: Places, part: float = 0.5) -> float:
+        """The least share of calls to the strong model that recovers this part of the gap."""
+        return self._mean(lambda shares: float(np.argmax(shares >= part) / (len(shares) - 1)), rows)
+
+    def _mean(self, measure: Callable[[Doubles], float], rows: Places) -> float:
+        values = []
+        for each in np.unique(self.fold).tolist():
+            shares = self._recovered(rows[self.fold[rows] == each])
+            if shares is not None:
+                values.append(measure(shares))
+        return float(np.mean(values)) if values else float("nan")
+
+    def _recovered(self, rows: Places) -> Doubles | None:
+        """PGR by the number of calls to the strong model; ties by chance. None where there is no gap."""
+        chance = np.random.default_rng(_SEED).random(len(rows))
+        order = rows[np.lexsort((chance, -self.gaps[rows]))]
+        gained = np.concatenate(([0.0], np.cumsum((self.strong - self.weak)[order])))
+        return np.asarray(gained / gained[-1]) if gained[-1] > 0 else None
 
 
-def apgr(gaps: Doubles, weak: Doubles, strong: Doubles, rows: Places | None = None) -> float:
-    """Mean PGR over all shares of calls; 0.5 by chance."""
-    shares = recovered(gaps, weak, strong, rows)
-    return float((shares[1:] + shares[:-1]).mean() / 2)
-
-
-def cpt(gaps: Doubles, weak: Doubles, strong: Doubles, part: float = 0.5, rows: Places | None = None) -> float:
-    """The least share of calls to the strong model with this PGR."""
-    shares = recovered(gaps, weak, strong, rows)
-    return float(np.argmax(shares >= part) / (len(shares) - 1))
+def weak_and_strong(scores: Doubles, costs: Doubles) -> tuple[int, int] | None:
+    """Columns of the cheapest and of the best model; of two whose cost is not known, or the same, the worse and the
+    better. None where these are one, or where nothing says which of many is the weak one."""
+    quality, cost = scores.mean(0), costs.mean(0)
+    strong = int(quality.argmax())
+    if cost.max() - cost.min() > 1e-12 * cost.max():
+        weak = int(np.lexsort((quality, cost))[0])
+    elif len(quality) == 2:
+        weak = 1 - strong
+    else:
+        return None
+    return (weak, strong) if weak != strong else None
 
 
 def interval(value: Callable[[Places], float], count: int) -> Interval:
