@@ -120,6 +120,18 @@ def test_several_models_share_a_machine(model, tiny_gguf):
     assert min(plan["devices"][0]["available_bytes"] for plan in plans) <= 8 * 2**30 - total / 2
 
 
+def test_several_models_are_summed_by_device():
+    here = ("arithmetic", "extract", "--machine", "gpu=24GiB@900GB/s,ram=8GiB@40GB/s,cores=4")
+    page, data = run_weigh("fit", *here).stdout, json.loads(run_weigh("fit", *here, "--json").stdout)
+    sums = [sum(plan["devices"][number]["memory"]["total"] for plan in data) / 2**20 for number in (0, 1)]
+    told = re.search(
+        r"^together +size\nmain memory +([\d.,]+) MiB  of 7\.0 GiB free\nGPU +([\d.,]+) MiB  of", page, re.M
+    )
+
+    assert told, page
+    assert [float(size.replace(",", "")) for size in told.groups()] == pytest.approx(sums, abs=0.6)
+
+
 def test_a_machine_that_nobody_knows_is_an_error(model):
     done = run_weigh("fit", str(model), "--machine", "rtx 9999")
 

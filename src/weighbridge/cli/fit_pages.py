@@ -96,6 +96,24 @@ def plan_page(
     return "\n\n".join(section for section in sections if section)
 
 
+def together(plans: Sequence[Plan]) -> str:
+    """What several take of each device with all loaded; nothing where they are not all loaded at once."""
+    if len(plans) < 2 or any(plan.verdict is Verdict.NO for plan in plans):
+        return ""
+    needs: dict[int | None, list[DeviceNeed]] = {}
+    for need in (need for plan in plans for need in plan.devices):
+        needs.setdefault(need.index, []).append(need)
+    rows = []
+    for of_device in needs.values():
+        first, *others = of_device
+        total = sum(need.memory.total for need in of_device)
+        # Each was planned with the others loaded.
+        free = None if first.available_bytes is None else first.available_bytes + sum(n.memory.total for n in others)
+        size, most = (show_bytes(total), "unknown") if free is None else show_against(total, free)
+        rows.append((first.name, size, "how much is free is unknown" if free is None else f"of {most} free"))
+    return output.table(("together", "size", ""), rows, right=(1,))
+
+
 def _longest(plan: Plan) -> str:
     """The longest context, and that of this placement where it holds less."""
     if not plan.largest_context:

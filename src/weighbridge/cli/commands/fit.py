@@ -246,6 +246,8 @@ def _show_plans(
         print(output.to_json(shown[0] if len(shown) == 1 else shown))
     else:
         print("\n\n".join(fit_pages.plan_page(plan, here, workload, known, companions) for plan in plans))
+        if shared := fit_pages.together(plans):
+            print(f"\n{shared}")
         print(fit_pages.machine_lines(here))
     slow = [
         (plan, decode)
