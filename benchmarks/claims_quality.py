@@ -34,9 +34,13 @@ FOREIGN = (
     ("12 pages of others, before what they showed was mended", (0.778, 0.771, 0.774)),
     ("8 more, annotated after that and before they were run", (0.898, 0.841, 0.869)),
     ("6 more, after those were mended too", (0.929, 0.829, 0.876)),
+    ("14 of other kinds (glossaries, wikis, reviews, guides), 259 claims", (0.724, 0.598, 0.655)),
+    ("13 on Qwen3.6, Kimi K2.6, gpt-oss and Llama, 172 claims, after the 14 were mended", (0.840, 0.797, 0.818)),
+    ("13 on Mistral Small 4, GLM-4.6 and Nemotron 3, 135 claims, after those", (0.803, 0.696, 0.746)),
+    ("10 on Gemma 3n, Qwen3-Next and MiMo-V2-Flash, 92 claims, after those", (0.867, 0.848, 0.857)),
 )
 """Pages of others (release news, price and hardware tables, model cards), annotated before they were run; their text is
-not ours to give out. The last rows are the best guess of how an unseen page fares."""
+not ours to give out. The last rows are the best guess of how an unseen page fares: together 0.835, 0.774 and 0.804."""
 GOAL_F1 = 0.85
 GOAL_PAGES_A_SECOND = 50
 _PAGE_CHARACTERS = 10_000
@@ -121,6 +125,7 @@ def main() -> int:
             lines += faults if arguments.faults else []
     lines += ["", "pages of others, as they were when first run", ""]
     lines += ["{}: precision {}, recall {}, F1 {}".format(name, *figures) for name, figures in FOREIGN]
+    lines += ["The last three together, 36 pages and 399 claims: precision 0.835, recall 0.774, F1 0.804 (goal 0.85)."]
     seconds, rate = speed(texts)
     missed |= rate < GOAL_PAGES_A_SECOND
     lines += [

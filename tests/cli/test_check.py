@@ -81,7 +81,7 @@ def test_html_is_read_and_several_pages_are_set_against_each_other(weigh, tmp_pa
     _, said = weigh(str(first), str(second))
 
     assert "contradictions" in said.out
-    assert "refuted      DeepSeek V3: parameters total 400B" in said.out
+    assert "refuted      DeepSeek V3: 400B parameters" in said.out
 
 
 def test_a_folder_is_read_as_its_pages(weigh, tmp_path):

@@ -71,6 +71,12 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Gemma 3 9B", "memory_needed", 16e9, "Gemma 3 9B fits 16 GB at 4-bit", {}, OPEN, "none is 9B"),
         ("Codestral 2", "exists", True, "Codestral 2", {}, OPEN, "no weights of it are known"),
         ("GPT-7", "exists", True, "GPT-7", {}, OPEN, ""),
+        ("Llama2-34B", "exists", True, "Llama2-34B", {}, OPEN, "none is 34B"),
+        ("Qwen2.5-Math-72B", "exists", True, "Qwen2.5-Math-72B", {}, OPEN, "none is 72B"),
+        ("Phi-4 14B", "exists", True, "Phi-4 14B", {}, SUPPORTED, "phi-4"),
+        ("Llama 3.3 70B", "licence", "llama3", "Llama 3.3 70B: Llama 3 Community License", {}, OPEN, "llama3.3"),
+        ("Qwen3-8B", "context_length", 8192.0, "Qwen3-8B: 8K context, 90 tok/s", {}, OPEN, "40,960"),
+        ("Qwen3-8B", "parameters_total", 5e9, "5B", {"qualifier": "without embedding"}, OPEN, "8.19B"),
         # Days.
         ("Llama 4", "release_date", "2025-04-05", "Llama 4 on April 5", {}, SUPPORTED, "2025-04"),
         ("Llama 4", "release_date", "2026-03", "Llama 4 in late March", {"qualifier": "late"}, REFUTED, "2025"),

@@ -297,3 +297,59 @@ def test_what_digests_say_in_their_own_way_is_understood(text, expected):
 )
 def test_what_is_said_of_others_or_of_no_model_is_not_claimed(text):
     assert said(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Licences differ: MIT for Kestrel 3 and Orrin 2.", ("Orrin 2", "licence", "MIT")),
+        ("Context: 32K (Qwen3-8B, Mixtral 8x7B); 128K (GLM-5).", ("Qwen3-8B", "context_length", 32e3)),
+        ("Apache 2.0 won the argument (Qwen3-8B, Gemma 4).", ("Gemma 4", "licence", "Apache-2.0")),
+        ("Sparse networks lead (Kestrel 3 400B/17B; Orrin 2 90B/6B).", ("Kestrel 3", "parameters_active", 17e9)),
+        ("Llama 4: Scout (17B active / 109B total), Maverick (17B active / 400B total).",
+         ("Llama 4 Maverick", "parameters_total", 400e9)),
+        ("GLM-5, Kimi K2.6, and Qwen3-Next are server-class MoEs.", ("Kimi K2.6", "architecture", "moe")),
+        ("Qwen3.6-27B dropped April 16, 2026.", ("Qwen3.6-27B", "release_date", "2026-04-16")),
+        ("Granite\u20114.0\u2011H\u2011Small: a 32\u2011billion\u2011parameter mixture\u2011of\u2011experts model",
+         ("Granite-4.0-H-Small", "parameters_total", 32e9)),
+        ("Kestrel 3 fires 3B of 30B parameters active per token.", ("Kestrel 3", "parameters_total", 30e9)),
+        ("GLM-4.7 gains, with (73.8%, +5.8%) on SWE-bench and (41%, +16.5%) on MMLU-Pro.",
+         ("GLM-4.7", "benchmark:MMLU-Pro", 41.0)),
+        ("Kimi K2.6 is Moonshot AI's latest open-source model.", ("Kimi K2.6", "openness", "open-source")),
+        ("Kestrel 3 asks $0.16 cache hit / $0.95 cache miss / $4.00 output per 1M tokens.",
+         ("Kestrel 3", "price_input", 0.95)),
+        ("Mistral released Small 4 with 119B parameters.", ("Mistral Small 4", "parameters_total", 119e9)),
+        ("Kestrel 3 beats GLM-5, which has 744 billion parameters (with 40 billion activated).",
+         ("GLM-5", "parameters_active", 40e9)),
+        ("# Nemotron 3\n\n| Model | Total parameters |\n|---|---|\n| **Nano** | 31.6B |\n| **Ultra** | 550B |\n",
+         ("Nemotron 3 Ultra", "parameters_total", 550e9)),
+    ],
+)  # fmt: skip
+def test_it_is_read_of_whom_a_bracket_a_list_or_a_row_tells(text, expected):
+    assert expected in said(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        # Conditions and settings are no model's lengths.
+        ("Kestrel-9B results:\n\n| Context | tok/s |\n|---|---|\n| 8K | 103.0 |\n| 32K | 90.3 |\n", "context_length"),
+        ("Kestrel-9B, 4K context: 70.0 tok/s", "context_length"),
+        ("Serve Kestrel-9B with --context-length 65536 and wait.", "context_length"),
+        # What is said of others, of parts, and of what was made of it.
+        ("Kestrel-7B does well, and even our smallest 1.5B model scores 80.", "parameters_total"),
+        ("Dense 27.3B-parameter sibling of Kestrel-35B.", "parameters_total"),
+        ("Kestrel-3 reads pictures through a 400M-parameter vision encoder.", "parameters_total"),
+        ("Versus upstream Kestrel-3, all from the 128→80 expert count drop.", "experts"),
+        ("Kestrel-3 decodes as fast as a dedicated 10B dense model.", "parameters_total"),
+        ("Kestrel-3 Embedding: MRL support for custom dimensions.", "licence"),
+        ("Kestrel-3 is out: dense, no MoE.", "architecture:moe"),
+        # Programs are no models, and an order to the reader is no news.
+        ("## Kestrel-3\n\nLaunch the vLLM server on port 8000.", "status"),
+        ("Kestrel-3 was built for this. <img src='kestrel-72b-instruct.png' alt='Kestrel-72B'>", "parameters_total"),
+    ],
+)
+def test_what_is_not_said_of_a_model_is_no_claim_of_it(text, field):
+    name, _, value = field.partition(":")
+
+    assert not [each for each in said(text) if each[1] == name and (not value or each[2] == value)]

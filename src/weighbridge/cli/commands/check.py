@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from weighbridge.cli import output
-from weighbridge.digest import Claim, Page, Proof, Ruling, Verdict, page_of, read_file
+from weighbridge.digest import Page, Proof, Ruling, Verdict, page_of, read_file
 from weighbridge.digest.checks import check
 from weighbridge.digest.contradictions import Contradiction, contradictions
 from weighbridge.digest.knowledge import Knowledge
 from weighbridge.digest.knowledge.own import recall
 from weighbridge.digest.record import Record
 from weighbridge.digest.told import told_by
+from weighbridge.digest.wording import field_words, show_value, statement
 from weighbridge.errors import BadPage, BadSetting, StateDamaged
 from weighbridge.settings import load
-from weighbridge.sizes import show_count
 from weighbridge.store import FILE_NAME, Store
 
 _ORDER = (Ruling.REFUTED, Ruling.EXPIRED, Ruling.PREDICTION, Ruling.SUPPORTED, Ruling.UNVERIFIABLE)
@@ -171,6 +171,8 @@ def _report(
     yield from _wrapped(summary, "")
     for ruling in _ORDER:
         is_short = ruling in (Ruling.SUPPORTED, Ruling.UNVERIFIABLE) and not everything and len(verdicts) > 3
+        if is_short and counts[ruling]:
+            yield ""
         for group in _groups(verdict for verdict in verdicts if verdict.ruling is ruling):
             yield from _brief(group) if is_short else _full(group, says_where=len(pages) > 1)
     if found:
@@ -191,7 +193,7 @@ def _groups(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
 
 def _headline(group: Sequence[Verdict]) -> list[str]:
     first = group[0]
-    said = dict.fromkeys(_claimed(verdict.claim) for verdict in group)
+    said = dict.fromkeys(statement(verdict.claim) for verdict in group)
     return _wrapped(f"{first.ruling.value:<13}{first.claim.subject}: {'; '.join(said)}", " " * 13)
 
 
@@ -225,33 +227,15 @@ def _proof(proof: Proof) -> Iterator[str]:
         yield from _wrapped(f"{': '.join(places)}{when}", "    ", first="    ")
 
 
-def _claimed(claim: Claim) -> str:
-    field = claim.field.replace("_", " ").replace(":", " ")
-    value = "" if claim.value is True else f" {_shown(claim.value, claim.unit)}"
-    qualifier = f" ({claim.qualifier})" if claim.qualifier else ""
-    return f"{field}{value}{qualifier}"
-
-
-_SIGNS = {"percent": " %", "parameters": "", "tokens": " tokens", "rank": "", "count": "", "experts": "", "date": ""}
-
-
-def _shown(value: float | str | bool, unit: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if unit == "bytes":
-        return f"{value / 1e9:,.4g} GB"
-    if unit in ("parameters", "count") and value >= 10_000:
-        return show_count(value)
-    return f"{value:,.10g}{_SIGNS.get(unit, f' {unit}' if unit else '')}"
-
-
 def _contradiction(found: Contradiction) -> Iterator[str]:
-    yield from _wrapped(f"- {found.subject}, {found.field.replace('_', ' ')}", "  ")
+    yield from _wrapped(f"- {found.subject}, {field_words(found.field)}", "  ")
     for side in found.sides:
         claim = side.verdicts[0].claim
         where = f" [{claim.address}]" if claim.address else ""
         quote = " ".join(claim.quote.split())[:120]
-        yield from _wrapped(f'{_shown(side.value, claim.unit)}: "{quote}"{where}', "      ", first="    ")
+        yield from _wrapped(
+            f'{show_value(side.value, claim.unit, claim.field)}: "{quote}"{where}', "      ", first="    "
+        )
     if found.known:
         yield from _wrapped(f"known: {found.known.text}", "      ", first="    ")
 

@@ -44,7 +44,7 @@ def cells(table: Table, mentions: Within, *, of_models: bool = False) -> Iterato
     named = sum(bool(each) for each in header[1:])
     if named and named >= (len(header) - 1) / 2 and sum(map(bool, first)) <= len(first) / 2:
         yield from _by_column(table, header)
-    elif len(table.header) == 2 and not any(first) and not any(header):
+    elif len(table.header) == 2 and not of_models and not any(first) and not any(header):
         yield from _properties(table)
     else:
         yield from _by_row(table, mentions, is_headed=not any(header), of_models=of_models)

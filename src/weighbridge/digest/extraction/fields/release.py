@@ -55,8 +55,8 @@ _PASSIVE = re.compile(
 )
 _INTRANSITIVE = re.compile(
     r"\s(?:under|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as|with|at|next|via|through|for|to|early|late|mid|by|alongside"
-    r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d"
-    r"|may \d|20\d\d|\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))\b|\s?[,.;:(]|$"
+    r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d{1,2}"
+    r"|may \d{1,2}|20\d\d|\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))\b|\s?[,.;:(]|$"
 )
 _FUTURE_NEAR = re.compile(
     r"\b(?:will|['’]ll|hopes?(?: to)?|aims?(?: to)?|intends?(?: to)?|wants?(?: to)?|soon|expected|upcoming|to "
