@@ -173,7 +173,7 @@ def test_the_report_has_costs_fronts_drawings_and_prices(server, task_file, tmp_
     files = {name: tmp_path / name for name in ("report.html", "costs.svg", "costs.png")}
     done = run_weigh(
         "eval", str(task_file(60)), "--url", f"{good.url}#good", "--url", f"{bad.url}#bad", "--concurrency", "4",
-        "--price", "good=1/4", "--price", "bad=0.5/1", "--html", str(files["report.html"]),
+        "--url", f"{bad.url}#free", "--price", "good=1/4", "--price", "bad=0.5/1", "--html", str(files["report.html"]),
         "--plot", str(files["costs.svg"]), WEIGHBRIDGE_STATE_DIR=str(tmp_path / "state"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -181,7 +181,8 @@ def test_the_report_has_costs_fronts_drawings_and_prices(server, task_file, tmp_
     assert "$/1,000" in done.stdout
     assert "score against" in done.stdout
     assert "A good" in done.stdout
-    assert "nothing beats in both score and dollars for 1,000 answers: good, bad" in done.stdout.replace("\n", " ")
+    front = "nothing beats in both score and dollars for 1,000 answers: good, bad (of the 2 of 3 models"
+    assert front in done.stdout.replace("\n", " ")
     assert max(map(len, done.stdout.splitlines())) <= 80
     drawn = ElementTree.fromstring(files["costs.svg"].read_text())
     assert any("dollars for 1,000 answers" in (each.text or "") for each in drawn.iter())

@@ -82,10 +82,14 @@ def agreements(report: Report) -> list[str]:
 
 def fronts(report: Report) -> list[str]:
     """The models on each Pareto front, a line a cost."""
-    return [
-        f"nothing beats in both score and {AXES[axis][1]}: {', '.join(models)}"
-        for axis, models in report.fronts.items()
-    ]
+    lines = []
+    for axis, models in report.fronts.items():
+        line = f"nothing beats in both score and {AXES[axis][1]}: {', '.join(models)}"
+        known = len(eval_plots.points(report, axis))
+        if known < len(report.results):
+            line += f" (of the {known} of {len(report.results)} models of which both are known)"
+        lines.append(line)
+    return lines
 
 
 def cluster_rows(report: Report) -> tuple[list[str], list[list[str]]]:
