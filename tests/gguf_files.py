@@ -124,3 +124,55 @@ def header(tensors: int, entries: int, rest: bytes = b"", *, version: int = 3, o
 def tensor_entry(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
     """One entry of the list of tensors, by hand."""
     return text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+
+
+def write_reranker(path: Path, *, width: int = 64, heads: int = 4, layers: int = 2, context: int = 512) -> Path:
+    """A model of Qwen3's shape that says how well a document answers a query, as Qwen3-Reranker's files are: pooling by
+    rank, a head of two labels, and a template for the pair. Random weights."""
+    rng = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, "qwen3")
+    writer.add_name("tiny-reranker")
+    writer.add_context_length(context)
+    writer.add_embedding_length(width)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(2 * width)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads)
+    writer.add_key_length(width // heads)
+    writer.add_value_length(width // heads)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(1e6)
+    writer.add_file_type(0)
+    writer.add_pooling_type(gguf.PoolingType.RANK)
+    writer.add_classifier_output_labels(["yes", "no"])
+    tokens = [*_byte_tokens(), "<|end|>"]
+    tokens += [f"<|unused{index}|>" for index in range(-len(tokens) % 32)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * 256 + [3] + [5] * (len(tokens) - 257))
+    writer.add_token_merges(["Ġ Ġ"])
+    writer.add_eos_token_id(256)
+    writer.add_add_bos_token(False)
+    writer.add_chat_template([{"name": "rerank", "template": "query: {query} document: {document} answer:"}])
+
+    def tensor(name: str, *shape: int) -> None:
+        data = np.ones(shape, np.float32) if "norm" in name else rng.standard_normal(shape, dtype=np.float32) * 0.2
+        writer.add_tensor(name, data)
+
+    tensor("token_embd.weight", len(tokens), width)
+    tensor("output_norm.weight", width)
+    tensor("cls.output.weight", 2, width)
+    for layer in range(layers):
+        block = f"blk.{layer}."
+        for norm, size in (("attn", width), ("ffn", width), ("attn_q", width // heads), ("attn_k", width // heads)):
+            tensor(f"{block}{norm}_norm.weight", size)
+        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            tensor(f"{block}{part}.weight", width, width)
+        for part, shape in (("gate", (2 * width, width)), ("up", (2 * width, width)), ("down", (width, 2 * width))):
+            tensor(f"{block}ffn_{part}.weight", *shape)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

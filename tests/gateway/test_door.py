@@ -15,7 +15,9 @@ import pytest
 
 from tests.gateway.test_lifecycle import Served, fake, play
 from tests.gateway.wire.kit import LAST, SSE, chunk, event, whole
+from tests.gguf_files import write_reranker
 from tests.patience import LONGEST_SECONDS
+from weighbridge import ledger
 from weighbridge.engines import Model
 from weighbridge.gateway import run_loop
 from weighbridge.gateway.wire import Upstream
@@ -397,6 +399,26 @@ def test_what_an_engine_does_not_offer_it_says_itself(bundled_gateway):
         assert (answer.status_code, answer.json()["error"]["source"]) == (501, "engine")
         assert words in answer.json()["error"]["message"]
         assert answer.headers["x-weighbridge-model"] == "extract"
+
+
+def test_a_reranker_is_started_as_one_and_its_ranking_passes(gateway, tmp_path):
+    running = gateway(str(write_reranker(tmp_path / "ranks.gguf")))
+    documents = ["hi", "it is a bear", "The giant panda is a bear species endemic to China."]
+    asked = {"model": "ranks", "query": "what is a panda?", "documents": documents}
+
+    answer = post(running, "/v1/rerank", **asked).json()
+    first = post(running, "/v1/rerank", **asked, top_n=1).json()
+    wrong = post(running, "/v1/rerank", model="ranks", query="a")
+    running.stop()
+
+    scores = [each["relevance_score"] for each in answer["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len({round(score, 6) for score in scores}) == 3
+    assert sorted(each["index"] for each in answer["results"]) == [0, 1, 2]
+    assert first["results"] == answer["results"][:1]
+    assert (wrong.status_code, wrong.json()["error"]["source"]) == (400, "engine")
+    rows = [row.fields for row in ledger.rows(ledger.folder_of(tmp_path)) if row.kind == "request"]
+    assert rows[0]["prompt_tokens"] == answer["usage"]["prompt_tokens"] > 0
 
 
 def test_audio_reaches_the_engine_as_it_came_but_for_the_models_name(tmp_path):

@@ -61,14 +61,15 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
         "path": plan.facts.source.files[0],
         "threads": plan.threads,
         "embeddings": plan.embeddings,
-        "pooled": "embedding" in plan.facts.modalities.output,
+        "pooled": given_by(plan) != "text",
+        "ranks": given_by(plan) == "score",
         "mmproj": model.options.get("mmproj"),
         "draft": model.options.get("draft"),
         **workload_of(plan),
     }
 
     async def check(endpoint: Endpoint) -> None:
-        await self_test(endpoint, model.name, embeds=embeds_alone(plan))
+        await self_test(endpoint, model.name, gives=given_by(plan))
 
     child = ChildProcess(model.name, endpoint, Launch("llama_cpp", arguments, check=check), surroundings)
     await child.start()
@@ -103,6 +104,7 @@ def workload_of(plan: Plan) -> dict[str, object]:
     }
 
 
-def embeds_alone(plan: Plan) -> bool:
-    """Whether it gives vectors and no text."""
-    return "text" not in plan.facts.modalities.output
+def given_by(plan: Plan) -> str:
+    """What it gives: `text`, or where it gives none `embedding` or `score`."""
+    outputs = plan.facts.modalities.output
+    return "text" if "text" in outputs else outputs[0]

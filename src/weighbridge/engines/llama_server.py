@@ -19,7 +19,7 @@ from weighbridge.fit import Plan
 
 from .endpoint import Endpoint, Running
 from .finding import Found
-from .llama_cpp import embeds_alone, planned
+from .llama_cpp import given_by, planned
 from .llama_cpp import manner as of_the_wheel
 from .manner import Manner
 from .model import Model
@@ -138,7 +138,7 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
         endpoint,
         environment,
         surroundings,
-        embeds=embeds_alone(plan),
+        gives=given_by(plan),
     )
 
 
@@ -151,15 +151,16 @@ def command(model: Model, plan: Plan, build: Build, endpoint: Endpoint) -> list[
     words += ["--ctx-size", str(plan.context_tokens * (1 if workload.unified_cache else parallel))]
     words += ["--parallel", str(parallel), "--threads", str(plan.threads)]
     step = workload.ubatch_tokens
-    if embeds_alone(plan):
+    given = given_by(plan)
+    if given != "text":
         # Pooling asserts that a step divides evenly among the sequences.
         step = max(step - step % parallel, parallel)
     words += ["--ubatch-size", str(step), "--batch-size", str(max(2048, step))]
     words += _cache(model, plan, build)
     words += _places(model, plan, build)
-    if embeds_alone(plan):
+    if given != "text":
         # The program then answers nothing else, unlike the wheel.
-        words += _needed(model, build, "--embeddings")
+        words += _needed(model, build, "--reranking" if given == "score" else "--embeddings")
     if "mmproj" in model.options:
         words += [*_needed(model, build, "--mmproj"), model.options["mmproj"]]
     if "draft" in model.options:

@@ -30,13 +30,13 @@ async def start_program(
     environment: Mapping[str, str],
     surroundings: Surroundings,
     *,
-    embeds: bool,
+    gives: str,
 ) -> ChildProcess:
     """The program once it says that it is healthy and has passed its test. EngineFailed quotes its log."""
 
     async def check(endpoint: Endpoint) -> None:
         await until_healthy(endpoint)
-        await self_test(endpoint, name, embeds=embeds)
+        await self_test(endpoint, name, gives=gives)
 
     child = ChildProcess(name, endpoint, Launch.program(command, environment, check), surroundings)
     await child.start()

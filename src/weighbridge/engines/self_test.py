@@ -57,9 +57,10 @@ async def until_healthy(endpoint: Endpoint) -> None:
         waited = min(1.0, waited * 1.3)
 
 
-async def self_test(endpoint: Endpoint, name: str, *, embeds: bool) -> None:
-    """Ask for one token, or with `embeds` for one embedding. EngineFailed tells what is wrong with the answer."""
-    asked = _ask_embedding if embeds else _ask_token
+async def self_test(endpoint: Endpoint, name: str, *, gives: str) -> None:
+    """Ask for one token, or of a model that gives `embedding` or `score` for one of these. EngineFailed tells what is
+    wrong with the answer."""
+    asked = {"embedding": _ask_embedding, "score": _ask_score}.get(gives, _ask_token)
     try:
         await asked(endpoint, endpoint.model or name)
     except OSError as error:
@@ -102,6 +103,16 @@ async def _ask_embedding(endpoint: Endpoint, model: str) -> None:
         raise EngineFailed("it loaded, but its embeddings are no numbers (NaN)", hint=_DAMAGED)
     if len(vector) > 1 and max(vector) - min(vector) < _SAME:
         raise EngineFailed("it loaded, but all values of its embeddings are the same", hint=_DAMAGED)
+
+
+async def _ask_score(endpoint: Endpoint, model: str) -> None:
+    answer = await _post(endpoint, "/v1/rerank", {"model": model, "query": _PROMPT, "documents": [_PROMPT]})
+    try:
+        score = float(answer["results"][0]["relevance_score"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise EngineFailed(f"it loaded, but its first answer is no ranking: {str(answer)[:200]}") from error
+    if math.isnan(score):
+        raise EngineFailed("it loaded, but its scores are no numbers (NaN)", hint=_DAMAGED)
 
 
 async def _post(endpoint: Endpoint, path: str, request: dict[str, object]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ async def start(model: Model, surroundings: Surroundings) -> Running:
         endpoint,
         _ENVIRONMENT | ({"VLLM_API_KEY": endpoint.api_key} if endpoint.api_key else {}),
         surroundings,
-        embeds=_embeds(model),
+        gives="embedding" if _embeds(model) else "text",
     )
 
 

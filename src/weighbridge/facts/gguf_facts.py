@@ -236,13 +236,20 @@ def _context(keys: Keys, served: int | None) -> tuple[Context, int | None]:
     return Context(original or length, length if original else None, served, scaling, factor), length
 
 
+# llama.h, LLAMA_POOLING_TYPE_RANK: one number that says how well a document answers a query.
+_BY_RANK = 4
+
+
 def _modalities(keys: Keys, sums: Sums, *, is_language: bool) -> Modalities:
     inputs = ["text"] if is_language else []
     if sums.parameters.vision:
         inputs.append("image")
     if sums.parameters.audio:
         inputs.append("audio")
-    embeds = keys.number("pooling_type") is not None or not is_language
+    pooling = keys.number("pooling_type")
+    if pooling == _BY_RANK:
+        return Modalities(tuple(inputs), ("score",))
+    embeds = pooling is not None or not is_language
     return Modalities(tuple(inputs), ("embedding",) if embeds else ("text",))
 
 

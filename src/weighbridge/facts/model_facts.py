@@ -200,7 +200,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Modalities:
-    """What goes in and what comes out: `text`, `image`, `audio`, `video`, `embedding`."""
+    """What goes in and what comes out: `text`, `image`, `audio`, `video`, `embedding`, or `score`: how well a document
+    answers a query."""
 
     input: tuple[str, ...] = ("text",)
     output: tuple[str, ...] = ("text",)

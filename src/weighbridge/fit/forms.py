@@ -16,6 +16,8 @@ POOLED = "+pooled"
 # Beside a layer's kind: its values are shorter than the longest, so that they are lengthened where the cache keeps them
 # transposed, without flash attention (llama-kv-cache.cpp, TAG_V_CACHE_VARIABLE); its keys serve as values too.
 _PADDED, _KEYS_ONLY, _HASHED = " padded", " keys only", " hashed"
+# What makes a rank of the one vector of a sequence: the engine reserves as much with it as without.
+_HEAD = "cls."
 # Kinds of layers whose graph is the same but for its sizes.
 _ALIKE = {"full": "attention", "grouped_query": "attention", "sliding_window": "attention", "chunked": "attention"}
 
@@ -79,6 +81,8 @@ def form_of(facts: ModelFacts) -> Form:
     names: set[str] = set()
     by_layer: dict[int, set[str]] = {}
     for tensor in facts.tensors:
+        if tensor.name.startswith(_HEAD):
+            continue
         if found := block_of(tensor.name):
             number, name = found
             by_layer.setdefault(number, set()).add(name)

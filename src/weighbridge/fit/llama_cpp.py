@@ -76,7 +76,7 @@ class LlamaCpp:
         self._layer_caches: dict[tuple[Step, int, int], tuple[list[int], list[int]]] = {}
         self._device_steps: dict[int, DeviceSteps] = {}
         self._on_host: dict[frozenset[tuple[str, int]], tuple[int, int]] = {}
-        self.gives_embeddings_always = "embedding" in facts.modalities.output
+        self.gives_embeddings_always = "text" not in facts.modalities.output
         self.weights = LoadedWeights(facts)
 
     def step(self, workload: Workload, context_tokens: int) -> Step:

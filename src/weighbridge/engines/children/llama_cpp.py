@@ -40,6 +40,9 @@ def main() -> None:
     if arguments["embeddings"] and not arguments["pooled"]:
         # The file names no pooling, and a vector for each token is not what OpenAI's API returns.
         settings.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    if arguments.get("ranks"):
+        # Though the file says so, the server answers /v1/rerank only where it is told.
+        settings.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     settings.verbosity = 3
     begun = time.perf_counter()
     try:
