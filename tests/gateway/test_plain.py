@@ -16,7 +16,7 @@ from tests.gateway.test_door import Elsewhere
 from tests.gateway.test_ledger import rows_of
 from tests.gateway.test_lifecycle import Served, play
 from tests.gateway.wire.kit import SSE, chunk, event, whole
-from weighbridge.gateway import keys
+from weighbridge.gateway import keys, scheduler
 from weighbridge.gateway.recent import Recent
 from weighbridge.gateway.wire.quick import compiled
 
@@ -311,7 +311,7 @@ def test_a_decision_of_the_scheduler_and_a_sweep_amid_an_answer_lose_nothing(tmp
             client.writer.write(posted(CHAT, json.dumps(BODY).encode()))
             await until(lambda: len(far.asked) == 2)
             assert len(pool.state.models["far"].serving) == 1, "the scheduler knows of it from here on"
-            pool.rest()
+            pool._happen(scheduler.Tick())
             held.set()
             assert b" 200 " in await client.answer()
             assert served.full == []

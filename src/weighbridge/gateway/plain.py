@@ -128,9 +128,9 @@ class Plain:
         """A request is over of which the scheduler was told meanwhile."""
         self._door.pool.left(lane.way.route.model, ticket)
 
-    def rest(self) -> None:
+    def rest(self, lane: Any) -> None:
         """An engine that goes when nobody asks it has nothing to do."""
-        self._door.pool.rest()
+        self._door.pool.rest(lane.way.route.model)
 
     def take_over(self, line: Any) -> None:
         """Something odd comes to a request on its way: from here on it goes as all others do."""

@@ -201,7 +201,7 @@ class Pool(Generic[C]):
             passing.remove(lease.ticket)
             self.passed[lease.name] = time.monotonic()
             if not passing and self._state.models[lease.name].terms.keep_alive_seconds != inf:
-                self.rest()
+                self.rest(lease.name)
             return
         self.left(lease.name, lease.ticket, served=lease.served)
 
@@ -209,9 +209,12 @@ class Pool(Generic[C]):
         """A request is over that the scheduler was told of."""
         self._happen(scheduler.Left(name, ticket, served))
 
-    def rest(self) -> None:
-        """A model that goes when nobody asks for it has nothing to do."""
-        self._happen(scheduler.Tick())
+    def rest(self, name: str) -> None:
+        """A model that goes when nobody asks for it has nothing to do: the clock shall ring when it is to go. One that
+        rings earlier is set again then, and so a request costs no decision."""
+        due = asyncio.get_running_loop().time() + self._state.models[name].terms.keep_alive_seconds
+        if self._timer is None or self._timer.when() > due:
+            self._happen(scheduler.Tick())
 
     def _hold(self, name: str, ticket: int) -> Lease[C] | None:
         if name not in self.lives:

@@ -268,7 +268,8 @@ class Connection(Client, asyncio.Protocol):
 
     def received(self, data: bytes) -> None:
         """Bytes have come, and are not a plain request."""
-        self.take_over()
+        if self.line is not None:
+            self.take_over()
         at = self._at
         if at is _HEAD:
             if self._pending:

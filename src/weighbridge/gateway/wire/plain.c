@@ -542,7 +542,7 @@ static int give_back(Ways *ways, Lane *lane, PyObject *ticket, double now)
     Py_XDECREF(left);
     if (is_set < 0 || !lane->goes_when_idle || PySet_Size(lane->passing))
         return is_set;
-    return done(PyObject_CallMethodObjArgs(ways->owner, word.rest, NULL));
+    return done(PyObject_CallMethodObjArgs(ways->owner, word.rest, (PyObject *)lane, NULL));
 }
 
 /* All that is counted and told of a request that is over, and its ticket given back. -1 with an exception set. */
@@ -554,9 +554,10 @@ static int finish(Ways *ways, const Passage *passage, const Usage *usage, const 
     if (tell(ways, passage, usage, name, name_bytes, seconds) < 0 || give_back(ways, lane, passage->ticket, now) < 0
         || note(ways, lane) < 0)
         return -1;
-    if (PyList_Size(ways->told) < MOST_TOLD)
-        return 0;
-    return done(PyObject_CallMethodObjArgs(ways->owner, word.settle, NULL));
+    /* What goes wrong there is no fault of this request. */
+    if (PyList_Size(ways->told) >= MOST_TOLD && done(PyObject_CallMethodObjArgs(ways->owner, word.settle, NULL)) < 0)
+        PyErr_WriteUnraisable(ways->owner);
+    return 0;
 }
 
 /* Pass an answer on, and end the request; 0 where it is not plain, and nothing has happened; -1 with an exception set. */
@@ -721,6 +722,13 @@ static PyMemberDef line_members[] = {
     {"is_used", T_BOOL, offsetof(Line, is_used), 0, NULL},
     {NULL, 0, 0, 0, NULL}};
 
+static int is_made(PyObject *first)
+{
+    if (first != NULL)
+        PyErr_SetString(PyExc_TypeError, "it is made already");
+    return first != NULL;
+}
+
 static int take_bounds(Lane *lane, PyObject *bounds)
 {
     Py_ssize_t count = PyTuple_Size(bounds);
@@ -747,7 +755,9 @@ static int lane_init(PyObject *self, PyObject *arguments, PyObject *named)
                             "goes_when_idle", NULL};
     Lane *lane = (Lane *)self;
     PyObject *bounds;
-    if (lane->way != NULL || !PyArg_ParseTupleAndKeywords(
+    if (is_made(lane->way))
+        return -1;
+    if (!PyArg_ParseTupleAndKeywords(
             arguments, named, "OUOSOSO!O!O!OOO!O!nnpppp", names, &lane->way, &lane->model, &lane->category, &lane->head,
             &lane->name, &lane->lines, &PyList_Type, &lane->kept, &PySet_Type, &lane->passing, &PyDict_Type, &lane->passed,
             &lane->load, &lane->health, &PyTuple_Type, &lane->row, &PyTuple_Type, &bounds, &lane->most_bytes,
@@ -812,7 +822,9 @@ static int ways_init(PyObject *self, PyObject *arguments, PyObject *named)
     static char *names[] = {"owner", "guard", "callers", "pool", "lanes", "numbers", "tickets", "run", "clock", "monotonic",
                             "time", "told", "remembered", "noted", NULL};
     Ways *ways = (Ways *)self;
-    if (ways->owner != NULL || !PyArg_ParseTupleAndKeywords(
+    if (is_made(ways->owner))
+        return -1;
+    if (!PyArg_ParseTupleAndKeywords(
             arguments, named, "OOO!OO!OOSOOOO!O!O!", names, &ways->owner, &ways->guard, &PyDict_Type, &ways->callers,
             &ways->pool, &PyDict_Type, &ways->lanes, &ways->numbers, &ways->tickets, &ways->run, &ways->clock,
             &ways->monotonic, &ways->time, &PyList_Type, &ways->told, &PyList_Type, &ways->remembered, &PyList_Type,

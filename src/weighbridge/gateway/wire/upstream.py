@@ -208,7 +208,8 @@ class _Line(Line, asyncio.Protocol):
 
     def received(self, data: bytes) -> None:
         """Bytes have come, and are not a plain answer to a plain request."""
-        self.take_over()
+        if self.client is not None:
+            self.take_over()
         exchange = self.exchange
         if exchange is None:
             # An engine that speaks unasked: whatever it says would be taken for the next request's answer.
