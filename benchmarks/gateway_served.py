@@ -1,6 +1,6 @@
 """The gateway, or its data path alone, as `gateway_speed.py` measures it: in a process that holds nothing else.
 
-python benchmarks/gateway_served.py PORT UPSTREAM_PORT [--whole]
+python benchmarks/gateway_served.py PORT UPSTREAM_PORT [--whole [--lean] [WORKERS]]
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import tempfile
 from typing import Any
 
 
-async def serve_whole(port: int, upstream_port: int, workers: int = 1) -> None:
-    """The gateway with all that it does: keys, routing, queue, health, metrics."""
+async def serve_whole(port: int, upstream_port: int, workers: int = 1, *, lean: bool = False) -> None:
+    """The gateway with all that it does: keys, routing, queue, health, ledger, metrics; `lean` without what can be
+    turned off, the key and the ledger."""
     from weighbridge import gateway
     from weighbridge.engines import Model
     from weighbridge.settings import Settings
@@ -24,7 +25,8 @@ async def serve_whole(port: int, upstream_port: int, workers: int = 1) -> None:
     if workers > 1:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
     with tempfile.TemporaryDirectory() as state:
-        settings = Settings(port=port, state_dir=state, api_key="sk-bench", workers=workers)
+        key = "" if lean else "sk-bench"
+        settings = Settings(port=port, state_dir=state, api_key=key, workers=workers, ledger=not lean)
         async with gateway.serve(models, settings) as (running, _):
             await running.pool.preload()
             gateway.settle()
@@ -60,5 +62,6 @@ if __name__ == "__main__":
     import uvloop
 
     ports = int(sys.argv[1]), int(sys.argv[2])
-    several = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-    uvloop.run(serve_whole(*ports, several) if "--whole" in sys.argv else serve_bare(*ports))
+    several = next((int(given) for given in sys.argv[3:] if given.isdecimal()), 1)
+    whole = serve_whole(*ports, several, lean="--lean" in sys.argv) if "--whole" in sys.argv else None
+    uvloop.run(whole or serve_bare(*ports))

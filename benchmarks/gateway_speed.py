@@ -7,8 +7,9 @@ Each gateway stands between the same client and the same mock engine, both in C 
 core; client and mock share another. A request is 2.2 KB, its answer 1 KB of JSON or a stream of 102 events. Gateways
 take turns within a round, and the middle of the rounds counts, for a machine is not equally quick at all times. Where
 it is permitted, all three run with real-time priority while they are measured, so that other work disturbs less. CPU
-time is that of the gateway's whole process tree. `gateway` is ours with a key, routing, queues and metrics on, and
-`data path` is what lies under it, alone.
+time is that of the gateway's whole process tree. `gateway` is ours with a key, routing, queues, ledger and metrics on;
+`key, ledger off` is the same without what can be turned off. `data path` is what lies under both in Python: what passes
+where a request is not plain, with nothing made of it.
 
 `--also` adds another gateway: a command with {port} and {upstream} in it, e.g. --also "mine=mygate --port {port} ...".
 Its path must be /v1/chat/completions, its key sk-bench, and its model `mock`.
@@ -59,7 +60,8 @@ def data_path(*flags: str) -> Callable[[Path, int, int], list[str]]:
 
 def gateways(options: argparse.Namespace) -> list[Gateway]:
     """Those that can be measured here; ours first, then the one that all are held against."""
-    found = [Gateway("gateway", data_path("--whole")), Gateway("data path", data_path())]
+    lean = Gateway("key, ledger off", data_path("--whole", "--lean"))
+    found = [Gateway("gateway", data_path("--whole")), lean, Gateway("data path", data_path())]
     if options.workers > 1:
         several = data_path("--whole", str(options.workers))
         found.insert(1, Gateway(f"{options.workers} workers", several))

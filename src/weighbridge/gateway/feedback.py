@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import math
 from collections.abc import Awaitable, Callable, Iterable
@@ -27,6 +28,12 @@ _MOST_BODY_BYTES = 64 << 10
 _MOST_COMMENT_LETTERS = 2000
 _FIELDS = frozenset({"request_id", "score", "thumb", "correct_model", "comment"})
 _THUMBS = {"up": 1.0, "down": 0.0, True: 1.0, False: 0.0}
+
+
+Kept = tuple[str, bytes, None, str, str | None, str]
+"""Name, body, and of a long one later the letters of its prompt; the model that answered, the task, and whom."""
+# At a quarter of the price of its constructor.
+_asked_of: Callable[[Kept], Asked] = functools.partial(tuple.__new__, Asked)
 
 
 class Answered(NamedTuple):
@@ -55,11 +62,14 @@ class Feedback:
             return
         self._recent.add(Asked(name, *_kept_of(body), model, task, caller.name))
 
-    def remember_bodies(self, told: Iterable[tuple[str, bytes, str, str | None, str]]) -> None:
-        """Requests were answered: the name of each, its JSON body, the model that answered, the task, and whom."""
-        for name, body, model, task, caller in told:
-            kept, letters = (body, None) if len(body) <= _SHORT_BYTES else _kept_of(Body(body))
-            self._recent.add(Asked(name, kept, letters, model, task, caller))
+    def remember_bodies(self, told: Iterable[Kept]) -> None:
+        """Requests were answered: of each what `Asked` has, with the whole JSON body."""
+        every = [*map(_asked_of, told)]
+        for at, asked in enumerate(every):
+            if len(asked[1]) > _SHORT_BYTES:
+                kept, letters = _kept_of(Body(asked.kept))
+                every[at] = asked._replace(kept=kept, letters=letters)
+        self._recent.add(*every)
 
     def remembered(self, name: str) -> Answered | None:
         """What is remembered of a request, the latest of its name."""

@@ -20,6 +20,7 @@ from weighbridge.routing import Route
 from . import scheduler
 from .counting import Histogram
 from .feedback import PATHS as REMEMBERED
+from .feedback import Kept
 from .metrics import ModelCounts
 from .pool import Lease, Pool
 from .upstream import Upstream
@@ -63,7 +64,7 @@ class Plain:
         pool, self._door, self._later = door.pool, door, loop.call_later
         self._lanes: dict[bytes, Any] = {}
         self._told: list[Fields] = []
-        self._remembered: list[tuple[str, bytes, str, str | None, str]] = []
+        self._remembered: list[Kept] = []
         self._noted: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
         self._files_begun = 0

@@ -51,11 +51,11 @@ class Recent:
         """What is kept of bodies and prompts."""
         return self._plain_bytes + self._packed_bytes
 
-    def add(self, asked: Asked) -> None:
+    def add(self, *asked: Asked) -> None:
         """The newest."""
-        self._plain.append(asked)
-        self._count += 1
-        self._plain_bytes += len(asked.kept)
+        self._plain += asked
+        self._count += len(asked)
+        self._plain_bytes += sum([len(each[1]) for each in asked])
         if self._plain_bytes > _PACK_BYTES and self._clock() - self._packed_at > _PACK_SECONDS:
             self._pack()
         while self._plain_bytes > _MOST_PLAIN_BYTES or len(self._plain) > self._most:

@@ -507,7 +507,7 @@ static int tell(Ways *ways, const Passage *passage, const Usage *usage, const ch
     if (lane->is_remembered) {
         const char *body = PyBytes_AsString(passage->data) + passage->head_bytes;
         Py_ssize_t size = PyBytes_Size(passage->data) - passage->head_bytes;
-        PyObject *kept = Py_BuildValue("(Oy#OOO)", name, body, size, lane->model, lane->category, key);
+        PyObject *kept = Py_BuildValue("(Oy#OOOO)", name, body, size, Py_None, lane->model, lane->category, key);
         is_told = kept == NULL ? -1 : PyList_Append(ways->remembered, kept);
         Py_XDECREF(kept);
     }
