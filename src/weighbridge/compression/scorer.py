@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,11 +19,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from weighbridge.engine_environment import engine_environment
 from weighbridge.errors import EngineFailed, InterfaceUnknown
 
 Scores = npt.NDArray[np.float32]
-# As engine processes are started: threads that spin while they wait slow a busy machine down a hundred times.
-_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 _LOG_LINES = 20
 
 
@@ -135,7 +133,7 @@ class Scorer:
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, pass_fds=(self._file,),
-                env=_environment(os.environ), start_new_session=True,
+                env=engine_environment(os.environ), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise EngineFailed(f"{self.name}: its process could not be started: {error}") from error
@@ -223,8 +221,3 @@ def _shared_file() -> int:
         return os.memfd_create("scores")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without our settings, keys among them."""
-    return {name: value for name, value in given.items() if not name.startswith("WEIGHBRIDGE_")} | _ENVIRONMENT

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from weighbridge.engine_environment import engine_environment
 from weighbridge.errors import EngineFailed
 from weighbridge.signals import signal_name
 
@@ -35,11 +36,6 @@ _PROGRAM_PATIENCE_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 2.0
 _LONGEST_REPORT_BYTES = 1 << 20
 _NUMBERS = itertools.count()
-# Our settings, keys among them, are no business of an engine.
-_OWN = "WEIGHBRIDGE_"
-# Two threads of OpenMP that spin while they wait run a hundred times slower on a busy machine; and an assertion of
-# ggml would start a debugger for 12 s.
-_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"}
 
 Check = Callable[[Endpoint], Awaitable[None]]
 
@@ -160,7 +156,7 @@ class ChildProcess:
         arguments = {**self._launch.arguments, "parent": os.getpid(), "report": writer}
         if socket is not None:
             arguments["socket"] = str(socket)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
+        environment = engine_environment(os.environ, PYTHONUNBUFFERED="1") | dict(self._launch.environment)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -171,7 +167,7 @@ class ChildProcess:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(writer,),
-                env=inherited | _ENVIRONMENT | dict(self._launch.environment) | {records.MARK: self._mark},
+                env=environment | {records.MARK: self._mark},
                 # Ctrl-C is for the gateway, which then ends its children in order.
                 start_new_session=True,
             )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from weighbridge.engine_environment import engine_environment
 from weighbridge.errors import BadSetting, EngineFailed
 from weighbridge.facts import ModelFacts
 from weighbridge.figures import Basis
@@ -31,7 +32,6 @@ _SECONDS = 120.0
 _MOST_BYTES = 4 << 30
 # The largest image of a batch of 1,024 tokens takes some gigabytes of the largest towers.
 _MOST_PROJECTOR_BUFFER = 64 << 30
-_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def plan_by_asking(
@@ -136,7 +136,7 @@ def _answer(facts: ModelFacts, request: Mapping[str, object]) -> dict[str, Any]:
     try:
         done = subprocess.run(
             command, input=json.dumps(request) + "\n", capture_output=True, text=True, errors="replace",
-            timeout=_SECONDS, check=False, env=os.environ | _ENVIRONMENT,
+            timeout=_SECONDS, check=False, env=engine_environment(os.environ, OMP_NUM_THREADS="1"),
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise EngineFailed(

@@ -27,6 +27,7 @@ from typing import Any
 
 from weighbridge import machine, settings
 from weighbridge.cli import output
+from weighbridge.engine_environment import engine_environment
 from weighbridge.engines import children
 from weighbridge.errors import BadSetting, EngineFailed
 from weighbridge.fit import calibration
@@ -40,8 +41,6 @@ _START_SECONDS = 60.0
 _RUN_SECONDS = 120.0
 # In each of two visits.
 _REPEATS = 3
-# As engines are started: threads that wait must not spin, and an assertion must not start a debugger.
-_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "GGML_NO_BACKTRACE": "1"}
 # So many times the seconds that its processor time explains, and other programs had the processor.
 _BUSY = 1.3
 
@@ -103,7 +102,7 @@ def measure(path: Path, threads: int, runs: Sequence[tuple[int, int]], *, parall
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 pass_fds=(writer,),
-                env=os.environ | _ENVIRONMENT,
+                env=engine_environment(os.environ),
                 # Ctrl-C is for us; the child ends when its input closes.
                 start_new_session=True,
             )
