@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-_MOST_PLAIN_BYTES = 1_500_000
+_MOST_PLAIN_BYTES = 1_000_000
 _MOST_PACKED_BYTES = 1_000_000
 # So much is packed in a fifth of a millisecond, and no more often than this: a hundredth of the time at most. Of more
 # requests than that takes in, some eight hundred a second of a kilobyte, the latest stay as they are.

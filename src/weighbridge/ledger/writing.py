@@ -51,7 +51,7 @@ _MOST_WAITING_BYTES = 8 << 20
 # Of a busy gateway's rows no more than this waits for the time to be over, and so much is written in one piece: what is
 # held for them stays small.
 _HURRY_BYTES = 512 << 10
-_PIECE_BYTES = 128 << 10
+_PIECE_BYTES = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
