@@ -32,6 +32,8 @@ KIND, VERSION = "weighbridge eval log", 1
 _MOST_CHARACTERS = 20_000
 _SYNC_SECONDS = 2.0
 _LONGEST_LINE_BYTES = 64 << 20
+# A line that names a place far behind costs memory for all before it.
+_MOST_SAMPLES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +299,11 @@ class Writer:
 
     def close(self) -> None:
         """On disk, and given back."""
-        os.fsync(self._file)
-        os.close(self._file)
+        try:
+            with self._disk_errors():
+                os.fsync(self._file)
+        finally:
+            os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -368,7 +373,7 @@ def read_log(path: Path, *, keep_ids: bool = True) -> EvalLog:
             continue
         try:
             row = _row(found)
-            if row.at < 0 or row.at > 1 << 27 or not 0 <= (row.score or 0.0) <= 1:
+            if row.at < 0 or row.at > _MOST_SAMPLES or not 0 <= (row.score or 0.0) <= 1:
                 raise ValueError("the place or the score is out of bounds")
             log.outcomes.put(row)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
