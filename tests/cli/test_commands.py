@@ -322,7 +322,9 @@ def test_a_flag_that_wants_a_number_takes_nothing_else(flag, text):
         (ValueError("wrong"), 2, "a fault of weighbridge"),
     ],
 )
-def test_what_a_disk_refuses_is_the_users_to_mend_and_what_else_is_raised_our_fault(capsys, raised, code, said):
+def test_what_a_disk_refuses_is_the_users_to_mend_and_what_else_is_raised_our_fault(
+    capsys, monkeypatch, raised, code, said
+):
     class Failing:
         def add_arguments(self, parser):
             pass
@@ -330,7 +332,10 @@ def test_what_a_disk_refuses_is_the_users_to_mend_and_what_else_is_raised_our_fa
         def run(self, arguments):
             raise raised
 
-    assert _run(Failing(), argparse.Namespace()) == code
+    door = sys.modules[_run.__module__]
+    monkeypatch.setattr(door, "parser_of", lambda _name: (argparse.ArgumentParser(), Failing()))
+
+    assert _run("failing", []) == code
     assert said in capsys.readouterr().err
 
 
