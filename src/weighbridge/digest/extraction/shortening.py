@@ -14,6 +14,7 @@ _MOST_BACK = 60
 # `Nemotron 3, in three sizes, Nano (31.6B)`
 _SIZES_GAP = re.compile(r": |[,:]? (?:[a-z]+ ){0,4}(?:sizes|tiers|variants|versions|models|flavou?rs)[,:] ")
 _SIZED_PAIR = re.compile(r"\d{1,4}(?:\.\d{1,2})?B-A\d{1,4}(?:\.\d{1,2})?B\Z")
+_LISTED_WITHIN = 96
 _VARIANT_BEHIND = re.compile(r" (?:sibling|variant|version|edition|flavou?r|tier|checkpoint)\b")
 _GENERIC_SHORT = frozenset(
     "base instruct chat it pt dev latest preview live v r exp experimental dense moe large small medium high low "
@@ -267,7 +268,8 @@ class Shortener:
     def _listed(self, number: int, before: Sequence[Mention]) -> Mention | None:
         """`Llama 4 (Scout & Maverick)`, `Llama 4: Scout (17B active), Maverick (17B active)`: variants by one word."""
         chunk = self._words[number]
-        if not before or not chunk.text.isalpha() or not chunk.text[1:].islower():
+        is_word = chunk.text.isalpha() and chunk.text[1:].islower()
+        if not before or chunk.start - before[-1].end > _LISTED_WITHIN or not is_word:
             return None
         last = before[-1]
         gap = self._text[last.end : chunk.start]
