@@ -11,6 +11,8 @@ from weighbridge.digest.verdict import Ruling
 from weighbridge.digest.wording import RULING_WORDS, cut
 
 # Letters that Markdown would take for marks, where strangers' words are written.
+# Two in a row begin a remark in Obsidian; of three, each but the first is escaped.
+_PERCENTS = re.compile(r"(?<=%)%")
 _MARKS = re.compile(r"([\\`*_\[\]<>|#$^~])")
 _MOST_QUOTE = 240
 _TYPED = re.compile(r"[\w ./:+-]+")
@@ -37,7 +39,7 @@ def checked(text: str, edition: Edition) -> str:
 def escape(text: str) -> str:
     """A stranger's words as Markdown that shows just these; in one line."""
     # Two percent signs would begin or end a comment of Obsidian's, such as the marks of our own region.
-    return _MARKS.sub(r"\\\1", " ".join(text.split())).replace("%%", "%\\%")
+    return _PERCENTS.sub(r"\\%", _MARKS.sub(r"\\\1", " ".join(text.split())))
 
 
 class Writing:
