@@ -47,6 +47,12 @@ def test_a_page_reads_well_in_80_columns(model):
     assert "largest context" in done.stdout
 
 
+def test_a_cache_that_requests_share_is_said_to_be_shared(model):
+    done = run_weigh("fit", str(model), "--machine", "ram=8GiB@40GB/s", "--context", "4096", "--unified")
+
+    assert "4,096 tokens shared by 2 at once" in done.stdout
+
+
 def test_what_does_not_fit_says_what_would(model):
     done = run_weigh(
         "fit", str(model), "--machine", "ram=700MiB@10GB/s,cores=2", "--parallel", "4", "--context", "32768", "--json"

@@ -130,7 +130,9 @@ def _headline(plan: Plan) -> str:
         verdict = "no: main memory is not described, so it is not known to fit"
     lines = [f"{output.printable(plan.facts.name)}: {verdict}"]
     where = _where(plan)
-    lines.append(f"  {plan.context_tokens:,} tokens x {plan.workload.parallel} at once, by {plan.engine}")
+    at_once = plan.workload.parallel
+    shared = f"shared by {at_once} at once" if plan.workload.unified_cache else f"x {at_once} at once"
+    lines.append(f"  {plan.context_tokens:,} tokens {shared}, by {plan.engine}")
     if where:
         lines.append(f"  {where}")
     return "\n".join(lines)
