@@ -86,9 +86,9 @@ def test_another_model_at_the_same_place_learns_too_and_its_own_answers_count_mo
 
 def test_prompts_teach_of_prompts_alone_and_cached_ones_nothing(tmp_path, plan):
     learner = Learner(tmp_path, CARD)
-    for cached in (0, 90):
+    for cached in (0, 3600):
         for _ in range(5):
-            learner.answered(plan, prompt_tokens=100, prompt_seconds=9.0, generated_tokens=0, decode_seconds=0.0,
+            learner.answered(plan, prompt_tokens=4000, prompt_seconds=9.0, generated_tokens=0, decode_seconds=0.0,
                              cached_tokens=cached)  # fmt: skip
     learner.close()
     known = recall(tmp_path, calibration.identity(CARD), "")
@@ -96,6 +96,27 @@ def test_prompts_teach_of_prompts_alone_and_cached_ones_nothing(tmp_path, plan):
     assert known
     assert all("prompts" in place for place in known)
     assert {each.count for each in known.values()} == {5}
+
+
+def test_what_holds_up_a_quick_models_answers_now_and_then_is_not_what_is_learnt(tmp_path, plan):
+    usual = decode_of(plan, tmp_path)
+    speed = (usual.low * usual.high) ** 0.5
+    learner = Learner(tmp_path, CARD)
+    for number in range(60):
+        held_up = 20.0 if number % 5 == 0 else 1.0
+        # Their tokens take 20 ms, and one answer in five twenty times as long.
+        tokens = round(0.02 * speed)
+        learner.answered(
+            plan,
+            prompt_tokens=600,
+            prompt_seconds=0.5,
+            generated_tokens=tokens,
+            decode_seconds=held_up * tokens / speed,
+        )
+    learner.close()
+    after = decode_of(plan, tmp_path)
+
+    assert after.low < speed < after.high
 
 
 def test_answers_served_side_by_side_are_not_held_for_slow_ones(tmp_path, plan):

@@ -17,8 +17,9 @@ FILE = "learned.json"
 _FILE = MachineFile(FILE, format=1, most_machines=32)
 _MOST_PLACES = 256
 _LEAST_SPREAD = 0.12
-# An answer of fewer tokens, or quicker than this, tells more of clocks and buffers than of speed.
-_LEAST_TOKENS, _LEAST_SECONDS = 8, 0.05
+# An answer of fewer tokens, or foretold to be quicker, tells more of clocks and buffers than of speed. What is foretold
+# decides: of a quick model's answers only those that something held up took long, and they would teach that alone.
+_LEAST_TOKENS, _LEAST_SECONDS = 8, 0.005
 # The first answers count fully, later ones at this rate: a change of the machine is followed within some fifty answers.
 _GAIN = 0.04
 # An answer is moved towards by at most so many scatters, so that a machine that was busy for a while teaches little.
@@ -66,7 +67,7 @@ def learn(learned: Mapping[str, Learned], seen: Observation) -> dict[str, Learne
     numbers = (seen.seconds, seen.expected_seconds)
     if not all(map(math.isfinite, numbers)) or seen.expected_seconds <= 0:
         return dict(learned)
-    if seen.tokens < _LEAST_TOKENS or seen.seconds < _LEAST_SECONDS:
+    if seen.tokens < _LEAST_TOKENS or seen.expected_seconds < _LEAST_SECONDS or seen.seconds <= 0:
         return dict(learned)
     place = math.log(seen.seconds / seen.expected_seconds)
     before = learned.get(seen.place)
