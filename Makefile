@@ -86,7 +86,8 @@ fuzz: $(VENV)/.dev  ## ten minutes of damaged model files a reader, guided by co
 	@$(PIP_INSTALL) --require-hashes -r requirements/fuzz.txt
 	@$(BIN)/python -m pytest -m fuzz --timeout 1800 -s tests/fuzz tests/gateway/test_openapi.py
 	@FUZZ_EXAMPLES=20 $(BIN)/python -m pytest --numprocesses $(WORKERS) --timeout 1800 tests/facts/test_walk.py tests/gateway/wire \
-	  tests/ledger/test_rows.py tests/machine/test_describe.py tests/openai_api tests/routing/test_constraints.py
+	  tests/gateway/test_plain_damaged.py tests/ledger/test_rows.py tests/machine/test_describe.py \
+	  tests/openai_api tests/routing/test_constraints.py
 
 lock:  ## write requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --group build --python-version 3.11 --generate-hashes --no-header --no-annotate \
