@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import random
 import re
+import socket
 import time
 
 import openai
@@ -258,3 +260,75 @@ def test_a_request_whose_client_leaves_frees_its_place(tmp_path):
             await asyncio.sleep(0.02)
 
     play(tmp_path, [fake("one", tokens_per_second=50, tokens=1000)], story)
+
+
+_LET_GO = {7, 8}
+"""States of a TCP connection whose other end has closed it: CLOSE and CLOSE_WAIT in Linux' tcp_states.h."""
+
+
+def is_wanted(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end has a connection open, as the kernel knows before anybody reads of it."""
+    end = writer.get_extra_info("socket")
+    return end.fileno() >= 0 and end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] not in _LET_GO
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells the state of a connection")
+def test_no_more_answers_at_once_than_a_key_may_have_are_asked_for_however_clients_leave(tmp_path):
+    path = settings_keys(tmp_path)
+    _, secret = keys.create(path, "anna", concurrency=2)
+    body = b'{"model": "far", "stream": true, "messages": [{"role": "user", "content": "x"}]}'
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    draw, computed, seen, ends = random.Random(3), set(), [], []
+
+    async def streams(reader, writer):
+        computed.add(writer)
+        seen.append(sum(map(is_wanted, computed)))
+        try:
+            writer.write(SSE)
+            for _ in range(draw.randrange(1, 8)):
+                writer.write(chunk(event()))
+                await writer.drain()
+                await asyncio.sleep(0.001)
+                if writer.transport.is_closing():
+                    raise ConnectionError
+            writer.write(LAST)
+        finally:
+            computed.remove(writer)
+
+    async def asks(port: int) -> None:
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            status, leaves_after = 429, draw.choice([None, None, 0, 1, 2, 3])
+            while status == 429:
+                writer.write(request)
+                if leaves_after == 0:
+                    await asyncio.sleep(draw.choice([0, 0.001, 0.003]))
+                    break
+                answer = await reader.readuntil(b"\r\n\r\n")
+                status = int(answer[9:12])
+                if status == 429:
+                    await reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", answer)[1]))
+                    await asyncio.sleep(0.002)
+            if status == 200:
+                for _ in range(leaves_after or 0):
+                    await reader.read(100)
+                if leaves_after is None:
+                    await reader.readuntil(b"\r\n0\r\n\r\n")
+            ends.append("read" if status == 200 and leaves_after is None else "left")
+            writer.transport.abort() if draw.random() < 0.5 else writer.close()
+
+    far = Elsewhere(streams)
+
+    async def story(served: Served) -> None:
+        meter = served.gateway.guard.limiter._meters[keys.read(path)[0].id]
+        async with far, asyncio.timeout(60):
+            await asyncio.gather(*(asks(int(served.url.rsplit(":", 1)[1])) for _ in range(20)))
+            while meter.in_flight or computed:
+                await asyncio.sleep(0.01)
+
+    play(tmp_path, [far.model()], story)
+    assert max(seen) == 2
+    assert ends.count("read") > 40
+    assert ends.count("left") > 40
+    assert len(seen) > 100
