@@ -311,14 +311,19 @@ def test_choices_end_together_when_the_engine_dies_or_the_client_leaves(tmp_path
     play(tmp_path, [fake("dies", die_after_tokens=2), fake("slow", tokens_per_second=20, tokens=100_000)], story)
 
 
-def test_a_named_tool_is_called_by_llama_cpp_and_no_other(bundled_gateway):
+@pytest.mark.parametrize(
+    ("others", "choice"), [(TOOLS, {"type": "function", "function": {"name": "keep"}}), ([], "required")]
+)
+def test_a_named_tool_is_called_by_llama_cpp_and_no_other_and_the_only_one_where_one_is_required(
+    bundled_gateway, others, choice
+):
     client = bundled_gateway.client()
     asked = {
         "model": "extract", "messages": [{"role": "user", "content": "Anna Keller paid 45 euros on 3 March 2024."}],
-        "tools": [*TOOLS, {"type": "function", "function": {"name": "keep", "parameters": {
+        "tools": [*others, {"type": "function", "function": {"name": "keep", "parameters": {
             "type": "object", "properties": {"person": {"type": "string"}, "amount": {"type": "number"}},
             "required": ["person", "amount"], "additionalProperties": False}}}],
-        "tool_choice": {"type": "function", "function": {"name": "keep"}},
+        "tool_choice": choice,
     }  # fmt: skip
     answer = client.chat.completions.create(**asked, n=3)
     stream = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))

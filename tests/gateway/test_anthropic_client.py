@@ -74,9 +74,13 @@ def test_what_stopped_it_is_told(client, stream):
     assert ask(max_tokens=3).stop_reason == "max_tokens"
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_the_tool_that_is_named_is_the_one_that_is_called(client, stream):
-    asked = asking("extract", SENTENCE, tools=[OTHER, PAYMENT], tool_choice={"type": "tool", "name": "record_payment"})
+@pytest.mark.parametrize(
+    ("stream", "tools", "choice"),
+    [(False, [OTHER, PAYMENT], {"type": "tool", "name": "record_payment"}),
+     (True, [OTHER, PAYMENT], {"type": "tool", "name": "record_payment"}), (False, [PAYMENT], {"type": "any"})],
+)  # fmt: skip
+def test_the_tool_that_is_named_or_the_only_one_of_any_is_the_one_that_is_called(client, stream, tools, choice):
+    asked = asking("extract", SENTENCE, tools=tools, tool_choice=choice)
     if stream:
         with client.messages.stream(**asked, **COLD) as events:
             pieces = [event.delta.partial_json for event in events if event.type == "content_block_delta"]

@@ -138,7 +138,7 @@ class Adapting:
             _refuse_pictures(name, body)
         copies, prompts = (1, None) if manner.gives_choices else (_copies(body), _prompts(path, body))
         forced = None
-        if not manner.heeds_named_tool and path == CHAT and type(body.value("tool_choice")) is dict:
+        if not manner.heeds_named_tool and path == CHAT and _may_name(body.value("tool_choice")):
             forced = named_tool(body.fields)
         if forced is None and copies == 1 and prompts is None:
             return Prepared(path, (body,), is_checked=True) if is_checked else None
@@ -182,6 +182,10 @@ _LETTERS = b" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def _calling(tool: str) -> Callable[[], Translation]:
     return lambda: NamedTool(f"call_{uuid.uuid4().hex[:24]}", tool)
+
+
+def _may_name(choice: object) -> bool:
+    return type(choice) is dict or choice == "required"
 
 
 def _copies(body: Body) -> int:

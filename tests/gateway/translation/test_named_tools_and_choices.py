@@ -41,6 +41,12 @@ def test_a_choice_that_names_none_is_the_engines(choice):
     assert named_tool({"tools": TOOLS, "tool_choice": choice}) is None
 
 
+def test_the_only_tool_is_named_by_being_required():
+    assert named_tool({"tools": TOOLS[:1], "tool_choice": "required"}) == "one"
+    for tools in (None, [], TOOLS, ["one"], [{}], [{"function": {"name": ""}}], {"one": 1}):
+        assert named_tool({"tools": tools, "tool_choice": "required"}) is None, "the engine's, or its refusal"
+
+
 def test_a_tool_that_is_not_there_is_openais_error():
     with pytest.raises(ApiError, match="Tool choice 'three' not found in 'tools' parameter") as caught:
         force({"tools": TOOLS}, "three")

@@ -17,8 +17,11 @@ _ANY = {"type": "object"}
 
 
 def named_tool(fields: Mapping[str, Any]) -> str | None:
-    """The tool that must be called; None where that is the model's to choose."""
+    """The tool that must be called; None where that is the model's to choose. The only one, where one is required, is
+    as good as named."""
     choice = fields.get("tool_choice")
+    if choice == "required":
+        return _only_tool(fields.get("tools"))
     if not isinstance(choice, dict) or choice.get("type") != "function":
         return None
     function = choice.get("function")
@@ -26,6 +29,14 @@ def named_tool(fields: Mapping[str, Any]) -> str | None:
     if not isinstance(name, str) or not name:
         raise ApiError(400, "tool_choice.function.name is missing", param="tool_choice")
     return name
+
+
+def _only_tool(tools: object) -> str | None:
+    if not isinstance(tools, list) or len(tools) != 1 or not isinstance(tools[0], dict):
+        return None
+    function = tools[0].get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) and name else None
 
 
 def force(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
