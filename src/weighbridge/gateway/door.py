@@ -47,6 +47,8 @@ _ANTHROPIC = frozenset({b"/v1/messages", b"/v1/messages/count_tokens"})
 # The last event of a response holds all of it, and so may be longer than what is kept of a stream's end.
 _LONG_LAST_EVENT = b"/v1/responses"
 _MARK_BYTES = 64
+# Of a line that begins "data:", so that none is missed where a stream is cut, and none counted twice.
+_FIELD_BYTES = 5
 _WHAT_HAPPENED = {
     "unreachable": "takes no connection",
     "garbage": "does not answer in HTTP",
@@ -250,6 +252,7 @@ class _Answer(Relay):
         "_body",
         "_counts",
         "_door",
+        "_end",
         "_error",
         "_events",
         "_first_at",
@@ -293,6 +296,7 @@ class _Answer(Relay):
         self._task: asyncio.Task[None] | None = None
         self._tries = 0
         self._is_stream = False
+        self._end = b"\n"
         self._mark: bytes | None = None
         self._has_ended = False
         self._why = ""
@@ -463,6 +467,7 @@ class _Answer(Relay):
         if self._learns and head.status < 400:
             self._learn()
         self._is_stream = head.is_event_stream
+        self._end = b"\n"
         if self._is_stream and self._request.path == _LONG_LAST_EVENT:
             self._mark = b""
         super().head(head, body, framed)
@@ -472,7 +477,9 @@ class _Answer(Relay):
         lease = self._lease
         assert lease is not None
         if self._is_stream:
-            events = body.count(b"data: ")
+            seen = self._end + body
+            self._end = seen[-_FIELD_BYTES:]
+            events = seen.count(b"\ndata:") + seen.count(b"\rdata:")
             self._events += events
             lease.hear(events)
             heard = lease.life.health.heard

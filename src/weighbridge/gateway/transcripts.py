@@ -75,10 +75,10 @@ def _whole(answer: dict[str, Any]) -> str | None:
 def _said(body: bytes) -> Iterator[str]:
     """The text that a stream's events bring, of its first choice; nothing where one calls a tool."""
     for line in body.split(b"\n"):
-        if not line.startswith(b"data: {"):
+        if not line.startswith((b"data: {", b"data:{")):
             continue
         try:
-            event = json.loads(line[6:])
+            event = json.loads(line[5:])
             text = _of_event(event)
         except (ValueError, RecursionError, TypeError, KeyError, IndexError, AttributeError):
             continue

@@ -296,10 +296,14 @@ def test_a_form_that_two_readers_read_in_two_ways_is_refused(name, sent, status)
         (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\nContent-Length: 5\r\n\r\n", 417),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n", 413),
         (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+        (b"GET / HTTP/1.1\nHost: x\n\n", 400),
+        (b"GET / HTTP/1.1\nHost: x\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\n", 400),
     ],
 )
 def test_what_is_not_taken_has_its_own_status(sent, status):
     assert read_by_us([sent]) == ([], status)
+    assert read_by_us([sent[at : at + 1] for at in range(len(sent))] if len(sent) < 99 else [sent]) == ([], status)
 
 
 def test_a_line_too_many_before_a_request_is_overlooked():

@@ -29,6 +29,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _NO_LENGTH = frozenset({204, 304})
 _BLANK_LINES = re.compile(rb"(?:\r\n)+")
+# The end of a head for those who take LF for the end of a line.
+_BARE_END = re.compile(rb"\n\r?\n")
 _NAME_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _VALUE_BYTES = frozenset(range(0x20, 0x100)) - {0x7F} | {0x09}
 
@@ -454,6 +456,10 @@ class Connection(Client, asyncio.Protocol):
                 raise ApiError(414 if too_long else 431, f"the {what} is longer than {most:,} bytes", code="bad_http")
             if data[0] < 0x21 and data != b"\r":
                 raise ApiError(400, "the request is not HTTP", code="bad_http")
+            if _BARE_END.search(data, self._searched):
+                # Else it would be waited for, until its time is over. Where a head ends is not guessed at.
+                what = "a line of the request's head ends by LF alone, not by CR and LF"
+                raise ApiError(400, what, code="bad_http")
             self._searched = max(0, len(data) - 3)
             return False
         end += 4
