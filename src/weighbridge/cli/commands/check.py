@@ -37,6 +37,7 @@ from weighbridge.store import FILE_NAME, Store
 
 _ORDER = (Ruling.REFUTED, Ruling.EXPIRED, Ruling.PREDICTION, Ruling.SUPPORTED, Ruling.UNVERIFIABLE)
 _MOST_STDIN = 8 << 20
+_NAME_ONE = 'name a page, or give a sentence in quotes: "Qwen3 has 72B parameters"'
 _MOST_QUOTE, _MOST_QUOTES = 300, 3
 _MOST_PROOFS = 3
 _MOST_TITLES = 4
@@ -83,6 +84,9 @@ def _day(text: str | None) -> str | None:
 
 def _pages(source: str, today: str) -> Sequence[Page]:
     """The pages that a source names; a text with blanks that is no file and no folder is a sentence."""
+    if not source.strip():
+        # A path of nothing would be the folder that we are in.
+        raise BadPage("there is nothing to check", hint=_NAME_ONE)
     if source.startswith(("http://", "https://")):
         return [_fetched(source, today)]
     if source == "-":
@@ -98,7 +102,7 @@ def _pages(source: str, today: str) -> Sequence[Page]:
         return _of_folder(Path(source), today)
     if " " in source.strip():
         return [Page("", source, fetched=today)]
-    raise BadPage(f"{source}: is no file", hint='name a page, or give a sentence in quotes: "Qwen3 has 72B parameters"')
+    raise BadPage(f"{source}: is no file", hint=_NAME_ONE)
 
 
 def _of_folder(folder: Path, today: str) -> Sequence[Page]:
