@@ -54,11 +54,17 @@ def test_over_tls_the_commands_trust_the_gateways_own_certificate_and_no_other(t
         said = run_weigh("chat", "hello", **env, **tls)
         assert (said.returncode, said.stdout.strip()) == (0, "over tls"), said.stderr
         assert json.loads(run_weigh("ps", "--json", **env, **tls).stdout)["models"][0]["name"] == "one"
-        refused = run_weigh("ps", **env, WEIGHBRIDGE_TLS_CERTIFICATE=str(other))
+        kept = tmp_path / "shown_certificate.pem"
+        assert "PRIVATE" not in kept.read_text()
+        refused = run_weigh(
+            "ps", **{**env, "WEIGHBRIDGE_STATE_DIR": str(tmp_path / "other")}, WEIGHBRIDGE_TLS_CERTIFICATE=str(other)
+        )
         assert refused.returncode == 1
         assert "certificate verify failed" in refused.stderr
+        certificate.write_text("broken")
         assert run_weigh("stop", **env, **tls).returncode == 0
         running.process.wait(60)
+    assert not kept.exists()
     assert f"chmod 600 {key}" in (tmp_path / "stderr.txt").read_text()
 
 

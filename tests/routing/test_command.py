@@ -97,6 +97,7 @@ def test_two_models_of_two_prices_are_a_pair_with_apgr_and_cpt(tmp_path, capsys)
     assert main(["route", "eval", str(kept), "--folds", "2"]) == 0
     shown = capsys.readouterr().out
     assert "oracle gap" in shown
+    assert "…" not in shown  # at the 80 columns of no terminal
     assert "APGR and CPT(50 %): between weak, the weak one, and strong" in shown
 
 

@@ -55,10 +55,11 @@ def client_of(settings: Settings, url: str | None = None) -> Client:
     """A client of the gateway that listens as the settings say, or of one at another address that is as these say.
 
     With TLS it must show the very certificate of the settings, where that file is here: it may be nobody's but its own,
-    and made out to another name than the one by which it is reached.
+    and made out to another name than the one by which it is reached. Or the one that the gateway of this state
+    folder shows now: the settings' may be new, and not taken up yet.
     """
-    certificate = Path(settings.tls_certificate).expanduser() if settings.tls_certificate else None
-    trusted = certificate if certificate is not None and os.access(certificate, os.R_OK) else None
+    named = [Path(settings.tls_certificate).expanduser()] if settings.tls_certificate else []
+    trusted = [file for file in (*named, settings.shown_certificate) if named and os.access(file, os.R_OK)]
     return Client(url or settings.url, settings.api_key, trusted)
 
 

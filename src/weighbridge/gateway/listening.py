@@ -11,7 +11,9 @@ import ssl
 from pathlib import Path
 
 from weighbridge.errors import AddressInUse, BadSetting
+from weighbridge.openai_api import first_certificate
 from weighbridge.settings import Settings
+from weighbridge.whole_files import write_whole
 
 from . import wire
 
@@ -30,6 +32,7 @@ class Place:
     def __init__(self, settings: Settings, listener: socket.socket | None = None) -> None:
         self.tls = _tls(settings)
         self._made: tuple[Path, int] | None = None
+        self._shown: tuple[Path, str] | None = None
         self.url = settings.url
         path = settings.socket
         if listener is not None:
@@ -41,6 +44,8 @@ class Place:
         else:
             self.listener = _listen_unix(path)
             self._made = (path, path.stat().st_ino)
+        if listener is None:
+            self._keep_shown(settings)
 
     def beside(self, count: int) -> list[socket.socket]:
         """So many more sockets that listen at the same address: the kernel spreads connections over them. Of a Unix
@@ -73,10 +78,31 @@ class Place:
         go on."""
         if self.tls is not None and settings.tls_certificate:
             wire.load_certificate(self.tls, *_files(settings))
+            if self._shown is not None:
+                self._keep_shown(settings)
+
+    def _keep_shown(self, settings: Settings) -> None:
+        """Keep the certificate that is shown, without its key, where our own commands find it: by the settings' file
+        they would not know us any more once that is renewed, nor be able to have us take it up."""
+        if self.tls is None:
+            return
+        try:
+            text = first_certificate(_files(settings)[0])
+            write_whole(settings.shown_certificate, text)
+        except OSError as error:
+            _LOG.warning("%s: can't be written: %s", settings.shown_certificate, error.strerror or error)
+        else:
+            self._shown = (settings.shown_certificate, text)
 
     def close(self) -> None:
-        """Listen no more; a socket of ours is removed, unless another gateway's has taken its place."""
+        """Listen no more; a socket of ours is removed, unless another gateway's has taken its place, and so is the copy
+        of our certificate."""
         self.listener.close()
+        if self._shown is not None:
+            path, text = self._shown
+            with contextlib.suppress(OSError):
+                if path.read_text() == text:
+                    path.unlink()
         if self._made is not None:
             path, inode = self._made
             with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 from .client import Client, Reply
 from .errors import ApiError, gateway_fault
-from .exchange import HttpAnswer, Unreachable, ask, client_tls
+from .exchange import HttpAnswer, Unreachable, ask, client_tls, first_certificate
 from .parsing import AnswerParser
 from .request import AUTO, Request, check_messages, prompt_of
 from .stream import is_done, usage_of
@@ -19,6 +19,7 @@ __all__ = [
     "ask",
     "check_messages",
     "client_tls",
+    "first_certificate",
     "gateway_fault",
     "is_done",
     "prompt_of",

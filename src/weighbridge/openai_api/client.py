@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,9 +33,9 @@ class Reply:
 
 class Client:
     """Speaks to one server; `base_url` is like http://127.0.0.1:8642, or unix:/PATH of a socket. Use it as an
-    asynchronous context. An https server must show the certificate in the file `trusted`, where one is named."""
+    asynchronous context. An https server must show the certificate of one of the files `trusted`, if there are some."""
 
-    def __init__(self, base_url: str, api_key: str = "", trusted: Path | None = None) -> None:
+    def __init__(self, base_url: str, api_key: str = "", trusted: Sequence[Path] = ()) -> None:
         self.base_url = base_url.rstrip("/")
         is_socket = self.base_url.startswith(_UNIX)
         self._root = "http://localhost" if is_socket else self.base_url

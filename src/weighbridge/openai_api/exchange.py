@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -110,13 +110,13 @@ async def ask(
     socket: Path | None = None,
     headers: Mapping[str, str] | None = None,
     verify_tls: bool = True,
-    trusted: Path | None = None,
+    trusted: Sequence[Path] = (),
     seconds: float | None = None,
     silence_seconds: float | None = None,
 ) -> AsyncIterator[HttpAnswer]:
     """Send a request, with `content` as JSON, to a URL or through a Unix socket; the context is left by closing.
 
-    With `trusted`, as at `client_tls`, an https server must show that certificate. `seconds` bound all of it,
+    With `trusted`, as at `client_tls`, an https server must show one of those certificates. `seconds` bound all of it,
     `silence_seconds` the time between two pieces. No redirect is followed, no proxy asked.
     Unreachable without a connection, TimeoutError, or another ConnectionError.
     """
@@ -134,7 +134,7 @@ async def ask(
 
 
 async def _connect(
-    parts: SplitResult, socket: Path | None, verify_tls: bool, trusted: Path | None
+    parts: SplitResult, socket: Path | None, verify_tls: bool, trusted: Sequence[Path]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     is_tls = parts.scheme == "https"
     try:
@@ -150,17 +150,26 @@ async def _connect(
         raise Unreachable(str(error) or type(error).__name__) from error
 
 
-def client_tls(verify: bool, trusted: Path | None = None) -> ssl.SSLContext:
+def first_certificate(file: Path) -> str:
+    """The first certificate in a PEM file, which is the one that its server shows; empty where there is none. OSError
+    where the file can't be read."""
+    found = _CERTIFICATE.search(file.read_text(errors="replace"))
+    return found[0] + "\n" if found else ""
+
+
+def client_tls(verify: bool, trusted: Sequence[Path] = ()) -> ssl.SSLContext:
     """How https servers are reached: by the machine's authorities, or whoever they are where that is not asked for.
 
-    With a PEM file as `trusted` it must be the one whose certificate stands first in there, by whatever name it is
-    reached and whoever signed it. OSError where the file can't be read.
+    With PEM files as `trusted` it must be one whose certificate stands first in one of them, by whatever name it is
+    reached and whoever signed it. OSError where a file can't be read, or none has a certificate.
     """
-    if trusted is not None:
+    if trusted:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        first = _CERTIFICATE.search(trusted.read_text(errors="replace"))
-        context.load_verify_locations(cadata=first[0] if first else "")
+        certificates = "".join(map(first_certificate, trusted))
+        if not certificates:
+            raise ssl.SSLError(1, f"no certificate is in {', '.join(map(str, trusted))}")
+        context.load_verify_locations(cadata=certificates)
         # What signed it stands nowhere, and need not.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context

@@ -221,6 +221,11 @@ class Settings:
         return self.state_path / "keys.json"
 
     @property
+    def shown_certificate(self) -> Path:
+        """Where a gateway that runs keeps the certificate that it shows: `tls_certificate` may name another by now."""
+        return self.state_path / "shown_certificate.pem"
+
+    @property
     def state_path(self) -> Path:
         """The folder that keeps what outlives a run: logs, keys, the ledger, what was measured and learnt."""
         if self.state_dir:

@@ -185,13 +185,16 @@ def _measure(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(output.to_json(found))
         return 0
-    head = ["router", "quality, cost no matter", "oracle gap", "mean cost", "area under the curve"]
-    head += ["APGR", "CPT(50 %)"] if found.pair else []
-    rows = []
-    for row in found.rows:
-        line = [row.router, str(row.quality), str(row.oracle_gap), f"{row.cost:.4g}", str(row.area)]
-        rows.append((*line, *(str(each) for each in (row.apgr, row.cpt) if each)))
-    print(output.table(tuple(head), rows, right=(3,)))
+    # By turns, since all side by side are wider than any terminal.
+    tables: list[tuple[tuple[str, ...], list[tuple[object, ...]]]] = [
+        (("quality, cost no matter", "oracle gap"), [(row.quality, row.oracle_gap) for row in found.rows]),
+        (("area under the curve", "mean cost"), [(row.area, f"{row.cost:.4g}") for row in found.rows]),
+    ]
+    if found.pair:
+        tables.append((("APGR", "CPT(50 %)"), [(row.apgr or "-", row.cpt or "-") for row in found.rows]))
+    for head, figures in tables:
+        rows = [(row.router, *map(str, each)) for row, each in zip(found.rows, figures, strict=True)]
+        print(output.table(("router", *head), rows) + "\n")
     if found.pair:
         print(f"APGR and CPT(50 %): between {found.pair[0]}, the weak one, and {found.pair[1]}")
     print(f"{found.prompts:,} prompts, {found.models} models, {found.folds} folds; calibration error {found.error:.3f}")
