@@ -54,7 +54,11 @@ def one_client_each(running: RunningGateway, model: str, count: int = WORKERS, *
 def serving(state, *models: str, flags: tuple[str, ...] = (), count: int = WORKERS, **environment: str) -> Iterator:
     """A gateway of several processes, all of which answer."""
     with run_gateway(state, *models, flags=("--workers", str(count), *flags), **environment) as running:
-        settled(running)
+        said = httpx.get(f"{running.url}/ps", timeout=60).json()
+        # Else clients that keep their connections would all have the first process for good.
+        assert [each["state"] for each in said["workers"]] == ["ready"] * (count - 1), (
+            "it was called ready without them"
+        )
         yield running
 
 

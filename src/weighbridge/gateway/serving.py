@@ -114,14 +114,16 @@ class Gateway(Front):
     def health(self) -> dict[str, Any]:
         """Where each model is in its life, and so the gateway.
 
-        `status` is `starting` until what is loaded at the start is ready or has failed, then `ok` if a model is ready,
-        `idle` if none is, and `failed` if none is and one can't be had.
+        `status` is `starting` until what is loaded at the start is ready or has failed and all workers answer; then
+        `ok` if a model is ready, `idle` if none is, and `failed` if none is and one can't be had.
         """
         phases = {name: self.pool.phase(name) for name in self.pool.models}
         status = "failed" if Phase.FAILED in phases.values() else "idle"
         if Phase.READY in phases.values():
             status = "ok"
         elif Phase.STARTING in phases.values() or not self.pool.is_preloaded:
+            status = "starting"
+        if self.workers.are_coming and status != "failed":
             status = "starting"
         return {"status": status, "version": __version__, "models": phases}
 

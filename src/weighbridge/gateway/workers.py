@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 0.25
 _ANSWER_SECONDS = 2.0
 _STEADY_SECONDS = 60.0
+# How long a gateway is not called ready for want of a worker: without it, it answers as well.
+_COME_SECONDS = 30.0
 # How long a worker may take to end, beyond what its clients are given.
 _END_SECONDS = 3.0
 _LAST_WORDS_SECONDS = 1.0
@@ -58,6 +60,20 @@ class Workers:
         self._place: Place | None = None
         self._pages = Path()
         self._covering: asyncio.Task[None] | None = None
+        self._are_there = asyncio.Event()
+
+    @property
+    def are_coming(self) -> bool:
+        """Whether some have not answered yet since the start."""
+        return bool(self._slots) and not self._are_there.is_set()
+
+    async def come(self) -> None:
+        """Wait until all are there, and not for ever: whoever connects before that has the first process as long as he
+        keeps his connection, and the others have nothing to do."""
+        if self.are_coming:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._are_there.wait(), _COME_SECONDS)
+        self._are_there.set()
 
     @property
     def _parties(self) -> list[Party]:
@@ -80,7 +96,7 @@ class Workers:
         self._gateway.chooser.share_warm = lambda *warm: self._share(None, ("warm", *warm))
         self._look()
         self._tasks = [loop.create_task(self._keep(slot)) for slot in self._slots]
-        self._tasks.append(loop.create_task(self._beat()))
+        self._tasks += [loop.create_task(self._beat()), loop.create_task(self.come())]
 
     async def close(self, grace_seconds: float) -> None:
         """Let them end their answers for so long; returns when none is left."""
@@ -166,6 +182,8 @@ class Workers:
         """It takes connections from now on, or no more."""
         if is_ready:
             self._uncover(slot)
+            if all(each.party is not None and each.party.is_ready for each in self._slots):
+                self._are_there.set()
         elif not self._is_closing:
             self._covering = asyncio.get_running_loop().create_task(self._cover(slot))
 

@@ -207,6 +207,8 @@ async def _ready(gateway: Gateway, url: str, started: float, arguments: argparse
     ready = [name for name in gateway.pool.models if gateway.pool.phase(name) is Phase.READY]
     if not ready and gateway.pool.failures:
         raise _none_loaded(gateway)
+    if arguments.once is None:
+        await gateway.workers.come()
     settle()
     seconds = time.monotonic() - started
     output.tell(f"ready after {seconds:.2f} s: {', '.join(ready) or 'models are loaded when they are asked for'}")
