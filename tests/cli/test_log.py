@@ -50,6 +50,7 @@ def test_the_last_requests_are_a_table(state, capsys):
         (["--key", "alice"], ["req_1"]),
         (["--errors"], ["req_2", "req_3", "req_4"]),
         (["--since", "1h", "-n", "2"], ["req_3", "req_4"]),
+        (["--since", "60m", "-n", "2"], ["req_3", "req_4"]),
         (["--since", "3h"], ["req_0", "req_1", "req_2", "req_3", "req_4"]),
         (["--since", "2030-01-01"], []),
     ],

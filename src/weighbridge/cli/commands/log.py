@@ -28,8 +28,8 @@ from weighbridge.cli.gateway_flags import read_place
 from weighbridge.errors import BadSetting
 from weighbridge.ledger import Row, Served, Verdict, folder_of
 
-_AGES = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
+_AGES = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
 _HASH = re.compile("[0-9a-fA-F]{64}")
 _COLUMNS = ("time", "chain", "number", "hash", *(name for name in Served._fields if name != "at"))
 _SHOWN = ("time", "model", "route", "key", "status", "in", "out", "first", "total", "tok/s", "how it ended")

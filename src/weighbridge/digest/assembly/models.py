@@ -152,7 +152,7 @@ def glance_of(
         rows.append(((Span(name, first.id),), *_what_it_is(making, name, cards, is_refused=is_refused)))
         hold, refuted = told(found, Ruling.SUPPORTED), told(found, Ruling.REFUTED)
         neither = told(found) - hold - refuted
-        words = f"claims of {name}: {hold:,} hold, {refuted:,} are refuted, {neither:,} are neither"
+        words = f"claims of {name} that hold: {hold:,}, that are refuted: {refuted:,}, that are neither: {neither:,}"
         fact = making.counted(words, told(found), key)
         rows[-1] = (*rows[-1], *(making.told(fact, f"{count:,}") for count in (hold, refuted, neither)))
     return tuple(rows)
