@@ -272,6 +272,30 @@ def test_a_card_speaks_of_the_model_of_its_title():
         ("GLM-5.1 is new. It's a MoE, released on April 7, 2026.", ("GLM-5.1", "release_date", "2026-04-07")),
         ("GLM-5.1 topped SWE-bench Pro.", ("GLM-5.1", "rank:SWE-bench Pro", 1.0)),
         ("GLM-4.5 is a model.\n\nInput Cost $0.6\nper million tokens", ("GLM-4.5", "price_input", 0.6)),
+        # Cells of a table that have lost the gap between them.
+        ("GLM-4.5 is a model.\n\nLicenseModified MIT (free)\n", ("GLM-4.5", "licence", "modified-mit")),
+        ("GLM-4.5 is a model.\n\nRelease Date2025-07-28\n", ("GLM-4.5", "release_date", "2025-07-28")),
+        ("GLM-4.5 is a model.\n\nInput Price$0.40/M tokens\n", ("GLM-4.5", "price_input", 0.4)),
+        # Of whom `the 123B model` and `the company reports` are said.
+        (
+            "Devstral 2 has 123B parameters. It came with Devstral Small 2 (24B). The 123B model is under the MIT "
+            "license.",
+            ("Devstral 2", "licence", "MIT"),
+        ),
+        (
+            "StepFun, a lab in Shanghai, published Step 3.5 Flash on February 12, 2026. The company reports 97.3 on "
+            "AIME 2025 at a sixth of the cost of DeepSeek V3.2.",
+            ("Step 3.5 Flash", "benchmark:AIME 2025", 97.3),
+        ),
+        ("# GLM-4.5\n\nZhipu's open-weight coding model - 355B parameters.", ("GLM-4.5", "parameters_total", 355e9)),
+        ("The Zhipu team just released GLM-4.5, which is good.", ("GLM-4.5", "status", "released")),
+        ("Mistral Large 3 — 675B parameters, Apache 2.0.", ("Mistral Large 3", "parameters_total", 675e9)),
+        ("MMLU: Phi-4 leads (79.8%), then Gemma 3 (74.3%).", ("Gemma 3", "benchmark:MMLU", 74.3)),
+        ("GLM-4.5 is new. On Terminal-Bench, the table shows 46.3.", ("GLM-4.5", "benchmark:Terminal-Bench", 46.3)),
+        ("GPT-2 was released in 2019.", ("GPT-2", "release_date", "2019")),
+        ("GLM-4.5 costs 2.1 yuan per million input tokens.", ("GLM-4.5", "price_input", 2.1)),
+        ("| Model | Licence |\n|---|---|\n| Llama 3.3 70B | Meta Llama |", ("Llama 3.3 70B", "licence", "llama")),
+        ("Granite-4.0-H-Tiny: 7B (hybrid MoE).", ("Granite-4.0-H-Tiny", "architecture", "moe")),
     ],
 )
 def test_what_digests_say_in_their_own_way_is_understood(text, expected):
@@ -353,3 +377,8 @@ def test_what_is_not_said_of_a_model_is_no_claim_of_it(text, field):
     name, _, value = field.partition(":")
 
     assert not [each for each in said(text) if each[1] == name and (not value or each[2] == value)]
+
+
+def test_footnotes_norms_and_programs_are_no_models():
+    page = "Kimi K2 is out.[^blog-2][^mini-max] It meets ISO/IEC 42001:2023 and runs in Claude Code."
+    assert {each.subject for each in claims(page)} == {"Kimi K2"}

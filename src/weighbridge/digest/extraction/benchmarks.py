@@ -32,6 +32,7 @@ _NAMES = (
     "LiveCodeBench",
     "LiveBench",
     "SWE-bench",
+    "Multi-SWE-bench",
     "SWE-Lancer",
     "Terminal-Bench",
     "BBH",

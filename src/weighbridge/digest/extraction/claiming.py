@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..claim import Claim
 from ..page import Page
@@ -23,7 +24,7 @@ from .masking import readable
 from .mention import Kind as NameKind
 from .mention import Mention
 from .names import Namer
-from .quantities import lowered, quantities
+from .quantities import Quantity, lowered, quantities
 from .quoting import quoted
 from .scene import Found, Scene, overlaps
 from .subjects import Owners
@@ -33,6 +34,7 @@ from .words import key
 MOST_CHARACTERS = 1_000_000
 """What of a page is read: no post is longer, and what is longer is no post."""
 LEAD_DATE = re.compile(r"[*_\[\s(]{0,4}((?:19|20)\d\d-\d\d-\d\d)(?!\d)")
+_DIGIT = re.compile(r"\d")
 _NUMBERED = re.compile(r"[A-Za-z]{0,2}\d")
 _GERMAN = re.compile(r"\b(?:der|die|das|und|mit|ist|für|von|auf|eine?|nicht|wurde)\b")
 
@@ -141,12 +143,24 @@ class Claiming:
                 for number, each in enumerate(numbers)
                 if any(m.start <= each.number_start < m.end for m in mentions)
             }
-            numbers = [each for number, each in enumerate(numbers) if number not in taken]
+            numbers = [
+                left
+                for number, each in enumerate(numbers)
+                if (left := each if number not in taken else self._behind_name(each, mentions)) is not None
+            ]
         return Scene(
             self._text, self._low, start, end, numbers, mentions, self._dates.within(start, end), label,
             told=self._context.told,
             heading=self._context.heading_words, benchmarks=marks, is_fragment=is_fragment, pairs=self._pairs,
         )  # fmt: skip
+
+    def _behind_name(self, each: Quantity, mentions: Sequence[Mention]) -> Quantity | None:
+        """`Kestrel 3 — 123B parameters`: what looks like a range is a name's number and a count of its own."""
+        name = next(mention for mention in mentions if mention.start <= each.number_start < mention.end)
+        if each.low is None or each.end <= name.end:
+            return None
+        digit = _DIGIT.search(self._text, name.end, each.end)
+        return replace(each, low=None, start=digit.start(), number_start=digit.start()) if digit else None
 
     def _read(self, scene: Scene, span: tuple[int, int], carried: tuple[str, ...]) -> Iterator[Claim]:
         found = [each for find in self._cues.asked(scene) for each in find(scene)]
@@ -183,6 +197,8 @@ class Claiming:
 
     def _claim(self, subject: str, found: Found, span: tuple[int, int], told: str | None) -> Claim:
         start, end = quoted(self._text, found, span)
+        if found.field == "parameters_total":
+            self._context.counted(subject, found.value)
         return Claim(
             subject=subject,
             field=found.field,

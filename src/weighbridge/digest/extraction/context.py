@@ -13,10 +13,17 @@ _BY_SIZE = re.compile(
     r"\W*(?:and |but |while )?the (?P<size>larger|bigger|smaller|lighter)(?: one| model| variant| version| of "
     r"the two)?\b"
 )
+_BY_COUNT = re.compile(
+    r"\bthe (?P<count>\d{1,4}(?:\.\d{1,2})?)(?P<scale>[bt])(?:[- ]parameter)? (?:(?:flagship|dense|moe|sparse|base) )?"
+    r"(?:model|variant|version|one|flagship)\b"
+)
 _SEVERAL = re.compile(
     r"^\W*(?:both|beide)\b|\b(?:both (?:models|fit|run|are|were|support|have|use|come|ship|need|read)|the two "
     r"models|all three|beide modelle)\b"
 )
+
+MOST_COUNTS = 2000
+"""How many names a page's sizes are kept of."""
 
 
 def carries(mention: Mention | None) -> bool:
@@ -45,6 +52,8 @@ class Context:
     """A line of its own that labels the next: `Context Length`."""
     above: tuple[str, ...] = ()
     """Whom the last block that is no list's item was about."""
+    counts: dict[str, float] = field(default_factory=dict)
+    """How many parameters the page said that each has."""
     title: str = ""
     """A heading that may be an unknown model's name."""
 
@@ -55,6 +64,9 @@ class Context:
 
     def carried(self, scene: Scene) -> tuple[str, ...]:
         """Whom a sentence without a name speaks of; `both` and `all three` mean the last two or three."""
+        by_count = _BY_COUNT.search(scene.words) if not scene.mentions and "the " in scene.words else None
+        if by_count is not None:
+            return self._of_count(float(by_count["count"]) * (1e9 if by_count["scale"] == "b" else 1e12))
         by_size = _BY_SIZE.match(scene.words)
         if by_size and not scene.mentions:
             return self._of_size(by_size["size"])
@@ -65,6 +77,18 @@ class Context:
             if count and len(spoken) >= count:
                 return tuple(spoken[-count:])
         return self.subjects
+
+    def counted(self, name: str, count: object) -> None:
+        """Note how many parameters the page said that one has."""
+        if isinstance(count, float) and len(self.counts) < MOST_COUNTS:
+            self.counts.setdefault(name, count)
+
+    def _of_count(self, count: float) -> tuple[str, ...]:
+        """`The 123B model`: the one that the page said to be of that size; not one that it said to be of another."""
+        same = tuple(name for name, told in self.counts.items() if told == count)
+        if same:
+            return same if len(same) == 1 else tuple(name for name in same if name in self.subjects)
+        return tuple(name for name in self.subjects if self.counts.get(name, count) == count)
 
     def _of_size(self, word: str) -> tuple[str, ...]:
         """`The larger one` and `the smaller` of the last two that have sizes in their names."""

@@ -31,6 +31,7 @@ _DATE = re.compile(
     r"(?<![\w.])(?P<iso>(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?)(?![\d])"
     r"|(?<![\w.])(?P<slashed>(?:19|20)\d\d[/.](?:0?[1-9]|1[0-2])[/.](?:0?[1-9]|[12]\d|3[01]))(?!\d)"
     r"|(?<![\w.])(?P<dotted>(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])\.(?:19|20)\d\d)(?!\d)"
+    r"|(?<=\bin )(?P<bare>(?:19|20)\d\d)(?![\w-]|[.,/]\d)"
     r"|(?<![\w.])(?P<quarter>Q[1-4])\s?(?P<quarter_year>(?:19|20)\d\d)?(?!\w)"
     r"|(?<!\w)(?P<relative>yesterday|today|tonight|gestern|heute|tomorrow"
     r"|(?:last|next|this|earlier this|later this|the coming|in the coming) (?:weekend|week|month|year|quarter"
@@ -66,6 +67,10 @@ class Told:
     is_later: bool = False
     """Whether the words point to the time after the page."""
 
+    def moved(self, by: int) -> Told:
+        """The same, in a text that has more before it."""
+        return replace(self, start=self.start + by, end=self.end + by)
+
 
 def dates(text: str, start: int, end: int, today: date | None, year: int | None = None) -> Iterator[Told]:
     """The dates of a stretch. Without a page's date (`today`) or a year, those that need one are left out."""
@@ -80,8 +85,8 @@ def dates(text: str, start: int, end: int, today: date | None, year: int | None 
 def _windows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The stretches around hints, those that touch joined."""
     first = last = start
-    for hint in _HINT.finditer(lowered(text), start, end):
-        begin, stop = max(start, hint.start() - _REACH), min(end, hint.end() + _REACH)
+    for hint in _HINT.finditer(lowered(text[start:end])):
+        begin, stop = max(start, start + hint.start() - _REACH), min(end, start + hint.end() + _REACH)
         if begin > last:
             if last > first:
                 yield first, last
@@ -95,6 +100,8 @@ def _told(match: re.Match[str], today: date | None, year: int | None) -> Told | 
     at = match.span()
     if match["iso"]:
         return Told(match["iso"], *at)
+    if match["bare"]:
+        return Told(match["bare"], *at)
     if match["slashed"]:
         return _checked(*(int(part) for part in re.split(r"[/.]", match["slashed"])), at=at)
     if match["dotted"]:

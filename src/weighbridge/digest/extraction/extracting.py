@@ -15,7 +15,8 @@ from ..page import Page
 from .claiming import LEAD_DATE, Claiming
 from .comparing import main_subject, objects
 from .context import carries
-from .labels import LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, titled
+from .dates import dates
+from .labels import GLUED_LINE, LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, titled
 from .layout import Block, Kind, Table, sentences
 from .lexicon import SUFFIXES
 from .mention import Mention
@@ -43,6 +44,9 @@ _VERB = re.compile(
 _OF_MODELS = re.compile(r"(?:llm|vlm|base |open |the )?(?:model|modell|llm|system)(?:s|e)?(?: name)?")
 # A table of what was measured: its lengths are those of the prompts.
 _MEASURED = re.compile(r"tok(?:en)?s?\s?/\s?s|\bt/s\b|tps\b|ttft|latency|prefill|throughput|decode|seconds")
+
+# One of models: its lengths are theirs, whatever was measured beside.
+_DESCRIBED = re.compile(r"\bparam|\blicen[cs]e")
 
 
 def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]:
@@ -113,12 +117,27 @@ class _Extraction(Claiming):
 
     def _labelled_line(self, block: Block) -> Scene | None:
         """The value of a short line that begins with its label and has no colon."""
-        if block.end - block.start > 60 or block.kind is Kind.ITEM:
+        if block.end - block.start > 80 or block.kind is Kind.ITEM:
+            return None
+        glued = GLUED_LINE.match(self._text, block.start, block.end)
+        if glued is not None:
+            return self._apart(glued.end(), block.end, glued["label"].lower())
+        if block.end - block.start > 60:
             return None
         if self._low[block.start : block.end].partition(" ")[0] not in LABEL_WORDS:
             return None
         found = LABELLED_LINE.match(self._low, block.start, block.end)
         return self._scene(found.end(), block.end, label=found["label"], is_fragment=True) if found else None
+
+    def _apart(self, start: int, end: int, label: str) -> Scene:
+        """A stretch that is glued to its label: its numbers and dates are read without what stands before."""
+        words = self._text[start:end]
+        numbers = [each.moved(start) for each in quantities(words, 0, len(words))]
+        told = [each.moved(start) for each in dates(words, 0, len(words), self._today, self._year)]
+        return Scene(
+            self._text, self._low, start, end, numbers, self._names.within(start, end), told, label,
+            told=self._context.told, heading=self._context.heading_words, is_fragment=True, pairs=self._pairs,
+        )  # fmt: skip
 
     def _enter(self, block: Block) -> None:
         """Forget whom the text spoke of where a block begins another matter."""
@@ -236,7 +255,7 @@ class _Extraction(Claiming):
     def _table(self, table: Table) -> Iterator[Claim]:
         kept = self._context.subjects
         heads = [self._low[slice(*span)] for span in table.header]
-        measured = any(_MEASURED.search(head) for head in heads)
+        measured = any(map(_MEASURED.search, heads)) and not any(map(_DESCRIBED.search, heads))
         forecast = any(re.search(r"\b(?:expected|eta|timeline|planned|erwartet)\b", head) for head in heads)
         labels = {row[0] for row in table.rows if row} | set(table.header)
         # Where most labels are benchmarks, those that nobody knows are too.

@@ -19,6 +19,10 @@ LABELLED_LINE = re.compile(
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d)"
 )
 """`Release Date Jul 28, 2025`: a label and its value on a short line, with no colon."""
+GLUED_LINE = re.compile(
+    rf"(?P<label>(?=[A-Z])(?i:{WHOLE_LABEL.pattern}|(?:input|output) (?:cost|token price)))(?=[$€£¥~≈0-9]|[A-Z][a-z ])"
+)
+"""`LicenseModified MIT`, `Input Price$0.40/M`: cells of a table that have lost the gap between them."""
 LABEL_WORDS = frozenset(
     "total active activated model parameters parameter params size max maximum context license licence lizenz modality "
     "modalities architecture release released launch launched number experts base input output downloads likes stars "
@@ -54,11 +58,14 @@ def is_section(words: str) -> bool:
     return bool(_SECTION.search(words) or WHOLE_LABEL.fullmatch(words) or _KNOWN_LABEL.search(words))
 
 
+_OPEN_ENDS = frozenset("for when to of in with on at by and or vs".split())
+
+
 def titled(words: str) -> str:
     """A heading that is a name by its form: a few words, all with capitals."""
     parts = words.strip(" *_`").split()
     is_name = 1 <= len(parts) <= 4 and all(part[0].isupper() for part in parts) and len(words) < 50
-    is_name = is_name and not _SECTION.search(words.lower())
+    is_name = is_name and parts[-1].lower() not in _OPEN_ENDS and not _SECTION.search(words.lower())
     return " ".join(parts) if is_name else ""
 
 

@@ -57,14 +57,16 @@ _WHOLE = re.compile(r"[\w.+-]{2,60}\Z")
 
 def licences(words: str, start: int, end: int) -> Iterator[tuple[int, int, str, str]]:
     """Each licence named in a stretch: its place, identifier, and the kind of its name (`mit`, `apache`, ...)."""
-    past = start
-    for hint in _HINT.finditer(words, start, end):
-        match = _NAMES.match(words, hint.start(), end) if hint.start() >= past else None
+    # Cut out, so that what stands before, glued to it perhaps, is no part of a word.
+    words = words[start:end]
+    past = 0
+    for hint in _HINT.finditer(words):
+        match = _NAMES.match(words, hint.start()) if hint.start() >= past else None
         if match is None:
             continue
         past = match.end()
         kind = next(name for name, text in match.groupdict().items() if text and name in _KINDS)
-        yield match.start(), match.end(), _identifier(match, kind), kind
+        yield start + match.start(), start + match.end(), _identifier(match, kind), kind
 
 
 _KINDS = frozenset(_FIXED) | {"bsd", "cc", "gpl", "openmdw", "rail", "llama", "mrl", "qwen"}

@@ -7,6 +7,8 @@ import re
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?=[\s/>])[^<>]{0,1200}>|<!--.{0,4000}?-->", re.DOTALL)
 _SHORTCODE = re.compile(r"\{\{[<%].{0,2000}?[%>]\}\}")
 _TARGET = re.compile(r"(?<=\]\()(?:[#.]|[^()\s]{0,300}\.(?:png|jpe?g|gif|svg|webp|mp4|pdf)(?=[)#?\s]))[^()\n]{0,400}")
+# `[^the-blog]`: a footnote's sign.
+_FOOTNOTE = re.compile(r"\[\^[\w.-]{1,60}\]")
 _HYPHENS = str.maketrans({"\u2010": "-", "\u2011": "-"})
 
 
@@ -18,6 +20,8 @@ def readable(text: str) -> str:
         text = _TAG.sub(_covered, text)
     if "{{" in text:
         text = _SHORTCODE.sub(_covered, text)
+    if "[^" in text:
+        text = _FOOTNOTE.sub(_covered, text)
     return _TARGET.sub(_covered, text) if "](" in text else text
 
 

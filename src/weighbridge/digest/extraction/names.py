@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .heads import heads
 from .introducing import Introductions
-from .lexicon import MAKERS, NO_MODELS, TOOLS, makers, needs_more
+from .lexicon import MAKERS, NO_MODELS, TOOLS, families, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
 from .words import SIZE, Chunk, Part, adjoin, chunks, key
@@ -29,11 +29,21 @@ _CUES = re.compile(
 )
 _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
 # Programs, files and pages by a house's name.
-_PRODUCT = re.compile(r" (?:CLI|SDK|API|App|Studio|Console)$|\.(?:md|gguf|safetensors|json|py)\d*$|^[A-Z][a-z]+ Chat$")
+_PRODUCT = re.compile(
+    r" (?:CLI|SDK|API|App|Studio|Console)$|\.(?:md|gguf|safetensors|json|py)\d*$|^[A-Z][a-z]+ Chat$"
+    r"|^(?:Claude|Kimi|Qwen|Gemini|Mistral|Grok) (?:Code|Desktop|Cowork|Vibe)$"
+)
 # `Kimi Delta Attention`: what networks are made of, or a page, by a house's name.
 _TECHNIQUE = re.compile(
     r"[ -](?:(?:Linear|Sparse|Latent|Hybrid|Flash) )?(?:Attention|Optimi[sz]er|Tokenizer|Loss|Website|Homepage)\b"
 )
+# `Release Date2025-12-09`, `ParametersLlama 3`: a table's cells that have lost the gap between them.
+_GLUED_LABEL = re.compile(
+    r"(?:Specification|Quantization|Date|Licen[cs]e|Parameters?|Context|Window|Price|Size|Length|Released?|Memory|VRAM"
+    r"|Version|Architecture|Modality|Provider|Developer)(?=[A-Z0-9])"
+)
+# Families that count themselves in trillions: `Ling 2.5 1T`.
+_OF_TRILLIONS = frozenset({"ling", "ring"})
 _VERSION_ALONE = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
@@ -64,8 +74,17 @@ class Namer:
 
     def mentions(self) -> list[Mention]:
         """All mentions in their order; short ones carry the name in full."""
-        found = [mention for mention in self._full() if not self._is_data(mention)]
+        found = [mention for mention in self._full() if self._is_whole(mention) and not self._is_data(mention)]
         return Shortener(self._text, self._chunks, found).all()
+
+    def _is_whole(self, mention: Mention) -> bool:
+        """Whether something is left of a name without the label that it is glued to."""
+        label = _GLUED_LABEL.match(mention.name)
+        if label is None:
+            return True
+        mention.start += label.end()
+        mention.name = mention.name[label.end() :]
+        return key(mention.name)[:1] != () and key(mention.name)[0] in families()
 
     def _is_data(self, mention: Mention) -> bool:
         """`training data (OLMoE-Mix)`, `Llama 4 Community` in a column of licences: no model's name."""
@@ -225,7 +244,8 @@ class Namer:
         if following.part is Part.VERSION:
             return self._is_version(last + 1)
         if following.part is Part.SIZE:
-            return following.text[-1] not in "Tt" and not self._is_quantity(last + 1)
+            counts = following.text[-1] in "Tt" and self._chunks[first].text.lower() not in _OF_TRILLIONS
+            return not counts and not self._is_quantity(last + 1)
         if following.part is Part.SUFFIX:
             low = following.text.lower()
             if (

@@ -61,8 +61,10 @@ _RANGE = re.compile(
     r"(?P<first>[kKMBTx×%]|GB)?[ \u00a0]?(?:-|–|—|to|bis)[ \u00a0]?(?:~"
     r"|\$)?(?P<second>\d{1,9}(?:\.\d{1,6})?)(?![\d.]\d)"
 )
-_CURRENCY_BEFORE = re.compile(r"(?:(?:US)?\$|€|£|¥|USD\s?|EUR\s?|RMB\s?)$")
-_CURRENCY_AFTER = re.compile(r"\+?\s?(?:USD|dollars|US dollars|EUR|euros?|cents?|€|¢)(?!\w)", re.IGNORECASE)
+_CURRENCY_BEFORE = re.compile(r"(?:(?:US)?\$|€|£|¥|USD\s?|EUR\s?|RMB\s?|CNY\s?|CN¥)$")
+_CURRENCY_AFTER = re.compile(
+    r"\+?\s?(?:USD|dollars|US dollars|EUR|euros?|cents?|€|¢|yuan|RMB|CNY)(?!\w)", re.IGNORECASE
+)
 _BOUND = re.compile(
     r"(?P<about>~|≈|∼|≃|\b(?:about|around|roughly|approximately|approx\.?|some|nearly|almost|close to|circa"
     r"|ca\.?|etwa|rund"
@@ -71,7 +73,18 @@ _BOUND = re.compile(
     r"|(?P<most>≤|<=?|\b(?:up to|at most|under|below|less than|fewer than|within|no more than|bis zu|maximum of))\s?$",
     re.IGNORECASE,
 )
-_CURRENCIES = {"$": "USD", "us$": "USD", "usd": "USD", "€": "EUR", "eur": "EUR", "£": "GBP", "¥": "CNY", "rmb": "CNY"}
+_CURRENCIES = {
+    "$": "USD",
+    "us$": "USD",
+    "usd": "USD",
+    "€": "EUR",
+    "eur": "EUR",
+    "£": "GBP",
+    "¥": "CNY",
+    "rmb": "CNY",
+    "cny": "CNY",
+    "cn¥": "CNY",
+}
 _GERMAN = frozenset({"mrd", "mio", "milliarden", "milliarde", "millionen", "billionen", "tausend"})
 
 
@@ -174,7 +187,9 @@ def _read(text: str, begin: int, end: int, past: int, limit: int, *, german: boo
     currency, start = _currency(text, begin, past)
     after = _CURRENCY_AFTER.match(text, end, min(limit, end + 14)) if not currency and kind is Unit.NONE else None
     if after:
-        currency, end = "USD" if "eur" not in after[0].lower() and "€" not in after[0] else "EUR", after.end()
+        word = after[0].lower()
+        currency = "EUR" if "eur" in word or "€" in word else "CNY" if word.endswith(("yuan", "rmb", "cny")) else "USD"
+        end = after.end()
         scale *= 0.01 if "cent" in after[0].lower() or "¢" in after[0] else 1
     bound, start = _bound(text, start, past)
     if end < limit and text[end] == "+":

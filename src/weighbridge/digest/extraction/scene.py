@@ -19,7 +19,7 @@ _QUANTIZED = re.compile(r"^(?:at|in|as)? ?(?:i?q\d\w*|\d(?:\.\d)?-bit|fp8|int4|i
 # `DeepSeek V4 (April 2026) (1.6T)`
 _BRACKET = re.compile(r"^\([^()]{1,40}\)$")
 _DENIAL = re.compile(
-    r"not|n['’]t|\bno\b|never|longer|instead|rather|neither|nor|without|far|kein|believ|myth|contra|wrong|false|mistak"
+    r"not|n['’]t|no(?<=\bno)\b|never|longer|instead|rather|neither|nor|without|far|kein|believ|myth|contra|wrong|false|mistak"
     r"|incorr|erron|debunk|wrote"
 )
 _MISTAKEN = re.compile(

@@ -36,7 +36,8 @@ _ANAPHOR = re.compile(
 )
 # The subject of a sentence, before any name: whoever was spoken of.
 _PRONOUN = re.compile(
-    r"(?:^|[,;:—–(] )\W*(?:it|it['’‘]s|its|they|their|this (?:model|one|release|version)|the model)\b"
+    r"(?:^|[,;:—–(] )\W*(?:it|it['’‘]s|its|they|their|this (?:model|one|release|version)|the model"
+    r"|the (?:company|team|lab|maker|authors?|vendor) (?:reports?|claims?|says|states?|cites|gives))\b"
 )
 # `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
 _ANOTHER = re.compile(
@@ -53,6 +54,8 @@ _GENERAL = re.compile(
     r"|systems)\b(?! (?:are released|were released))"
 )
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
+# `Mistral's open-weight coding model`: the family's name is its maker's.
+_MAKERS_MODEL = re.compile(r"['’‘]s? [^.;:]{0,60}?\bmodel\b")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
 _RESUMED = re.compile(r"^[^,]{0,80}, (?:this (?:model|release|one)|it|the model)\b")
 _LIKENED = re.compile(
@@ -179,6 +182,8 @@ class Owners:
         if any(mention.is_specific for mention in group):
             return False
         if found.field in ("architecture", "modality", "openness") or found.start - group[-1].end > 60:
+            return True
+        if self._carried and _MAKERS_MODEL.match(self._scene.low, group[-1].end, found.start):
             return True
         return bool(self._carried) and _ANAPHOR.search(self._scene.words) is not None
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from .lexicon import NO_MODELS, PACKINGS, SUFFIXES, families, makers
 
 # Words that can be part of a name: with a capital, a digit, or a sign inside; a plain one only before a digit.
-_RUN = re.compile(r"\S{1,400}")
+# Most words are plain, and no part of a name: those before a run are skipped with it.
+_RUN = re.compile(r"(?:[a-z]{1,30}[,.;:]?[ \n](?![0-9]))*(\S{1,400})")
 _CHUNK = re.compile(
     r"https?://[^\s<>)\]\"'|]{1,400}|(?<![^\W_])(?:[^\W_a-z]\w*(?:[.\-+/:@]\w+)*\+?"
     r"|[a-z][a-z]*(?:[\d.\-/_:@]\w+|\d)(?:[.\-+/:@]\w+)*|[a-z]+[A-Z]\w*(?:[.\-+/:@]\w+)*|[a-z]{2,20}(?= \d))"
@@ -170,12 +171,11 @@ def chunks(text: str) -> list[Chunk]:
     """The page's words, each with what it can be in a name."""
     found: list[Chunk] = []
     for run in _RUN.finditer(text):
-        word = run[0]
+        word = run[1]
         end = run.end()
         if word.islower() and (word.isalpha() or word[:-1].isalpha()) and not text[end + 1 : end + 2].isdigit():
-            # Most words are plain, and no part of a name.
             continue
-        for match in _CHUNK.finditer(text, run.start(), end + 2):
+        for match in _CHUNK.finditer(text, run.start(1), end + 2):
             if match.start() >= end:
                 break
             _add(match, found)

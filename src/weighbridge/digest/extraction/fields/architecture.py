@@ -73,6 +73,10 @@ def find(scene: Scene) -> Iterator[Found]:
             match.end(),
             needs_name=not (scene.label or _is_predicate(scene, match)),
         )
+        if kind == "hybrid" and match[0].endswith("moe") and "moe" not in seen:
+            # `hybrid MoE` is both.
+            seen.add("moe")
+            yield Found("architecture", "moe", match.end() - 3, match.end(), needs_name=not scene.label)
     if "expert" in scene.words or "expert" in scene.label:
         yield from _experts(scene)
 

@@ -26,6 +26,10 @@ _LEFT = re.compile(
     r"|ing) from|chang(?:es|ed|ing) from|away from|from|"
     r"unlike|instead of|rather than)\s(?:(?!under )[\w'’-]+ ){0,3}$"
 )
+# In a column of licences a house stands for its own.
+_HOUSES = re.compile(
+    r"(?:meta |meta's )?(llama)(?: ?\d(?:\.\d)?)?|(?:google |google's )?(gemma)|(deepseek)|tongyi (qian)wen"
+)
 _CODE = re.compile(r"\b(?:code|codebase|repository|scripts|inference code|source code)\b[^.,;]{0,30}$")
 _WEIGHTS = re.compile(r"\b(?:weights|model|checkpoints?)\b[^.,;]{0,40}$")
 
@@ -61,6 +65,11 @@ def find(scene: Scene) -> Iterator[Found]:
         yield Found("openness", "open-weights", scene.start, scene.end)
         return
     if labelled and not seen and scene.end - scene.start < 70:
+        house = _HOUSES.fullmatch(scene.words.strip("*_` []"))
+        if house is not None:
+            name = {"qian": "qwen"}.get(house[house.lastindex or 1], house[house.lastindex or 1])
+            yield Found("licence", name, scene.start, scene.end)
+            return
         plain = identifier(scene.text[scene.start : scene.end].strip("*_` []"))
         plain = "research-only" if plain == "research" else plain
         if plain is not None and plain not in ("yes", "no", "open", "custom-license", "n/a", "-"):

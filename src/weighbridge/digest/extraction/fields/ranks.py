@@ -10,7 +10,7 @@ from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
 STEMS = (
-    "# overall at came claim climb comes debut enter finish grab held hold secur take taking took land lead "
+    "# overall atop came claim climb comes debut enter finish grab held hold secur take taking took land lead "
     "led no number plac place position rank sits sitting "
     "stands top topp"
 )
@@ -35,7 +35,7 @@ _RANK = re.compile(
     r"|\b(?P<place>first|second|third|fourth|fifth|1st|2nd|3rd|\dth)[\s-](?:place|spot|position)\b"
     r"|\b(?P<crown>(?:t(?:ook|akes|aking)|claim(?:s|ed|ing)|hold(?:s|ing)|held|grab(?:s|bed)|secur(?:es|ed)"
     r"|in) (?:the )?"
-    r"(?:top|number[- ]one) (?:spot|place|position)) (?:on|of|in)\b"
+    r"(?:top|number[- ]one) (?:spot|place|position)) (?:on|of|in|among)\b"
     r"|\b(?P<top>tops|topped|topping|leads|led|leading|at the top of|sits atop|atop|took the crown on)\s(?:the "
     r")?(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|[\w-]*bench|index|lmarena|mteb)\b)"
 )

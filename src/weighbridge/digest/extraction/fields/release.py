@@ -53,6 +53,11 @@ _PASSIVE = re.compile(
     r"|once|when|until|model|family|models|variants?|weights)|[,()–—-])\s*(?:\w+ly |both "
     r"|all |also |now |first |then )?$"
 )
+_HAS_OBJECT = re.compile(
+    r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbeen)(?<!\bbe) (?:just|also|now|first|has|have|had|finally|recently"
+    r"|officially|publicly) (?:\w+ly )?$|, $"
+)
+_OBJECT = re.compile(r" (?:its |the |their |an? )?(?:new |latest |first )?")
 _INTRANSITIVE = re.compile(
     r"\s(?:under|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as|with|at|next|via|through|for|to|early|late|mid|by|alongside"
     r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d{1,2}"
@@ -250,6 +255,10 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
     passive = passive or match["verb"].endswith(
         ("available", "availability", "out", "live", "since", "from", "via", "through")
     )
+    if passive and _HAS_OBJECT.search(before):
+        # `The team just released Kestrel 2`
+        near = next((each for each in scene.mentions if each.start >= end), None)
+        passive = near is None or not near.is_specific or not _OBJECT.fullmatch(scene.low[end : near.start])
     after = scene.after(end, 60)
     nothing_behind = bool(_INTRANSITIVE.match(after))
     ahead = next((mention for mention in scene.mentions if mention.start >= end), None)
