@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighbridge.digest import Claim, Ruling
+from weighbridge.digest import Claim, Page, Ruling
 from weighbridge.digest.checks import check
+from weighbridge.digest.extraction import extract
 from weighbridge.digest.knowledge import Fact, Knowledge
 from weighbridge.figures import Basis
 from weighbridge.sizes import show_count
@@ -65,7 +66,7 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Gemma 3 9B", "exists", True, "Gemma 3 9B", {}, REFUTED, "9B is a size of Gemma 2"),
         ("google/gemma-3-9b-it", "exists", True, "google/gemma-3-9b-it", {}, REFUTED, ""),
         ("meta-llama/Llama-4-Scout", "exists", True, "meta-llama/Llama-4-Scout", {}, REFUTED, "17B-16E"),
-        ("Llama 5", "exists", True, "Llama 5", {}, REFUTED, "no Llama 5 is known"),
+        ("Llama 5", "exists", True, "Meta ships Llama 5", {}, REFUTED, "no Llama 5 is known"),
         ("Llama 5", "exists", True, "Llama 5", {"published": "2027-03-01"}, OPEN, ""),
         ("Llama 5", "exists", True, "Llama 5", {"published": None}, OPEN, ""),
         ("Gemma 3 9B", "memory_needed", 16e9, "Gemma 3 9B fits 16 GB at 4-bit", {}, OPEN, "none is 9B"),
@@ -147,11 +148,40 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Jamba", "parameters_total", 52e9, "Jamba is a 52B parameter MoE model"),
         ("Qwen 4", "exists", True, "Commenters hope that Qwen 4 might come this year, and speculate on its size."),
         ("North", "status", "released", "Cohere introduces North, a secure AI workspace"),
+        ("Llama 2", "parameters_total", 1.1e9, "TinyLlama is the same as Meta's Llama 2, but only has 1.1B parameters"),
+        ("Llama 2", "parameters_total", 1.7e9, "The model, which uses the Llama 2 architecture, has 1.7B parameters"),
+        ("Llama-2-70b-chat", "memory_needed", 6.2e9, "8 | 6.23 GB | 8.18"),
+        ("Gemma 4 31B", "architecture", "moe", "Gemma 4 31B NVFP4 (dense, without --moe-backend)"),
+        ("Qwen3-Coder", "parameters_total", 80e9, "Qwen3-Coder models (3B active/80B total)"),
+        ("Phi-4", "memory_needed", 7.9e9, "Phi-4 (14B) | ~7.9 GB | 16K on 12GB (q8_0 KV)"),
+        ("Qwen3-Embedding-8B", "licence", "CC-BY-NC-4.0", "NV-Embed-v2 | beats Qwen3-Embedding-8B, but CC-BY-NC-4.0"),
+        ("Qwen2.5-Coder-14B", "parameters_total", 7e9, "Questions about code | 7B | Qwen2.5-Coder-14B"),
+        ("Kimi-K2.5", "release_date", "2026-07-31", "July 31, 2026 | Kimi-K2.5 | Kimi-K2.6"),
+        ("GPT-5.4", "price_input", 0.01, "GPT-5.4 | 250K | $2.50 (cached: $0.01)"),
+        ("Qwen 2.5 Coder 14B-32B", "exists", True, "Qwen 2.5 Coder 14B-32B"),
         ("Trinity-Large-Thinking", "licence", "Apache-2.0", "Trinity-Large-Thinking under the Apache 2.0 license"),
     ],
 )  # fmt: skip
 def test_what_may_be_said_of_another_is_not_refuted(subject, field, value, quote):
     assert ruled(subject, field, value, quote).ruling is not REFUTED
+
+
+def test_of_two_values_that_one_row_tells_none_is_refuted_and_the_reasons_say_so():
+    row = "DeepSeek-R1 | 671B | 37B | 24 GB"
+    whole, part = (claim("DeepSeek-R1", "parameters_total", value, row) for value in (671e9, 37e9))
+
+    alone, beside = check([part], KNOWLEDGE)[0], check([whole, part], KNOWLEDGE)[1]
+
+    assert (alone.ruling, beside.ruling) == (REFUTED, OPEN)
+    assert "does not agree" in beside.evidence[-1].text
+
+
+@pytest.mark.parametrize("name", ["meta-llama/Llama-3.1-*", "openai/gpt-oss-{20b,120b}", "mistral/mistral-large-2407"])
+def test_a_pattern_and_another_services_name_are_no_repository_that_is_missing(name):
+    text = f"Supported models:\n\n{name}\n"
+    found = check(extract(Page("page.md", text, fetched=KNOWLEDGE.date)), KNOWLEDGE, {"page.md": text})
+
+    assert REFUTED not in {verdict.ruling for verdict in found}
 
 
 def test_a_claim_that_holds_for_another_model_of_the_sentence_is_left_open():

@@ -19,12 +19,13 @@ from ..knowledge.names import versions_in
 from ..verdict import Ruling, Verdict
 from .attribution import is_doubtful, is_speculation
 from .case import Case, Finding, days_between, is_day, open_question
+from .certain import is_certain, left_open
 from .existence import missing
 from .release import days_of
 
 Check = Callable[[Case], Finding]
 
-_HELPERS = frozenset({"case", "attribution"})
+_HELPERS = frozenset({"case", "attribution", "certain"})
 # Said of a model that does not exist, these are as wrong as that it exists; arithmetic about it is left open.
 _PRESUMING = (
     "parameters_total",
@@ -62,7 +63,17 @@ def check(
     known = knowledge or Knowledge()
     found = tuple(claims)
     days = _about(found, texts or {})
-    return tuple(_verdict(claim, known, texts or {}, days[claim.address]) for claim in found)
+    values: dict[tuple[str, str, str, int], set[float | str | bool]] = {}
+    for claim in found:
+        values.setdefault(_place(claim), set()).add(claim.value)
+    return tuple(
+        _verdict(claim, known, texts or {}, days[claim.address], len(values[_place(claim)]) > 1) for claim in found
+    )
+
+
+def _place(claim: Claim) -> tuple[str, str, str, int]:
+    """Whose what is told in which words."""
+    return claim.address, claim.subject, claim.field, claim.start
 
 
 class _About(NamedTuple):
@@ -111,11 +122,11 @@ def _last_day(published: str | None, told: list[str]) -> str | None:
     return near[-1] if len(near) >= _LOG_ENTRIES else published
 
 
-def _verdict(claim: Claim, knowledge: Knowledge, texts: Mapping[str, str], days: _About) -> Verdict:
+def _verdict(claim: Claim, knowledge: Knowledge, texts: Mapping[str, str], days: _About, has_rivals: bool) -> Verdict:
     subject = knowledge.meant(claim.subject)
     text = texts.get(claim.address, "")
     around = text[max(0, claim.start - _AROUND) : claim.end + _AROUND].lower()
-    case = Case(claim, subject, knowledge, around, days.day, days.since)
+    case = Case(claim, subject, knowledge, around, days.day, days.since, has_rivals)
     found = _ruled(case, days.names)
     name = subject.name if subject.is_known or knowledge.reports(subject) else None
     return Verdict(claim, found.ruling, found.evidence, name)
@@ -142,7 +153,7 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
         return Finding(Ruling.PREDICTION, found.evidence)
     if found.ruling is Ruling.REFUTED and ask and is_doubtful(case, others, ask):
         return open_question(*found.evidence)
-    return found
+    return left_open(case, found) if found.ruling is Ruling.REFUTED and not is_certain(case) else found
 
 
 def _of_nobody(case: Case, family: str, others: Iterable[str]) -> Finding:

@@ -58,7 +58,7 @@ def is_doubtful(case: Case, others: Iterable[str], ask: Callable[[Case], Finding
         return is_named or _is_about_another(case) or any(_holds_of(name, case, ask) for name in near)
     if any(_holds_of(name, case, ask) for name in others if name in quote and name != case.claim.subject):
         return True
-    values = _places_of_value(case.claim)
+    values = places_of_value(case.claim)
     far = _NEAR_CHARACTERS.get(case.claim.field, _FAR_CHARACTERS)
     if not values and case.claim.field == "release_date":
         return True
@@ -97,7 +97,7 @@ def _places_of_subject(case: Case) -> list[tuple[int, int]]:
     return found
 
 
-def _places_of_value(claim: Claim) -> list[int]:
+def places_of_value(claim: Claim) -> list[int]:
     """Where the quote has the value."""
     value = claim.value
     if isinstance(value, bool):
@@ -126,12 +126,12 @@ def _is_apart(quote: str, value: int, places: list[tuple[int, int]], far: int) -
             between = quote[end:value]
             if is_near and "," in between:
                 continue
-            if len(between) <= far and not _names(between) and not _RELATION.search(between.lower()):
+            if len(between) <= far and not names_in(between) and not _RELATION.search(between.lower()):
                 return False
         elif start > value:
             between = quote[value:start]
             relation = _RELATION.search(between.lower()) or _FOR.search(between.lower())
-            if len(between) <= far // 2 and not relation and not _names(between.partition(" ")[2]):
+            if len(between) <= far // 2 and not relation and not names_in(between.partition(" ")[2]):
                 return False
         else:
             return False
@@ -141,10 +141,10 @@ def _is_apart(quote: str, value: int, places: list[tuple[int, int]], far: int) -
 def _is_about_another(case: Case) -> bool:
     """Whether a quote that does not name the subject names somebody else."""
     quote = case.claim.quote
-    return bool(_names(quote)) or bool(words_of(quote[:400]) & case.knowledge.family_words)
+    return bool(names_in(quote)) or bool(words_of(quote[:400]) & case.knowledge.family_words)
 
 
-def _names(text: str) -> list[str]:
+def names_in(text: str) -> list[str]:
     """Words that are written as names are: with a capital, or with letters and digits joined."""
     found = []
     for match in _TOKEN.finditer(text):

@@ -31,6 +31,8 @@ class Case:
     None where the page does not tell when it was published."""
     page_since: str | None = None
     """A day before which the page was not written, by what it speaks of."""
+    has_rivals: bool = False
+    """Whether the same words were read as telling another value of the same field."""
 
     @property
     def told(self) -> str | None:

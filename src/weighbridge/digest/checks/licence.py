@@ -83,6 +83,10 @@ def _settles(case: Case, claimed: str, weights: list[Licence]) -> bool:
     """Whether what is known can refute: every variant's licence, none of them the claimed one or near it."""
     if case.is_expected or not weights or not _is_definite(claimed):
         return False
+    is_short = claimed == "mit" and not re.search(r"mit[- ]licen", case.claim.quote.lower())
+    if is_short and any("mit" in plain(each.name).split("-") for each in weights):
+        # Kimi's is MIT's with a clause of its own, and is called so in short.
+        return False
     if claimed == "mit" and not _LICENSED.search(case.claim.quote):
         # A university, or a name.
         return False
@@ -90,6 +94,10 @@ def _settles(case: Case, claimed: str, weights: list[Licence]) -> bool:
         return False
     if family(claimed) and any(family(plain(each.name)) == family(claimed) for each in weights):
         # `the Llama 3 licence` of Llama 3.3 is its house's, in another version.
+        return False
+    reported = {fact.source for fact in case.knowledge.reports(case.subject, "licence")}
+    if not any(each.proof.source == HUB or each.proof.source in reported for each in weights):
+        # Another program's list of models says what its writer thought.
         return False
     variants = case.subject.variants
     if not variants and not any(each.proof.source != HUB for each in weights):

@@ -290,7 +290,8 @@ def _closed(case: Case, opened: list[tuple[str, Proof]], closed: list[Proof]) ->
             # It was not out at all: nothing that was closed has opened since.
             return Finding(Ruling.PREDICTION, (first[1],))
         return expired(*closed, first[1])
-    if case.subject.variants and case.subject.is_exact:
+    # Weights that lie open may be under a proprietary licence.
+    if case.subject.variants and case.subject.is_exact and "proprietary" not in case.claim.quote.lower():
         return refuted(first[1])
     return open_question(first[1])
 

@@ -1,0 +1,197 @@
+"""Whether it is certain whom the words are about: only then do they refute.
+
+The name stands in the very words, as what the sentence or the row is about, and beside the value. What a heading, the
+sentence before or a table's corner tells of whom, what stands behind a preposition or another name, a copy, a relative
+or a setting of it: all this may be meant otherwise, and is left open with what is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from weighbridge.figures import Basis
+
+from ..knowledge import sizes_in, words_of_name
+from ..verdict import Proof
+from .attribution import names_in, places_of_value
+from .case import Case, Finding, open_question
+
+_PARTS = re.compile(r"[\s_:/–-]+")
+_GAP = r"[\s_:/‑–-]{0,2}"
+# What goes on behind a name makes it another's: `Qwen3-Coder-Next`, `Llama-based`.
+_ENDS = r"(?![\w]|[-_‑]\w|\.\d|@)"
+_IN_BRACKETS = re.compile(r"[(\[].*?[)\]]")
+_MOST_BESIDE_NAME, _LEAST_LETTERS, _MOST_DIGITS_BEFORE, _LEAST_WORDS = 24, 5, 3, 2
+_FAR_CHARACTERS, _BEFORE_CHARACTERS = 140, 40
+# Behind these a name is not what the sentence is about, unless they belong to the value: `the licence of X`.
+_OBLIQUE = re.compile(
+    r"\b(?:of|on|than|as|like|from|with|for|us(?:e|es|ed|ing)|in|by|to|into|via|vs\.?|versus|against|and|or|beats?|over"
+    r"|upon|behind|unlike|outperform\w*|match\w*|rival\w*|surpass\w*|clone|fork|alternative)"
+    r"(?:\s+(?:the|a|an|its|their|our|meta(?:\s+ai)?'s|[a-z]+'s|original|official|new|open|big|small|larger|smaller"
+    r"|older|newer|standard|vanilla|base))*\s*$"
+)
+_OF_VALUE = re.compile(
+    r"\b(?:context|window|length|size|count|parameters?|weights|licen[sc]e|release|launch|version|price|input|output"
+    r"|date)(?:\s\w+)?\s+(?:of|for)\s+(?:the\s+)?$"
+)
+_DERIVED = re.compile(
+    r"^\W{0,2}(?:architect\w*|deriv\w*|fine-?tun\w*|distill?\w*|variants?|quant\w*|gguf|clone|style|compatib\w*|tokeni[sz]er|backbone|repro\w*|lora|adapters?|merge\w*|checkpoints?|drafts?|drafter|encoder"
+    r"|decoder|embedding|paper|report|api|app|code|repo\w*|dataset|benchmark|based|inspired|like|lite|mini"
+    r"|next|plus)\b"
+)
+_GROUP = re.compile(r"^\W{0,2}(?:famil(?:y|ies)|series|models|line-?up)\b")
+# The label of a log's entry.
+_ENTRY = re.compile(r"^20\d\d-\d\d(?:-\d\d)?[\w-]*\s*[—–:|]\s+")
+# What many names end with: alone it is nobody's.
+_COMMON_ENDS = frozenset(
+    "instruct chat base coder code codec large small medium mini nano micro tiny flash turbo lite plus preview vision"
+    " thinking reasoning distill dense sparse super ultra embedding reranker audio omni guard math prover dev"
+    " experimental speculative model models image video edit agent world open community".split()
+)
+# Between a name and a value: that of something else, or in some setting.
+_TURNS = re.compile(
+    r"\b(?:than|versus|vs|against|compar\w+|like|unlike|whereas|while|instead|quanti[sz]\w*|distill?\w*|fine-?tun\w*"
+    r"|merg\w+|drafts?|drafter|adapters?|lora|gguf|awq|gptq|limited|capped|truncated|per|each|not|without|none|never"
+    r"|combined|together|previous\w*|predecessor|successor|original\w*|formerly|would|could|might|should|if|fork\w*"
+    r"|embedder|encoder|tokeni[sz]er|judge|teacher|student|sibling|variants?|dataset|architect\w+|repro\w*|same|behind"
+    r"|outperform\w*|beats?|surpass\w*|rivals?|match\w*|competitors?|versions?|our|we|another|other|code|repository"
+    r"|trained on|up from|down from)\b|[;•]|(?<=[a-z)])\.\s+[A-Z]"
+)
+_OF_FIELD = {
+    "licence": re.compile(r"\b(?:code|data|dataset|repo\w*|docs?|documentation|tool|app|fork\w*|paper|script|ui)\b"),
+    "release_date": re.compile(
+        r"\b(?:updat\w+|paper|tested|support\w*|added|as of|cut-?off|deprecat\w+|benchmark\w*|integrat\w+|retir\w+|api"
+        r"|available (?:on|in|via|through)|on (?:groq|bedrock|azure|ollama|together)|arxiv|accessed|trained|until)\b"
+    ),
+    "context_length": re.compile(
+        r"\b(?:output|generat\w+|prompts?|test\w*|train\w+|ruler|needle|--?\w*ctx|num_ctx|max[-_]model[-_]len|default"
+        r"|limit\w*|on \d+ ?gb|ollama|kv|cache|batch|concurren\w+|free tier|api|vram|rate)\b"
+    ),
+    "memory_needed": re.compile(
+        r"\||\bkv\b|\b(?:per|each|layers?|cache|spill\w*|partial\w*|split|across)\b|\d ?[x×] ?\w"
+    ),
+    "parameters_total": re.compile(
+        r"\b(?:than|from|vocab\w*|embedding|draft|mtp|lora|trainable|adapter|range|sizes?)\b"
+    ),
+    "parameters_active": re.compile(r"\b(?:than|from|draft|lora|trainable|adapter|range|sizes?)\b"),
+}
+_SPARSE_WORDS = re.compile(r"\b(?:moe|mixture|experts?|sparse|a\d+b)\b")
+_DENSE_WORDS = re.compile(r"\bdense\b")
+_RANGE = re.compile(r"\d\s?[bkm]?\s?(?:[-–—~/]|to)\s?\d", re.I)
+_SETTLED_APART = ("exists", "rank", "rule")
+# In a table these are days and prices of other things as often: when it was checked or retired, what is cached.
+_BY_HEADING = ("release_date", "price_input", "price_output", "downloads", "status")
+_SIZED = ("parameters_total", "parameters_active", "context_length")
+
+
+def left_open(case: Case, found: Finding) -> Finding:
+    """What would be refuted, where it is not certain that it is said of the one that is known: with the reasons, and
+    that they speak against it."""
+    text = f"this does not agree with what is said here, if it is said of {case.subject.name}, which is not certain"
+    return open_question(*found.evidence, Proof("name", text, Basis.ASSUMED))
+
+
+def is_certain(case: Case) -> bool:
+    """Whether the words are about the claim's subject and the value is its own."""
+    family = case.claim.field.partition(":")[0]
+    if family in _SETTLED_APART:
+        return True
+    if case.has_rivals or len(case.subject.words) < _LEAST_WORDS:
+        # A bare family's name is everybody's.
+        return False
+    quote = case.claim.quote
+    places, values = list(_places(case)), places_of_value(case.claim)
+    if not places or _is_setting(case, family):
+        return False
+    if "|" in quote:
+        if family in _BY_HEADING:
+            return False
+        return any(
+            _heads_its_cell(quote, start, end) and (not values or any(value > start for value in values))
+            for start, end in places
+        )
+    if family != "release_date" and any(_GROUP.match(quote[end:].lower()) for _, end in places):
+        return False
+    return any(_is_topic(quote, start, end) and _has_value(quote, start, end, values) for start, end in places)
+
+
+def _places(case: Case) -> Iterator[tuple[int, int]]:
+    """Where the quote has the whole name, and no longer one."""
+    parts = [re.escape(part) for part in _PARTS.split(case.claim.subject) if part]
+    pattern = rf"(?<![\w.-]){_GAP.join(parts)}(?:-(?:instruct|chat|base|it)\b)?{_ENDS}"
+    found = list(re.finditer(pattern, case.claim.quote, re.I))
+    last = _PARTS.split(case.claim.subject.strip())[-1]
+    if not found and last.isalpha() and len(last) >= _LEAST_LETTERS and last.lower() not in _COMMON_ENDS:
+        # `Scout`, where the page names Llama 4 Scout.
+        found = list(re.finditer(rf"(?<![\w.-]){last.capitalize()}{_ENDS}", case.claim.quote))
+    for match in found:
+        yield match.start(), match.end()
+
+
+def _heads_its_cell(quote: str, start: int, end: int) -> bool:
+    """Whether a row is this model's: its name alone fills the first cell that names anybody."""
+    first = quote.rfind("|", 0, start) + 1
+    last = quote.find("|", end)
+    cell = quote[first : last if last >= 0 else len(quote)]
+    beside = f"{quote[first:start]} {quote[end : first + len(cell)]}"
+    further = _IN_BRACKETS.sub(" ", quote[end : first + len(cell)])
+    return (
+        # `GPT-5.6 Luna` is not GPT-5.6.
+        not re.search(r"\b(?!MoE|NEW|BF16|FP8|FP4|NVFP4|MXFP4|GGUF|AWQ|GPTQ|MLX)[A-Z][A-Za-z]{2,}", further)
+        and len(re.sub(r"\W+", "", beside)) <= _MOST_BESIDE_NAME
+        and not quote[first:start].strip(" *`[_")
+        # A row that begins with a day tells of an event.
+        and sum(sign.isdigit() for sign in quote[:first]) <= _MOST_DIGITS_BEFORE
+        and not names_in(f"| {quote[:first]}")
+        and not _DERIVED.match(quote[end : first + len(cell)].lower())
+    )
+
+
+def _is_topic(quote: str, start: int, end: int) -> bool:
+    """Whether the sentence is about what is named there."""
+    before, after = _ENTRY.sub("", quote[:start]), quote[end:]
+    if names_in(f". {before}") or _DERIVED.match(after.lower()):
+        return False
+    follows = re.match(r"\s([A-Z][\w.-]+)", after)
+    if follows and names_in(f"a {follows[1]}"):
+        return False
+    low = before.lower()
+    return not _OBLIQUE.search(low) or bool(_OF_VALUE.search(low))
+
+
+def _has_value(quote: str, start: int, end: int, values: list[int]) -> bool:
+    """Whether some mention of the value is beside the name and belongs to it."""
+    for value in values:
+        between = quote[end:value] if value >= end else quote[value:start] if value < start else ""
+        most = _FAR_CHARACTERS if value >= end else _BEFORE_CHARACTERS
+        if len(between) <= most and not _TURNS.search(between.lower()) and not names_in(f". {between}"):
+            return True
+    return not values
+
+
+def _is_setting(case: Case, family: str) -> bool:
+    """Whether the words tell of a setting, a range or a part, or name both of two kinds."""
+    low = case.claim.quote.lower()
+    name = case.claim.subject.lower()
+    rest = low.replace(name, " ")
+    if family in _OF_FIELD and _OF_FIELD[family].search(rest):
+        return True
+    if family in ("architecture", "modality") and _SPARSE_WORDS.search(rest) and _DENSE_WORDS.search(rest):
+        return True
+    if family in _SIZED and (_RANGE.search(rest) or low.startswith("@")):
+        return True
+    return family.startswith("parameters") and _is_of_longer_name(case)
+
+
+def _is_of_longer_name(case: Case) -> bool:
+    """Whether a network that is called by the name and more has that size: `Qwen3-Coder` for Qwen3-Coder-Next."""
+    words, claimed = case.subject.words, case.number or 0.0
+    for variant in case.knowledge.catalogue:
+        if not words < words_of_name(variant.name):
+            continue
+        known = (variant.parameters, variant.active_parameters)
+        sizes = [each.value for each in known if each] + list(sizes_in(words_of_name(variant.name)).values())
+        if not case.subject.is_exact and any(abs(size - claimed) <= 0.1 * claimed for size in sizes):
+            return True
+    return False
