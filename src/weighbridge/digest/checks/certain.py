@@ -56,7 +56,7 @@ _TURNS = re.compile(
     r"|combined|together|previous\w*|predecessor|successor|original\w*|formerly|would|could|might|should|if|fork\w*"
     r"|embedder|encoder|tokeni[sz]er|judge|teacher|student|sibling|variants?|dataset|architect\w+|repro\w*|same|behind"
     r"|outperform\w*|beats?|surpass\w*|rivals?|match\w*|competitors?|versions?|our|we|another|other|code|repository"
-    r"|trained on|up from|down from)\b|[;•]|(?<=[a-z)])\.\s+[A-Z]"
+    r"|trained on|up from|down from)\b|[;•。！？]|(?<=[a-z)])\.\s+[A-Z]"
 )
 _OF_FIELD = {
     "licence": re.compile(r"\b(?:code|data|dataset|repo\w*|docs?|documentation|tool|app|fork\w*|paper|script|ui)\b"),
@@ -82,6 +82,7 @@ _RANGE = re.compile(r"\d\s?[bkm]?\s?(?:[-–—~/]|to)\s?\d", re.I)
 _SETTLED_APART = ("exists", "rank", "rule")
 # In a table these are days and prices of other things as often: when it was checked or retired, what is cached.
 _BY_HEADING = ("release_date", "price_input", "price_output", "downloads", "status")
+_COUNTED = ("parameters_total", "parameters_active", "context_length", "downloads", "likes", "memory_needed")
 _SIZED = ("parameters_total", "parameters_active", "context_length")
 
 
@@ -97,7 +98,7 @@ def is_certain(case: Case) -> bool:
     family = case.claim.field.partition(":")[0]
     if family in _SETTLED_APART:
         return True
-    if case.has_rivals or len(case.subject.words) < _LEAST_WORDS:
+    if case.has_rivals or (family in _COUNTED and len(case.subject.words) < _LEAST_WORDS):
         # A bare family's name is everybody's.
         return False
     quote = case.claim.quote
