@@ -21,8 +21,7 @@ def state(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
     writer = Ledger.open(tmp_path)
-    now = time.time()
-    writer.served(served(0, at=now - 7200))
+    writer.served(served(0))
     writer.served(served(1, model="large", key="alice", layer="rule"))
     writer.served(served(2, status=None, outcome="gone"))
     writer.served(served(3, status=503, outcome="error", error="engine_died"))
@@ -50,14 +49,24 @@ def test_the_last_requests_are_a_table(state, capsys):
         (["--key", "alice"], ["req_1"]),
         (["--errors"], ["req_2", "req_3", "req_4"]),
         (["--since", "1h", "-n", "2"], ["req_3", "req_4"]),
-        (["--since", "60m", "-n", "2"], ["req_3", "req_4"]),
-        (["--since", "3h"], ["req_0", "req_1", "req_2", "req_3", "req_4"]),
         (["--since", "2030-01-01"], []),
     ],
 )
 def test_rows_are_chosen(state, capsys, flags, ids):
     assert main(["log", "--json", *flags]) == 0
 
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == ids
+
+
+@pytest.mark.parametrize(("since", "ids"), [("1h", ["req_1"]), ("60m", ["req_1"]), ("3h", ["req_0", "req_1"])])
+def test_an_age_is_counted_back_over_midnight_too(tmp_path, monkeypatch, capsys, since, ids):
+    monkeypatch.setenv("WEIGHBRIDGE_STATE_DIR", str(tmp_path))
+    writer = Ledger.open(tmp_path)
+    writer.served(served(0, at=time.time() - 7200))
+    writer.served(served(1, at=time.time()))
+    writer.close()
+
+    assert main(["log", "--json", "--since", since]) == 0
     assert [row["id"] for row in json.loads(capsys.readouterr().out)] == ids
 
 

@@ -230,13 +230,13 @@ def test_learning_follows_a_machine_that_changed():
     assert known["card"].ratio == pytest.approx(2.0, rel=0.1)
 
 
-def test_learning_changes_nothing_it_was_given_and_passes_over_short_answers():
+def test_learning_changes_nothing_it_was_given_and_passes_over_answers_that_must_be_short():
     known = {"card": Learned(1.5, 0.05, 10)}
     learn(known, Observation("card", 100, 10.0, 1.0))
 
     assert known == {"card": Learned(1.5, 0.05, 10)}
     assert learn(known, Observation("card", 3, 10.0, 1.0)) == known
-    assert learn(known, Observation("card", 100, 0.01, 1.0)) == known
+    assert learn(known, Observation("card", 100, 1.0, 0.004)) == known, "foretold to be too quick for clocks"
 
 
 def test_what_was_learnt_of_a_card_changes_its_estimates():
