@@ -8,13 +8,14 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str, *, sync: bool = False) -> None:
+def write_whole(path: Path, content: str | bytes, *, sync: bool = False, mode: int = 0o666) -> None:
     """Write a file of which a reader sees the old one or the new one, however this process ends; with `sync` it is on
-    disk when this returns. OSError where it cannot be written; what was there is there then."""
+    disk when this returns. `mode` says who may read it, less what the process's umask forbids; a text is UTF-8. OSError
+    where it cannot be written; what was there is there then."""
     beside = path.with_name(f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        with beside.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())

@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import secrets
 import time
@@ -25,6 +24,7 @@ from typing import Any
 
 from weighbridge.errors import BadSetting, StateDamaged
 from weighbridge.locks import locked
+from weighbridge.whole_files import write_whole
 
 PREFIX = "wb-"
 _SECRET_BYTES = 32
@@ -170,15 +170,9 @@ def _held(path: Path) -> contextlib.AbstractContextManager[None]:
 def _write(path: Path, keys: Sequence[Key]) -> None:
     """Replace the file as a whole: whoever reads it finds the old one or the new one."""
     rows = [{row.name: getattr(key, row.name) for row in fields(Key)} for key in keys]
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({"layout": _LAYOUT, "keys": rows}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_whole(path, json.dumps({"layout": _LAYOUT, "keys": rows}, indent=1), sync=True, mode=0o600)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StateDamaged(f"{path}: {error.strerror}", hint="check the folder's permissions and space") from error
 
 

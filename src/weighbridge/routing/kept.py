@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weighbridge.errors import BadSetting
+from weighbridge.whole_files import write_whole
 
 from .version import VERSION
 
@@ -32,10 +33,8 @@ def write(path: Path, about: dict[str, Any], arrays: Arrays) -> None:
     text = np.frombuffer(json.dumps({**about, "version": VERSION}, ensure_ascii=False).encode(), np.uint8)
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, about=text, **kept)
-    beside = path.with_name(path.name + ".new")
     try:
-        beside.write_bytes(packed.getvalue())
-        beside.replace(path)
+        write_whole(path, packed.getvalue())
     except OSError as error:
         raise BadSetting(f"{path}: cannot be written: {error.strerror}", hint="choose another folder") from error
 

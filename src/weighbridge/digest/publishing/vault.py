@@ -8,9 +8,7 @@ the digest itself. What a note holds outside the marked region is its reader's, 
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -24,6 +22,7 @@ from weighbridge.digest.found import OWN
 from weighbridge.digest.tracing import figures
 from weighbridge.digest.verdict import Ruling
 from weighbridge.errors import BadPage
+from weighbridge.whole_files import write_whole
 
 from .markdown import Writing, brief, bullets, cards, checked, escape, findings, markdown
 
@@ -229,7 +228,7 @@ def _write(root: Path, path: Path, note: _Note) -> str:
     if path.is_symlink() or not path.parent.resolve().is_relative_to(root):
         return "left"
     if not path.exists():
-        _replace(path, _front_text(note.front) + f"{note.heading}\n\n{BEGIN}\n{_with_part('', note)}\n{END}\n")
+        write_whole(path, _front_text(note.front) + f"{note.heading}\n\n{BEGIN}\n{_with_part('', note)}\n{END}\n")
         return "made"
     with path.open("rb") as file:
         data = file.read(_MOST_BYTES + 1)
@@ -245,7 +244,7 @@ def _write(root: Path, path: Path, note: _Note) -> str:
     new = f"{old[: start + len(BEGIN)]}\n{_with_part(inside, note)}\n{old[stop:]}"
     if new == old:
         return "unchanged"
-    _replace(path, new)
+    write_whole(path, new)
     return "changed"
 
 
@@ -262,16 +261,3 @@ def _with_part(inside: str, note: _Note) -> str:
 
 def _front_text(front: Mapping[str, object]) -> str:
     return f"---\n{yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True, width=1000)}---\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    """The whole note or the old one, whatever happens."""
-    waiting = path.with_name(f".{path.name}.weighbridge-{os.getpid()}")
-    try:
-        with waiting.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-        waiting.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            waiting.unlink()
-        raise
