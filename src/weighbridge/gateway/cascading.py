@@ -11,17 +11,20 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weighbridge.openai_api import ApiError, gateway_fault
 from weighbridge.routing import AS_CHAT, Escalation, Route, escalates, mean_log_probability
 
 from . import wire
 from .adapted import is_event_stream, without_length
-from .adapting import CHAT, Adapting
+from .adapting import CHAT
 from .translation import BadAnswer, Translation
 from .translation.events import write
 from .wire import Body, Response
+
+if TYPE_CHECKING:
+    from .door import Door
 
 _LOG = logging.getLogger("weighbridge")
 # An answer that is longer is not judged: the bigger model is asked.
@@ -34,16 +37,11 @@ class Answering(Protocol):
     def retell(self, route: Route) -> tuple[bytes, bytes]:
         """Give another reason for the choice; the lines of the head that told it before, and those that do now."""
 
-    def abandon(self) -> None:
-        """Ask no more; the engine is told at once."""
+    def abandon(self, error: ApiError | None = None) -> None:
+        """Ask no more; the engine is told at once. `error` is what the client is told, where it is for that."""
 
     def gone(self) -> None:
         """The client has left."""
-
-
-Begin = Callable[[wire.Request, Response, Body, Route], Answering]
-Refused = Callable[[wire.Request, ApiError], bytes]
-"""Told of a request that nobody could be asked for; the lines of the head that name it."""
 
 
 def asking(path: str, body: Body) -> Body:
@@ -120,25 +118,15 @@ class Cascade:
     which becomes what the client wants once it is kept.
     """
 
-    def __init__(
-        self,
-        begin: Begin,
-        refused: Refused,
-        request: wire.Request,
-        response: Response,
-        body: Body,
-        route: Route,
-        adapting: Adapting,
-    ) -> None:
+    def __init__(self, door: Door, request: wire.Request, response: Response, body: Body, route: Route) -> None:
         assert route.escalation is not None
-        self._refused = refused
-        self._begin, self._request, self._response, self._body, self._route = begin, request, response, body, route
+        self._door, self._request, self._response, self._body, self._route = door, request, response, body, route
         self._escalation: Escalation = route.escalation
         path, first = request.path, body
         self._translate: Callable[[], Translation] | None = None
         if path.decode() in AS_CHAT:
             path = CHAT
-            first, self._translate = adapting.in_chat(route.model, request.path, body)
+            first, self._translate = door.adapting.in_chat(route.model, request.path, body)
         self._asked = asking(path.decode(), first)
         self._is_told_more = self._asked is not first
         self._head = b""
@@ -152,7 +140,7 @@ class Cascade:
 
     def start(self) -> None:
         """Ask the small model."""
-        self._answer = self._begin(self._request, self, self._asked, self._route)  # type: ignore[arg-type]
+        self._answer = self._door.begin(self._request, self, self._asked, self._route)  # type: ignore[arg-type]
         self._response.writer = self
 
     # As a response, to the small model's answer.
@@ -271,11 +259,10 @@ class Cascade:
 
     def _ask_next(self, route: Route) -> None:
         if self._response.is_over:
-            if self._request.spending is not None:
-                self._request.spending.drop()
+            self._door.left(self._request)
             return
         try:
-            self._begin(self._request, self._response, self._body, route)
+            self._door.begin(self._request, self._response, self._body, route)
         except ApiError as error:
             self._refuse(error)
         except Exception:
@@ -283,4 +270,4 @@ class Cascade:
             self._refuse(gateway_fault())
 
     def _refuse(self, error: ApiError) -> None:
-        self._response.error(error, self._refused(self._request, error))
+        self._response.error(error, self._door.refused(self._request, error))

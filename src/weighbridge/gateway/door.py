@@ -33,7 +33,7 @@ from .recording import Recorder
 from .teaching import Teacher, counted, measured, stated
 from .tokens import Tokens
 from .upstream import Upstream
-from .wire import AnswerHead, Body, Failure, Folding, Form, Relay, Response, usage_of
+from .wire import AnswerHead, Body, Failure, Folding, Form, Outcome, Relay, Response, usage_of
 
 _LOG = logging.getLogger("weighbridge")
 PATHS = frozenset(
@@ -109,7 +109,7 @@ class Door:
     def refused(self, request: wire.Request | None, error: ApiError) -> bytes:
         """Count a request that got no further than this door, and name it."""
         path = b"" if request is None else request.path
-        name = self.name()
+        name = self.name() if request is None else self.name_of(request)
         named = self.named(path, error, name)
         if path in PATHS:
             self.metrics.count_refused(path.decode(), error.status)
@@ -121,9 +121,21 @@ class Door:
             named += request.spending.lines()
         return named
 
+    def left(self, request: wire.Request) -> None:
+        """Put down that the client of a request has left while nobody was asked."""
+        self.recorder.left(self.name_of(request), request)
+        if request.spending is not None:
+            request.spending.drop()
+
     def name(self) -> str:
         """A name for a request, as no other has it."""
         return f"{self.run}{next(self.numbers):012x}"
+
+    def name_of(self, request: wire.Request) -> str:
+        """The name of a request, under which its client gets an answer, whoever gives that in the end."""
+        if request.name is None:
+            request.name = self.name()
+        return request.name
 
     def named(self, path: bytes, error: ApiError | None = None, name: str | None = None) -> bytes:
         """The line that names a request, as the API of the path has it; an error is put into that API's words."""
@@ -156,7 +168,7 @@ class Door:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.replace_header(b"content-type", b"application/json")
         if chosen.escalation is not None and isinstance(body, Body):
-            Cascade(self.begin, self.refused, request, response, body, chosen, self.adapting).start()
+            Cascade(self, request, response, body, chosen).start()
         else:
             self.begin(request, response, body, chosen)
 
@@ -186,16 +198,21 @@ class Door:
             answer.start_asking(prepared)
             return answer
         gathering, together = Gathering(response, prepared), Together(count, prepared.choices)
-        name: str | None = None
         for share, body in zip(gathering.shares, prepared.bodies, strict=True):
             answer = _Answer(self, request, share, body, chosen)
             answer.adapt(prepared, body)
-            name = answer.join(together, share.place, name)
+            answer.join(together, share.place)
             gathering.answers.append(answer)
-        for each in gathering.answers:
+        for each in tuple(gathering.answers):
             if response.is_over:
                 break  # one that failed at once has ended all
-            each.start_asking(prepared)
+            try:
+                each.start_asking(prepared)
+            except BaseException:
+                for other in gathering.answers:
+                    if other is not each:
+                        other.abandon()
+                raise
         return gathering
 
     def go_on(
@@ -300,7 +317,7 @@ class _Answer(Relay):
         self._mark: bytes | None = None
         self._has_ended = False
         self._why = ""
-        self._name = door.name()
+        self._name = door.name_of(request)
         self._error: str | None = None
         tracer = door.recorder.tracer
         self._trace = None if tracer is None else tracer.begin(request)
@@ -346,7 +363,7 @@ class _Answer(Relay):
                 self.wait(self.ask_when_free)
         except BaseException:
             # What it holds must come back, whatever went wrong.
-            self.abandon()
+            self._give_way("error")
             raise
 
     async def ask_when_free(self) -> None:
@@ -359,11 +376,9 @@ class _Answer(Relay):
         self._door.tasks.add(task)
         task.add_done_callback(self._door.tasks.discard)
 
-    def join(self, together: Together, place: int, name: str | None) -> str:
-        """Be one of several answers to one request, whose name is that of the first, which is told."""
+    def join(self, together: Together, place: int) -> None:
+        """Be one of several answers to one request."""
         self._together, self._place = together, place
-        self._name = name or self._name
-        return self._name
 
     def adapt(self, prepared: Prepared, body: Body) -> None:
         """Have the engine asked in other words, and its answer put into the client's."""
@@ -414,14 +429,19 @@ class _Answer(Relay):
         self.response.send(200, b"content-type: application/json\r\n" + self.lines(), content)
         self._finish("done")
 
-    def abandon(self) -> None:
-        """It will not be answered from here."""
+    def abandon(self, error: ApiError | None = None) -> None:
+        """It will not be answered from here. `error` is what the client is told, where it is for that."""
+        if error is not None:
+            self._error = error.code
+        self._give_way("dropped" if error is None else "error")
+
+    def _give_way(self, outcome: Outcome) -> None:
         if self._exchange is not None:
             self._exchange.cancel()
         task = self._task
         if task is not None and task is not asyncio.current_task():
             task.cancel()
-        self._finish("error")
+        self._finish(outcome)
 
     def retell(self, route: Route) -> tuple[bytes, bytes]:
         """Give another reason for the choice; the lines of a head that told it before, and those that do now."""
@@ -582,8 +602,22 @@ class _Answer(Relay):
             self._give_up(failure)
             return
         self._lease = None
+        self._put_down_try(lease, failure)
         self._door.pool.give_back(lease)
         await self.ask_when_free()
+
+    def _put_down_try(self, lease: Lease[Upstream], failure: Failure) -> None:
+        """A row of its own for the engine that ended; the client knows of nothing yet."""
+        recorder, now = self._door.recorder, time.monotonic()
+        served = self._served(self._request.path.decode(), {}, now, recorder.engine_of(lease))._replace(
+            reason=f"{self._route.reason}; it ended before it answered, and was asked once more",
+            outcome="failed",
+            error=self._what_failed(failure).code,
+            first_us=None,
+        )
+        recorder.answered(served, lease, (), None, None)
+        self._begun_at = self._first_at = self._heard_at = self._gap = 0.0
+        self._events = 0
 
     def _give_up(self, failure: Failure) -> None:
         if self.response.status:
@@ -655,7 +689,7 @@ class _Answer(Relay):
         if status:
             counts.count(path, status)
             self._remember()
-        elif self.outcome != "gone" and not self._tries:
+        elif self.outcome == "error" and not self._tries and self._error is None:
             return  # refused, which is told elsewhere
         recorder = self._door.recorder
         served = self._served(path, in_all, now, recorder.engine_of(lease))
@@ -692,10 +726,14 @@ class _Answer(Relay):
 
     def _served(self, path: str, usage: Mapping[str, int], now: float, engine: str | None) -> Served:
         """What the ledger is told of it."""
-        asked, chosen = self._asked_at, self._route
+        asked, chosen, status, name = self._asked_at, self._route, self.response.status, self._name
+        if not status and self.outcome != "gone":
+            # The client does not get it: what it gets has the request's own name.
+            self._request.unseen += 1
+            name = f"{name}_{self._request.unseen}"
         return served_of((
             time.time(),
-            self._name,
+            name,
             path,
             self._body.model,
             chosen.model,
@@ -703,7 +741,7 @@ class _Answer(Relay):
             chosen.reason,
             engine,
             self._request.caller.name,
-            self.response.status or None,
+            status or None,
             self.outcome,
             self._error,
             self._is_stream,

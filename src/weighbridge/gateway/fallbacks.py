@@ -196,6 +196,7 @@ class _Attempt(Response):
         if resort is not None:
             self._hand_over(resort)
             resort.response.end()
+            self._own_status = resort.response.status
 
     def send(self, status: int, headers: bytes, body: bytes = b"") -> None:
         """A whole answer."""
@@ -205,9 +206,9 @@ class _Attempt(Response):
         if status in _PASSING and resort.goes_on(self, status, _again(headers), f"answered {status}"):
             return
         resort.take(self, works=status < 500)
-        self._own_status = status
         self._hand_over(resort)
         resort.response.send(status, headers, body)
+        self._own_status = resort.response.status
 
     def error(self, error: ApiError, headers: bytes = b"") -> None:
         """A whole answer that is an error; after it has begun, the cut of it."""
@@ -233,9 +234,9 @@ class _Attempt(Response):
         if resort is None:
             return
         resort.take(self, works=error.status < 500)
-        self._own_status = error.status
         self._hand_over(resort)
         resort.response.error(error, headers)
+        self._own_status = resort.response.status
 
     def cut(self, last: bytes = b"") -> None:
         """It broke off."""
@@ -244,22 +245,41 @@ class _Attempt(Response):
             return
         self._hand_over(resort)
         resort.response.cut(last)
+        self._own_status = resort.response.status
 
-    def drop(self) -> None:
+    def drop(self, why: str) -> None:
         """Nobody wants it any more: its engine is told at once."""
         answer = self.answer
-        self.fail()
+        self.fail(why)
         if answer is not None:
             answer.abandon()
 
-    def fail(self) -> None:
-        """It came to nothing; its own end follows by itself."""
-        # No circle of objects may be left for each request.
-        self._resort = self._own_writer = self.answer = None
+    def fail(self, why: str) -> None:
+        """It came to nothing; its own end follows by itself, and its row says why."""
+        if self.answer is not None:
+            self.answer.retell(dataclasses.replace(self.route, reason=f"{self.route.reason}; {why}"))
+        self.let_go()
+
+    def expire(self, error: ApiError, headers: bytes) -> None:
+        """The time for the request is over, and this is what its client is told."""
+        resort, answer = self._resort, self.answer
+        assert resort is not None
+        self._hand_over(resort)
+        if self._own_status:
+            resort.response.cut(b"\n\n" + error.event() if self.is_stream else b"")
+        else:
+            resort.response.error(error, headers)
+        self._own_status = resort.response.status
+        if answer is not None:
+            answer.abandon(error)
 
     def _hand_over(self, resort: Resort) -> None:
         resort.over()
-        self.fail()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Be over: no circle of objects may be left for each request."""
+        self._resort = self._own_writer = self.answer = None
 
 
 def _again(headers: bytes) -> float | None:
@@ -313,7 +333,7 @@ class Resort:
         self._winner = attempt
         others, self._running = [each for each in self._running if each is not attempt], [attempt]
         for each in others:
-            each.drop()
+            each.drop(f"{attempt.route.model} answered first")
 
     def goes_on(self, attempt: _Attempt, status: int, again_seconds: float | None, what: str) -> bool:
         """Whether what it brought is kept back, and the request goes on in another way."""
@@ -324,7 +344,7 @@ class Resort:
         if attempt in self._running:
             self._running.remove(attempt)
         if self._running or self._pending:
-            attempt.fail()
+            attempt.fail(f"it {what}")
             return True
         pause = self._pause(name, again_seconds)
         if pause is not None:
@@ -335,7 +355,7 @@ class Resort:
             if other is None:
                 return False
             again = self._instead(other, f"{name} {what}")
-        attempt.fail()
+        attempt.fail(f"it {what}")
         self._pending = True
         # Once the attempt's own end is done, so that its room is free.
         self._timers.append(self._loop.call_later(pause, self._ask, again))
@@ -402,8 +422,11 @@ class Resort:
         """A model could not even be asked: nobody else counts that, or gives back what was set aside."""
         if attempt.keeps_back(error):
             return
-        goes_on = isinstance(self.response, Cascade)
-        attempt.tell(error, b"" if goes_on else self._door.refused(self._request, error))
+        attempt.tell(error, self._refused(error))
+
+    def _refused(self, error: ApiError) -> bytes:
+        """Count a request for which nobody is asked, if it is not another model's turn; the lines that name it."""
+        return b"" if isinstance(self.response, Cascade) else self._door.refused(self._request, error)
 
     def _hedge(self) -> None:
         """It takes long: ask the first fallback that is ready beside it."""
@@ -425,20 +448,14 @@ class Resort:
             kind="server_error",
             code="request_timeout",
         )
-        lines, winner = self._door.named(self._request.path, error), self._winner
-        is_stream = winner is not None and winner.is_stream
-        for attempt in list(self._running):
-            attempt.drop()
-        if self.response.status:
-            self.response.cut(b"\n\n" + error.event() if is_stream else b"")
-        else:
-            self.response.error(error, lines)
-            self._settle()
-        self.over()
-
-    def _settle(self) -> None:
-        if self._request.spending is not None:
-            self._request.spending.drop()
+        if not self._running:
+            self.over()
+            self.response.error(error, self._refused(error))
+            return
+        request, (told, *others) = self._request, self._running
+        for attempt in others:
+            attempt.drop("the time for the request was over")
+        told.expire(error, self._door.named(request.path, error, self._door.name_of(request)))
 
     # As an answer, and as the writer of the client's response.
 
@@ -447,23 +464,26 @@ class Resort:
         answer = self._answer
         return answer.retell(route) if answer is not None else (b"", b"")
 
-    def abandon(self) -> None:
+    def abandon(self, error: ApiError | None = None) -> None:
         """Ask no more."""
         for attempt in list(self._running):
-            attempt.drop()
+            attempt.drop("nobody wanted it any more")
         self.over()
 
     def gone(self) -> None:
         """The client has left."""
         running = list(self._running)
         self.over()
-        for attempt in running:
-            writer = attempt.writer
-            attempt.fail()
-            if writer is not None:
-                writer.gone()
         if not running:
-            self._settle()
+            self._door.left(self._request)
+            return
+        told, *others = running
+        for attempt in others:
+            attempt.drop("the client left")
+        writer = told.writer
+        told.let_go()
+        if writer is not None:
+            writer.gone()
 
     def pause(self) -> None:
         """It reads too slowly: whoever is asked waits, also one that has not answered yet."""

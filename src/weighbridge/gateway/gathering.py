@@ -66,13 +66,13 @@ class Gathering:
 
     def retell(self, route: Route) -> tuple[bytes, bytes]:
         """Give another reason for the choice; the lines of the head that told it before, and those that do now."""
-        first, *_ = [answer.retell(route) for answer in self.answers]
-        return first
+        told = [answer.retell(route) for answer in self.answers]
+        return told[0] if told else (b"", b"")
 
-    def abandon(self) -> None:
+    def abandon(self, error: ApiError | None = None) -> None:
         """Ask no more; the engine is told at once."""
         for answer in self.answers:
-            answer.abandon()
+            answer.abandon(error)
 
     # What the client's side calls.
 

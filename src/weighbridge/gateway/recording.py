@@ -160,6 +160,17 @@ class Recorder:
         if ledger is not None:
             self._put_down(ledger, served)
 
+    def left(self, name: str, request: Request) -> None:
+        """The client of a request has left while nobody was asked."""
+        key = None if request.caller is None else request.caller.name
+        served = Served(
+            time.time(), name, request.path.decode(), request.asked, None, None, None, None, key, None, "gone", None,
+            False, None, None, None, None, None, 0,
+        )  # fmt: skip
+        self.tell(served)
+        if self.ledger is not None:
+            self._put_down(self.ledger, served)
+
     def _put_down(self, ledger: Ledger, served: Served) -> None:
         """Have a row made of it, with those of all other requests that are over in this round of the event loop."""
         self._told.append(served)

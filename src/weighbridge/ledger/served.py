@@ -35,9 +35,10 @@ class Served(NamedTuple):
     key: str | None
     """The name of the client's key."""
     status: int | None
-    """None where the client left before there was one."""
+    """None where the client got nothing of it: it left before, or something else was answered."""
     outcome: str
-    """`done`; `gone`: the client left; `failed`: the engine did; `error`: it was refused."""
+    """`done`; `gone`: the client left; `failed`: the engine did; `error`: it was refused; `dropped`: nobody wanted
+    it any more, since another model was quicker or the time was over."""
     error: str | None
     """Code of the error that the client was told."""
     stream: bool

@@ -102,7 +102,7 @@ def _since(text: str | None) -> datetime.datetime | None:
 
 
 def _is_error(row: Row) -> bool:
-    return row.fields.get("outcome") != "done" or (row.fields.get("status") or 500) >= 400
+    return row.fields.get("outcome") not in ("done", "dropped") or (row.fields.get("status") or 0) >= 400
 
 
 def _wanted(arguments: argparse.Namespace) -> Callable[[Row], bool]:
@@ -165,8 +165,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     if said.get("stream") and made and made > 1 and first is not None and total and total > first:
         speed = f"{(made - 1) / (total - first) * 1e6:.0f}"
     end = str(said.get("error") or "") or {"gone": "client left"}.get(str(said.get("outcome")), "")
-    if not end and said.get("status") is None:
-        end = "not used"
+    if said.get("status") is None and said.get("outcome") != "gone":
+        end = f"not used: {end}" if end else "not used"
     return (
         time.strftime("%H:%M:%S" if time.date() == today else "%Y-%m-%d %H:%M"),
         str(said.get("model") or (f"({said['asked']})" if said.get("asked") else "-")),

@@ -13,7 +13,7 @@ from .form import Form
 from .heads import AnswerHead, Request, read_plain_request
 from .limits import Limits, UpstreamLimits
 from .quick import Line, usage_of
-from .relay import Relay
+from .relay import Outcome, Relay
 from .server import Refused, Route, Server, Work, listen_tcp, listen_unix, load_certificate, serve, share, tls_context
 from .upstream import Exchange, Failure, Receiver, Upstream
 
@@ -28,6 +28,7 @@ __all__ = [
     "Form",
     "Limits",
     "Line",
+    "Outcome",
     "Receiver",
     "Refused",
     "Relay",

@@ -87,11 +87,13 @@ class Request:
         "length",
         "method",
         "minor_version",
+        "name",
         "parts",
         "path",
         "repeated",
         "spending",
         "target",
+        "unseen",
         "values",
     )
 
@@ -123,6 +125,10 @@ class Request:
         self.asked: str | None = None
         """The model that its body names, once that was read."""
         self.spending: Any = None
+        self.name: str | None = None
+        """By which its client will know it, once somebody has given it one."""
+        self.unseen = 0
+        """How many answers to it there were that its client did not get."""
         self.length = length
         self.is_last = is_last
         """Whether the client wants the connection closed after the answer; HTTP/1.0 always is taken to."""

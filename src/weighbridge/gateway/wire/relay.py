@@ -13,6 +13,7 @@ from .upstream import Exchange, Failure, Upstream
 
 _TAIL_BYTES = 4_096
 _MOST_ERROR_BYTES = 1 << 20
+Outcome = Literal["", "done", "gone", "failed", "error", "dropped"]
 
 
 class Relay:
@@ -49,8 +50,9 @@ class Relay:
         self.upstream: Upstream | None = None
         self.answer: AnswerHead | None = None
         self.failure: Failure | None = None
-        self.outcome: Literal["", "done", "gone", "failed", "error"] = ""
-        """`gone`: the client left; `failed`: the engine did; `error`: handed to `error`; "" so far."""
+        self.outcome: Outcome = ""
+        """`gone`: the client left; `failed`: the engine did; `error`: handed to `error`; `dropped`: nobody wanted it
+        any more; "" so far."""
         self.body_bytes = 0
 
     def start(
@@ -65,7 +67,8 @@ class Relay:
         self.upstream = upstream
         self.answer = self._held_error = self.failure = None
         self.outcome = ""
-        self.body_bytes = 0
+        self.body_bytes = self._recent_bytes = 0
+        self._recent = []
         exchange = self._exchange = upstream.start(self, target, body, method=method, headers=headers)
         response = self.response
         response.writer = self
@@ -210,7 +213,7 @@ class Relay:
         if self._exchange is not None:
             self._exchange.resume()
 
-    def _finish(self, outcome: Literal["done", "gone", "failed", "error"]) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         self.outcome = outcome
         # No circle of objects may be left for each request: they would wait for the collector, and stop all for it.
         self._exchange = None
