@@ -24,7 +24,7 @@ _SIZE = r"\d+x\d+(?:\.\d+)?b|[ae]?\d+(?:\.\d+)?[bmtk](?![a-z])"
 _WORD = re.compile(rf"{_SIZE}|\d+(?:\.\d+)*|[a-z]+")
 # Words that say the same, and words that say nothing.
 _SAME = {"it": "instruct", "chat": "instruct", "thinker": "thinking", "think": "thinking"}
-_EMPTY = frozenset({"meta", "nvidia", "c4ai", "the", "latest", "model", "unsloth", "deepseekai", "google"})
+_EMPTY = frozenset({"meta", "nvidia", "the", "latest", "model", "unsloth", "deepseekai", "google"})
 # The letter before a version: v0.3.
 _VERSION = re.compile(r"(?<![a-z])v(?=\d)")
 _FILE = re.compile(r"(?:-\d{5}-of-\d{5})?\.(?:gguf|safetensors)$")
@@ -42,7 +42,7 @@ class Named(NamedTuple):
 
 def words_of(text: str) -> frozenset[str]:
     """The words that tell one model from others: names, versions and sizes."""
-    text = _PACKING.sub(" ", text.lower())
+    text = _PACKING.sub(" ", text.lower().replace("c4ai-", ""))
     text = _VERSION.sub("", re.sub(r"(?<=\d)_(?=\d)", ".", text))
     words = {_SAME.get(word, word) for word in _WORD.findall(text) if word not in _EMPTY}
     if "pt" in words:

@@ -140,6 +140,9 @@ def _agree(field: str, one: Claim, other: Claim) -> bool:
     if isinstance(one.value, int | float) and isinstance(other.value, int | float):
         if field.startswith("rank:"):
             return one.value == other.value or one.qualifier != other.qualifier
+        if field == "experts" and one.qualifier != other.qualifier:
+            # How many there are, and how many of them a token uses.
+            return True
         if field.startswith("parameters") and max(one.value, other.value) > _PARTS * min(one.value, other.value):
             # Of a part of it, or of another thing.
             return True

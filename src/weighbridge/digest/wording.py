@@ -53,7 +53,7 @@ def show_value(value: object, unit: str, field: str = "") -> str:
         return f"{value / 1e9:g} GB" if value >= 1e8 else show_bytes(value)
     if unit.startswith("USD"):
         return f"${value:,.10g}{unit.removeprefix('USD')}"
-    short = {"percent": "%", "x": "x", "rank": "", "count": ""}.get(unit, f" {unit}" if unit else "")
+    short = {"percent": "%", "x": "x", "rank": "", "count": "", "experts": ""}.get(unit, f" {unit}" if unit else "")
     return f"{'#' if unit == 'rank' else ''}{value:,.10g}{short}"
 
 

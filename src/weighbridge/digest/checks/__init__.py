@@ -63,7 +63,7 @@ def check(
     known = knowledge or Knowledge()
     found = tuple(claims)
     days = _about(found, texts or {})
-    values: dict[tuple[str, str, str, int], set[float | str | bool]] = {}
+    values: dict[tuple[str, str, str, str, int], set[float | str | bool]] = {}
     for claim in found:
         values.setdefault(_place(claim), set()).add(claim.value)
     return tuple(
@@ -71,9 +71,10 @@ def check(
     )
 
 
-def _place(claim: Claim) -> tuple[str, str, str, int]:
-    """Whose what is told in which words."""
-    return claim.address, claim.subject, claim.field, claim.start
+def _place(claim: Claim) -> tuple[str, str, str, str, int]:
+    """Whose what is told in which words; `2 of 8 experts` tells two things."""
+    kind = claim.qualifier if claim.field == "experts" else ""
+    return claim.address, claim.subject, claim.field, kind, claim.start
 
 
 class _About(NamedTuple):

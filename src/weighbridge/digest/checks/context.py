@@ -14,8 +14,10 @@ FIELDS = ("context_length",)
 
 # 128K is 128,000 or 131,072; makers tell of 160K less than the config has for the answer.
 _NEAR = 0.06
-# Stretched by YaRN four times as makers recommend it; more than eight times the config's length nobody offers.
-_BEYOND = 8.0
+# Stretched by YaRN four times as makers recommend it; more than five times the config's length nobody offers.
+_BEYOND = 5.0
+# Beyond that a service's word alone does not make it true.
+_STRETCHED = 4.0 * (1 + _NEAR)
 # A service may offer less; a card may tell of less than the config, as Qwen3's does (32,768 of 40,960).
 _LESS = 0.45
 _EXTENDED = re.compile(r"exten[ds]|scal(?:e|ing)|fine-?tun|now support|push|stretch|interpolat|yarn|rope")
@@ -45,7 +47,11 @@ def check(case: Case) -> Finding:
             # Less than the model takes is what a service offers of it; more, what it was stretched to.
             is_less = bool(native) and claimed < min(length for length, _ in native)
             proofs = (proof, *(proof for _, proof in native[:1]))
-            return open_question(*proofs) if is_less else supported(*proofs)
+            # Where other services offer what the config has, one that tells of far more is a slip.
+            longest = max((length for length, _ in native), default=0)
+            is_agreed = any(abs(other - longest) <= _NEAR * longest for other, _ in served)
+            is_stray = is_agreed and claimed > _STRETCHED * longest
+            return open_question(*proofs) if is_less or is_stray else supported(*proofs)
     reported = case.knowledge.reports(case.subject, "context_length")
     if not native or case.is_expected or reported:
         return open_question(*(proof for _, proof in native[:1]))
@@ -58,7 +64,7 @@ def check(case: Case) -> Finding:
     if _EXTENDED.search(case.claim.quote.lower()):
         # Others have stretched many a model further than its maker.
         return open_question(*proofs)
-    if claimed > _BEYOND * longest * (1 - _NEAR):
+    if claimed > _BEYOND * longest:
         return refuted(*proofs)
     read = any(proof.basis is Basis.READ for proof in proofs)
     is_all = _WHOLE.search(case.claim.quote.lower()) and not _CONDITION.search(case.claim.quote.lower())

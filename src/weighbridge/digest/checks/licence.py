@@ -62,7 +62,7 @@ def check(case: Case) -> Finding:
         is_other = own and all(each.proof.source == HUB for each in holding)
         return open_question(own[0].proof, holding[0].proof) if is_other else supported(holding[0].proof)
     if claimed in _KINDS or any(word in _KINDS for word in claimed.split("-")):
-        return _kind(claimed, weights)
+        return _kind(case, claimed, weights)
     code = [each for each in known if each.covers == "code" and same(claimed, plain(each.name))]
     if "code" in case.claim.qualifier.lower() or "repositor" in case.claim.qualifier.lower():
         return supported(code[0].proof) if code else open_question(*(each.proof for each in known[:1]))
@@ -70,13 +70,21 @@ def check(case: Case) -> Finding:
     return refuted(*proofs) if _settles(case, claimed, weights) else open_question(*proofs)
 
 
-def _kind(claimed: str, weights: list[Licence]) -> Finding:
+def _kind(case: Case, claimed: str, weights: list[Licence]) -> Finding:
     is_open = next(_KINDS[word] for word in (claimed, *claimed.split("-")) if word in _KINDS)
+    is_forbidding = claimed.startswith(("non", "research"))
     for each in weights:
         name = plain(each.name)
-        if (name in _OPEN) == is_open and (not claimed.startswith(("non", "research")) or _NONCOMMERCIAL.search(name)):
+        if (name in _OPEN) == is_open and (not is_forbidding or _NONCOMMERCIAL.search(name)):
             return supported(each.proof)
-    return open_question(*(each.proof for each in weights[:2]))
+    proofs = tuple(dict.fromkeys(each.proof for each in weights))[:2]
+    is_free = bool(weights) and all(plain(each.name) in _OPEN for each in weights)
+    is_sure = case.subject.is_exact and bool(case.subject.variants) and not case.is_expected
+    told = case.told
+    if is_free and is_sure and claimed.startswith("non") and not (told and days_between(told, _TAGS_SINCE) > 0):
+        # Each of these lets anybody use it in trade.
+        return refuted(*proofs)
+    return open_question(*proofs)
 
 
 def _settles(case: Case, claimed: str, weights: list[Licence]) -> bool:

@@ -69,7 +69,7 @@ def check(case: Case) -> Finding:
     fits = "fit" in case.claim.qualifier.lower() or (bool(_FITS.search(own)) and not _NEED.search(own))
     smallest = min(sizes, key=lambda each: each.size_bytes)
     if not fits and _NEED.search(words) and not _FITS.search(own) and not (recipe and not case.is_least):
-        return _needs(memory, sizes)
+        return _needs(memory, sizes, is_least=case.is_least and bool(recipe))
     if _may_lie_elsewhere(case, recipe, words):
         return open_question(_compared(smallest, memory, ">" if smallest.size_bytes > memory else "<"))
     fewest = min(sizes, key=lambda each: each.least_bytes)
@@ -108,11 +108,14 @@ def _settles(case: Case) -> bool:
     return not case.is_expected and bool(case.subject.variants or case.subject.is_exact)
 
 
-def _needs(memory: float, sizes: list[Size]) -> Finding:
-    """`needs 80 GB`: true where the weights take a good part of it and no more; else it is not settled."""
+def _needs(memory: float, sizes: list[Size], *, is_least: bool) -> Finding:
+    """`needs 80 GB`: true where the weights take a good part of it and no more, and `more than 80 GB at 4-bit` where
+    they take so much at the least; else it is not settled."""
     for each in sizes:
         if 0.5 * memory <= each.size_bytes <= 1.02 * memory:
             return supported(_compared(each, memory, "<"))
+    if is_least and (least := [each for each in sizes if memory < each.least_bytes <= 2 * memory]):
+        return supported(_compared(least[0], memory, ">"))
     return open_question(_compared(sizes[0], memory, ">" if sizes[0].size_bytes > memory else "<"))
 
 

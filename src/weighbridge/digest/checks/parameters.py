@@ -115,7 +115,8 @@ def _of_name(name: str, repository: str, variant: Variant | None = None) -> Iter
         effective = " (effective: more are stored)" if word.startswith("e") else ""
         proof = Proof("name", f"its maker calls it {name}{effective}", Basis.STATED, repository, "name", "")
         yield Count(size, is_active, False, proof, name)
-        if not is_active and not has_active and "x" not in word:
+        is_counted_sparse = bool(total and active and active.value < 0.9 * total.value)
+        if not is_active and not has_active and not is_counted_sparse and "x" not in word:
             yield Count(size, True, False, proof)
 
 
@@ -177,7 +178,7 @@ def check(case: Case) -> Finding:
     if not claimed or not counts:
         return open_question()
     is_active = case.claim.field == "parameters_active"
-    mine = [count for count in counts if count.is_active == is_active]
+    mine = [count for count in counts if count.is_active == is_active and not _is_product(case, count, counts)]
     if held := _held(case, mine, claimed):
         return held
     counted = [count for count in mine if count.is_sure]
@@ -199,6 +200,14 @@ def check(case: Case) -> Finding:
     return refuted(*_shown(case, counted, claimed))
 
 
+def _is_product(case: Case, count: Count, counts: tuple[Count, ...]) -> bool:
+    """Whether it is the product that a name writes, told as a count though the weights were counted: a Mixtral of 8x7B
+    shares all but its experts."""
+    is_written = bool(count.name) and re.search(r"\dx\d", count.name.lower()) is not None
+    told = _SIZES.findall(case.claim.quote.lower().replace(case.claim.subject.lower(), " "))
+    return is_written and bool(told) and any(other.is_sure and not other.is_active for other in counts)
+
+
 def _held(case: Case, mine: list[Count], claimed: float) -> Finding | None:
     """Supported by the count that is surest and nearest; None where none agrees."""
     tolerance = max(_ABOUT if case.is_about else _NEAR, rounding(case.claim) * 1.05)
@@ -216,7 +225,7 @@ def _held(case: Case, mine: list[Count], claimed: float) -> Finding | None:
 def _swapped(case: Case, counts: tuple[Count, ...], counted: list[Count], other: Count, claimed: float) -> Finding:
     """Total taken for active, or the other way round."""
     named = [count for count in counts if count.proof.key == "name" and abs(claimed - count.value) <= 1e-6 * claimed]
-    if named:
+    if named and not _EXPRESSLY[case.claim.field].search(case.claim.quote.lower()):
         # Its maker calls it by what one token uses: `a 17 billion parameter model with 16 experts`.
         return open_question(named[0].proof, *_shown(case, counted, claimed))
     what = "the count that one token uses" if other.is_active else "the count of all weights"
@@ -224,6 +233,13 @@ def _swapped(case: Case, counts: tuple[Count, ...], counted: list[Count], other:
     proof = other.proof
     told = Proof("sum", text, proof.basis, proof.source, proof.key, proof.date)
     return refuted(*_shown(case, counted, claimed), told)
+
+
+# Words that tell which of the two is meant, whatever the name says.
+_EXPRESSLY = {
+    "parameters_total": re.compile(r"\b(?:in total|total (?:of|param\w*|weights)|total\b|all told|overall)"),
+    "parameters_active": re.compile(r"\b(?:activ\w+|per token|each token|at inference)\b"),
+}
 
 
 def _of_relative(case: Case, claimed: float) -> tuple[Proof, ...]:

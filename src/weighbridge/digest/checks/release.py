@@ -36,6 +36,8 @@ FIELDS = ("release_date", "status", "openness")
 _BESIDE = 40
 _NEAR_DAYS, _LAUNCH_DAYS, _FAR_DAYS, _MONTH_DAYS = 10, 60, 100, 31
 _CLOCK_DAYS, _SERVED_DAYS = 1, 5
+# Two witnesses that agree so well settle the launch, and a day so far from it is another.
+_AGREED_DAYS, _OFF_DAYS, _MANY_SERVICES = 7, 21, 3
 _DAY_LENGTH = len("2026-04-19")
 # Repositories of models from before this day were often made anew.
 _HUB_SINCE = "2023-06-01"
@@ -63,7 +65,8 @@ class Day(NamedTuple):
     is_launch: bool
     """Whether it is the launch; else the day on which its repository was made, which is earlier."""
     proof: Proof
-    is_told_by_services: bool = False
+    services: int = 0
+    """How many services tell it; 0 where it is not from services."""
 
 
 def days_of(case: Case) -> tuple[Day, ...]:
@@ -113,7 +116,7 @@ def _served_day(case: Case) -> Day | None:
     served = next(each for each in case.subject.served if day in dict(each.days))
     text = f"{served.name} came out on {day}, as {votes[day]} services tell"
     proof = Proof("fact", text, Basis.STATED, served.source, "release_date", case.knowledge.date)
-    return Day(day, True, proof, is_told_by_services=True)
+    return Day(day, True, proof, votes[day])
 
 
 def check(case: Case) -> Finding:
@@ -143,8 +146,10 @@ def _check_day(case: Case) -> Finding:
         return _expected(case, known)
     nearest = sorted((each for each in known if each.is_launch), key=lambda each: _distance(each.day, day))
     launch = next(iter(nearest), None)
-    if near and (launch is None or launch in near or launch.is_told_by_services):
+    if near and (launch is None or launch in near or _is_loosely_told(launch, near)):
         return supported((launch if launch in near else near[0]).proof)
+    if case.subject.is_exact and (agreed := _agreed(known, claimed_first)):
+        return refuted(*agreed)
     if launch is not None and _distance(launch.day, day) <= _LAUNCH_DAYS:
         # The day of its launch is known, and is another.
         return open_question(launch.proof)
@@ -152,12 +157,37 @@ def _check_day(case: Case) -> Finding:
     return refuted(*proofs) if _is_another_time(case, known, claimed_first, claimed_last) else open_question(*proofs)
 
 
+def _is_loosely_told(launch: Day, near: list[Day]) -> bool:
+    """Whether what services wrote down lies too far from the repository's day to settle the launch."""
+    made = [each.day for each in near if not each.is_launch]
+    return launch.services > 0 and all(abs(_apart(day, launch.day)) > _AGREED_DAYS for day in made)
+
+
+def _agreed(known: tuple[Day, ...], claimed_first: datetime.date) -> tuple[Proof, ...]:
+    """The repository's day and the launch that several services tell, where they agree within days, nothing else is
+    known of it, and the claimed days begin weeks after both; else nothing. Weeks before them a preview by nearly the
+    same name may have been out."""
+    launch = next((each for each in known if each.services >= _MANY_SERVICES), None)
+    made = [each for each in known if not each.is_launch]
+    if launch is None or not made or len(made) + 1 < len(known) or known[0].day < _HUB_SURE:
+        return ()
+    if any(abs(_apart(each.day, launch.day)) > _AGREED_DAYS for each in made):
+        return ()
+    late = (claimed_first - last_day(max(each.day for each in known))).days
+    return (made[0].proof, launch.proof) if late > _OFF_DAYS else ()
+
+
+def _apart(one: str, other: str) -> int:
+    """Days from one known day to another."""
+    return (first_day(other) - first_day(one)).days
+
+
 def _precision(known: Day, slack: int) -> int:
     """Within how many days a known day agrees. A launch that a publication dates is that day, by some clock the next;
     services write down what they noticed; a repository is made before its launch."""
     if not known.is_launch:
         return _LAUNCH_DAYS
-    return max(slack, _SERVED_DAYS if known.is_told_by_services else _CLOCK_DAYS)
+    return max(slack, _SERVED_DAYS if known.services else _CLOCK_DAYS)
 
 
 def _is_another_time(

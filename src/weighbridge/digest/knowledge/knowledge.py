@@ -102,7 +102,10 @@ class Knowledge:
         for each in same if len(same) <= 3 else ():
             served += tuple(one for one in self._served_as(words_of_name(each.name)) if one not in served)
         sizes = {round(each.parameters.value) for each in same if each.parameters}
-        is_exact = bool(sizes) and max(sizes) <= min(sizes) * (1 + _SAME_SIZE) and alike(rows, min(sizes))
+        # Of what is counted from its config the hub's count, which may have shared matrices twice, tells nothing more.
+        counted = {each.repository for each in same if each.shape and each.parameters}
+        others = [row for row in rows if row.repository not in counted]
+        is_exact = bool(sizes) and max(sizes) <= min(sizes) * (1 + _SAME_SIZE) and alike(others, min(sizes))
         shown = plainest(same, name) if is_exact else common_name(same, name)
         return Subject(shown, words, same, rows, served, is_exact and not is_loose, is_loose)
 

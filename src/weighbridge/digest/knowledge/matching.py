@@ -9,7 +9,7 @@ from weighbridge.catalogue import Variant
 from weighbridge.catalogue.naming import words_of
 
 from .fact import Row
-from .names import is_dated, sizes_in, words_of_name
+from .names import is_dated, is_revision, sizes_in, words_of_name
 
 TUNED = frozenset({"instruct", "base", "thinking", "preview", "sft", "dpo", "rl", "hf"})
 """Words that tell how a network was tuned, and not which it is."""
@@ -30,7 +30,15 @@ def same_weights(name: str, words: frozenset[str], variants: tuple[Variant, ...]
     if same:
         return same, False
     # `Llama 4 Scout` for Llama-4-Scout-17B-16E.
-    by_size = tuple(each for each in meant if only_sizes(words_of_name(each.name) - plain - TUNED))
+    is_sized = bool(sizes_in(plain))
+    by_size = tuple(
+        each
+        for each in meant
+        # `Mixtral 8x7B` for Mixtral-8x7B-v0.1; `Mistral` alone leaves more open.
+        if only_sizes(
+            frozenset(word for word in words_of_name(each.name) - plain - TUNED if not (is_sized and is_revision(word)))
+        )
+    )
     of_release = tuple(each for each in variants if words_of_name(each.release) == plain)
     return by_size or of_release or variants, not by_size and not of_release
 

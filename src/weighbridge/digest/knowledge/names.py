@@ -18,6 +18,7 @@ _MAKERS = frozenset(
 )
 _SIZE = re.compile(r"^(?:a|e)?\d+(?:\.\d+)?[bmtk]$|^\d+x\d+(?:\.\d+)?b$")
 _VERSION = re.compile(r"^\d+(?:\.\d+)*$")
+_REVISION = re.compile(r"0\.\d")
 _JOINED = re.compile(r"(?<=\d)-(?=\d{1,2}(?![\d.]*[bmtkx\d]))")
 # 2512 and 0324 and 20260512: a month with its year, a day, or both.
 _DAY = re.compile(
@@ -58,3 +59,8 @@ def versions_in(words: frozenset[str]) -> frozenset[str]:
 def is_dated(word: str) -> bool:
     """Whether a number of a name is a day or a month: 2507, 0324, 20260512."""
     return bool(_DAY.fullmatch(word))
+
+
+def is_revision(word: str) -> bool:
+    """Whether a number of a name counts tunings of one network: the 0.1 of Mixtral-8x7B-v0.1."""
+    return bool(_REVISION.fullmatch(word))

@@ -35,7 +35,8 @@ _GENERIC = re.compile(
 )
 _EXPERTS_AFTER = re.compile(
     r"[\s-]*[\"“]?(?:(?:total|routed|fine-grained|small|different|distinct|local|specialized|specialised|shared"
-    r"|active|activated|sub|sparse)[\s-]+)*experts?\b(?! (?:note|say|warn|believe|predict|agree|in the|from))"
+    r"|active|activated|sub|sparse)[\s-]+)*(?:(?:out )?of (?:its |the |a total of )?\d+ (?:\w+ ){0,2})?"
+    r"experts?\b(?! (?:note|say|warn|believe|predict|agree|in the|from))"
 )
 _SIZED_KIND = re.compile(r"\d[bt] $")
 _LABEL = re.compile(r"\b(?:architecture|type|arch|architektur)\b")
