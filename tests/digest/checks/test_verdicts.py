@@ -127,7 +127,7 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Gemma 4 31B", "memory_needed", 24e9, "Gemma 4 31B fits 24 GB at 4-bit", {}, SUPPORTED, "15.64 GB <"),
         ("Qwen 3.5", "memory_needed", 24e9, "Qwen 3.5 fits 24 GB at 4-bit", {}, OPEN, "> 24 GB"),
         ("Llama 4 Scout", "memory_needed", 80e9, "Scout, BF16, fits 80 GB with int4", {}, SUPPORTED, "4 bits"),
-        ("DeepSeek V3", "memory_needed", 300e9, "needs over 300 GB at 4-bit", {"qualifier": "over"}, SUPPORTED, "> 300"),
+        ("DeepSeek V3", "memory_needed", 3e11, "needs over 300 GB at 4-bit", {"qualifier": "over"}, SUPPORTED, "> 300"),
         # Kinds.
         ("DeepSeek V3", "architecture", "dense", "DeepSeek V3 is dense", {}, REFUTED, "8 of 256"),
         ("DeepSeek V3", "architecture", "moe", "DeepSeek V3", {}, SUPPORTED, "8 of 256"),
