@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from .alternation import any_of
+from .lexicon import NO_MODELS, families, makers
 from .quantities import lowered
 
 _NAMES = (
@@ -133,6 +135,15 @@ _NAMES = (
     "AA-LCR",
     "Vending-Bench",
     "FinSearchComp",
+    *"""
+    MMStar MMVet MM-Vet MathVerse WeMath LogicVista HallusionBench POPE InfoVQA VQAv2 CharXiv BLINK MVBench MLVU LVBench
+    EgoSchema CMMMU CSimpleQA MultiChallenge INCLUDE POLYMATH PolyMATH ACEBench OJBench LCB BrowseComp-ZH WideSearch
+    Seal-0 FRAMES MCP-Universe PaperBench MLE-Bench AA-Omniscience GSO OmniDocBench AndroidWorld BRUMO AMO-Bench
+    IMO-AnswerBench BIRD-SQL DS-1000 RepoBench LAMBADA PopQA MuSR TheoremQA XSTest CyberSecEval MMLU-ProX SuperGLUE
+    CoQA StrategyQA HotpotQA MGSM-ja JMT-Bench GPQA-D LiveCodeBench-v6 ClawEval SkillsBench CursorBench WMT24++ WMT25
+    MMBench MME MMMU-Pro TextVQA MM-MT-Bench SciQ QuAC ANLI XCOPA XNLI XStoryCloze Belebele FLORES-200 CoVoST2
+    MMAU AIR-Bench MedMCQA LegalBench FinanceBench OpenCompass StrongREJECT HarmBench SEED-Bench RewardBench JudgeBench
+    """.split(),
 )
 _VARIANTS = (
     "pro verified lite multilingual multimodal diamond redux plus hard challenge easy full live extended "
@@ -205,11 +216,11 @@ _CANON = {_fold(name): name for name in _NAMES} | {
 }
 _VARIANT = "|".join(re.escape(word) for word in sorted(_VARIANTS, key=len, reverse=True))
 _WHERE = re.compile(
-    r"(?<![\w/.-])(?:(?P<known>"
+    r"(?<![\w.-])(?:(?P<known>"
     + "|".join(_pattern(name) for name in sorted(_NAMES, key=len, reverse=True))
     + r")(?P<plus>\+)?(?P<variant>(?:[\s\-_(]{1,2}(?:"
     + _VARIANT
-    + r")(?![\w%]|\.\d)|['’](?:2[3-6])(?!\w))*)"
+    + r")(?![\w%]|\.\d)|(?:['’]|(?<=aime|hmmt))(?:20)?2[3-6](?!\w))*)"
     r"|(?P<form>[A-Z][A-Za-z0-9τ²]{1,30}(?:-[A-Z][A-Za-z0-9]{1,20}){0,2}?-?(?:Bench|bench|Eval|QA"
     r"|Arena)(?P<formplus>\+)?(?:[- ](?:Pro|Hard|Verified|Lite|Plus|v\d)(?!\w))?))(?![\w])",
     re.IGNORECASE,
@@ -222,23 +233,13 @@ _HINT = re.compile(
 # With the hyphen gone these are words.
 _HYPHENED = frozenset({"MultiPL-E", "ARC-E", "ARC-C"})
 _WORDS = frozenset(
-    {
-        "drop",
-        "facts",
-        "math",
-        "arena",
-        "gaia",
-        "ruler",
-        "aime",
-        "amc",
-        "imo",
-        "hle",
-        "aider",
-        "piqa",
-        "coco",
-        "helmet",
-        "helm",
-    }
+    "drop facts math arena gaia ruler aime amc imo hle aider piqa coco helmet helm pope include blink frames mme gso "
+    "polymath".split()
+)
+# `the perception benchmark MMStar`, `the CharXiv benchmark`: a name by its form, of capitals inside a word.
+_TOLD = re.compile(
+    r"\bbenchmarks? (?:called |named )?(?P<behind>[A-Z][a-z]*[A-Z0-9][\w+]*(?:-[A-Z0-9]\w*)?)(?![\w-])"
+    r"|(?<![\w-])(?P<before>[A-Z]\w*[a-z]\w*[A-Z]\w*\+{0,2}) benchmark(?:s|ing)?\b"
 )
 _BOARD = re.compile(
     r"\b(?:(?P<named>"
@@ -250,11 +251,33 @@ _BOARD_FORM = re.compile(r"(?P<form>(?:[\w.-]{2,24} ){1,3}?)(?P<kind>leaderboard
 
 def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     """The benchmarks named in a stretch: place, and name with variant (`SWE-bench Pro`, `MMLU-Pro`, `AIME 2025`)."""
+    found = list(_known(text, start, end))
+    if text.find("benchmark", start, end) >= 0:
+        starts = [mark[0] for mark in found]
+        for match in _TOLD.finditer(text, start, end):
+            name, (first, last) = match[match.lastgroup or 0], match.span(match.lastgroup or 0)
+            at = bisect_right(starts, first)
+            is_free = (not at or found[at - 1][1] <= first) and (at == len(found) or last <= found[at][0])
+            if is_free and not _is_model(name):
+                found.insert(at, (first, last, name))
+                starts.insert(at, first)
+    yield from found
+
+
+def _is_model(name: str) -> bool:
+    word = re.match(r"[a-z.]*", name.lower())
+    return bool(word) and (word[0] in families() or word[0] in makers() or word[0] in NO_MODELS)  # type: ignore[index]
+
+
+def _known(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     past = start
     for hint in _HINT.finditer(lowered(text), start, end):
         first = hint.start()
         while first > past and first > hint.start() - 40 and (text[first - 1].isalnum() or text[first - 1] == "-"):
             first -= 1
+        if first and text[first - 1] == "/" and past != first - 1:
+            # A path; but `MMLU/GSM8K` are two.
+            continue
         match = _WHERE.match(text, first, end) if first >= past else None
         if match is None and first != hint.start() >= past:
             # A known name behind something else: `bench-MMLU`.

@@ -20,7 +20,7 @@ from .index import Index
 from .labels import date_of_page, year_of_page
 from .layout import Block, blocks
 from .lexicon import TOOLS, families
-from .masking import readable
+from .masking import Unmarked, readable
 from .mention import Kind as NameKind
 from .mention import Mention
 from .names import Namer
@@ -28,6 +28,7 @@ from .quantities import Quantity, lowered, quantities
 from .quoting import quoted
 from .scene import Found, Scene, overlaps
 from .subjects import Owners
+from .tiers import placed
 from .unglueing import is_glued
 from .words import key
 
@@ -52,7 +53,8 @@ class Claiming:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._written = page.text[:MOST_CHARACTERS]
-        self._text = readable(self._written)
+        self._plain = Unmarked(readable(self._written))
+        self._text = self._plain.text
         self._low = lowered(self._text)
         head = self._text[:1500]
         self._published = page.published or date_of_page(head) or None
@@ -164,6 +166,8 @@ class Claiming:
 
     def _read(self, scene: Scene, span: tuple[int, int], carried: tuple[str, ...]) -> Iterator[Claim]:
         found = [each for find in self._cues.asked(scene) for each in find(scene)]
+        if self._context.tier is not None:
+            found += placed(scene, self._context.tier)
         if not found:
             return
         if self._context.title and not scene.mentions and not self._context.recent and not carried:
@@ -196,7 +200,7 @@ class Claiming:
         return True
 
     def _claim(self, subject: str, found: Found, span: tuple[int, int], told: str | None) -> Claim:
-        start, end = quoted(self._text, found, span)
+        start, end = self._plain.written(*quoted(self._text, found, span))
         if found.field == "parameters_total":
             self._context.counted(subject, found.value)
         return Claim(

@@ -6,6 +6,7 @@ import re
 
 from .mention import Mention
 from .scene import Scene
+from .words import key
 
 JOIN = re.compile(
     r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |[\w.]{2,14}['’‘]s )?"
@@ -25,9 +26,11 @@ _OBJECT = re.compile(
     r"(?:sibling|cousin|relative|descendant) (?:of|to)|(?:days|weeks|months|years?|shortly|right|soon) (?:after|before)"
     r"|(?:cost|price|speed|fraction|half|third|quarter|tenth) of|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
-    r"comparison,?|from|unlike|challenging|challenges|als|gegenüber|"
+    r"comparison,?|from|above|below|unlike|challenging|challenges|als|gegenüber|"
+    r"from \d[\d.]* ?(?:%|points|percent)? ?(?:for|on|in|by)|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
-    r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size) of|whereas|for context,)"
+    r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size|flagship|flagship model) of|whereas"
+    r"|for context,)"
     r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous |meta['’‘]s "
     r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
     r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and |an? |open )*)$"
@@ -55,11 +58,19 @@ def objects(scene: Scene) -> set[int]:
             # `It expands the context from 128K in GLM-4.5 to 200K`
             found.add(number)
         elif (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (
-            number and number - 1 in found and JOIN.fullmatch(scene.low[scene.mentions[number - 1].end : mention.start])
+            number and number - 1 in found and _is_joined(scene, scene.mentions[number - 1], mention)
         ):
             found.add(number)
     scene.compared = found
     return found
+
+
+def _is_joined(scene: Scene, one: Mention, other: Mention) -> bool:
+    """Whether two names share what is said; `the flagship of Tern 5, Tern 5 Max,` names a part by its whole."""
+    gap = scene.low[one.end : other.start]
+    whole = key(one.name)
+    is_part = gap.strip() == "," and len(key(other.name)) > len(whole) and key(other.name)[: len(whole)] == whole
+    return JOIN.fullmatch(gap) is not None and not is_part
 
 
 def main_subject(scene: Scene) -> Mention | None:

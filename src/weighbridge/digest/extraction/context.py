@@ -48,12 +48,16 @@ class Context:
     items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     told: str | None = None
     benchmark: str = ""
+    """The benchmark that the block spoke of."""
+    last_benchmark: str = ""
     label: str = ""
     """A line of its own that labels the next: `Context Length`."""
     above: tuple[str, ...] = ()
     """Whom the last block that is no list's item was about."""
     counts: dict[str, float] = field(default_factory=dict)
     """How many parameters the page said that each has."""
+    tier: float | None = None
+    """The bytes of memory that the heading sets."""
     title: str = ""
     """A heading that may be an unknown model's name."""
 

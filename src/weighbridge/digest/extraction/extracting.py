@@ -25,6 +25,7 @@ from .quantities import quantities
 from .quoting import MOST_QUOTE_CHARACTERS
 from .scene import Scene
 from .tables import Cell, cells
+from .tiers import tier_of
 from .unglueing import unglued
 from .words import key
 
@@ -177,6 +178,7 @@ class _Extraction(Claiming):
         context.heading_words = self._low[block.start : block.end]
         context.recent = ()
         context.items = []
+        context.tier = tier_of(context.heading_words) if not unique else None
         context.title = titled(self._text[block.start : block.end]) if not unique else ""
         if len(unique) == 1:
             context.heading = unique
@@ -191,7 +193,8 @@ class _Extraction(Claiming):
         at = start
         colon = self._text.find(":", start, min(end, start + 64)) >= 0 or self._text.find("：", start, start + 64) >= 0
         match = _LABEL.match(self._text, start, end) if colon else None
-        if match and match.end() < end and len(match[1].split()) <= 6:
+        is_whole = match is not None and match[1].count("(") == match[1].count(")")
+        if match and is_whole and match.end() < end and len(match[1].split()) <= 6:
             inside = self._names.within(match.start(1), match.end(1))
             is_named = inside and (inside[0].end - inside[0].start) * 2 >= match.end(1) - match.start(1)
             if is_named and inside[0].is_specific:
@@ -199,16 +202,22 @@ class _Extraction(Claiming):
             else:
                 label = match[1].lower()
                 at = match.end()
+                if inside and is_label(label) and any(sign.isdigit() for sign in inside[0].name):
+                    # `Tern 5 comes in three sizes: ...`
+                    self._context.recent = (inside[0].name,)
         is_item = is_item or (end - start < _MOST_OF_FRAGMENT and not _VERB.search(self._low, start, end))
-        scene = self._scene(at if label else start, end, label=label, is_fragment=is_item or bool(label))
-        scene.recent_benchmark = self._context.benchmark
-        if label and not is_label(label):
-            scene = self._scene(start, end, label="", is_fragment=is_item)
-        elif label and match:
+        if label and is_label(label) and match:
+            scene = self._scene(at, end, label=label, is_fragment=True)
             scene.labelled_benchmark = self._benchmark_in(match.start(1), match.end(1))
+        else:
+            scene = self._scene(start, end, label="", is_fragment=is_item)
+        scene.recent_benchmark = self._context.benchmark
+        if not scene.recent_benchmark and " same " in scene.words:
+            # `- Tern 5 at 77% on the same benchmark`, below an item that names it.
+            scene.recent_benchmark = self._context.last_benchmark
         yield from self._read(scene, (start, end), self._context.carried(scene))
         if scene.benchmarks:
-            self._context.benchmark = scene.benchmarks[-1][2]
+            self._context.benchmark = self._context.last_benchmark = scene.benchmarks[-1][2]
         compared = objects(scene)
         for number, mention in enumerate(scene.mentions):
             if carries(mention) and number not in compared:

@@ -1,8 +1,10 @@
-"""`readable()`: a page's text without what nobody reads: tags, shortcodes, addresses of pictures, marks of places."""
+"""`readable()`: a page's text without what nobody reads: tags, shortcodes, addresses of pictures, marks of places; and
+`Unmarked`: without the signs that make words bold inside a line."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?=[\s/>])[^<>]{0,1200}>|<!--.{0,4000}?-->", re.DOTALL)
 _SHORTCODE = re.compile(r"\{\{[<%].{0,2000}?[%>]\}\}")
@@ -28,3 +30,41 @@ def readable(text: str) -> str:
 def _covered(match: re.Match[str]) -> str:
     # Marks of bold: names and words end at them, and a line of nothing else is a rule.
     return "*" * len(match[0]) if "\n" not in match[0] else re.sub(r"[^\n]", "*", match[0])
+
+
+# `**128K** tokens`, "`28B` active", `outdoes **Tern 5**`: the signs part words that tell each other's sense.
+_MARKED = re.compile(r"(?P<mark>\*\*|__|`)(?P<inside>(?! )[^*`_\n]{1,60})(?<! )(?P=mark)(?![*`\w])")
+_NUMBER = re.compile(r"[~≈<>≥≤+]{0,2}[$€£¥]?\d")
+_INSIDE_LINE = re.compile(r"(?:[\w)\],.;:–—\"”’'%+&|] (?<!\d\. )|[(/—–])$")
+
+
+class Unmarked:
+    """A text without such signs, and where each of its letters stood before."""
+
+    def __init__(self, text: str) -> None:
+        self._starts: list[int] = []
+        self._gaps: list[int] = []
+        parts: list[str] = []
+        at = gone = length = 0
+        for match in _MARKED.finditer(text):
+            before = text[max(0, match.start() - 3) : match.start()]
+            if not (_NUMBER.match(match["inside"]) or _INSIDE_LINE.search(before)):
+                # At a line's beginning they tell of what the line is, and stay.
+                continue
+            for begin, end in ((match.start(), match.start("inside")), (match.end("inside"), match.end())):
+                parts.append(text[at:begin])
+                length += begin - at
+                gone += end - begin
+                at = end
+                self._starts.append(length)
+                self._gaps.append(gone)
+        self.text = "".join([*parts, text[at:]]) if parts else text
+
+    def written(self, start: int, end: int) -> tuple[int, int]:
+        """Where a stretch stands in the text as it was, the signs at its ends left out."""
+        return self._moved(start, bisect_right(self._starts, start)), self._moved(
+            end, bisect_right(self._starts, end - 1)
+        )
+
+    def _moved(self, at: int, number: int) -> int:
+        return at + (self._gaps[number - 1] if number else 0)

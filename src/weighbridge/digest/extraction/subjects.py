@@ -326,13 +326,12 @@ class Owners:
         return [mention for _, mention in group]
 
     def _is_aside(self, mention: Mention, at: int) -> bool:
-        """Whether a name fills a bracket that is closed before a place."""
-        low = self._scene.low
-        return (
-            low[mention.start - 1 : mention.start] == "("
-            and low[mention.end : mention.end + 1] == ")"
-            and mention.end < at
-        )
+        """Whether a name stands in a bracket that is closed before a place."""
+        low, start = self._scene.low, self._scene.start
+        opening = low.rfind("(", start, mention.start)
+        if opening < 0 or low.find(")", opening, mention.start) >= 0:
+            return False
+        return low.find(")", mention.end, at) >= 0
 
     def _without_one_before(self, found: Found) -> tuple[str, ...]:
         """Whom the text speaks of, where the sentence has an anaphor or is a fragment; else the name that follows."""

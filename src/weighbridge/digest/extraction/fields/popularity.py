@@ -50,6 +50,9 @@ def find(scene: Scene) -> Iterator[Found]:
     for each in scene.quantities:
         if each.unit is not Unit.NONE or each.value < 2 or scene.is_negated(each.start):
             continue
+        if scene.before(each.start, 1) == "#":
+            # `#8 by downloads`: a place.
+            continue
         noun = _noun(scene, each)
         if noun is None:
             continue
@@ -82,7 +85,7 @@ def _noun(scene: Scene, each: Quantity) -> str | None:
     if re.match(r"\s?(?:mal|times) (?:heruntergeladen|downloaded)", after):
         return "downloads"
     for stem, noun in _NOUNS.items():
-        heads_column = scene.label and re.search(rf"\b{stem}", scene.label) and not scene.label.startswith("why")
+        heads_column = scene.label and re.search(rf"\b{stem}s?\b", scene.label) and not scene.label.startswith("why")
         if (
             heads_column
             and each.value >= _LEAST_IN_COLUMN

@@ -7,14 +7,25 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from ..mention import Mention
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
+from ..score_lists import bracketed, listed
 
 NEEDS_NUMBER = True
 STEMS = ""
 _ON = re.compile(
-    r"\s*(?:%|points?|pass@1|accuracy|score|elo|overall|percent|prozent)?\s*(?:on|in|of|for|at|auf|bei"
-    r"|im)?\s*(?:the |its |der |dem )?(?:full |hard |official |challenging )?[\"'*_]*",
+    r"\s*(?:%|points?|pass@1|accuracy|score|elo|overall|percent|prozent)?"
+    r"(?: (?:win |success |pass |solve )?rate)?\s*(?:on|in|of|for|at|auf|bei"
+    r"|im)?\s*(?:the |its |der |dem )?(?:full |hard |official |challenging )?[\"'*_]*"
+    r"|\s?(?:%|points?|percent)?\s?(?:accuracy |overall )?(?:on|in|for|at) (?:the |a |its )?(?:[a-z][\w-]* ){1,5}"
+    r"(?:benchmark|test|suite|eval|evaluation|exam|dataset|leaderboard)s?,? (?:called )?[\"“'*_]*",
+)
+# `up from 53`: of what came before it.
+_OLD = re.compile(
+    r"\b(?:(?:up|down|grew|jump\w*|improv\w+|r[io]s(?:es?|ing|e)|climb\w*|increas\w+|moved|went|drop\w*|fell|falling)"
+    r"(?: \w+){0,2}? from|(?:compared (?:to|with)|versus|vs\.?|against|than) (?:the |its )?(?:previous|prior|earlier"
+    r"|old|last)[\w' -]{0,30}?)\s?(?:the |a )?(?:score of )?[~≈(]?$"
 )
 _OF = re.compile(
     r"[\"'*_)]*(?:\s|[:=(|–—~≈,]|(?:\b(?:score[sd]?|scoring|accuracy|of|at|is|was|with|a|to|an|result[s]?"
@@ -29,12 +40,15 @@ _NOT_SCORE_AFTER = re.compile(
     r"|problems|languages|subjects|days|hours|weeks|months|gpus?|gb|"
     r"range\b|experts?|models?|categories|runs|samples|attempts|params?|parameters?|of the|out of|benchmarks"
     r"|others|bit"
+    r"|(?:%|percent|-?points?)?[ -](?:\w+ )?(?:improvement|increase|gain|boost|lead|drop|reduction|jump|decrease|gap"
+    r"|advantage|cut|discount|savings?|margin)\b"
     r"|(?:%|percent)? (?:cheaper|faster|smaller|lower|higher|more|fewer|less|better)|st\b|nd\b|rd\b|th\b)"
 )
 _NOT_SCORE_BEFORE = re.compile(
     r"(?:#|no\. ?|\b(?:by|top|up|down|gains?(?: of)?|drops?(?: of)?|improv\w+(?: of| by)?|another|additional"
-    r"|extra|apache|licen[cs]e|a|an|gap of|within|rank\w*|in|version|since|around the|plus|minus)\s?\+?|\+|[-−]|v)$"
+    r"|extra|apache|licen[cs]e|gap of|within|rank\w*|in|version|since|around the|plus|minus)\s?\+?|\+|[-−]|v)$"
 )
+_ARTICLE = re.compile(r"\ban? $")
 _SHOTS = re.compile(
     r"\b(\d{1,2}|zero|few)[- ]shot\b|pass@\d{1,3}|maj@\d{1,3}|cons@\d{1,3}|\bwith(?:out)? tools\b|\bno tools\b"
     r"|\bcot\b|\bwith thinking\b|\bnon-thinking\b|\bself-reported\b"
@@ -43,11 +57,18 @@ _SHOTS = re.compile(
 _DELTA = re.compile(r"^ ?%?(?:,| or| \() ?[+−-]\d[\d.]* ?(?:%|points|pp)?(?=\))")
 # `K2.6 scores 54`
 _SCORES = re.compile(r" (?:scores?|scored|gets?|got|reaches|reached|hits?|posts?|posted) ")
-_WITH = re.compile(r"\b(?:with|scor\w+|at|reach\w+|hits?) $")
+# `it reached 75.6 and 81.3 points`, and not `it leads by 4 points`.
+_COUNTED = re.compile(
+    r"\b(?:with|scor\w+|at|reach\w+|hits?|achiev\w+|gets?|got|posts?|posted|earn\w+|record\w*)"
+    r"(?! (?:an? )?(?:lead|gap|gain))(?:(?!\b(?:by|ahead|behind|within|up|down)\b)[^.;]|\.(?=\d)){0,40}$"
+)
 _VERB = re.compile(
     r"\b(?:scor\w+|achiev\w+|hit\w*|reach\w*|get(?:s|ting)?|got|post(?:s|ed)|record\w*|earn\w*|manag\w+|land\w*"
     r"|clock\w*|pull\w*|resolv\w+|notch\w*|report\w*|at|erreicht)\b[^.;]{0,40}$"
 )
+
+
+_OF_WHOM = re.compile(r"\s?(?:%|points?|percent)? (?:for|on|by|of|from|in|with) (?:the |its )?(?:[a-z]+ ){0,2}")
 
 
 def find(scene: Scene) -> Iterator[Found]:
@@ -59,30 +80,54 @@ def find(scene: Scene) -> Iterator[Found]:
         yield from _inherited(scene, _slashed(scene))
         yield from _resumed(scene)
         return
-    paired: list[tuple[Quantity, str]] = []
-    taken: set[int] = set()
     scores = [each for each in scene.quantities if _is_score(scene, each)]
+    beside = _slashed(scene) if scene.pairs else ()
+    yield from _inherited(scene, beside)
+    paired = _paired(scene, scores, {each.start for each in beside})
+    names = tuple(dict.fromkeys(name for _, name in paired))
+    if len(names) > 1:
+        scene.pairs.append(names)
+    firm = {name for each, name in paired if each.bound not in ("at least", "at most")}
+    for each, name in paired:
+        # `the first above 80 (80.7)`
+        if each.bound in ("at least", "at most") and name in firm:
+            continue
+        if not _OLD.search(scene.before(each.start, 60)):
+            yield _found(scene, each, name)
+        elif (other := _named_behind(scene, each)) is not None:
+            yield _found(scene, each, name, other.name)
+
+
+def _paired(scene: Scene, scores: Sequence[Quantity], known: set[int]) -> list[tuple[Quantity, str]]:
+    """Each score with its benchmark: of lists, of brackets, of what stands beside it, of what the sentence is about."""
+    paired = listed(scene, scores)
+    matched = known | {each.start for each, _ in paired}
     first_is_name = bool(scores) and scene.benchmarks[0][0] < scores[0].start
+    taken: set[int] = set()
     for each in scores:
-        place = _partner(scene, each, first_is_name=first_is_name)
+        place = None if each.start in matched else _partner(scene, each, first_is_name=first_is_name)
         if place is not None:
             taken.add(place)
             paired.append((each, scene.benchmarks[place][2]))
-    beside = _slashed(scene) if scene.pairs else ()
-    yield from _inherited(scene, beside)
-    matched = {each.start for each, _ in paired} | {each.start for each in beside}
+    names = tuple(dict.fromkeys(name for _, name in paired))
+    others = bracketed(scene, [each for each in scores if each.start not in matched], names)
+    strangers = {each.start for each, _ in others}
+    paired = [*(pair for pair in paired if pair[0].start not in strangers), *others]
+    matched |= {each.start for each, _ in paired}
     for each in scores:
         if each.start not in matched:
             name = _remote(scene, each, paired, taken)
             if name is not None:
                 paired.append((each, name))
-    if len({name for _, name in paired}) > 1:
-        scene.pairs.append(tuple(name for _, name in sorted(paired, key=lambda pair: pair[0].start)))
-    firm = {name for each, name in paired if each.bound not in ("at least", "at most")}
-    for each, name in paired:
-        # `the first above 80 (80.7)`
-        if each.bound not in ("at least", "at most") or name not in firm:
-            yield _found(scene, each, name)
+    return sorted(paired, key=lambda pair: pair[0].start)
+
+
+def _named_behind(scene: Scene, each: Quantity) -> Mention | None:
+    """`up from 88.4 on Tern 4`: whose the old score is."""
+    following = next((m for m in scene.mentions if m.start >= each.end), None)
+    if following is None or not _OF_WHOM.fullmatch(scene.low[each.end : following.start]):
+        return None
+    return following
 
 
 def _cell(scene: Scene, name: str) -> Iterator[Found]:
@@ -112,12 +157,18 @@ def _is_score(scene: Scene, each: Quantity) -> bool:
         return False
     if not scene.low[each.number_start].isdigit():
         return False
-    points = scene.after(each.end, 7) == " points" and _WITH.search(scene.before(each.start, 12))
+    points = scene.after(each.end, 7) == " points" and _COUNTED.search(scene.before(each.start, 60))
     if not points and _NOT_SCORE_AFTER.match(scene.after(each.end, 24)):
         return False
     if _NOT_SCORE_BEFORE.search(scene.before(each.start, 20)):
         return False
+    if _ARTICLE.search(scene.before(each.start, 4)) and not _has_point(scene, each):
+        return False
     return not scene.is_negated(each.start) and each.value < 5000
+
+
+def _has_point(scene: Scene, each: Quantity) -> bool:
+    return each.unit is Unit.PERCENT or "." in scene.text[each.number_start : each.end]
 
 
 def _partner(scene: Scene, each: Quantity, *, first_is_name: bool) -> int | None:
@@ -148,12 +199,11 @@ def _partner(scene: Scene, each: Quantity, *, first_is_name: bool) -> int | None
 
 def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], taken: set[int]) -> str | None:
     """The benchmark of a score that stands apart: `ahead of B (88.7)`, `scores 71.2, up from 60, on X`."""
-    has_point = "." in scene.text[each.number_start : each.end] or each.unit is Unit.PERCENT
     scored = any(_SCORES.fullmatch(scene.low[m.end : each.start]) for m in scene.mentions if m.end <= each.start)
     if scored and len(scene.benchmarks) == 1:
         name = scene.benchmarks[0][2]
         return name if _in_range(each, name) else None
-    if not has_point:
+    if not _has_point(scene, each):
         return None
     before = scene.before(each.start, 30)
     compares = re.search(
@@ -200,8 +250,7 @@ def _resumed(scene: Scene) -> Iterator[Found]:
         return
     same = _SAME_TEST.search(scene.words)
     for each in scene.quantities:
-        has_point = "." in scene.text[each.number_start : each.end] or each.unit is Unit.PERCENT
-        if has_point and _is_score(scene, each) and _in_range(each, scene.recent_benchmark):
+        if _has_point(scene, each) and _is_score(scene, each) and _in_range(each, scene.recent_benchmark):
             if same:
                 yield _found(scene, each, scene.recent_benchmark)
                 continue
@@ -211,10 +260,10 @@ def _resumed(scene: Scene) -> Iterator[Found]:
                 yield _found(scene, each, scene.recent_benchmark)
 
 
-def _found(scene: Scene, each: Quantity, name: str) -> Found:
+def _found(scene: Scene, each: Quantity, name: str, subject: str | None = None) -> Found:
     qualifiers = [each.bound] if each.bound in ("about", "at least", "at most") else []
     shots = _SHOTS.search(scene.words) or _SHOTS.search(scene.label)
     if shots:
         qualifiers.append(shots[0])
     unit = "percent" if each.value <= 100 else "points"
-    return Found(f"benchmark:{name}", each.value, each.start, each.end, unit, tuple(qualifiers))
+    return Found(f"benchmark:{name}", each.value, each.start, each.end, unit, tuple(qualifiers), subject)

@@ -32,6 +32,8 @@ _SMALLER_BEFORE = re.compile(
 )
 _RATIO = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,2})?):1(?![\d:])")
 
+_RATE = re.compile(r"\b(?:tok(?:en)?s?\s?/\s?s|t/s\b|tps\b|tok(?:en)?s per second)")
+
 
 def find(scene: Scene) -> Iterator[Found]:
     """`speed` (tokens/s, or x), `compression` (x)."""
@@ -45,7 +47,7 @@ def find(scene: Scene) -> Iterator[Found]:
                 if each.low is not None:
                     qualifiers.append(f"from {each.low:g}")
                 yield Found(field, each.value, each.start, each.end, "x", tuple(qualifiers))
-        elif each.unit is Unit.NONE and re.search(r"(?:tok(?:ens)?/s|tps|tokens per second|tokens/sec)", scene.label):
+        elif each.unit is Unit.NONE and _RATE.search(scene.label):
             yield Found("speed", each.value, each.start, each.end, "tokens/s")
     if ":1" in scene.words and "compress" in scene.words:
         for match in _RATIO.finditer(scene.words):

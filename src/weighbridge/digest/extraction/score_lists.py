@@ -1,0 +1,84 @@
+"""Scores in lists: `88.5, 92.1 and 71 on A, B and C`, `on A and B it reached 75.6 and 81.3`, `(75.7/80.7)`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .quantities import Quantity
+from .scene import Scene
+
+Mark = tuple[int, int, str]
+
+_BETWEEN_SCORES = re.compile(r"\s?(?:%|points?|percent)?[\s*_`]*(?:,|/|&|\||,? (?:and|und|then))[\s*_`]*")
+_BETWEEN_NAMES = re.compile(
+    r"[\"'”*_`]*(?: \([^()]{1,40}\))?[\"'”*_`]*\s?(?:,|/|&|\+|\||,? (?:and|und|as well as))[\s\"“'*_`]*"
+    r"(?:the |its |on )?"
+)
+# `points on the text reasoning benchmarks`
+_SCORES_FIRST = re.compile(
+    r"\s?(?:%|points?|percent|accuracy|scores?|,? respectively,?)*[\s,]*(?:on|in|for|at|across|auf|bei)\s"
+    r"(?:both |the |its )?(?:[\w-]+ ){0,5}?(?:such as |like )?[\"“'*_`]*"
+)
+# What parts them: `on A and B it is better than C by 3.1 and 4.2`.
+_APART = re.compile(r"[;!?]|\.\s|\b(?:compared|versus|vs|than|from|by|over|gains?|improv\w+)\b")
+_MOST_BETWEEN = 90
+_MOST_BETWEEN_IF_RESPECTIVE = 200
+_RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
+
+
+def listed(scene: Scene, scores: Sequence[Quantity]) -> list[tuple[Quantity, str]]:
+    """Scores of a list with the benchmarks of a list that is as long, in their order."""
+    if len(scores) < 2 or len(scene.benchmarks) < 2:
+        return []
+    found: list[tuple[Quantity, str]] = []
+    rows = _rows(scene, scores)
+    for names in _lists_of_names(scene):
+        for row in rows:
+            if len(row) == len(names) > 1 and _belong(scene, row, names):
+                found += [(each, name) for each, (_, _, name) in zip(row, names, strict=True)]
+                rows.remove(row)
+                break
+    return found
+
+
+def bracketed(scene: Scene, scores: Sequence[Quantity], names: Sequence[str]) -> list[tuple[Quantity, str]]:
+    """`surpassing Tern 5 (75.7/80.7)`: another's scores on the benchmarks that were named before it."""
+    found: list[tuple[Quantity, str]] = []
+    for row in _rows(scene, scores) if len(names) > 1 else ():
+        if len(row) == len(names) and scene.in_brackets_behind(row[0].start) is not None:
+            found += list(zip(row, names, strict=True))
+    return found
+
+
+def _rows(scene: Scene, scores: Sequence[Quantity]) -> list[list[Quantity]]:
+    """The scores that stand side by side."""
+    rows: list[list[Quantity]] = []
+    for each in scores:
+        if rows and _BETWEEN_SCORES.fullmatch(scene.low[rows[-1][-1].end : each.start]):
+            rows[-1].append(each)
+        else:
+            rows.append([each])
+    return [row for row in rows if len(row) > 1]
+
+
+def _lists_of_names(scene: Scene) -> list[list[Mark]]:
+    lists: list[list[Mark]] = []
+    for mark in scene.benchmarks:
+        if lists and _BETWEEN_NAMES.fullmatch(scene.low[lists[-1][-1][1] : mark[0]]):
+            lists[-1].append(mark)
+        else:
+            lists.append([mark])
+    return [each for each in lists if len(each) > 1]
+
+
+def _belong(scene: Scene, row: Sequence[Quantity], names: Sequence[Mark]) -> bool:
+    """Whether words join a list of scores and one of benchmarks."""
+    if row[-1].end <= names[0][0]:
+        return _SCORES_FIRST.fullmatch(scene.low[row[-1].end : names[0][0]]) is not None
+    if names[-1][1] > row[0].start:
+        return False
+    gap = scene.low[names[-1][1] : row[0].start]
+    is_respective = _RESPECTIVELY.search(scene.after(row[-1].end, 40)) is not None
+    most = _MOST_BETWEEN_IF_RESPECTIVE if is_respective else _MOST_BETWEEN
+    return len(gap) <= most and _APART.search(gap) is None
