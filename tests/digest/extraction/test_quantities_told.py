@@ -32,6 +32,13 @@ from .test_extracting import claims, said
         # Whose it is.
         ("GLM-5 gets 80% on MMLU (matching Kimi K2 on facts), 91% on MATH (well above Phi-4), and 82% on HumanEval.",
          {("GLM-5", "MMLU", 80.0), ("GLM-5", "MATH", 91.0), ("GLM-5", "HumanEval", 82.0)}),
+        ("On the AA Index, GLM-5 (57), Kimi K2 (54) and Phi-4 (31) are ranked.",
+         {("GLM-5", "Artificial Analysis Intelligence Index", 57.0),
+          ("Kimi K2", "Artificial Analysis Intelligence Index", 54.0),
+          ("Phi-4", "Artificial Analysis Intelligence Index", 31.0)}),
+        ("- GLM-5: 1338 Elo on LMArena, 9th overall", {("GLM-5", "Arena Elo", 1338.0)}),
+        ("GLM-5 leads, and the 0.6% SWE-bench gap to the second is nothing.", set()),
+        ("GLM-5 is out. SWE-bench Verified has plateaued at 80%.", set()),
         ("The flagship of GLM-5, GLM-5 Air, gets 80.5 on MMLU.", {("GLM-5 Air", "MMLU", 80.5)}),
         ("- May 2: GLM-5 hits 72.1% on SWE-bench Verified\n- May 9: Kimi K2 lands at 77.2% on the same benchmark",
          {("GLM-5", "SWE-bench Verified", 72.1), ("Kimi K2", "SWE-bench Verified", 77.2)}),
@@ -41,6 +48,70 @@ def test_each_of_several_scores_goes_to_its_benchmark_and_its_model(text, expect
     found = {(name, field.partition(":")[2], value) for name, field, value in said(text) if field.startswith("benchm")}
 
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Both sides of two models in one sentence.
+        ("GLM-5 costs $0.30 per million input tokens and $1.20 per million output tokens, Kimi K2 asks $3 and $15.",
+         {("GLM-5", 0.3, 1.2), ("Kimi K2", 3.0, 15.0)}),
+        ("GLM-5 is priced at $0.30/$1.20 per million tokens (input/output), compared to $3/$15 for Kimi K2.",
+         {("GLM-5", 0.3, 1.2), ("Kimi K2", 3.0, 15.0)}),
+        ("Kimi K2 costs $5/$25 per million tokens; GLM-5 comes in at $1.40/$4.40.",
+         {("Kimi K2", 5.0, 25.0), ("GLM-5", 1.4, 4.4)}),
+        ("GLM-5 starts at $1.40/M input tokens and $4.40/M output tokens, far cheaper than Kimi K2 at $5 and $25.",
+         {("GLM-5", 1.4, 4.4), ("Kimi K2", 5.0, 25.0)}),
+        ("At $0.5/M input and $2/M output, GLM-5 undercuts Kimi K2 ($3/M input, $15/M output).",
+         {("GLM-5", 0.5, 2.0), ("Kimi K2", 3.0, 15.0)}),
+        # Which is for what goes in.
+        ("GLM-5 has input pricing of $1.40 and output pricing of $4.40 per million tokens.", {("GLM-5", 1.4, 4.4)}),
+        ("GLM-5 is at $1.40 per million input tokens ($0.26 cached) and $4.40 per million output tokens.",
+         {("GLM-5", 1.4, 4.4)}),
+        ("GLM-5 asks $0.10 per million tokens for both input and output.", {("GLM-5", 0.1, 0.1)}),
+        ("Prices per million tokens: GLM-5 lands at $0.10 / $0.60 / $3.00.", {("GLM-5", 0.6, 3.0)}),
+        ("The API price of GLM-5 was cut from $2 to $1.40 per million input and from $8 to $4.40 per million output.",
+         {("GLM-5", 1.4, 4.4)}),
+        # Cells.
+        ("| Model | Input / Output ($/M) |\n|---|---|\n| GLM-5 | 1.40 / 4.40 |", {("GLM-5", 1.4, 4.4)}),
+        ("| Model | Price (in/out) |\n|---|---|\n| GLM-5 | $1.40/$4.40 |", {("GLM-5", 1.4, 4.4)}),
+    ],
+)  # fmt: skip
+def test_each_price_goes_to_its_side_and_its_model(text, expected):
+    prices = {each for each in said(text) if each[1].startswith("price")}
+
+    assert prices == {(name, "price_input", cost) for name, cost, _ in expected} | {
+        (name, "price_output", cost) for name, _, cost in expected
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GLM-5 and Kimi K2 cost $1.40 and $0.60 per million input tokens respectively.",
+         {("GLM-5", "price_input", 1.4), ("Kimi K2", "price_input", 0.6)}),
+        ("GLM-5 charges $5.00/M input tokens. Kimi K2 is $1.25/M.",
+         {("GLM-5", "price_input", 5.0), ("Kimi K2", "price_input", 1.25)}),
+        ("GLM-5 API access is $0.50 per million output tokens on a $20/month plan.", {("GLM-5", "price_output", 0.5)}),
+    ],
+)  # fmt: skip
+def test_the_side_that_is_told_once_holds_for_what_stands_beside(text, expected):
+    assert {each for each in said(text) if each[1].startswith("price")} == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Qwen3 ranges from 0.6B to 235B.",
+        "Qwen3 comes in sizes from 0.6 billion to 235 billion parameters.",
+        "Qwen3 spans 0.6B to 235B parameters.",
+    ],
+)
+def test_both_ends_of_a_range_of_sizes_are_told(text):
+    assert {each for each in said(text) if each[1] == "parameters_total"} == {
+        ("Qwen3", "parameters_total", 0.6e9),
+        ("Qwen3", "parameters_total", 235e9),
+    }
 
 
 def test_bold_and_code_marks_inside_a_line_do_not_part_a_number_from_its_words():

@@ -131,6 +131,8 @@ _NAMES = (
     "COCO",
     "Artificial Analysis Intelligence Index",
     "AA Intelligence Index",
+    "AA Index",
+    "AAII",
     "Intelligence Index",
     "AA-LCR",
     "Vending-Bench",
@@ -158,6 +160,8 @@ _LEADERBOARDS = {
     "lmsys chatbot arena": "Arena",
     "arena ai": "Arena",
     "text arena": "Arena",
+    "aa": "Artificial Analysis",
+    "aa index": "Artificial Analysis",
     "lmsys arena": "Arena",
     "lm arena": "Arena",
     "arena": "Arena",
@@ -208,6 +212,8 @@ _CANON = {_fold(name): name for name in _NAMES} | {
     "arcc": "ARC-Challenge",
     "aaintelligenceindex": "Artificial Analysis Intelligence Index",
     "intelligenceindex": "Artificial Analysis Intelligence Index",
+    "aaindex": "Artificial Analysis Intelligence Index",
+    "aaii": "Artificial Analysis Intelligence Index",
     "arenaelo": "Arena Elo",
     "lmarenaelo": "Arena Elo",
     "math500": "MATH-500",
@@ -241,6 +247,7 @@ _TOLD = re.compile(
     r"\bbenchmarks? (?:called |named )?(?P<behind>[A-Z][a-z]*[A-Z0-9][\w+]*(?:-[A-Z0-9]\w*)?)(?![\w-])"
     r"|(?<![\w-])(?P<before>[A-Z]\w*[a-z]\w*[A-Z]\w*\+{0,2}) benchmark(?:s|ing)?\b"
 )
+_RATING = re.compile(r"\b(?:Elo|ELO)(?: (?:rating|score))?\b")
 _BOARD = re.compile(
     r"\b(?:(?P<named>"
     + "|".join(re.escape(name) for name in sorted(_LEADERBOARDS, key=len, reverse=True))
@@ -252,6 +259,8 @@ _BOARD_FORM = re.compile(r"(?P<form>(?:[\w.-]{2,24} ){1,3}?)(?P<kind>leaderboard
 def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     """The benchmarks named in a stretch: place, and name with variant (`SWE-bench Pro`, `MMLU-Pro`, `AIME 2025`)."""
     found = list(_known(text, start, end))
+    if text.find("Elo", start, end) >= 0 or text.find("ELO", start, end) >= 0:
+        found = _with_ratings(text, found, start, end)
     if text.find("benchmark", start, end) >= 0:
         starts = [mark[0] for mark in found]
         for match in _TOLD.finditer(text, start, end):
@@ -262,6 +271,18 @@ def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]
                 found.insert(at, (first, last, name))
                 starts.insert(at, first)
     yield from found
+
+
+def _with_ratings(text: str, found: list[tuple[int, int, str]], start: int, end: int) -> list[tuple[int, int, str]]:
+    """`1338 Elo on LMArena`: a rating of the arena that the page speaks of."""
+    name = "Arena Elo" if "arena" in lowered(text) else "Elo"
+    ends = {mark[1] for mark in found}
+    more = [
+        (match.start(), match.end(), name)
+        for match in _RATING.finditer(text, start, end)
+        if match.end() not in ends and match.start() - 1 not in ends
+    ]
+    return sorted([*found, *more])
 
 
 def _is_model(name: str) -> bool:

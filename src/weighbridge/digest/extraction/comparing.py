@@ -21,22 +21,26 @@ _OBJECT = re.compile(
     r"|comparable to|successor to|succeeds|"
     r"upgrade (?:path )?(?:from|over|to)|replac(?:es|ed|ing)|between|exceed(?:s|ed|ing)?|approach(?:es|ing)|on "
     r"par with|parity with|close to|level with|same(?: \w+){0,2} as|competitive with|neck and neck with|of what"
-    r"|within (?:about |just |only )?[\w.]+(?: \w+){0,2} of|\d ?% of"
-    r"|\d% (?:less|more|cheaper|faster|slower|lower|higher) than|"
+    r"|within (?:about |just |only )?[\w.]+(?: \w+){0,2} of|\d+ ?% of"
+    r"|\d+% (?:less|more|cheaper|faster|slower|lower|higher) than|"
     r"(?:sibling|cousin|relative|descendant) (?:of|to)|(?:days|weeks|months|years?|shortly|right|soon) (?:after|before)"
     r"|(?:cost|price|speed|fraction|half|third|quarter|tenth) of|"
     r"predecessor|instead of|alternative to|topp(?:ed|ing)|pass(?:es|ed|ing)|overtak(?:es|ing)|overtook|for "
     r"comparison,?|from|above|below|unlike|challenging|challenges|als|gegenüber|"
+    r"\d/\d+(?:th|rd|nd)?(?: the (?:cost|price|size))? of|"
     r"from \d[\d.]* ?(?:%|points|percent)? ?(?:for|on|in|by)|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
     r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size|flagship|flagship model) of|whereas"
     r"|for context,)"
     r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous |meta['’‘]s "
     r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
-    r"mistral['’‘]s |proprietary |closed |bigger |smaller |base |model |and |an? |open )*)$"
+    r"mistral['’‘]s |proprietary |closed |standard |regular |full |vanilla |stock |current |bigger |smaller |base "
+    r"|model |and |an? |open )*)$"
 )
 _NOT_OBJECT = re.compile(
     r"(?:for comparison,?|for context,|whereas|(?:models?|llms?|moes?|networks|ones) (?:like|such as)) $"
+    # `The API price of Tern 5 is ...`
+    r"|^\W*(?:the |its )?(?:[\w-]+ ){0,2}(?:price|cost|speed|throughput|size) of (?:the )?$"
 )
 # `DeepSeek-V3 lineage scaled out: 384 experts`
 _KIN_BEHIND = re.compile(

@@ -58,7 +58,7 @@ _SECOND_UNIT = re.compile(
     r"|[kKMBT](?!\w)))"
 )
 _RANGE = re.compile(
-    r"(?P<first>[kKMBTx×%]|GB)?[ \u00a0]?(?:-|–|—|to|bis)[ \u00a0]?(?:~"
+    r"(?P<first>[kKMBTx×%]|GB|[ \u00a0-]?(?:million|billion|trillion))?[ \u00a0]?(?:-|–|—|to|bis)[ \u00a0]?(?:~"
     r"|\$)?(?P<second>\d{1,9}(?:\.\d{1,6})?)(?![\d.]\d)"
 )
 _CURRENCY_BEFORE = re.compile(r"(?:(?:US)?\$|€|£|¥|USD\s?|EUR\s?|RMB\s?|CNY\s?|CN¥)$")
@@ -175,7 +175,7 @@ def _read(text: str, begin: int, end: int, past: int, limit: int, *, german: boo
     span = _RANGE.match(text, end, min(limit, end + 24))
     first = ""
     if span and _is_range(text, digits, span, limit):
-        low, value, first = value, float(span["second"]), span["first"] or ""
+        low, value, first = value, float(span["second"]), (span["first"] or "").strip(" \u00a0-")
         end = span.end("second")
     unit = (_SECOND_UNIT if low is not None else _UNIT).match(text, end, min(limit, end + 24))
     kind, magnitude = _kind(unit)

@@ -51,6 +51,21 @@ def bracketed(scene: Scene, scores: Sequence[Quantity], names: Sequence[str]) ->
     return found
 
 
+def ranked(scene: Scene, scores: Sequence[Quantity]) -> list[tuple[Quantity, str]]:
+    """`on the index lead Tern 5 (57), Wren 6 (54) and Lark 7 (53)`: whole numbers, each alone in a name's bracket."""
+    if len({name for _, _, name in scene.benchmarks}) != 1 or len(scores) < 2:
+        return []
+    ends = {mention.end for mention in scene.mentions}
+    alone = [
+        each
+        for each in scores
+        if scene.after(each.end, 1) == ")"
+        and scene.before(each.start, 1) == "("
+        and (each.start - 1 in ends or each.start - 2 in ends)
+    ]
+    return [(each, scene.benchmarks[0][2]) for each in alone] if len(alone) > 1 else []
+
+
 def _rows(scene: Scene, scores: Sequence[Quantity]) -> list[list[Quantity]]:
     """The scores that stand side by side."""
     rows: list[list[Quantity]] = []

@@ -36,8 +36,8 @@ _ANAPHOR = re.compile(
 )
 # The subject of a sentence, before any name: whoever was spoken of.
 _PRONOUN = re.compile(
-    r"(?:^|[,;:—–(] )\W*(?:it|it['’‘]s|its|they|their|this (?:model|one|release|version)|the model"
-    r"|the (?:company|team|lab|maker|authors?|vendor) (?:reports?|claims?|says|states?|cites|gives))\b"
+    r"(?:^|[,;:—–(] )\W*(?:(?:and|but|while|so) )?(?:it|it['’‘]s|its|they|their|this (?:model|one|release|version)"
+    r"|the model|the (?:company|team|lab|maker|authors?|vendor) (?:reports?|claims?|says|states?|cites|gives))\b"
 )
 # `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
 _ANOTHER = re.compile(
@@ -57,7 +57,7 @@ _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|a
 # `Mistral's open-weight coding model`: the family's name is its maker's.
 _MAKERS_MODEL = re.compile(r"['’‘]s? [^.;:]{0,60}?\bmodel\b")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
-_RESUMED = re.compile(r"^[^,]{0,80}, (?:this (?:model|release|one)|it|the model)\b")
+_RESUMED = re.compile(r"^[^,]{0,80}[, ] ?(?:this (?:model|release|one)|it|the model)\b")
 _LIKENED = re.compile(
     r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
 )
@@ -104,7 +104,8 @@ class Owners:
         """`Even our smallest 1.5B model`, after one named 7B: a name that tells another size, which does not stand
         right before the value."""
         scene = self._scene
-        if found.field != "parameters_total" or scene.label or not isinstance(found.value, float):
+        is_told = scene.label and not any(mention.name == name for mention in scene.mentions)
+        if found.field != "parameters_total" or is_told or not isinstance(found.value, float):
             return False
         sizes = sizes_in(name)
         if not sizes or any(abs(size - found.value / 1e9) <= 0.12 * size for size in sizes):
@@ -196,7 +197,7 @@ class Owners:
             if "the " in (near := self._scene.low[begin : found.start + 24]) or "model" in near
             else ()
         ):
-            gap = self._scene.low[begin : match.start()]
+            gap = self._scene.low[begin : match.start()].lstrip("*_`")
             # `Kestrel is a 70B model with ...`, `Kestrel, a 70B model, ...`
             if not (before and _APPOSED.fullmatch(gap)):
                 return True

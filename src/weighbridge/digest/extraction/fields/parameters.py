@@ -88,6 +88,10 @@ _SIZES_BEFORE = re.compile(
 )
 # `They scaled the design to a trillion parameters`: of a model that is not named yet.
 _SCALED = re.compile(r"\bscal(?:ed|es|ing) (?:\w+ ){1,4}(?:up )?to (?:over |about |more than )?$")
+_SPAN = re.compile(
+    r"\b(?:(?:rang(?:es?|ing)|available|comes?|coming|released|sizes?|models|variants|scal(?:es?|ing)|weights)"
+    r"(?: \w+){0,3}? (?:from|between)|spans?|spanning|sizes?:?) (?:just |a tiny )?$"
+)
 # `8 experts of 22 billion parameters each`
 _EACH = re.compile(r"\bexperts?[\"”']? (?:of|at) $")
 _AND = re.compile(r"\s?(?:,|,?\s?(?:and|or|und)|/)\s?")
@@ -109,6 +113,9 @@ def find(scene: Scene) -> Iterator[Found]:
         if _NO_EMBEDDING.search(scene.label) or _NO_EMBEDDING.search(scene.after(each.end, 40)):
             qualifiers.append("without embedding")
         yield Found(role, each.value, each.start, each.end, "parameters", tuple(qualifiers))
+        if each.low is not None and role == "parameters_total" and _SPAN.search(scene.before(each.start, 40)):
+            # `in sizes from 7B to 65B`: the smallest is one too.
+            yield Found(role, each.low, each.start, each.end, "parameters", (f"to {each.value / 1e9:g}B",))
 
 
 def _roles(scene: Scene) -> list[tuple[Quantity, str | None]]:
@@ -275,7 +282,7 @@ def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
         return "parameters_total"
     if each.magnitude not in ("b", "t") or _NO_LABEL.search(scene.label):
         return None
-    if _THING.match(after):
+    if _THING.match(after) or (each.low is not None and _SPAN.search(before)):
         return "parameters_total"
     if scene.in_brackets_behind(each.start) is not None or _SIZES_BEHIND.match(after) or _SIZES_BEFORE.search(before):
         return "parameters_total"

@@ -46,6 +46,8 @@ _AMONG = re.compile(
     r"|open[- ](?:weights?|source)(?: model)?(?= on| in|\)|,|$)|overall|in (?:the )?(?:coding|math|creative "
     r"writing|hard prompts|vision|text|style control|instruction following)\b(?: category)?)"
 )
+# `the gap between first and fifth place`
+_BETWEEN = re.compile(r"\bbetween (?:the )?[\w#]+ and (?:the )?$")
 _LABEL = re.compile(r"\brank(?:ing)?\b|\bplace\b|^#$")
 
 
@@ -58,7 +60,7 @@ def find(scene: Scene) -> Iterator[Found]:
     for number, match in enumerate(found):
         until = found[number + 1].start() if number + 1 < len(found) else scene.end
         board = _board(scene, match, until) or _board(scene, found[number - 1 if number else -1], scene.end)
-        if board is None or scene.is_negated(match.start()):
+        if board is None or scene.is_negated(match.start()) or _BETWEEN.search(scene.before(match.start(), 30)):
             continue
         tail = scene.low[match.end() : min(until, match.end() + 90)]
         head = scene.before(match.start(), 30)
@@ -80,7 +82,7 @@ def _board(scene: Scene, match: re.Match[str], until: int) -> str | None:
     """The leaderboard behind the place, else the one before it."""
     behind = scene.low[match.end() : min(until, match.end() + 110)]
     for start, _, benchmark in scene.benchmarks:
-        if match.end() <= start < min(until, match.end() + 60):
+        if match.end() <= start < min(until, match.end() + 60) and "," not in scene.low[match.end() : start]:
             return benchmark
     name = leaderboard(behind)
     if name:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from ..mention import Mention
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
-from ..score_lists import bracketed, listed
+from ..score_lists import bracketed, listed, ranked
 
 NEEDS_NUMBER = True
 STEMS = ""
@@ -28,9 +28,10 @@ _OLD = re.compile(
     r"|old|last)[\w' -]{0,30}?)\s?(?:the |a )?(?:score of )?[~≈(]?$"
 )
 _OF = re.compile(
-    r"[\"'*_)]*(?:\s|[:=(|–—~≈,]|(?:\b(?:score[sd]?|scoring|accuracy|of|at|is|was|with|a|to|an|result[s]?"
+    r"[\"'*_)]*(?:\s|[:=(|–—~≈,]|(?:\b(?:score[sd]?|scoring|accuracy|of|at|is|was|with|a|to|an|any|model|result[s]?"
     r"|rating|reach(?:es|ed)|hits?|pass@\d+|resolved|rate|benchmark"
     r"|benchmarks|test|performance|it"
+    r"|champion|sota|leader|record|#\d+ \(|rank \d+"
     r"|(?:the )?table|shows?|showed|lists?|records?|recorded|posts?|posted|earns?"
     r"|gets|got|achiev(?:es|ed)|from|\d-shot|\(\d-shot\)|by|mit|von)\b)|->|→"
     r"|-(?=\s)|\(\w{1,8}(?:-\w{1,8})?\)){0,12}",
@@ -55,6 +56,9 @@ _SHOTS = re.compile(
 )
 # `(73.8%, +5.8%) on SWE-bench`
 _DELTA = re.compile(r"^ ?%?(?:,| or| \() ?[+−-]\d[\d.]* ?(?:%|points|pp)?(?=\))")
+# `the 0.6% SWE-bench gap`, `SWE-bench has plateaued at 80%`
+_GAP = re.compile(r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop)\b")
+_PLATEAU = re.compile(r"\b(?:plateau\w*|saturat\w+)")
 # `K2.6 scores 54`
 _SCORES = re.compile(r" (?:scores?|scored|gets?|got|reaches|reached|hits?|posts?|posted) ")
 # `it reached 75.6 and 81.3 points`, and not `it leads by 4 points`.
@@ -81,6 +85,8 @@ def find(scene: Scene) -> Iterator[Found]:
         yield from _resumed(scene)
         return
     scores = [each for each in scene.quantities if _is_score(scene, each)]
+    if _PLATEAU.search(scene.words):
+        return
     beside = _slashed(scene) if scene.pairs else ()
     yield from _inherited(scene, beside)
     paired = _paired(scene, scores, {each.start for each in beside})
@@ -100,7 +106,7 @@ def find(scene: Scene) -> Iterator[Found]:
 
 def _paired(scene: Scene, scores: Sequence[Quantity], known: set[int]) -> list[tuple[Quantity, str]]:
     """Each score with its benchmark: of lists, of brackets, of what stands beside it, of what the sentence is about."""
-    paired = listed(scene, scores)
+    paired = listed(scene, scores) or ranked(scene, scores)
     matched = known | {each.start for each, _ in paired}
     first_is_name = bool(scores) and scene.benchmarks[0][0] < scores[0].start
     taken: set[int] = set()
@@ -153,9 +159,10 @@ def _is_score(scene: Scene, each: Quantity) -> bool:
     at = bisect_right(scene.benchmarks, each.start, key=lambda mark: mark[0]) - 1
     if at >= 0 and each.start < scene.benchmarks[at][1]:
         return False
-    if any(told.start <= each.start < told.end for told in scene.dates):
+    if any(told.start <= each.start < told.end for told in scene.dates) or not scene.low[each.number_start].isdigit():
         return False
-    if not scene.low[each.number_start].isdigit():
+    following = scene.benchmarks[at + 1] if at + 1 < len(scene.benchmarks) else None
+    if following and following[0] - each.end < 3 and _GAP.match(scene.low, following[1], scene.end):
         return False
     points = scene.after(each.end, 7) == " points" and _COUNTED.search(scene.before(each.start, 60))
     if not points and _NOT_SCORE_AFTER.match(scene.after(each.end, 24)):
