@@ -186,6 +186,13 @@ static int has_value(const Header *found, const char *value)
            && !memcmp(found->value, value, (size_t)found->value_bytes);
 }
 
+/* What goes wrong in counting and telling is no fault of the request, which goes on. */
+static void tell_fault(int found, PyObject *where)
+{
+    if (found < 0)
+        PyErr_WriteUnraisable(where);
+}
+
 static int note(Ways *ways, Lane *lane)
 {
     if (lane->is_noted)
@@ -207,7 +214,7 @@ static int has_plain_head(const Ways *ways, const RequestHead *head, Py_ssize_t 
            && header(head->headers, head->count, "origin") == NULL;
 }
 
-/* Who asks, borrowed; NULL where nobody is known by what is shown, or with an exception set. */
+/* Who asks; NULL where nobody is known by what is shown, or with an exception set. */
 static PyObject *caller_of(Ways *ways, const RequestHead *head, double now)
 {
     double looked_at, expires, wall;
@@ -220,11 +227,13 @@ static PyObject *caller_of(Ways *ways, const RequestHead *head, double now)
         return NULL;
     PyObject *caller = PyDict_GetItemWithError(ways->callers, value);
     Py_DECREF(value);
-    if (caller == NULL || is_true(PyObject_GetAttr(caller, word.is_limited))
-        || seconds_of(PyObject_GetAttr(caller, word.expires), &expires) < 0
+    if (caller == NULL)
+        return NULL;
+    Py_INCREF(caller);
+    if (is_true(PyObject_GetAttr(caller, word.is_limited)) || seconds_of(PyObject_GetAttr(caller, word.expires), &expires) < 0
         || seconds_of(PyObject_CallNoArgs(ways->time), &wall) < 0 || expires < wall
         || set_seconds(caller, word.used_at, wall) < 0)
-        return NULL;
+        Py_CLEAR(caller);
     return caller;
 }
 
@@ -274,15 +283,20 @@ static int has_room(Ways *ways, Lane *lane)
     return PySet_Size(lane->passing) < lane->room;
 }
 
-/* An idle connection to the engine; NULL where there is none, or with an exception set. */
+/* An idle connection to the engine, taken from those that are kept; NULL where there is none, or with an exception set. */
 static Line *idle_line(Lane *lane)
 {
     for (Py_ssize_t last; (last = PyList_Size(lane->kept) - 1) >= 0;) {
         PyObject *line = PyList_GetItem(lane->kept, last);
         Py_INCREF(line);
-        int is_closing = PyList_SetSlice(lane->kept, last, last + 1, NULL) < 0 || !PyObject_TypeCheck(line, line_type)
+        if (!PyObject_TypeCheck(line, line_type)) {
+            PyErr_SetString(PyExc_TypeError, "it is no connection to an engine");
+            Py_DECREF(line);
+            return NULL;
+        }
+        int is_closing = PyList_SetSlice(lane->kept, last, last + 1, NULL) < 0
             ? -1 : is_true(PyObject_CallMethodObjArgs(((Line *)line)->transport, word.is_closing, NULL));
-        if (!is_closing)
+        if (!is_closing && ((Line *)line)->passage.client == NULL)
             return (Line *)line;
         Py_DECREF(line);
         if (is_closing < 0)
@@ -316,19 +330,24 @@ static PyObject *to_engine(const Lane *lane, const RequestHead *head, const Outl
     return sent;
 }
 
-/* Have a connection carry a request, whose parts become its own. -1 with an exception set. */
-static int carry(Line *line, Passage passage, Ways *ways)
+/* Have a connection carry a request, whose parts become its own. From here on it is answered, or handed over: what can't
+   be written is heard of when the connection is lost. */
+static void carry(Line *line, Passage passage, Ways *ways)
 {
     Client *client = (Client *)passage.client;
-    Lane *lane = (Lane *)passage.lane;
+    Lane *lane = (Lane *)held(passage.lane);
+    PyObject *sent = held(passage.sent);
     line->passage = passage;
     client->line = held((PyObject *)line);
     client->at = AT_WORK;
     lane->tally.begun++;
-    if (PySet_Add(lane->passing, passage.ticket) < 0 || add_to(lane->health, word.serving, 1) < 0
-        || add_to(lane->load, word.in_flight, 1) < 0 || note(ways, lane) < 0)
-        return -1;
-    return done(PyObject_CallMethodObjArgs(line->transport, word.write, passage.sent, NULL));
+    tell_fault(PySet_Add(lane->passing, passage.ticket), ways->owner);
+    tell_fault(add_to(lane->health, word.serving, 1), ways->owner);
+    tell_fault(add_to(lane->load, word.in_flight, 1), ways->owner);
+    tell_fault(note(ways, lane), ways->owner);
+    tell_fault(done(PyObject_CallMethodObjArgs(line->transport, word.write, sent, NULL)), ways->owner);
+    Py_DECREF(sent);
+    Py_DECREF(lane);
 }
 
 /* Send the engine a request, if it has room, and he may ask; as `begin`. */
@@ -341,20 +360,27 @@ static int begin_in(Lane *lane, Client *client, Ways *ways, PyObject *data, cons
         || seconds_of(PyObject_CallNoArgs(ways->monotonic), &now) < 0)
         return 0;
     PyObject *caller = caller_of(ways, head, now);
-    if (caller == NULL || may_ask(caller, lane) < 1)
-        return 0;
-    PyObject *ticket = PyIter_Next(ways->tickets);
+    PyObject *ticket = caller == NULL || may_ask(caller, lane) < 1 ? NULL : PyIter_Next(ways->tickets);
     PyObject *sent = ticket == NULL ? NULL : to_engine(lane, head, body, text, size);
     Line *line = sent == NULL ? NULL : idle_line(lane);
-    if (line == NULL) {
+    /* Nobody may have taken the client on meanwhile. */
+    if (line == NULL || client->at != AT_HEAD || client->line != NULL) {
+        Py_XDECREF((PyObject *)line);
+        Py_XDECREF(caller);
         Py_XDECREF(ticket);
         Py_XDECREF(sent);
         return 0;
     }
-    Passage passage = {held((PyObject *)client), held((PyObject *)lane), held(caller), held(data), sent, ticket, head->bytes, now};
-    int is_carried = carry(line, passage, ways);
+    Passage passage = {held((PyObject *)client), held((PyObject *)lane), caller, held(data), sent, ticket, head->bytes, now};
+    carry(line, passage, ways);
     Py_DECREF(line);
-    return is_carried < 0 ? -1 : 1;
+    return 1;
+}
+
+/* What its client's connection belongs to, for itself; NULL where that is none of these. */
+static Ways *ways_of(const Client *client)
+{
+    return client->ways != NULL && Py_TYPE(client->ways) == ways_type ? (Ways *)held(client->ways) : NULL;
 }
 
 /* Begin a request; 0 where it is not plain, and nothing has happened; -1 with an exception set. */
@@ -532,8 +558,6 @@ static void count(Tally *tally, const Lane *lane, const Usage *usage, double sec
 /* The engine is free for the next request. -1 with an exception set. */
 static int give_back(Ways *ways, Lane *lane, PyObject *ticket, double now)
 {
-    if (add_to(lane->health, word.serving, -1) < 0 || add_to(lane->load, word.in_flight, -1) < 0)
-        return -1;
     int was_passing = PySet_Discard(lane->passing, ticket);
     if (was_passing < 1)
         return was_passing < 0 ? -1 : done(PyObject_CallMethodObjArgs(ways->owner, word.leave, lane, ticket, NULL));
@@ -545,29 +569,26 @@ static int give_back(Ways *ways, Lane *lane, PyObject *ticket, double now)
     return done(PyObject_CallMethodObjArgs(ways->owner, word.rest, (PyObject *)lane, NULL));
 }
 
-/* All that is counted and told of a request that is over, and its ticket given back. -1 with an exception set. */
-static int finish(Ways *ways, const Passage *passage, const Usage *usage, const char *name, int name_bytes, double now)
+/* All that is counted and told of a request that is over, and its ticket given back. */
+static void finish(Ways *ways, const Passage *passage, const Usage *usage, const char *name, int name_bytes, double now)
 {
     Lane *lane = (Lane *)passage->lane;
     double seconds = now - passage->asked_at;
     count(&lane->tally, lane, usage, seconds);
-    if (tell(ways, passage, usage, name, name_bytes, seconds) < 0 || give_back(ways, lane, passage->ticket, now) < 0
-        || note(ways, lane) < 0)
-        return -1;
-    /* What goes wrong there is no fault of this request. */
-    if (PyList_Size(ways->told) >= MOST_TOLD && done(PyObject_CallMethodObjArgs(ways->owner, word.settle, NULL)) < 0)
-        PyErr_WriteUnraisable(ways->owner);
-    return 0;
+    tell_fault(tell(ways, passage, usage, name, name_bytes, seconds), ways->owner);
+    tell_fault(add_to(lane->health, word.serving, -1), ways->owner);
+    tell_fault(add_to(lane->load, word.in_flight, -1), ways->owner);
+    tell_fault(give_back(ways, lane, passage->ticket, now), ways->owner);
+    tell_fault(note(ways, lane), ways->owner);
+    if (PyList_Size(ways->told) >= MOST_TOLD)
+        tell_fault(done(PyObject_CallMethodObjArgs(ways->owner, word.settle, NULL)), ways->owner);
 }
 
 /* Pass an answer on, and end the request; 0 where it is not plain, and nothing has happened; -1 with an exception set. */
-static int answered(Line *line, PyObject *data)
+static int pass_back(Line *line, Client *client, Lane *lane, Ways *ways, PyObject *data)
 {
     AnswerHead head;
     Usage usage;
-    Client *client = (Client *)line->passage.client;
-    Lane *lane = (Lane *)line->passage.lane;
-    Ways *ways = (Ways *)client->ways;
     char *text, name[MOST_ID];
     Py_ssize_t size;
     double now, clock;
@@ -590,6 +611,11 @@ static int answered(Line *line, PyObject *data)
     PyObject *sent = name_bytes < 0 ? NULL : to_client(lane, &head, name, name_bytes, body, body_bytes);
     if (sent == NULL)
         return -1;
+    /* Nobody may have taken it over meanwhile. */
+    if (line->passage.client != (PyObject *)client) {
+        Py_DECREF(sent);
+        return 0;
+    }
     scan_usage(tail, tail_bytes, &usage);
     /* From here on it is over for both connections. */
     Passage passage = taken_from(line);
@@ -597,12 +623,25 @@ static int answered(Line *line, PyObject *data)
     line->idle_since = clock;
     client->at = AT_HEAD;
     client->deadline = clock + ways->idle_seconds;
-    int is_over = PyList_Append(lane->kept, (PyObject *)line) < 0
-                  || done(PyObject_CallMethodObjArgs(client->transport, word.write, sent, NULL)) < 0
-                  || finish(ways, &passage, &usage, name, name_bytes, now) < 0
-        ? -1 : 1;
+    tell_fault(PyList_Append(lane->kept, (PyObject *)line), ways->owner);
+    tell_fault(done(PyObject_CallMethodObjArgs(client->transport, word.write, sent, NULL)), ways->owner);
+    finish(ways, &passage, &usage, name, name_bytes, now);
     Py_DECREF(sent);
     drop(&passage);
+    return 1;
+}
+
+static int answered(Line *line, PyObject *data)
+{
+    Ways *ways = ways_of((Client *)line->passage.client);
+    if (ways == NULL)
+        return 0;
+    /* Whatever Python does meanwhile, they are here until this returns. */
+    PyObject *client = held(line->passage.client), *lane = held(line->passage.lane);
+    int is_over = pass_back(line, (Client *)client, (Lane *)lane, ways, data);
+    Py_DECREF(lane);
+    Py_DECREF(client);
+    Py_DECREF(ways);
     return is_over;
 }
 
@@ -654,11 +693,12 @@ PyDoc_STRVAR(client_data_received_doc,
 static PyObject *client_data_received(PyObject *self, PyObject *data)
 {
     Client *client = (Client *)self;
-    Ways *ways = client->ways != NULL && Py_TYPE(client->ways) == ways_type ? (Ways *)client->ways : NULL;
+    Ways *ways = client->at == AT_HEAD && client->line == NULL ? ways_of(client) : NULL;
     int is_begun = 0;
-    if (client->at == AT_HEAD && ways != NULL && ways->is_open && !client->is_write_paused && PyBytes_Check(data)
-        && client->pending != NULL && PyBytes_Check(client->pending) && !PyBytes_Size(client->pending))
+    if (ways != NULL && ways->is_open && !client->is_write_paused && PyBytes_Check(data) && client->pending != NULL
+        && PyBytes_Check(client->pending) && !PyBytes_Size(client->pending))
         is_begun = begin(client, ways, data);
+    Py_XDECREF((PyObject *)ways);
     if (is_begun == 0)
         return PyObject_CallMethodObjArgs(self, word.received, data, NULL);
     if (is_begun < 0)
