@@ -19,13 +19,14 @@ from ..knowledge.names import versions_in
 from ..verdict import Ruling, Verdict
 from .attribution import is_doubtful, is_speculation
 from .case import Case, Finding, days_between, is_day, open_question
-from .certain import is_certain, left_open
+from .certain import is_certain, is_named, left_open
 from .existence import missing
+from .heading import is_listed_under_it
 from .release import days_of
 
 Check = Callable[[Case], Finding]
 
-_HELPERS = frozenset({"case", "attribution", "certain"})
+_HELPERS = frozenset({"case", "attribution", "certain", "heading"})
 # Said of a model that does not exist, these are as wrong as that it exists; arithmetic about it is left open.
 _PRESUMING = (
     "parameters_total",
@@ -39,7 +40,7 @@ _PRESUMING = (
 )
 _OF_FAMILIES = ("exists", "rank")
 _OF_TIME = ("exists", "status", "release_date", "parameters_total", "parameters_active")
-_AROUND = 160
+_AROUND, _ABOVE = 160, 1200
 _MOST_READ = 200_000
 _LOG_DAYS, _LOG_ENTRIES = 62, 3
 _YEAR = re.compile(r"(?<![\w.,/-])(202\d)(?![\w,]|\.\d)")
@@ -127,7 +128,8 @@ def _verdict(claim: Claim, knowledge: Knowledge, texts: Mapping[str, str], days:
     subject = knowledge.meant(claim.subject)
     text = texts.get(claim.address, "")
     around = text[max(0, claim.start - _AROUND) : claim.end + _AROUND].lower()
-    case = Case(claim, subject, knowledge, around, days.day, days.since, has_rivals)
+    above = text[max(0, claim.start - _ABOVE) : claim.start].split("\n")[:-1]
+    case = Case(claim, subject, knowledge, around, days.day, days.since, has_rivals, tuple(above))
     found = _ruled(case, days.names)
     name = subject.name if subject.is_known or knowledge.reports(subject) else None
     return Verdict(claim, found.ruling, found.evidence, name)
@@ -152,7 +154,7 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
         return Finding(Ruling.PREDICTION, found.evidence)
     if found.ruling is Ruling.REFUTED and family in _OF_TIME and is_speculation(case):
         return Finding(Ruling.PREDICTION, found.evidence)
-    if found.ruling is Ruling.REFUTED and ask and is_doubtful(case, others, ask):
+    if found.ruling is Ruling.REFUTED and ask and not is_listed_under_it(case) and is_doubtful(case, others, ask):
         return open_question(*found.evidence)
     return left_open(case, found) if found.ruling is Ruling.REFUTED and not is_certain(case) else found
 
@@ -168,6 +170,9 @@ def _of_nobody(case: Case, family: str, others: Iterable[str]) -> Finding:
         return open_question(*found.evidence)
     if found.ruling is Ruling.REFUTED and is_speculation(case):
         return Finding(Ruling.PREDICTION, found.evidence)
+    if found.ruling is Ruling.REFUTED and not (sizes_in(case.subject.words) or is_named(case)):
+        # A size and its family were looked for in the words; a version must stand there too.
+        return open_question(*found.evidence)
     return found if found.ruling is Ruling.REFUTED else open_question(*found.evidence)
 
 

@@ -33,6 +33,8 @@ class Case:
     """A day before which the page was not written, by what it speaks of."""
     has_rivals: bool = False
     """Whether the same words were read as telling another value of the same field."""
+    above: tuple[str, ...] = ()
+    """The lines above the one that the quote begins in, the nearest last."""
 
     @property
     def told(self) -> str | None:

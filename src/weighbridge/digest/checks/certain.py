@@ -1,8 +1,9 @@
 """Whether it is certain whom the words are about: only then do they refute.
 
-The name stands in the very words, as what the sentence or the row is about, and beside the value. What a heading, the
-sentence before or a table's corner tells of whom, what stands behind a preposition or another name, a copy, a relative
-or a setting of it: all this may be meant otherwise, and is left open with what is known.
+The name stands in the very words, as what the sentence or the row is about, and beside the value; or it is the heading
+of the list of properties that the value stands in. What any other heading, the sentence before or a table's corner tells
+of whom, what stands behind a preposition or another name, a copy, a relative or a setting of it: all this may be meant
+otherwise, and is left open with what is known.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..knowledge import sizes_in, words_of_name
 from ..verdict import Proof
 from .attribution import names_in, places_of_value
 from .case import Case, Finding, open_question
+from .heading import is_listed_under_it
 
 _PARTS = re.compile(r"[\s_:/–-]+")
 _GAP = r"[\s_:/‑–-]{0,2}"
@@ -80,6 +82,13 @@ _SPARSE_WORDS = re.compile(r"\b(?:moe|mixture|experts?|sparse|a\d+b)\b")
 _DENSE_WORDS = re.compile(r"\bdense\b")
 _RANGE = re.compile(r"\d\s?[bkm]?\s?(?:[-–—~/]|to)\s?\d", re.I)
 _SETTLED_APART = ("exists", "rank", "rule")
+# The grammar is English's: of a sentence in another language it reads names and numbers, not what is said of them.
+_ENGLISH = re.compile(
+    r"\b(?:the|is|are|was|were|has|have|had|with|and|of|for|at|by|to|from|under|its|that|this|which|it|than|not|will|can"
+    r"|released|parameters|licen[sc]e|context)\b"
+)
+_LEAST_SENTENCE, _WORDS_TO_ONE, _ROUNDED = 8, 12, 0.08
+_SIZE_BETWEEN = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s?-?[bt]\b")
 # In a table these are days and prices of other things as often: when it was checked or retired, what is cached.
 _BY_HEADING = ("release_date", "price_input", "price_output", "downloads", "status")
 _COUNTED = ("parameters_total", "parameters_active", "context_length", "downloads", "likes", "memory_needed")
@@ -103,8 +112,10 @@ def is_certain(case: Case) -> bool:
         return False
     quote = case.claim.quote
     places, values = list(_places(case)), places_of_value(case.claim)
-    if not places or _is_setting(case, family):
+    if _is_setting(case, family) or not _is_english(quote):
         return False
+    if not places:
+        return is_listed_under_it(case)
     if "|" in quote:
         if family in _BY_HEADING:
             return False
@@ -114,7 +125,20 @@ def is_certain(case: Case) -> bool:
         )
     if family != "release_date" and any(_GROUP.match(quote[end:].lower()) for _, end in places):
         return False
-    return any(_is_topic(quote, start, end) and _has_value(quote, start, end, values) for start, end in places)
+    return any(_is_topic(quote, start, end) and _has_value(case, start, end, values) for start, end in places)
+
+
+def is_named(case: Case) -> bool:
+    """Whether the very words have its whole name."""
+    return any(True for _ in _places(case))
+
+
+def _is_english(quote: str) -> bool:
+    """Whether a sentence has English words among its own; short ones and rows of a table have none to show."""
+    words = re.findall(r"[^\W\d_]+", quote.lower())
+    if "|" in quote or len(words) < _LEAST_SENTENCE:
+        return True
+    return len(_ENGLISH.findall(quote.lower())) * _WORDS_TO_ONE >= len(words)
 
 
 def _places(case: Case) -> Iterator[tuple[int, int]]:
@@ -161,14 +185,32 @@ def _is_topic(quote: str, start: int, end: int) -> bool:
     return not _OBLIQUE.search(low) or bool(_OF_VALUE.search(low))
 
 
-def _has_value(quote: str, start: int, end: int, values: list[int]) -> bool:
+def _has_value(case: Case, start: int, end: int, values: list[int]) -> bool:
     """Whether some mention of the value is beside the name and belongs to it."""
+    quote = case.claim.quote
     for value in values:
         between = quote[end:value] if value >= end else quote[value:start] if value < start else ""
         most = _FAR_CHARACTERS if value >= end else _BEFORE_CHARACTERS
+        if _names_a_size(case, between):
+            continue
         if len(between) <= most and not _TURNS.search(between.lower()) and not names_in(f". {between}"):
             return True
     return not values
+
+
+def _names_a_size(case: Case, between: str) -> bool:
+    """Whether another network is named by its size: `not simply a smaller one of the 26B MoE`."""
+    if case.claim.field.startswith("parameters"):
+        # Of these each number is a value.
+        return False
+    own = set(sizes_in(case.subject.words).values())
+    for variant in case.subject.variants:
+        own |= {float(each.value) for each in (variant.parameters, variant.active_parameters) if each}
+    for match in _SIZE_BETWEEN.finditer(between.lower()):
+        size = float(match[1]) * (1e12 if match[0].endswith("t") else 1e9)
+        if not any(abs(size - each) <= _ROUNDED * each for each in own):
+            return True
+    return False
 
 
 def _is_setting(case: Case, family: str) -> bool:

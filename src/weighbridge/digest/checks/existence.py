@@ -247,9 +247,10 @@ def _repository(case: Case, name: str) -> Finding:
         return missing(case)
     of_maker = [each for each in case.subject.variants if each.maker.lower() == organisation.lower()]
     if of_maker and not _is_younger(case, 0):
-        proof = name_proof(f"there is no {name}: it is {of_maker[0].repository}", knowledge)
-        is_wrong = _lacks_size(short, of_maker, knowledge) and not _is_pattern(case, name)
-        return refuted(proof) if is_wrong else open_question(proof)
+        there = of_maker[0].repository
+        if _lacks_size(short, of_maker, knowledge) and not _is_pattern(case, name):
+            return refuted(name_proof(f"there is no {name}: each of that release names its size, as {there}", knowledge))
+        return open_question(name_proof(f"{name} is not listed; {there} is", knowledge))
     if case.subject.variants and case.subject.rows and not knowledge.rows_of_maker(organisation):
         # Other services and programs call houses by names of their own.
         return open_question(
@@ -269,9 +270,9 @@ def _is_pattern(case: Case, name: str) -> bool:
 
 
 def _lacks_size(short: str, of_maker: list[Variant], knowledge: Knowledge) -> bool:
-    """Whether every repository of that release names a size, and this one none."""
+    """Whether every repository of that release names a size, and this one none; `40k` is no size of a network."""
     words = words_of_name(short)
     if sizes_in(words):
         return False
     rows = [row for row in knowledge.rows_of_maker(of_maker[0].maker) if words <= words_of_name(row.name)]
-    return len(rows) >= 2 and all(sizes_in(words_of_name(row.name)) for row in rows)
+    return len(rows) >= 2 and all(any(size[-1] in "bmt" for size in sizes_in(words_of_name(row.name))) for row in rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from weighbridge.figures import Basis
 from weighbridge.sizes import show_count
 
-from ..knowledge.knowledge import HUB
+from ..knowledge.knowledge import HUB, is_packed
 from ..verdict import Proof
 from . import release
 from .case import Case, Finding, days_between, open_question, proof_of, refuted, supported
@@ -96,10 +96,12 @@ def _likes(case: Case, claimed: float) -> Finding:
     rows = [row for row in case.subject.rows if row.likes]
     if not rows:
         return open_question()
-    best = max(row.likes for row in rows)
-    proof = Proof(
-        "fact", f"{rows[0].repository} had {best:,} likes", Basis.STATED, HUB, "likes", case.knowledge.hub_date
-    )
+    most = max(rows, key=lambda row: row.likes)
+    best = most.likes
+    proof = Proof("fact", f"{most.repository} had {best:,} likes", Basis.STATED, HUB, "likes", case.knowledge.hub_date)
+    if is_packed(case.claim.subject) != is_packed(most.name):
+        # A copy's likes are its own.
+        return open_question(proof)
     if abs(claimed - best) <= _NEAR * best:
         return supported(proof)
     # Likes grow and are seldom taken back: many more than there are later cannot have been.

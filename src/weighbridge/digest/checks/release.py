@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from weighbridge.figures import Basis
 
-from ..knowledge import Fact, words_of_name
+from ..knowledge import Fact, sizes_in, words_of_name
 from ..knowledge.knowledge import HUB
 from ..knowledge.names import versions_in
 from ..verdict import Proof, Ruling
@@ -204,8 +204,12 @@ def _is_another_time(
         # What is on the hub was there before; a repository alone may have waited for its launch.
         return len(known) >= 2 or bool(copies) or last.is_launch or late > 2 * _FAR_DAYS
     early = (first_day(first.day) - claimed_last).days
-    has_launch = any(each.is_launch for each in known)
-    return early > _FAR_DAYS and has_launch and len(known) >= 2 and spread <= _FAR_DAYS and first.day > _HUB_SURE
+    if early <= _FAR_DAYS or first.day <= _HUB_SURE:
+        return False
+    if sizes_in(case.subject.words) and any(abs(_apart(first.day, made)) <= _MONTH_DAYS for made in copies):
+        # Others packed its weights as soon as its repository was made.
+        return True
+    return any(each.is_launch for each in known) and len(known) >= 2 and spread <= _FAR_DAYS
 
 
 def _distance(known: str, claimed: str) -> int:
@@ -266,6 +270,9 @@ def _check_status(case: Case) -> Finding:
         return existence.missing(case)
     if _was_to_come(case, known):
         return refuted(known[0].proof)
+    if case.told and known and all(days_between(case.told, each.day) > _NEAR_DAYS for each in known):
+        # That it came out later does not show that it had.
+        return open_question(known[0].proof)
     # A launch says more than the day on which a repository was made.
     out = next((each for each in known if each.is_launch and (not case.told or each.day <= case.told)), None)
     return supported((out or known[0]).proof) if known else existence.check(case)
@@ -281,9 +288,18 @@ def _was_to_come(case: Case, known: tuple[Day, ...]) -> bool:
     if not any(sign.isdigit() for word in case.subject.words for sign in word):
         # A name without a version may be another product's.
         return False
-    # `last month's release`: what tells a month tells it of something else at times.
+    # `last month's release`: what tells a month tells it of something else at times. Where no launch is known, services
+    # may have had it before its repository was made: the weights that a size names they had not.
     slack = _NEAR_DAYS if len(case.told) == _DAY_LENGTH else _LAUNCH_DAYS
-    return days_between(case.told, known[0].day) > slack and all(each.day > case.told for each in known)
+    if not any(each.is_launch for each in known):
+        if not sizes_in(case.subject.words):
+            return False
+        slack = max(slack, _LAUNCH_DAYS)
+    if days_between(case.told, known[0].day) <= slack or any(each.day <= case.told for each in known):
+        return False
+    # An experiment or a preview that its maker gave out before is called by its name too.
+    first = case.knowledge.first_of_kin(case.subject)
+    return first is None or days_between(case.told, first) > _NEAR_DAYS
 
 
 def _told(fact: Fact) -> Proof:

@@ -31,6 +31,7 @@ HUB = "Hugging Face hub, as listed by llmfit 1.1.17"
 _MOST_NAME = 120
 _SAME_SIZE = 0.03
 _UNTOLD = frozenset({"preview", "latest"})
+_EARLY = frozenset("exp experimental beta alpha early preview rc max plus pro turbo large".split())
 _ADJECTIVES = frozenset("nano micro tiny mini small medium large xl xxl lite air flash pro max plus ultra".split())
 
 
@@ -248,13 +249,25 @@ class Knowledge:
                     found.append(row)
         return tuple(found)
 
+    def first_of_kin(self, subject: Subject) -> str | None:
+        """The first day of what comes before or beside it by nearly its name: DeepSeek-V3.2-Exp is called DeepSeek V3.2
+        too. None where there is no such thing."""
+        makers = {variant.maker.lower() for variant in subject.variants} | {row.maker.lower() for row in subject.rows}
+        words = subject.words - TUNED
+        rows = (row for maker in makers for row in self.rows_of_maker(maker) if row.created)
+        days = [row.created for row in rows if words < words_of_name(row.name) <= words | _EARLY | TUNED]
+        for named, lines in self._services.items():
+            if words < named <= words | _EARLY | TUNED:
+                days += [day for line in lines for day, _ in served_of(line).days if day]
+        return min(days, default=None)
+
     @cached_property
     def _names_of_makers(self) -> tuple[tuple[str, str], ...]:
         """Repositories of the catalogue's makers, packed copies aside, in small letters."""
         found = []
         for key in self._rows.names:
             maker, _, short = key.partition("/")
-            if maker in self.makers and not _PACKED.search(short):
+            if maker in self.makers and not is_packed(short):
                 found.append((maker, short))
         return tuple(found)
 
@@ -339,6 +352,11 @@ class Knowledge:
         rows = (self._rows.get(each.name.lower()) for each in variant.repositories)
         days = [row.created for row in rows if row and row.created and row.maker.lower() != variant.maker.lower()]
         return min(days, default=None)
+
+
+def is_packed(name: str) -> bool:
+    """Whether a repository's name says that its weights are packed: a copy of another's."""
+    return bool(_PACKED.search(name.lower()))
 
 
 _PACKED = re.compile(

@@ -15,6 +15,7 @@ TUNED = frozenset({"instruct", "base", "thinking", "preview", "sft", "dpo", "rl"
 """Words that tell how a network was tuned, and not which it is."""
 # A size in a name is rounded: 109B for 108.2e9, 14B for 13.96e9, 400B for 401.6e9; 32B for 30.5e9 is another.
 _NAMED_SIZE = 0.025
+_MOST_ROUNDED, _MOST_CUT = 0.2, 0.14
 
 
 def same_weights(name: str, words: frozenset[str], variants: tuple[Variant, ...]) -> tuple[tuple[Variant, ...], bool]:
@@ -71,9 +72,11 @@ def fits(size: float, word: str, variant: Variant) -> bool:
     # `3B` for 3.34e9: the half of the last digit that is written.
     written = size / float(re.sub(r"[^\d.]", "", word.rpartition("x")[2]) or 1)
     digit = written * 10.0 ** -len(word.partition(".")[2].rstrip("bmtk"))
-    # `14B` for 14.66e9: some cut the rest off.
+    # `14B` for 14.66e9: some cut the rest off; `1B` is not 0.5e9 or 1.5e9 for all that.
     return any(
-        abs(size - value) <= max(_NAMED_SIZE * value, 0.5 * digit) or 0 <= value - size < digit for value in known
+        abs(size - value) <= max(_NAMED_SIZE * value, min(0.5 * digit, _MOST_ROUNDED * value))
+        or 0 <= value - size < min(digit, _MOST_CUT * value)
+        for value in known
     )
 
 
