@@ -16,6 +16,7 @@ from weighbridge.sizes import show_count
 
 from ..knowledge import Knowledge, Subject, sizes_in, words_of_name
 from ..knowledge.knowledge import HUB
+from ..knowledge.names import unit_of
 from ..verdict import Proof, Ruling
 from .case import Case, Finding, days_between, first_day, name_proof, open_question, proof_of, refuted, supported
 
@@ -146,8 +147,11 @@ def _missing_size(case: Case) -> Finding:
 
 
 def _is_such_a_size(case: Case, sizes: list[int]) -> bool:
-    """Far smaller ones are others' experiments by the same name, or drafts."""
-    claimed = max(sizes_in(case.subject.words).values())
+    """Far smaller ones are others' experiments by the same name, or drafts; one that is less than a unit of its last
+    digit off may be rounded: `Falcon H1 1B` for 1.55B."""
+    word, claimed = max(sizes_in(case.subject.words).items(), key=lambda each: each[1])
+    if any(abs(claimed - size) < unit_of(word, claimed) for size in sizes):
+        return False
     return sizes[0] / 4 <= claimed <= 10 * sizes[-1]
 
 

@@ -21,8 +21,10 @@ from .case import Case, Finding, name_proof, open_question, proof_of, refuted, r
 
 FIELDS = ("parameters_total", "parameters_active")
 
-# Within this share of a known count a claim holds; beyond `_FAR` of all counts it cannot.
+# Within this share of a known count a claim holds; beyond `_FAR` of all counts it cannot. Of a network that is counted
+# matrix by matrix, every way to count it is known: then `_OFF` is far, `_ROUGHLY` where the words say that they round.
 _NEAR, _ABOUT, _FAR = 0.03, 0.08, 0.18
+_OFF, _ROUGHLY = 0.06, 0.12
 _OTHERS = 8.0
 _MOST_SHOWN = 3
 # Configs call the number of experts by several names; the file that a shape is from says which.
@@ -184,7 +186,7 @@ def check(case: Case) -> Finding:
     counted = [count for count in mine if count.is_sure]
     if not counted or not _can_refute(case, counted) or case.says("without embedding"):
         return open_question(*_shown(case, mine, claimed))
-    if any(abs(claimed - count.value) <= _FAR * count.value for count in mine):
+    if _may_be_rounded(case, mine, claimed):
         return open_question(*_shown(case, mine, claimed))
     if is_active and any(claimed % 1e9 == 0 and count.value // 1e9 == claimed / 1e9 for count in mine):
         # `1B active` of 1.47: makers round down, and leave parts out.
@@ -200,6 +202,37 @@ def check(case: Case) -> Finding:
     return refuted(*_shown(case, counted, claimed))
 
 
+def _may_be_rounded(case: Case, mine: list[Count], claimed: float) -> bool:
+    """Whether some way to count or to round explains the claim: `9B` of 8.19e9 none does."""
+    shapes = [variant.shape for variant in case.subject.variants if variant.shape]
+    is_total = case.claim.field == "parameters_total"
+    if not (is_total and case.subject.is_exact and shapes and len(shapes) == len(case.subject.variants)):
+        return any(abs(claimed - count.value) <= _FAR * count.value for count in mine)
+    slack = _ROUGHLY if case.is_about else max(_OFF, rounding(case.claim) * 1.05)
+    # What a name or somebody else's count tells beside the matrices is no looser than they are.
+    ways = {count.value for count in mine} | {way for shape in shapes for way in _ways_to_count(shape)}
+    return any(abs(claimed - way) <= slack * way or 0 <= way - claimed < _digit(case, claimed) for way in ways)
+
+
+def _ways_to_count(shape: Shape) -> Iterator[float]:
+    """Counts of parts: without what reads words, images or sound, and with the embedding twice where the output shares
+    it, as some formats store it."""
+    parts = {row.role: float(row.parameters) for row in shape.weights}
+    total = sum(parts.values())
+    embedding = parts.get("embedding", 0.0)
+    apart = [value for role, value in parts.items() if role in ("vision", "audio", "per_layer_embedding", "projector")]
+    for core in {total, total - sum(apart), *(total - value for value in apart)}:
+        yield from (core, core - embedding, core - embedding - parts.get("output", 0.0))
+        if "output" not in parts:
+            yield core + embedding
+
+
+def _digit(case: Case, claimed: float) -> float:
+    """A unit of the last digit that is written, by which some cut a count off: 1e9 of `14B` for 14.66e9; at most so much
+    that it is still the number."""
+    return min(2 * rounding(case.claim) * claimed, _ROUGHLY * claimed)
+
+
 def _is_product(case: Case, count: Count, counts: tuple[Count, ...]) -> bool:
     """Whether it is the product that a name writes, told as a count though the weights were counted: a Mixtral of 8x7B
     shares all but its experts."""
@@ -210,8 +243,15 @@ def _is_product(case: Case, count: Count, counts: tuple[Count, ...]) -> bool:
 
 def _held(case: Case, mine: list[Count], claimed: float) -> Finding | None:
     """Supported by the count that is surest and nearest; None where none agrees."""
-    tolerance = max(_ABOUT if case.is_about else _NEAR, rounding(case.claim) * 1.05)
-    holding = [count for count in mine if _holds(case, claimed, count.value, tolerance)]
+    rounded = rounding(case.claim)
+    tolerance = max(_ABOUT if case.is_about else _NEAR, rounded * 1.05)
+    # A part of it is rounded as it is, no further: 7.505e9 without the embedding is no `7B`.
+    parts = max(_ABOUT if case.is_about else _NEAR, 0.93 * rounded)
+    holding = [
+        count
+        for count in mine
+        if _holds(case, claimed, count.value, tolerance if count.is_sure or count.proof.kind != "sum" else parts)
+    ]
     if not holding:
         return None
     best = min(holding, key=lambda count: (not count.is_sure, abs(count.value - claimed)))

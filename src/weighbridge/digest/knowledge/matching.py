@@ -9,7 +9,7 @@ from weighbridge.catalogue import Variant
 from weighbridge.catalogue.naming import words_of
 
 from .fact import Row
-from .names import is_dated, is_revision, sizes_in, words_of_name
+from .names import is_dated, is_revision, sizes_in, unit_of, words_of_name
 
 TUNED = frozenset({"instruct", "base", "thinking", "preview", "sft", "dpo", "rl", "hf"})
 """Words that tell how a network was tuned, and not which it is."""
@@ -70,8 +70,7 @@ def fits(size: float, word: str, variant: Variant) -> bool:
     known: list[float] = [each.value for each in (variant.parameters, variant.active_parameters) if each]
     known += sizes_in(words_of_name(variant.name)).values()
     # `3B` for 3.34e9: the half of the last digit that is written.
-    written = size / float(re.sub(r"[^\d.]", "", word.rpartition("x")[2]) or 1)
-    digit = written * 10.0 ** -len(word.partition(".")[2].rstrip("bmtk"))
+    digit = unit_of(word, size)
     # `14B` for 14.66e9: some cut the rest off; `1B` is not 0.5e9 or 1.5e9 for all that.
     return any(
         abs(size - value) <= max(_NAMED_SIZE * value, min(0.5 * digit, _MOST_ROUNDED * value))

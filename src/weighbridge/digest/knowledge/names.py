@@ -51,6 +51,13 @@ def sizes_in(words: frozenset[str]) -> dict[str, float]:
     return found
 
 
+def unit_of(word: str, size: float) -> float:
+    """What one unit of the last digit that a size is written with stands for: 1e9 in `14b`, 1e8 in `1.5b`."""
+    written = re.sub(r"[^\d.]", "", word.rpartition("x")[2])
+    number = float(written or 1)
+    return size / number * 10.0 ** -len(written.partition(".")[2]) if number else size
+
+
 def versions_in(words: frozenset[str]) -> frozenset[str]:
     """Numbers among the words of a name that are no sizes: {`3.1`}."""
     return frozenset(word for word in words if _VERSION.match(word))
