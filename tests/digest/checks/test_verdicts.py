@@ -56,6 +56,15 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("gpt-oss-120b", "parameters_active", 13e9, "gpt-oss-120b: 120B parameters, 13B active", {}, REFUTED, "5.71B"),
         ("Llama 4 Scout", "parameters_total", 17e9, "Llama 4 Scout has 17B in total", {}, REFUTED, "one token uses"),
         ("Qwen3-Next-80B-A3B", "parameters_active", 80e9, "Qwen3-Next-80B-A3B, 80B active", {}, REFUTED, "of all"),
+        ("Qwen3-8B", "parameters_total", 9e9, "Qwen3-8B has 9B parameters", {}, REFUTED, "8.19B"),
+        ("Qwen3-8B", "parameters_total", 9e9, "Qwen3-8B has ~9B parameters", {}, OPEN, "8.19B"),
+        ("Qwen2.5-14B", "parameters_total", 14e9, "Qwen2.5-14B has 14B", {}, SUPPORTED, ""),
+        ("Qwen2.5-1.5B", "parameters_total", 1.78e9, "Qwen2.5-1.5B, stored with 1.78B", {}, OPEN, "1.54B"),
+        ("gemma-3n-E4B-it", "parameters_total", 6.9e9, "gemma-3n-E4B-it without sound: 6.9B", {}, OPEN, "audio"),
+        ("DeepSeek-V4-Pro", "parameters_total", 862e9, "DeepSeek-V4-Pro has 862B parameters", {}, REFUTED, "1.57T"),
+        ("DeepSeek-V4-Flash", "parameters_total", 284e9, "DeepSeek-V4-Flash has 284B", {}, SUPPORTED, "284B"),
+        ("Granite 4.0 Tiny", "parameters_total", 7e9, "Granite 4.0 Tiny has 7B", {}, SUPPORTED, "6.94B"),
+        ("Granite 4.0 Tiny", "parameters_active", 1e9, "Granite 4.0 Tiny: ~1B active", {}, OPEN, "1.47B"),
         # Context: native, stretched, served.
         ("DeepSeek V3", "context_length", 1e6, "DeepSeek V3 has a context of 1M tokens", {}, REFUTED, "163,840"),
         ("Phi-4", "context_length", 128000.0, "Phi-4 has a context of 128K", {}, OPEN, "16,384"),
@@ -80,7 +89,13 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Gemma 3 9B", "exists", True, "Gemma 3 9B", {}, REFUTED, "9B is a size of Gemma 2"),
         ("google/gemma-3-9b-it", "exists", True, "google/gemma-3-9b-it", {}, REFUTED, ""),
         ("meta-llama/Llama-4-Scout", "exists", True, "meta-llama/Llama-4-Scout", {}, REFUTED, "17B-16E"),
+        ("google/gemma-3", "exists", True, "google/gemma-3", {}, REFUTED, "each of that release names its size"),
+        ("MiniMaxAI/MiniMax-M1", "exists", True, "MiniMaxAI/MiniMax-M1", {}, OPEN, "is not listed"),
+        ("google/gemma-4-E2B", "exists", True, "google/gemma-4-E2B", {}, OPEN, "google/gemma-4-E2B is not listed"),
+        ("Falcon-H1-1B", "exists", True, "Falcon-H1-1B", {}, OPEN, "1.55B"),
         ("Llama 5", "exists", True, "Meta ships Llama 5", {}, REFUTED, "no Llama 5 is known"),
+        ("Llama 5", "parameters_total", 2e12, "Meta ships Llama 5 with 2T parameters", {}, REFUTED, "no Llama 5"),
+        ("Llama 5", "parameters_total", 2e12, "The new model has 2T parameters", {}, OPEN, "no Llama 5"),
         ("Llama 5", "exists", True, "Llama 5", {"published": "2027-03-01"}, OPEN, ""),
         ("Llama 5", "exists", True, "Llama 5", {"published": None}, OPEN, ""),
         ("Gemma 3 9B", "memory_needed", 16e9, "Gemma 3 9B fits 16 GB at 4-bit", {}, OPEN, "none is 9B"),
@@ -101,6 +116,9 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Llama 4 Maverick", "status", "expected", "Llama 4 Maverick is expected", {}, REFUTED, "2025-04-01"),
         ("DeepSeek V4", "status", "expected", "DeepSeek V4 expected", {"told": "2026-04-05"}, PREDICTION, "2026-04-22"),
         ("DeepSeek V4", "status", "released", "DeepSeek V4 is out", {"told": "2026-03-05"}, REFUTED, "2026-04-22"),
+        ("DeepSeek V3.2", "status", "released", "DeepSeek V3.2 is out", {"told": "2025-10-05"}, OPEN, "2025-12-01"),
+        ("ERNIE 4.5", "status", "released", "ERNIE 4.5 is out", {"told": "2025-03-22"}, OPEN, "2025-06-28"),
+        ("Qwen2.5-7B-Instruct", "release_date", "2024-03", "Qwen2.5-7B-Instruct, March 2024", {}, REFUTED, "2024-09"),
         ("DeepSeek V4", "licence", "Apache-2.0", "DeepSeek V4", {"qualifier": "expected"}, PREDICTION, "MIT"),
         ("Muse Spark", "openness", "closed", "Muse Spark, closed", {"told": "2026-04-09"}, EXPIRED, "Muse-Spark-Open"),
         ("Qwen3.6-Plus", "openness", "closed", "Qwen3.6-Plus is closed", {}, SUPPORTED, "others of that version"),
@@ -117,6 +135,8 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Gemma 4 31B", "rank:Arena", 3.0, "Gemma 4 31B, #3 on Arena", {}, REFUTED, "#27 overall"),
         ("Gemma 4 31B", "rank:Arena", 3.0, "#3", {"qualifier": "among open models"}, SUPPORTED, "#3"),
         ("Gemma 4", "downloads", 400e6, "Gemma 4 400M downloads", {"told": "2026-04-05"}, REFUTED, "a day"),
+        ("Qwen3-8B", "likes", 90000.0, "Qwen3-8B has 90,000 likes", {}, REFUTED, "likes"),
+        ("Qwen3-8B-GGUF", "likes", 90000.0, "Qwen3-8B-GGUF has 90,000 likes", {}, OPEN, "Qwen/Qwen3-8B had"),
         ("GPT-4o", "price_input", 2.5, "$2.5", {"unit": "USD/Mtok"}, SUPPORTED, "USD"),
         ("GPT-4o", "price_input", 25.0, "GPT-4o at $25 in", {"unit": "USD/Mtok"}, REFUTED, "USD"),
         # Memory, as a sum.
@@ -176,11 +196,49 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Kimi-K2.5", "release_date", "2026-07-31", "July 31, 2026 | Kimi-K2.5 | Kimi-K2.6"),
         ("GPT-5.4", "price_input", 0.01, "GPT-5.4 | 250K | $2.50 (cached: $0.01)"),
         ("Qwen 2.5 Coder 14B-32B", "exists", True, "Qwen 2.5 Coder 14B-32B"),
+        ("Gemma 4 12B", "architecture", "moe", "Gemma 4 12B is not simply a smaller one of the 26B MoE that I had"),
+        ("Gemma 4 12B", "licence", "MIT", "Gemma 4 12B non è soltanto una versione ridotta di quello con licenza MIT"),
         ("Trinity-Large-Thinking", "licence", "Apache-2.0", "Trinity-Large-Thinking under the Apache 2.0 license"),
     ],
 )  # fmt: skip
 def test_what_may_be_said_of_another_is_not_refuted(subject, field, value, quote):
     assert ruled(subject, field, value, quote).ruling is not REFUTED
+
+
+def on_page(text):
+    """(field, value as it is written, ruling) of what a page says."""
+    found = check(extract(Page("page.md", text, fetched=KNOWLEDGE.date)), KNOWLEDGE, {"page.md": text})
+    return {(verdict.claim.field, verdict.claim.value): verdict.ruling for verdict in found}
+
+
+LISTED = "\n\n- Total parameters: 120B\n- Active parameters: 8.4B\n- Context length: 8,192 tokens\n- License: MIT\n"
+
+
+@pytest.mark.parametrize("heading", ["### GPT-OSS-120B", "## 3. gpt-oss-120b (OpenAI)", "**GPT-OSS 120B:**"])
+def test_values_that_a_models_heading_lists_are_said_of_it(heading):
+    found = on_page(f"# Models of the year\n\n{heading}{LISTED}")
+
+    assert found["parameters_total", 120e9] is SUPPORTED
+    assert found["parameters_active", 8.4e9] is REFUTED
+    assert found["context_length", 8192.0] is REFUTED
+    assert found["licence", "MIT"] is REFUTED
+
+
+@pytest.mark.parametrize(
+    "heading", ["### GPT-OSS-120B vs the rest", "### Running gpt-oss-120b", "### GPT-OSS-120B GGUF"]
+)
+def test_under_any_other_heading_they_may_be_of_something_else(heading):
+    assert REFUTED not in on_page(f"# Models of the year\n\n{heading}{LISTED}").values()
+
+
+def test_a_tables_column_of_windows_or_launches_is_said_of_its_rows_and_that_of_a_run_is_not():
+    table = "| Model | {} | {} |\n|---|---|---|\n| Gemma 3 27B | 8K | January 2024 |\n"
+
+    models = on_page(table.format("Context window", "Released"))
+    runs = on_page(table.format("Context window used", "Tested"))
+
+    assert models["context_length", 8000.0] is models["release_date", "2024-01"] is REFUTED
+    assert REFUTED not in runs.values()
 
 
 def test_of_two_values_that_one_row_tells_none_is_refuted_and_the_reasons_say_so():

@@ -11,10 +11,12 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..claim import Claim
 from ..knowledge import Knowledge, Subject, sizes_in, words_of_name
+from ..knowledge.matching import TUNED
 from ..knowledge.names import versions_in
 from ..verdict import Ruling, Verdict
 from .attribution import is_doubtful, is_speculation
@@ -40,7 +42,7 @@ _PRESUMING = (
 )
 _OF_FAMILIES = ("exists", "rank")
 _OF_TIME = ("exists", "status", "release_date", "parameters_total", "parameters_active")
-_AROUND, _ABOVE = 160, 1200
+_AROUND, _ABOVE, _MOST_MEANT = 160, 1200, 6
 _MOST_READ = 200_000
 _LOG_DAYS, _LOG_ENTRIES = 62, 3
 _YEAR = re.compile(r"(?<![\w.,/-])(202\d)(?![\w,]|\.\d)")
@@ -147,7 +149,7 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
         return open_question(*found.evidence)
     if family == "rule":
         return found
-    if case.subject.is_loose and family not in _OF_FAMILIES:
+    if case.subject.is_loose and family not in _OF_FAMILIES and not _holds_of_all(case, found, ask):
         # What a family's name, or a part of one, leaves open cannot be settled either way.
         found = open_question(*found.evidence[:1]) if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED) else found
     if found.ruling in (Ruling.REFUTED, Ruling.SUPPORTED, Ruling.UNVERIFIABLE) and _is_forecast(case, found):
@@ -157,6 +159,17 @@ def _ruled(case: Case, others: Iterable[str]) -> Finding:
     if found.ruling is Ruling.REFUTED and ask and not is_listed_under_it(case) and is_doubtful(case, others, ask):
         return open_question(*found.evidence)
     return left_open(case, found) if found.ruling is Ruling.REFUTED and not is_certain(case) else found
+
+
+def _holds_of_all(case: Case, found: Finding, ask: Check | None) -> bool:
+    """Whether it is true of each that a loose name may mean: few, of one family, and named by more than that."""
+    variants = case.subject.variants
+    is_few = 0 < len(variants) <= _MOST_MEANT and len({variant.family for variant in variants}) == 1
+    is_told = len(case.subject.words - TUNED) > 1
+    if ask is None or found.ruling is not Ruling.SUPPORTED or not (is_few and is_told) or case.subject.served:
+        return False
+    alone = (replace(case.subject, variants=(variant,), rows=()) for variant in variants)
+    return all(ask(replace(case, subject=subject)).ruling is Ruling.SUPPORTED for subject in alone)
 
 
 def _of_nobody(case: Case, family: str, others: Iterable[str]) -> Finding:

@@ -1,9 +1,9 @@
 """Whether it is certain whom the words are about: only then do they refute.
 
 The name stands in the very words, as what the sentence or the row is about, and beside the value; or it is the heading
-of the list of properties that the value stands in. What any other heading, the sentence before or a table's corner tells
-of whom, what stands behind a preposition or another name, a copy, a relative or a setting of it: all this may be meant
-otherwise, and is left open with what is known.
+of the list of properties that the value stands in. What any other heading, the sentence before or a table's corner
+tells of whom, what stands behind a preposition or another name, a copy, a relative or a setting of it: all this may be
+meant otherwise, and is left open with what is known.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..knowledge import sizes_in, words_of_name
 from ..verdict import Proof
 from .attribution import names_in, places_of_value
 from .case import Case, Finding, open_question
-from .heading import is_listed_under_it
+from .heading import column_of, header_of, is_listed_under_it
 
 _PARTS = re.compile(r"[\s_:/–-]+")
 _GAP = r"[\s_:/‑–-]{0,2}"
@@ -81,6 +81,7 @@ _OF_FIELD = {
 _SPARSE_WORDS = re.compile(r"\b(?:moe|mixture|experts?|sparse|a\d+b)\b")
 _DENSE_WORDS = re.compile(r"\bdense\b")
 _RANGE = re.compile(r"\d\s?[bkm]?\s?(?:[-–—~/]|to)\s?\d", re.I)
+_DATED = re.compile(r"\b20\d\d-\d\d(?:-\d\d)?\b")
 _SETTLED_APART = ("exists", "rank", "rule")
 # The grammar is English's: of a sentence in another language it reads names and numbers, not what is said of them.
 _ENGLISH = re.compile(
@@ -91,6 +92,7 @@ _LEAST_SENTENCE, _WORDS_TO_ONE, _ROUNDED = 8, 12, 0.08
 _SIZE_BETWEEN = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s?-?[bt]\b")
 # In a table these are days and prices of other things as often: when it was checked or retired, what is cached.
 _BY_HEADING = ("release_date", "price_input", "price_output", "downloads", "status")
+_RELEASES = re.compile(r"^(?:released?|release (?:date|day|month|year)|date of release|launch(?:ed)?|launch date)$")
 _COUNTED = ("parameters_total", "parameters_active", "context_length", "downloads", "likes", "memory_needed")
 _SIZED = ("parameters_total", "parameters_active", "context_length")
 
@@ -117,7 +119,7 @@ def is_certain(case: Case) -> bool:
     if not places:
         return is_listed_under_it(case)
     if "|" in quote:
-        if family in _BY_HEADING:
+        if family in _BY_HEADING and not (family == "release_date" and _is_of_release(case)):
             return False
         return any(
             _heads_its_cell(quote, start, end) and (not values or any(value > start for value in values))
@@ -126,6 +128,11 @@ def is_certain(case: Case) -> bool:
     if family != "release_date" and any(_GROUP.match(quote[end:].lower()) for _, end in places):
         return False
     return any(_is_topic(quote, start, end) and _has_value(case, start, end, values) for start, end in places)
+
+
+def _is_of_release(case: Case) -> bool:
+    """Whether a day stands in a table's column of releases."""
+    return bool(_RELEASES.search(column_of(case, header_of(case))))
 
 
 def is_named(case: Case) -> bool:
@@ -222,7 +229,7 @@ def _is_setting(case: Case, family: str) -> bool:
         return True
     if family in ("architecture", "modality") and _SPARSE_WORDS.search(rest) and _DENSE_WORDS.search(rest):
         return True
-    if family in _SIZED and (_RANGE.search(rest) or low.startswith("@")):
+    if family in _SIZED and (_RANGE.search(_DATED.sub(" ", rest)) or low.startswith("@")):
         return True
     return family.startswith("parameters") and _is_of_longer_name(case)
 

@@ -9,6 +9,7 @@ from weighbridge.figures import Basis
 from ..knowledge.knowledge import HUB
 from ..verdict import Proof
 from .case import Case, Finding, open_question, proof_of, refuted, supported
+from .heading import column_of, header_of
 
 FIELDS = ("context_length",)
 
@@ -66,11 +67,28 @@ def check(case: Case) -> Finding:
         return open_question(*proofs)
     if claimed > _BEYOND * longest:
         return refuted(*proofs)
-    read = any(proof.basis is Basis.READ for proof in proofs)
-    is_all = _WHOLE.search(case.claim.quote.lower()) and not _CONDITION.search(case.claim.quote.lower())
+    # What the hub lists of a config is as sure where a service offers all of it.
+    read = any(proof.basis is Basis.READ for proof in proofs) or any(
+        abs(length - shortest) <= _NEAR * shortest for length, _ in served
+    )
+    is_all = (_WHOLE.search(case.claim.quote.lower()) or _is_of_whole(case)) and not _CONDITION.search(
+        case.claim.quote.lower()
+    )
     if claimed < _LESS * shortest and read and is_all and not case.says("effective", "output") and not case.is_least:
         return refuted(*proofs)
     return open_question(*proofs)
+
+
+def _is_of_whole(case: Case) -> bool:
+    """Whether it stands in a table's column of windows, in a table that tells of no runs."""
+    header = header_of(case)
+    return bool(_COLUMN.match(column_of(case, header))) and not _RUNS.search(" | ".join(header))
+
+
+_COLUMN = re.compile(r"(?:max(?:imum)? |native )?context(?: (?:window|length|size))?(?: \(.*\))?$")
+_RUNS = re.compile(
+    r"tok|speed|t/s|tps|vram|\bram\b|memory|gpu|quant|batch|output|latency|ttft|hardware|max[_ -]?len|used"
+)
 
 
 def _native(case: Case) -> list[tuple[int, Proof]]:

@@ -253,7 +253,9 @@ def _repository(case: Case, name: str) -> Finding:
     if of_maker and not _is_younger(case, 0):
         there = of_maker[0].repository
         if _lacks_size(short, of_maker, knowledge) and not _is_pattern(case, name):
-            return refuted(name_proof(f"there is no {name}: each of that release names its size, as {there}", knowledge))
+            return refuted(
+                name_proof(f"there is no {name}: each of that release names its size, as {there}", knowledge)
+            )
         return open_question(name_proof(f"{name} is not listed; {there} is", knowledge))
     if case.subject.variants and case.subject.rows and not knowledge.rows_of_maker(organisation):
         # Other services and programs call houses by names of their own.

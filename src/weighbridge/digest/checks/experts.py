@@ -8,6 +8,7 @@ from weighbridge.figures import Basis
 
 from ..verdict import Proof
 from .case import Case, Finding, open_question, refuted, supported
+from .parameters import is_well_known
 
 FIELDS = ("experts",)
 # Nobody has built a layer of more; a larger number counts something else.
@@ -18,7 +19,10 @@ def check(case: Case) -> Finding:
     """Routed, used and shared experts by the config; all are called experts."""
     claimed = case.number
     known: dict[int, Proof] = {}
-    sure = bool(case.subject.variants) and case.subject.is_exact
+    # Of a release all of whose networks are known: `gpt-oss has 16 experts` is true of none.
+    sure = bool(case.subject.variants) and (
+        case.subject.is_exact or (not case.subject.is_loose and is_well_known(case))
+    )
     for variant in case.subject.variants:
         experts = variant.shape.experts if variant.shape else None
         if not experts or not variant.shape:

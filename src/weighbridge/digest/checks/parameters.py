@@ -228,8 +228,8 @@ def _ways_to_count(shape: Shape) -> Iterator[float]:
 
 
 def _digit(case: Case, claimed: float) -> float:
-    """A unit of the last digit that is written, by which some cut a count off: 1e9 of `14B` for 14.66e9; at most so much
-    that it is still the number."""
+    """A unit of the last digit that is written, by which some cut a count off: 1e9 of `14B` for 14.66e9; at most so
+    much that it is still the number."""
     return min(2 * rounding(case.claim) * claimed, _ROUGHLY * claimed)
 
 
