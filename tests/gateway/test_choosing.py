@@ -18,6 +18,7 @@ from weighbridge.errors import BadSetting
 from weighbridge.gateway.choosing import known_of
 from weighbridge.ledger import folder_of, rows
 from weighbridge.routing import Evidence, Outcome, learn
+from weighbridge.routing.embedding import load_embedding
 from weighbridge.specialists import bundled
 
 POLICIES = """
@@ -150,6 +151,28 @@ def test_what_was_learnt_decides_and_is_read_anew_when_it_changes(tmp_path):
         assert any("what was learnt is not used" in line for line in served.told)
 
     play(tmp_path, models, story)
+
+
+def test_a_gateway_that_lacks_the_embedding_says_so_and_chooses_by_what_was_learnt_without(tmp_path):
+    pytest.importorskip("tokenizers", reason="needs the extra `embedding`")
+    from tests.routing.test_embedding import GROUPS, SEEN, of_groups, vectors_of_groups, write_folder
+
+    folder = write_folder(tmp_path / "static", vectors_of_groups())
+    learnt = learn(Evidence.of(of_groups(SEEN, 160)), load_embedding(str(folder)))
+    learnt.save(tmp_path / "router.npz")
+
+    async def story(served: Served) -> None:
+        assert (await chosen(served, GROUPS["birds"][3]))[1] == "evidence"
+        lacks = [line for line in served.told if "what was learnt with an embedding is not used" in line]
+        assert bool(lacks) is (served.gateway.chooser.predictor.embedding is None)
+        told.append(lacks)
+
+    told: list[list[str]] = []
+    models = [fake("geologist"), fake("ornithologist")]
+    play(tmp_path, models, story, text=f'route_embedding = "{folder}"')
+    play(tmp_path, models, story)
+    assert told[0] == []
+    assert "route_embedding names none" in told[1][0]
 
 
 def test_a_conversation_stays_where_its_cache_is(tmp_path):

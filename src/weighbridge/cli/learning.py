@@ -17,7 +17,7 @@ from weighbridge.cli.state_folders import ADDED, EVALS
 from weighbridge.errors import WeighbridgeError
 from weighbridge.gateway import PREDICTOR
 from weighbridge.routing import newest_thumb
-from weighbridge.routing.version import VERSION, version_of
+from weighbridge.routing.version import VERSION, embedding_of, version_of
 from weighbridge.settings import PREFIX, Settings
 
 # A child that learns takes the cores that nobody else wants.
@@ -30,10 +30,12 @@ def newest(state: Path) -> float:
     return max([newest_thumb(state) or 0.0, *(path.stat().st_mtime for path in files)])
 
 
-def is_new(state: Path) -> bool:
-    """Whether there is evidence that was not learnt from, or only by another version, whose file cannot be read."""
+def is_new(state: Path, embedding: str = "") -> bool:
+    """Whether there is evidence that was not learnt from, or only with another embedding, or by another version, whose
+    file cannot be read."""
     kept = state / PREDICTOR
-    return newest(state) > (kept.stat().st_mtime if version_of(kept) == VERSION else 0.0)
+    is_as_now = version_of(kept) == VERSION and embedding_of(kept) == embedding
+    return newest(state) > (kept.stat().st_mtime if is_as_now else 0.0)
 
 
 async def keep_learning(settings: Settings) -> None:
@@ -41,7 +43,7 @@ async def keep_learning(settings: Settings) -> None:
     what was learnt by itself. What a child has to complain of is told."""
     while settings.route_learn_seconds:
         try:
-            if await asyncio.to_thread(is_new, settings.state_path):
+            if await asyncio.to_thread(is_new, settings.state_path, settings.route_embedding):
                 await _learn_in_child(settings)
         except (OSError, WeighbridgeError) as error:
             output.tell(f"learning to route failed: {error}")
@@ -53,7 +55,10 @@ async def _learn_in_child(settings: Settings) -> None:
     place = settings.state_path / PREDICTOR
     child = await asyncio.create_subprocess_exec(
         "nice", "-n", str(_NICE), sys.executable, "-m", "weighbridge", "route", "learn", "--predictor", str(place),
-        env={**os.environ, f"{PREFIX}STATE_DIR": str(settings.state_path)},
+        env={
+            **os.environ, f"{PREFIX}STATE_DIR": str(settings.state_path),
+            f"{PREFIX}ROUTE_EMBEDDING": settings.route_embedding,
+        },
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

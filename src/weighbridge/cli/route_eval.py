@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weighbridge.errors import BadSetting
+from weighbridge.routing.embedding import Embedding
 from weighbridge.routing.evidence import Evidence, read_evidence
 from weighbridge.routing.learning import learn
 from weighbridge.routing.measuring import Curve, Interval, Pair, calibration_error, choices, interval, weak_and_strong
@@ -68,7 +69,7 @@ def by_task(evidence: Evidence, tasks: Sequence[str | None]) -> Doubles:
 
 
 def out_of_fold(
-    evidence: Evidence, fold: NDArray[np.intp], tell: Callable[[str], None]
+    evidence: Evidence, fold: NDArray[np.intp], tell: Callable[[str], None], embedding: Embedding | None = None
 ) -> tuple[dict[str, Doubles], Doubles]:
     """What each way expects of prompts in a fold, having seen the others; and mean costs likewise."""
     shape = evidence.scores.shape
@@ -78,7 +79,7 @@ def out_of_fold(
         rest, own = np.flatnonzero(fold != each), np.flatnonzero(fold == each)
         seen = evidence.rows(rest)
         prompts, tasks = [evidence.prompts[at] for at in own], [evidence.tasks[at] for at in own]
-        predictor = learn(seen)
+        predictor = learn(seen, embedding)
         found["router"][own] = predictor.predict_all(prompts)[0]
         found["told"][own] = predictor.predict_all(prompts, tasks)[0]
         found["lookup"][own] = by_task(seen, tasks)
@@ -86,12 +87,16 @@ def out_of_fold(
         known = ~np.isnan(seen.costs)
         if known.any():
             costs[own] = np.nan_to_num(seen.costs).sum(0) / np.maximum(known.sum(0), 1)
-        tell(f"fold {each + 1} of {fold.max() + 1}")
+        unused = "" if predictor.embedding is embedding else ": the embedding was of no use"
+        tell(f"fold {each + 1} of {fold.max() + 1}{unused}")
     return found, costs
 
 
-def measure(path: Path, folds: int, tell: Callable[[str], None]) -> Measured:
-    """In folds by chance. BadSetting where there is too little to leave anything out, or outcomes are missing."""
+def measure(path: Path, folds: int, tell: Callable[[str], None], embedding: Embedding | None = None) -> Measured:
+    """In folds by chance; the router may look at an embedding.
+
+    BadSetting where there is too little to leave anything out, or outcomes are missing.
+    """
     evidence = read_evidence(path)
     whole = np.flatnonzero(~np.isnan(evidence.scores).any(1))
     if not 2 <= folds <= 20:
@@ -103,7 +108,7 @@ def measure(path: Path, folds: int, tell: Callable[[str], None]) -> Measured:
         )
     evidence = evidence.rows(whole)
     fold = np.random.default_rng(_SEED).permutation(len(evidence)) % folds
-    expected, costs = out_of_fold(evidence, fold, tell)
+    expected, costs = out_of_fold(evidence, fold, tell, embedding)
     true = np.where(np.isnan(evidence.costs), costs, evidence.costs)
     scores = evidence.scores
     columns = weak_and_strong(scores, true)

@@ -140,13 +140,15 @@ class Chooser:
         """Tells the gateway's other processes which model has a conversation in its cache."""
         self.predictor: Predictor | None = None
         self._path: Path = settings.state_path / PREDICTOR
+        self._embedding = settings.route_embedding
         self._stamp: tuple[int, int] | None = None
         self._look_at = 0.0
         self._loading: asyncio.Task[None] | None = None
         if before is not None:
             self._speeds, self._warm, self.predictor = before._speeds, before._warm, before.predictor
             self.share_warm = before.share_warm
-            self._stamp = before._stamp if before._loading is None else None
+            is_read = before._loading is None and before._embedding == self._embedding
+            self._stamp = before._stamp if is_read else None
 
     @staticmethod
     def check(settings: Settings, models: Iterable[Model]) -> Policies:
@@ -314,7 +316,10 @@ class Chooser:
     async def _load(self) -> None:
         try:
             # Arrays are only loaded where something was learnt.
-            self.predictor = await asyncio.to_thread(lambda: routing.Predictor.load(self._path))
+            found = await asyncio.to_thread(lambda: routing.Predictor.load(self._path, self._embedding))
+            self.predictor = found
+            if found.lacks:
+                self._tell(f"what was learnt with an embedding is not used, but what was without: {found.lacks}")
         except WeighbridgeError as error:
             self._tell(f"what was learnt is not used: {error} ({error.hint})")
         except Exception:

@@ -21,8 +21,10 @@ Arrays = dict[str, NDArray[Any]]
 Made = TypeVar("Made")
 
 _MOST_FILE_BYTES = 256 << 20
+EMBEDDED = "embedded_"
+"""What names begin with of that which was learnt with an embedding too."""
 # Kept in two bytes each.
-_SHORT = ("rare_words", "rare_pieces", "weights", "told_weights")
+_SHORT = ("rare_words", "rare_pieces", "weights", "told_weights", f"{EMBEDDED}weights", f"{EMBEDDED}told_weights")
 _UNKNOWN_MAY_BE = ("costs", "seconds")
 _AGAIN = "make it anew: weigh route learn DATA"
 

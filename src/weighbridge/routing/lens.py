@@ -15,9 +15,14 @@ WIDTH = 4096
 """Features of words, and as many of pieces."""
 WAVES = 128
 """Features of form."""
-BLOCKS = (slice(0, WIDTH), slice(WIDTH, 2 * WIDTH), slice(2 * WIDTH, None))
-"""Words, pieces, form."""
+LEXICAL = 2 * WIDTH + WAVES
+"""Features without an embedding."""
+WORDS, PIECES, FORM = slice(0, WIDTH), slice(WIDTH, 2 * WIDTH), slice(2 * WIDTH, LEXICAL)
+MEANING = slice(LEXICAL, None)
+"""Where an embedding stands, if there is one."""
 _BANDWIDTH = 0.6
+# Embeddings nearer than this, of length one, are told apart by rounding alone.
+_LEAST_APART = 1e-2
 _AMPLITUDE = np.float32(math.sqrt(2 / WAVES))
 _SEED = 20261121
 
@@ -30,16 +35,27 @@ class Lens:
         self._rare = signed(self.rare_words, self.rare_pieces)
         self.middle, self.scale = arrays["middle"], arrays["scale"]
         self.frequencies, self.phases = arrays["frequencies"], arrays["phases"]
+        self.usual: Floats | None = arrays.get("usual")
+        """The mean embedding of prompts; None where none is looked at."""
+
+    @property
+    def blocks(self) -> tuple[slice, ...]:
+        """The features of each kind."""
+        return (WORDS, PIECES, FORM) if self.usual is None else (WORDS, PIECES, FORM, MEANING)
 
     @classmethod
     def of(cls, looks: list[Looks]) -> Lens:
-        """Learnt from prompts."""
+        """Learnt from prompts, and from their embeddings where they have some."""
         rng = np.random.default_rng(_SEED)
         signs = np.array([each.signs for each in looks])
         # The little that is added keeps a sign that never varied from counting for much where it does.
         scale = (signs.std(0) + 0.02) * math.sqrt(len(SIGNS))
+        embedded = np.array([each.embedded for each in looks if each.embedded is not None])
+        # What is the same of all prompts says nothing of any.
+        says = len(embedded) and float(np.linalg.norm(embedded - embedded.mean(0), axis=1).max()) > _LEAST_APART
         return cls(
             {
+                **({"usual": embedded.mean(0, dtype=np.float32)} if says else {}),
                 "rare_words": rarity([each.words for each in looks]),
                 "rare_pieces": rarity([each.pieces for each in looks]),
                 "middle": signs.mean(0).astype(np.float32),
@@ -51,10 +67,22 @@ class Lens:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """To keep."""
-        return {
-            name: getattr(self, name)
-            for name in ("rare_words", "rare_pieces", "middle", "scale", "frequencies", "phases")
-        }
+        names = ("rare_words", "rare_pieces", "middle", "scale", "frequencies", "phases", "usual")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def without_meaning(self) -> Lens:
+        """The same of prompts' looks alone."""
+        return Lens({name: array for name, array in self.arrays().items() if name != "usual"})
+
+    def meaning(self, looks: Looks) -> Floats:
+        """How the prompt's embedding differs from the usual one, of length one, or shorter where that is next to
+        nothing; zeros where it has none."""
+        assert self.usual is not None
+        if looks.embedded is None:
+            return np.zeros_like(self.usual)
+        apart: Floats = looks.embedded - self.usual
+        apart /= max(float(np.sqrt(apart @ apart)), _LEAST_APART)
+        return apart
 
     def form(self, looks: Looks) -> Floats:
         """Signs of form, each about as large as others; what was never seen counts as the edge of what was."""
@@ -75,8 +103,10 @@ class Lens:
 
     def features(self, looks: list[Looks]) -> Floats:
         """(prompts, features)."""
-        found = np.zeros((len(looks), 2 * WIDTH + WAVES), np.float32)
+        found = np.zeros((len(looks), LEXICAL if self.usual is None else LEXICAL + len(self.usual)), np.float32)
         for row, each in zip(found, looks, strict=True):
             row[: 2 * WIDTH] = np.bincount(*self.text(each), 2 * WIDTH)
-        found[:, BLOCKS[2]] = self.waves(np.array([self.form(each) for each in looks]))
+            if self.usual is not None:
+                row[MEANING] = self.meaning(each)
+        found[:, FORM] = self.waves(np.array([self.form(each) for each in looks]))
         return found

@@ -28,6 +28,8 @@ class LeftOut:
     outputs: Doubles
     signs: Doubles
     """How familiar others find it, as of `signs_of`."""
+    misses: Doubles
+    """Squared error of what is foretold of how models differ; summed over models."""
 
 
 class Near:
@@ -75,7 +77,8 @@ class Near:
             "told_weights": told_weights,
         }
         foretold = (first + beyond * left_out) @ turn.T
-        return cls(arrays, named), LeftOut(foretold, signs_of(known.alike, known.likely))
+        misses = ((outputs - foretold)[:, 1:] ** 2).sum(1)
+        return cls(arrays, named), LeftOut(foretold, signs_of(known.alike, known.likely), misses)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """To keep."""

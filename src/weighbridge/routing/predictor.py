@@ -19,18 +19,22 @@ from typing import Any
 
 import numpy as np
 
+from weighbridge.errors import BadSetting
 from weighbridge.figures import Basis, Figure
 
 from .apart import scores_of
+from .embedding import Embedding, load_embedding
 from .features import SIGNS, TABLE, Looks, look, looks_of
 from .guard import Guard
-from .kept import Arrays, read, write
-from .lens import BLOCKS, WAVES, WIDTH, Lens
+from .kept import EMBEDDED, Arrays, read, write
+from .lens import FORM, LEXICAL, MEANING, WAVES, Lens
 from .near import Near
 from .recognising import LIKENESSES
 from .ridge import Doubles, Floats
 
 _OF_MODELS = ("noise", "signal", "counts", "costs", "seconds")
+# What is another with an embedding than without.
+_OF_EMBEDDING = ("usual", "weights", "means", "by_task", "told_table", "told_weights", "guard", "noise", "signal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +68,20 @@ class Predictor:
         lens: Lens,
         near: Near | None,
         guard: Guard | None,
+        embedding: Embedding | None = None,
+        without: Predictor | None = None,
     ) -> None:
-        """`about` holds `examples`, `mean_log_length` and `thresholds`; near and guard are there or not, together."""
+        """`about` holds `examples`, `mean_log_length` and `thresholds`; near and guard are there or not, together;
+        `embedding` is what the lens sees meaning by, and `without` what was learnt of the same evidence without it."""
         self.models = models
         self.places = {model: at for at, model in enumerate(models)}
         """Where each model stands in a prediction."""
         self.about, self.arrays = about, arrays
         """What it is made of, to be kept."""
         self.lens, self.near, self.guard = lens, near, guard
+        self.embedding, self.without = embedding, without
+        self.lacks: str | None = None
+        """In words, the embedding that was learnt with and is not here: then what was learnt without it speaks."""
         self._base: Doubles = arrays["base"]
         self._signal: Doubles = arrays["signal"]
         self.counts: list[float] = arrays["counts"].tolist()
@@ -112,20 +122,63 @@ class Predictor:
 
     def save(self, path: Path) -> None:
         """One file, replaced in one step. BadSetting where it cannot be written."""
-        about = {**self.about, "models": list(self.models)}
-        arrays = {**self.arrays, **self.lens.arrays()}
-        if self.near and self.guard:
-            about |= {"tasks": list(self.tasks), "inside": self.guard.inside, "outside": self.guard.outside}
-            arrays |= {**self.near.arrays(), "guard": np.array(self.guard.weights)}
+        plain = self.without or self
+        about = {**self.about, "models": list(self.models), "tasks": list(self.tasks), **plain._parts()}
+        about.pop("embedding", None)
+        arrays = {**plain.lens.arrays(), **plain._learnt()}
+        if self.embedding and self.without:
+            known = {"name": self.embedding.name, "sha256": self.embedding.sha256}
+            about["embedding"] = {**known, **self._parts()}
+            own = {**self._learnt(), **self.lens.arrays()}
+            arrays |= {f"{EMBEDDED}{name}": own[name] for name in _OF_EMBEDDING}
         write(path, about, arrays)
 
-    @classmethod
-    def load(cls, path: Path) -> Predictor:
-        """From `save`'s file; no code in it runs. BadSetting for one that is damaged, foreign or of another version."""
-        return read(path, cls._made)
+    def _parts(self) -> dict[str, float]:
+        return {"inside": self.guard.inside, "outside": self.guard.outside} if self.guard else {}
+
+    def _learnt(self) -> Arrays:
+        if not self.near or not self.guard:
+            return self.arrays
+        return {**self.arrays, **self.near.arrays(), "guard": np.array(self.guard.weights)}
 
     @classmethod
-    def _made(cls, about: dict[str, Any], arrays: Arrays) -> Predictor:
+    def load(cls, path: Path, embedding: str = "") -> Predictor:
+        """From `save`'s file; no code in it runs. `embedding` is the setting `route_embedding`, looked at only where
+        the file was learnt with one. If that is another or cannot be read, what was learnt without it speaks, and
+        `lacks` says so. BadSetting for a file that is damaged, foreign or of another version."""
+        return read(path, lambda about, arrays: cls._best(about, arrays, embedding))
+
+    @classmethod
+    def _best(cls, about: dict[str, Any], arrays: Arrays, setting: str) -> Predictor:
+        """What was learnt with the embedding, or without where that is not here."""
+        plain = cls._made(about, arrays)
+        known = about.get("embedding")
+        if known is None:
+            return plain
+        embedding, why = None, "route_embedding names none"
+        try:
+            embedding = load_embedding(setting)
+        except BadSetting as error:
+            why = f"{error}: {error.hint}"
+        name, sum_of_it = str(known["name"]), str(known["sha256"])
+        if embedding is not None and embedding.sha256 == sum_of_it:
+            own = {each: arrays[f"{EMBEDDED}{each}"] for each in _OF_EMBEDDING}
+            if own["usual"].shape != (embedding.dimensions,):
+                raise ValueError(f"{own['usual'].size} numbers an embedding, expected {embedding.dimensions}")
+            return cls._made({**about, **known}, {**arrays, **own}, embedding, plain)
+        if embedding is not None:
+            why = f"{setting} is another (sha256 {embedding.sha256[:12]}): weigh route learn learns with it"
+        plain.lacks = f"it was learnt with the embedding {name} too (sha256 {sum_of_it[:12]}); {why}"
+        return plain
+
+    @classmethod
+    def _made(
+        cls,
+        about: dict[str, Any],
+        arrays: Arrays,
+        embedding: Embedding | None = None,
+        without: Predictor | None = None,
+    ) -> Predictor:
         models, tasks = tuple(map(str, about["models"])), tuple(map(str, about.get("tasks", ())))
         for name, shape in _shapes(len(models), len(tasks), arrays).items():
             if arrays[name].shape != shape:
@@ -137,11 +190,12 @@ class Predictor:
         if not all(0 <= part <= 1 for part in parts):
             raise ValueError(f"parts that count are {parts}")
         own = {name: arrays[name] for name in ("base", "growth", *_OF_MODELS)}
-        return cls(models, about, own, lens, Near(arrays, tasks), Guard(tuple(arrays["guard"].tolist()), *parts))
+        guard = Guard(tuple(arrays["guard"].tolist()), *parts)
+        return cls(models, about, own, lens, Near(arrays, tasks), guard, embedding, without)
 
     def predict(self, prompt: str, task: str | None = None) -> Prediction:
         """Of one prompt; the task counts where the caller knows it and the evidence names it."""
-        looks = look(prompt)
+        looks = look(prompt, embedding=self.embedding)
         said, familiarity, trust, likely = self._weighed(looks, task)
         most = int(likely.argmax()) if len(likely) else None
         longer = float(looks.signs[0]) - self._mean_length
@@ -163,7 +217,7 @@ class Predictor:
         """Of many prompts: qualities (prompts, models), familiarities, and what part of what was learnt counts."""
         said = [
             self._weighed(each, task)[:3]
-            for each, task in zip(looks_of(prompts), tasks or [None] * len(prompts), strict=True)
+            for each, task in zip(looks_of(prompts, self.embedding), tasks or [None] * len(prompts), strict=True)
         ]
         outputs = np.array([each[0] for each in said]).reshape(len(said), len(self._base))
         return scores_of(outputs), np.array([each[1] for each in said]), np.array([each[2] for each in said])
@@ -193,17 +247,23 @@ class Predictor:
         """Features times weights; only the rows of hashes that occur are touched."""
         places, there = self.lens.text(looks)
         found: Floats = there.astype(np.float32) @ weights.take(places, 0)
-        found += self.lens.waves(self.lens.form(looks)) @ weights[BLOCKS[2]]
+        found += self.lens.waves(self.lens.form(looks)) @ weights[FORM]
+        if self.lens.usual is not None:
+            found += self.lens.meaning(looks) @ weights[MEANING]
         return found
 
 
 def _shapes(models: int, tasks: int, arrays: Arrays) -> dict[str, tuple[int, ...]]:
     """What each kept array must be."""
-    outputs, signs, features = 1 + models, len(SIGNS), 2 * WIDTH + WAVES
+    outputs, signs, features = 1 + models, len(SIGNS), LEXICAL
+    if "usual" in arrays:
+        features += arrays["usual"].size
     shapes: dict[str, tuple[int, ...]] = {
         "base": (outputs,), "rare_words": (TABLE,), "rare_pieces": (TABLE,), "middle": (signs,), "scale": (signs,),
         "frequencies": (signs, WAVES), "phases": (WAVES,), "growth": (2,), **dict.fromkeys(_OF_MODELS, (models,)),
     }  # fmt: skip
+    if "usual" in arrays:
+        shapes["usual"] = (arrays["usual"].size,)
     if "weights" not in arrays:
         return shapes
     count = len(arrays["guard"])

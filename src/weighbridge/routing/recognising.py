@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .lens import BLOCKS
+from .lens import FORM, LEXICAL, MEANING, PIECES, WORDS
 from .ridge import Doubles, Floats, Ridge
 
 _SEED = 20261121
@@ -31,7 +31,8 @@ _LIKENESS_STRENGTH = 1.0
 # What a probability is taken for at the least, so that one surely wrong example does not decide.
 _FLOOR = 1e-3
 
-LIKENESSES = len(BLOCKS)
+_LEXICAL_BLOCKS = (WORDS, PIECES, FORM)
+LIKENESSES = len(_LEXICAL_BLOCKS)
 
 
 def named_tasks(tasks: tuple[str | None, ...]) -> tuple[str, ...]:
@@ -73,19 +74,22 @@ def recognise(features: Floats, of_task: Doubles, parts: list[NDArray[np.intp]])
     """Learnt in parts of the examples, whose weights are averaged."""
     count, tasks = of_task.shape
     wide = features.shape[1]
+    blocks = _LEXICAL_BLOCKS if wide == LEXICAL else (*_LEXICAL_BLOCKS, MEANING)
     ridges: list[Ridge] = []
     whole, whole_bias, whole_out = np.zeros((wide, tasks)), np.zeros(tasks), np.zeros((count, tasks))
-    apart, apart_bias, apart_out = np.zeros((wide, tasks)), np.zeros(3 * tasks), np.zeros((count, 3 * tasks))
+    apart, apart_bias = np.zeros((wide, tasks)), np.zeros(len(blocks) * tasks)
+    apart_out = np.zeros((count, len(blocks) * tasks))
     alike_weights, alike = np.zeros((wide, LIKENESSES), np.float32), np.zeros((count, LIKENESSES))
     for part in parts:
         gram: Floats = np.zeros((len(part), len(part)), np.float32)
-        for at, block in enumerate(BLOCKS):
+        for at, block in enumerate(blocks):
             some = np.ascontiguousarray(features[part, block])
             own = some @ some.T
             gram += own
             ridge = Ridge(some, own)
-            like, alike[part, at] = ridge.likeness(_LIKENESS_STRENGTH)
-            alike_weights[block, at] += like / len(parts)
+            if at < LIKENESSES:
+                like, alike[part, at] = ridge.likeness(_LIKENESS_STRENGTH)
+                alike_weights[block, at] += like / len(parts)
             if tasks:
                 fitted, columns = ridge.fit(of_task[part], _TASK_STRENGTHS), slice(at * tasks, (at + 1) * tasks)
                 apart[block] += fitted.weights / len(parts)
@@ -104,7 +108,7 @@ def recognise(features: Floats, of_task: Doubles, parts: list[NDArray[np.intp]])
         blended = _left_out_blend(apart_out, of_task)
         if _loss(blended, of_task) < loss:
             blend, constant = _blend(apart_out, of_task)
-            for at, block in enumerate(BLOCKS):
+            for at, block in enumerate(blocks):
                 weights[block] = apart[block] @ blend[at * tasks : (at + 1) * tasks]
             likely, bias = blended, apart_bias @ blend + constant
     return Recognised(ridges, weights.astype(np.float32), bias, likely, alike_weights, alike)

@@ -63,7 +63,7 @@ class Worth:
         best, most = (1.0, 0.0), 0.0
         for by in (1.0, 0.5, 0.0):
             for beyond in (0.0, 0.5, 1.0):
-                gain, error = _gain(self.of(mean + by * (first - mean) + beyond * rest) - plain)
+                gain, error = mean_and_error(self.of(mean + by * (first - mean) + beyond * rest) - plain)
                 if gain - error > most:
                     best, most = (by, beyond), gain - error
         return best
@@ -88,6 +88,6 @@ class Worth:
         return squares, products
 
 
-def _gain(values: Doubles) -> tuple[float, float]:
-    """Mean and its standard error."""
+def mean_and_error(values: Doubles) -> tuple[float, float]:
+    """The mean of examples, and its standard error."""
     return float(values.mean()), float(values.std()) / math.sqrt(len(values))

@@ -169,6 +169,9 @@ class Settings:
     route_learn_seconds: float = _setting(
         3600.0, "how often `weigh up` looks whether evals and thumbs are new, and learns to route by them; 0: never"
     )
+    route_embedding: str = _setting(
+        "", "embedding of prompts that routing looks at too: bundled (extra `embedding`), or a folder; empty: none"
+    )
     feedback_requests: int = _setting(
         2000, "latest requests of which /v1/feedback takes thumbs; their prompts are in memory alone; 0: none"
     )

@@ -30,6 +30,7 @@ from weighbridge.openai_api import ApiError, Request
 from weighbridge.routing import Candidate, explain, read_policies, route
 from weighbridge.routing.needs import Needs
 from weighbridge.routing.version import VERSION, version_of
+from weighbridge.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", metavar="NAME", help="the prompt's task, where you know it")
     parser.add_argument(
         "--predictor", metavar="FILE", help=f"what was learnt (default: {PREDICTOR} in the state folder)"
+    )
+    parser.add_argument(
+        "--embedding", metavar="NAME", help="look at it too: bundled (extra `embedding`), or a folder (route_embedding)"
     )
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="parts that eval leaves out in turn (5)")
     parser.add_argument("--json", action="store_true", help="print the decision or the figures as JSON")
@@ -65,8 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
     return verbs[arguments.prompt](arguments)
 
 
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return read_settings(arguments, route_embedding=arguments.embedding)
+
+
 def _place(arguments: argparse.Namespace) -> Path:
-    return Path(arguments.predictor) if arguments.predictor else read_settings(arguments).state_path / PREDICTOR
+    return Path(arguments.predictor) if arguments.predictor else _settings(arguments).state_path / PREDICTOR
 
 
 def _explain(arguments: argparse.Namespace) -> int:
@@ -85,7 +93,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 async def _ask_gateway(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """What the gateway that runs would decide; None where none runs."""
-    chosen = read_settings(arguments)
+    chosen = _settings(arguments)
     try:
         async with client_of(chosen) as client:
             said = {"prompt": arguments.prompt, "model": arguments.policy, "task": arguments.task}
@@ -98,7 +106,7 @@ async def _ask_gateway(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a gateway with these settings would decide once it had started."""
-    place, here = _place(arguments), read_settings(arguments)
+    place, here = _place(arguments), _settings(arguments)
     predictor = None
     version = version_of(place)
     if not arguments.predictor and version is not None and version < VERSION:
@@ -107,7 +115,9 @@ def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
         # Arrays are only loaded where something was learnt.
         from weighbridge.routing.predictor import Predictor
 
-        predictor = Predictor.load(place)
+        predictor = Predictor.load(place, here.route_embedding)
+        if predictor.lacks:
+            output.tell(f"what was learnt with an embedding is not used, but what was without: {predictor.lacks}")
     known = predictor.models if predictor else ()
     if arguments.predictor and (not arguments.model or set(arguments.model) <= set(known)):
         candidates = [Candidate(name) for name in arguments.model or known]
@@ -135,13 +145,15 @@ def _on_one_thread() -> None:
 
 def _learn(arguments: argparse.Namespace) -> int:
     _on_one_thread()
+    from weighbridge.routing.embedding import load_embedding
     from weighbridge.routing.evidence import read_evidence
     from weighbridge.routing.learning import learn
 
-    started = time.time()
-    data = read_evidence(Path(arguments.data)) if arguments.data else evidence.gather(read_settings(arguments))
+    started, chosen = time.time(), _settings(arguments)
+    embedding = load_embedding(chosen.route_embedding)
+    data = read_evidence(Path(arguments.data)) if arguments.data else evidence.gather(chosen)
     begun = time.perf_counter()
-    predictor = learn(data)
+    predictor = learn(data, embedding)
     took = time.perf_counter() - begun
     place = _place(arguments)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +165,9 @@ def _learn(arguments: argparse.Namespace) -> int:
         "models": {model: predictor.outcomes(model) for model in predictor.models},
         "tasks": list(predictor.tasks),
         "cascades": {f"{small}, {big}": figure for (small, big), figure in predictor.thresholds.items()},
+        "embedding": {"name": embedding.name, "sha256": embedding.sha256, "used": predictor.embedding is not None}
+        if embedding
+        else None,
         "seconds": round(took, 2),
         "file": str(place),
         "file_bytes": place.stat().st_size,
@@ -164,13 +179,22 @@ def _learn(arguments: argparse.Namespace) -> int:
     print(output.table(("model", "outcomes by weight"), rows, right=(1,)))
     for (small, big), figure in predictor.thresholds.items():
         print(f"cascade: {big} is asked after {small} below {figure.value:.2f} nats a token ({figure.source})")
+    if embedding:
+        output.tell(
+            f"the embedding {embedding.name} (sha256 {embedding.sha256[:12]}, {embedding.dimensions} numbers) "
+            + (
+                "is looked at too"
+                if predictor.embedding
+                else "was of no use on examples left out, and is not looked at"
+            )
+        )
     prompts = f"{predictor.examples:,} prompt{'' if predictor.examples == 1 else 's'}"
     output.tell(f"learnt from {prompts} in {took:.1f} s; kept in {place}")
     return 0
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    place = evidence.add(Path(arguments.data), read_settings(arguments))
+    place = evidence.add(Path(arguments.data), _settings(arguments))
     if arguments.json:
         print(output.to_json({"file": str(place)}))
     output.tell(f"kept in {place}; weigh route learn learns from it too")
@@ -180,8 +204,10 @@ def _add(arguments: argparse.Namespace) -> int:
 def _measure(arguments: argparse.Namespace) -> int:
     _on_one_thread()
     from weighbridge.cli.route_eval import measure
+    from weighbridge.routing.embedding import load_embedding
 
-    found = measure(Path(arguments.data), arguments.folds, output.tell)
+    embedding = load_embedding(_settings(arguments).route_embedding)
+    found = measure(Path(arguments.data), arguments.folds, output.tell, embedding)
     if arguments.json:
         print(output.to_json(found))
         return 0
