@@ -33,6 +33,7 @@ MOST_CLAIMS = 5000
 _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[::]\s?[*_`]{0,3}\s*(?=\S)")
 _RUN_IN = re.compile(r"\*\*[^*\n]{2,60}[.:!?—-]\*\*|\*\*[^*\n]{2,60}\*\*\s?[—–-]")
 _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
+_LAUNCHES = re.compile(r"(?i)\b(?:launch|releas|introduc|unveil|announc|debut|open-sourc|drop|ship)(?:e?s|ed|ing) ")
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
@@ -197,7 +198,10 @@ class _Extraction(Claiming):
         if match and is_whole and match.end() < end and len(match[1].split()) <= 6:
             inside = self._names.within(match.start(1), match.end(1))
             is_named = inside and (inside[0].end - inside[0].start) * 2 >= match.end(1) - match.start(1)
-            if is_named and inside[0].is_specific:
+            if inside and _LAUNCHES.search(match[1]):
+                # `Acme launches Kestrel 2: a small open model`
+                pass
+            elif is_named and inside[0].is_specific:
                 self._context.recent = (inside[0].name,)
             else:
                 label = match[1].lower()

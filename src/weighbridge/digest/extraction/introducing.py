@@ -53,7 +53,9 @@ _NO_INTRODUCTION = frozenset(
     "now just also then still finally here there both each all size context total active licence license price "
     "released release availability downloads likes stars memory vram speed architecture type claim claims weights "
     "sizes variants versions formats modalities benchmarks scores results requirements hardware date dates "
-    "parameters params experts pricing input output overview summary conclusion watch watchlist".split()
+    "parameters params experts pricing input output overview summary conclusion watch watchlist "
+    "one two three four five six seven eight nine ten several many most such other others another recent modern "
+    "existing earlier previous later today yesterday tomorrow".split()
 )
 
 

@@ -5,18 +5,53 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..comparing import JOIN
 from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
-STEMS = "api closed open proprietary weights"
+STEMS = "api closed downloadable open proprietary weights"
 _WORDS = re.compile(
     r"\b(?P<closed>closed(?:[- ](?:source|weights?|model))?|proprietary|api[- ]only|(?:not|isn't|never) (?:open[- "
     r"](?:source|weights?)|openly available)|"
     r"no open weights|weights (?:are |were |remain )?(?:not |un)(?:released|available|published))\b"
-    r"|\b(?P<weights>open[- ]weights?|openly (?:available|licensed|released)(?: weights)?|weights (?:are |is "
-    r"|were )?(?:openly |publicly |freely |now )?available)\b"
-    r"|\b(?P<source>(?:fully |truly )?open[- ]sourc(?:e|ed))\b"
+    r"|\b(?P<weights>(?:fully |truly |entirely )?open[- ]weights?|openly (?:available|licensed|released)(?: weights)?"
+    r"|weights (?:are |is |were )?(?:openly |publicly |freely |now )?available)\b"
+    r"|\b(?P<source>(?:fully |truly |entirely )?open[- ]sourc(?:e|ed))\b"
+    r"|\b(?P<given>(?:publish|releas|post|upload|ship|shar|dropp|push|download)\w* "
+    r"(?:(?!with|in|as|at|on|under|and|by|not?\b)[\w.'’-]+ ){0,3}?weights"
+    r"|weights (?:are |is |were |have been |went )?(?:\w+ ){0,2}(?:published|released|posted|public|downloadable|live|up"
+    r"|on|at|via)(?= [^.;]{0,30}(?:hugging ?face|github|modelscope|hub\b)| under)"
+    r"|weights (?:are|were|have been) (?:\w+ly )?(?:published|released|public|downloadable))\b"
+    r"|\b(?P<open>(?:fully |truly |entirely )?open(?: (?!the|an?|up|your|its|their|to|for|and|or)[\w/-]+){0,3}?"
+    r" (?:llms?|vlms?|models?|moe))\b"
 )
+# `OLMo 3 is the third generation of`, `K2 Thinking: one of the first`, `our most capable`: what stands between a name and
+# the word that tells how open it is.
+_TELLS = re.compile(
+    r"[\])*_`'’\"” ]*(?:\([^()]{1,80}\) ?)?[,:—–-]? ?(?:which |that |it |this |they |these |(?:the|this) "
+    r"(?:new )?(?:model|family|release|series|lineup|version) )?"
+    r"(?:['’]s |is |are |was |were |remains? |stays? |became |becomes |as )?"
+    r"(?:also |now |both |still |just |already |easily |arguably |currently |\w+ly ){0,2}"
+    r"(?P<which>(?:the |an? |our |its |their |one of |new |first |another |[\w.& -]{1,30}['’]s )?(?:[\w#+.,%-]+ ){0,7})"
+)
+_GROUP = re.compile(
+    r"\b(?:one|two|three|four|five|six|family|series|collection|set|suite|group|line|generation|range|pair|trio|member"
+    r"|version|class|lineup|release) of (?:the |our |its |their )?(?:\w+ )?"
+)
+_OTHERS = re.compile(
+    r"\b(?:than|like|unlike|beat\w*|outperform\w*|vs|versus|against|over|from|to|with|on|in|at|for|of|among|compar\w+"
+    r"|not|rival\w*|match\w*|any|other|all|every|many|some|between|and|or|but|supports?|runs?|uses?|has|have|can|will"
+    r"|leads?|tops?|topped|joins?|including|such|while|where|when|called|by|competes?)\b|\bmost $"
+)
+# `ranked first among`, `the largest window of any`: the best of those that are open is open.
+_BEST_OF = re.compile(
+    r"(?:#\d+|\b(?:first|top|best|highest|strongest|largest|longest|biggest|leading|leads|most \w+|no\. ?1)\b)[^.;]{0,50}?"
+    r" (?:among|of|for|across)(?: all| the| any| current| an?| other)* $"
+    r"|\b(?:placing|putting|ranks?|ranked|is|sits|making) (?:it |them )?(?:among|one of) the (?:\w+ ){1,3}$"
+)
+_PARTS = re.compile(r"[—–:;(]| - |, ")
+_LABELLED = re.compile(r"open[- ](?:source|weights?)d?\??")
+_TO_COME = re.compile(r"\b(?:will|plan\w*|promis\w+|intend\w*|expect\w*|soon|before|may|might|could|would|to) (?:\w+ ){0,2}$")
 _GENERIC = re.compile(
     r"\b(?:any|other|many|most|all|first|previous|every|which|best|top|leading|other|several|more|some|of|for"
     r"|among|in|the|between|how|with|supporting|"
@@ -39,16 +74,27 @@ _IS_SOMEBODYS = re.compile(
 _SOMEBODYS = re.compile(
     r"\W*[\w.& -]{1,30}['’]s? (?:(?:latest|newest|flagship|first|new|current|[\w-]+-generation)[ ,]+){0,3}"
 )
+_MODELS = re.compile(r"[\s-]*(?:ai |code |large |language |foundation |reasoning ){0,3}(?:models?|llms?|moe)\b")
+_SPEAKS = re.compile(
+    r"\W*(?:it|this|they|these|both|(?:the|this) (?:\w+ )?(?:model|family|release|series|lineup))(?:['’]s| is| are| was"
+    r"| were)\b|\W*(?:our|their|its|the|an?|one of|new|first|leading|top|best|strongest|largest|[\w.& -]{1,30}['’]s) "
+)
 _LABEL = re.compile(r"open|weights|access|availab|licen|source|status|type|release")
 _NOUN_AFTER = re.compile(
     r"[\s”\"')]*(?:race|community|ecosystem|frontier|movement|story|world|landscape|line\b|labs?\b|market"
     r"|cohort|tools?|frameworks?|projects?|software|client|"
-    r"implementations?|training|licen[cs]es?|leaderboards?|competition|data|inference|code\b|llms\b|models\b"
-    r"|ai\b|space|alternatives?|options?|tail|mantle|"
+    r"implementations?|training|licen[cs]es?|leaderboards?|competition|data|inference|code\b(?! llm| model)|llms\b"
+    r"|models\b|ai\b|space|alternatives?|options?|tail|mantle|"
     r"map|gap|safety|default|drops?|branch|deployment|category|agent|provider|definition|tier|release path"
     r"|status|news|stack|variants? of|baseline|systems?|"
-    r"track|pivot|rivals?|performance|exemption|categories|hierarchy|giants?|labs)"
+    r"spot|slot|commitments?|engine|library|toolkit|platform|cli\b|repo\w*|track|pivot|rivals?|performance|exemption|categories|hierarchy|giants?|labs)"
 )
+
+
+_VALUES = {
+    "closed": "closed", "weights": "open-weights", "source": "open-source", "given": "open-weights",
+    "open": "open-weights",
+}  # fmt: skip
 
 
 def find(scene: Scene) -> Iterator[Found]:
@@ -56,8 +102,12 @@ def find(scene: Scene) -> Iterator[Found]:
     seen = set()
     if scene.label == "tags":
         return
+    if _LABELLED.fullmatch(scene.label) and (answer := re.match(r"\W*(yes|no)\b", scene.words)):
+        value = "closed" if answer[1] == "no" else "open-source" if "sourc" in scene.label else "open-weights"
+        yield Found("openness", value, scene.start, scene.end)
+        return
     for match in _WORDS.finditer(scene.low, scene.start, scene.end):
-        value = {"closed": "closed", "weights": "open-weights", "source": "open-source"}[match.lastgroup or ""]
+        value = _VALUES[match.lastgroup or ""]
         if value in seen or scene.is_negated(match.start()):
             continue
         if not _is_said(scene, match) or (
@@ -66,15 +116,24 @@ def find(scene: Scene) -> Iterator[Found]:
             # `API only`, in a column of what suits: there it is a counsel.
             continue
         seen.add(value)
-        yield Found("openness", value, match.start(), match.end(), needs_name=True)
+        named = next((m.name for m in scene.mentions if match.start() <= m.start < match.end()), None) or _told_of(
+            scene, match
+        )
+        yield Found("openness", value, match.start(), match.end(), subject=named, needs_name=True)
 
 
 def _is_said(scene: Scene, match: re.Match[str]) -> bool:
     """Whether it is said of a model, not of models in general: beside a name, in its brackets, or by `is`."""
     after, before = scene.after(match.end(), 60), scene.before(match.start(), 60)
-    if _named_behind(scene, match.end()):
+    if match.lastgroup == "given":
+        return _TO_COME.search(before) is None and not before.endswith(("no ", "without "))
+    if match.lastgroup != "open" and _named_behind(scene, match.end()):
         return True
     if match[0] == "closed":
+        return False
+    if match.lastgroup != "closed" and _is_told(scene, match, before, after):
+        return True
+    if match.lastgroup == "open":
         return False
     if _is_predicate(scene, match, before, after):
         return True
@@ -93,7 +152,7 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
     if _NOUN_AFTER.match(after):
         return False
     if re.search(
-        r"\b(?:is|are|was|were|as|remains?|stays?|being|be|went|goes|go)\s(?:a |an |the |fully |now |also "
+        r"(?:\b(?:is|are|was|were|as|remains?|stays?|being|be|went|goes|go)|\bit['’]s)\s(?:a |an |the |fully |now |also "
         r"|completely |truly )*(?:[\w-]+, )?(?:and )?$",
         before,
     ):
@@ -105,6 +164,37 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
     if _GENERIC.search(before):
         return False
     return scene.is_fragment and bool(re.search(r"[,;:/(|–—·]\s*$|^\s*$", before))
+
+
+def _is_told(scene: Scene, match: re.Match[str], before: str, after: str) -> bool:
+    """`OLMo 3 is the third generation of fully open models`, `GLM-4.7 — first open-source model with ...`"""
+    if _NOUN_AFTER.match(after) and not _MODELS.match(after):
+        return False
+    if match.lastgroup != "open" and _BEST_OF.search(before):
+        return True
+    opening = max((mention.end for mention in scene.mentions if mention.end <= match.start()), default=-1)
+    gap = scene.low[max(opening, scene.start) : match.start()]
+    if opening < 0 or len(gap) > 60:
+        gap = _PARTS.split(gap)[-1].lstrip()
+        if not _SPEAKS.match(gap):
+            return False
+    told = _TELLS.fullmatch(gap)
+    if told is None or not (gap.strip() or scene.is_fragment) or not (match.lastgroup == "open" or told["which"]):
+        return False
+    return _OTHERS.search(_GROUP.sub("", told["which"])) is None
+
+
+def _told_of(scene: Scene, match: re.Match[str]) -> str | None:
+    """The name of which the words behind it tell that it is open."""
+    before = [mention for mention in scene.mentions if mention.end <= match.start()]
+    near = before[-1] if before else None
+    if len(before) > 1 and JOIN.fullmatch(scene.low[before[-2].end : before[-1].start]):
+        # Of all that are joined.
+        return None
+    if near is None or not near.is_specific or match.start() - near.end > 60 or match.lastgroup in ("given", "closed"):
+        return None
+    told = _TELLS.fullmatch(scene.low[near.end : match.start()])
+    return near.name if told and told["which"] and _OTHERS.search(_GROUP.sub("", told["which"])) is None else None
 
 
 def _is_predicate(scene: Scene, match: re.Match[str], before: str, after: str) -> bool:
