@@ -42,6 +42,8 @@ _LIKE_BEFORE = re.compile(
     r"\b(?:models?|LLMs?|VLMs?|weights) (?:like|such as|from|including|called|named) (?:[A-Z][\w.-]* (?:and|or|,) "
     r")?$"
 )
+# `the model that Acme released on Monday`: its maker's name.
+_AGENT_BEFORE = re.compile(r"\b(?:that|which|what|models?|LLMs?|weights|by) $")
 _NO_INTRODUCTION = frozenset(
     "show ask top open new full api access support early free preview weekly daily today update updates price "
     "prices pricing training agent agents code data "
@@ -86,6 +88,10 @@ class Introductions:
             if self._text[start:end] in names:
                 yield Mention(start, end, self._text[start:end], Kind.FULL)
 
+    def introduced(self, families: list[Mention]) -> set[str]:
+        """Those of known families' names that the text introduces as a model's own."""
+        return {each.name for each in families if self._is_introduced(each.start, each.end)}
+
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Stretches of one to four capitalised words that may be a name, without a maker before it."""
         number = 0
@@ -128,7 +134,7 @@ class Introductions:
         if end - start < 5 and self._text[start:end].isupper():
             # `Ubuntu 24.04 LTS was released`
             return bool(_LIKE_BEFORE.search(before))
-        if _RELEASED_BEHIND.match(behind):
+        if _RELEASED_BEHIND.match(behind) and not _AGENT_BEFORE.search(before):
             return True
         return bool(_RELEASED_BEFORE.search(before) or _LIKE_BEFORE.search(before))
 

@@ -57,6 +57,16 @@ MAKERS = frozenset(
 )
 """Makers and small words: they go before a name and are no part of it."""
 
+HOUSES = frozenset(
+    "deepseek mistral minimax qwen cohere baichuan skywork stepfun snowflake mosaicml mosaic together stability reka ai21 "
+    "adept writer arcee lmsys stanford berkeley princeton meituan kuaishou kwai ant inclusionai iflytek sensetime kunlun "
+    "bigscience cerebras groq perplexity sakana rakuten ntt fujitsu sber yandex lighton h2o.ai abacus deepcogito zyphra "
+    "deci amd intel poolside kakao krutrim sarvam g42 inception core42 modelbest tsinghua rednote bilibili oppo vivo "
+    "honor weibo zoom adobe runway replicate fireworks nebius baseten openrouter lmstudio unsloth ollama "
+    "midjourney character inflection spotify netflix uber linkedin twitter telegram oracle sap siemens".split()
+)
+"""Makers and hosts whose name is not their model's: introduced, or releasing something, it is still theirs."""
+
 NO_MODELS = frozenset(
     "january february march april may june july august september october november december jan feb mar apr jun "
     "jul aug sep "
@@ -95,6 +105,7 @@ NO_MODELS = frozenset(
     "http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
     "turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
     "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
+    "eagle medusa mtp lookahead "
     "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()
 )
 """Words that stand before numbers and are no model's name."""
@@ -120,7 +131,7 @@ def families() -> frozenset[str]:
 @functools.cache
 def makers() -> frozenset[str]:
     """Names of organisations on the hub, in lower case."""
-    return frozenset(variant.repository.partition("/")[0].lower() for variant in load()) | MAKERS
+    return frozenset(variant.repository.partition("/")[0].lower() for variant in load()) | MAKERS | HOUSES
 
 
 def needs_more(word: str) -> bool:

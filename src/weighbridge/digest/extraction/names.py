@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .heads import heads
 from .introducing import Introductions
-from .lexicon import MAKERS, NO_MODELS, TOOLS, families, makers, needs_more
+from .lexicon import HOUSES, MAKERS, NO_MODELS, TOOLS, families, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
 from .words import SIZE, Chunk, Part, adjoin, chunks, key
@@ -49,6 +49,10 @@ _QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
 _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
+# `GPT-5.4 nano`: a variant in small letters, right behind a version.
+_SMALL_VARIANT = re.compile(
+    r"[ -](?:mini|nano|flash|lite|turbo|pro|max|small|medium|large|ultra|coder)\b(?![ -]\w+ed\b)"
+)
 _GERUNDS = frozenset(
     "announcing introducing running using building training testing comparing serving deploying benchmarking "
     "reviewing "
@@ -97,17 +101,24 @@ class Namer:
         before = self._text[max(0, mention.start - 20) : mention.start].lower()
         return mention.kind is Kind.FULL and _DATA.search(before) is not None
 
-    def _headed(self, found: list[Mention]) -> list[Mention]:
-        """A family's name that heads an entry and never has a version on the page is a model's own there."""
+    def _headed(self, found: list[Mention], introductions: Introductions) -> list[Mention]:
+        """A family's name that heads an entry, or is introduced as a model's, and never has a version on the page is a
+        model's own there."""
         versioned = {
             key(mention.name)[0]
             for mention in found
             if mention.kind is not Kind.FAMILY and key(mention.name) and not self._is_data(mention)
         }
+        plain = [
+            mention
+            for mention in found
+            if mention.kind is Kind.FAMILY
+            and key(mention.name)[0] not in versioned
+            and mention.name.lower() not in makers() | HOUSES
+        ]
+        named = self._heads | introductions.introduced(plain)
         for mention in found:
-            if mention.name in self._heads and (
-                mention.kind is not Kind.FAMILY or key(mention.name)[0] not in versioned
-            ):
+            if mention.name in named and (mention.kind is not Kind.FAMILY or key(mention.name)[0] not in versioned):
                 mention.kind = Kind.FULL
                 mention.is_headed = not any(sign.isdigit() for sign in mention.name)
         return found
@@ -132,8 +143,9 @@ class Namer:
                 found.append(self._mention(number, last))
             number = last + 1
         found += self._weak(weak)
-        found += Introductions(self._text, self._chunks, self._plain, self._heads).mentions(found)
-        found = self._headed(found)
+        introductions = Introductions(self._text, self._chunks, self._plain, self._heads)
+        found += introductions.mentions(found)
+        found = self._headed(found, introductions)
         found.sort(key=lambda mention: mention.start)
         return iter(self._with_variants(found))
 
@@ -294,7 +306,7 @@ class Namer:
             # `Gemma 4 25.2B/3.8B`, where the text speaks of experts: total and active.
             return True
         tail = self._text[chunk.end : chunk.end + 14].lower().lstrip(" -+")
-        return tail.startswith(("parameter", "param", "active", "token", "total", "download", "activated"))
+        return tail.startswith(("parameter", "param", "active", "token", "total", "download", "activated", "context"))
 
     def _is_inner_family(self, last: int, number: int) -> bool:
         """`Mistral` and `Mixtral` name two; `Qwen Coder`'s second word, `NVIDIA Nemotron`, one: a maker goes before."""
@@ -345,6 +357,8 @@ class Namer:
         while first < last and self._chunks[first].text.lower() in MAKERS:
             first += 1
         start, end = self._chunks[first].start, self._chunks[last].end
+        small = _SMALL_VARIANT.match(self._text, end) if self._text[end - 1].isdigit() else None
+        end = small.end() if small else end
         name = self._text[start:end]
         is_family = first == last and name.isalpha()
         return Mention(start, end, name, Kind.FAMILY if is_family else Kind.FULL)

@@ -14,6 +14,7 @@ _MOST_BACK = 60
 # `Nemotron 3, in three sizes, Nano (31.6B)`
 _SIZES_GAP = re.compile(r": |[,:]? (?:[a-z]+ ){0,4}(?:sizes|tiers|variants|versions|models|flavou?rs)[,:] ")
 _SIZED_PAIR = re.compile(r"\d{1,4}(?:\.\d{1,2})?B-A\d{1,4}(?:\.\d{1,2})?B\Z")
+_INNER_CAPITAL = re.compile(r"[a-z][A-Z]|[A-Z]{3}")
 _LISTED_WITHIN = 96
 _VARIANT_BEHIND = re.compile(r" (?:sibling|variant|version|edition|flavou?r|tier|checkpoint)\b")
 _GENERIC_SHORT = frozenset(
@@ -173,6 +174,11 @@ class Shortener:
             base = same or next((_without_size(m.name) for m in reversed(before) if m.is_specific), "")
             if base:
                 return Mention(chunk.start, chunk.end, same or f"{base}-{chunk.text}", Kind.SHORT)
+        if number and chunk.text[0] in "vV" and self._text[self._words[number - 1].end : chunk.start] == " ":
+            ahead = self._words[number - 1]
+            if _INNER_CAPITAL.search(ahead.text) and (not before or before[-1].end <= ahead.start):
+                # `LiveCodeBench v6`: the version of something else.
+                return None
         joined = self._joined_to(chunk, before)
         if _SIZED_PAIR.match(chunk.text) and joined is not None and joined.kind is Kind.FULL and _has_size(joined.name):
             # `Qwen3.6-27B or 35B-A3B`

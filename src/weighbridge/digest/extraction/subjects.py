@@ -43,6 +43,7 @@ _PRONOUN = re.compile(
 _ANOTHER = re.compile(
     r"\b(?:an?|any|most|every) (?:[a-z-]{3,12} ){0,2}\d{1,4}(?:\.\d)?[bt]"
     r"(?:-parameter|-class)?(?: dense| open| local| sparse)? (?:models?|moe)\b"
+    r"|\ban? [\w.]+-class (?:\w+ )?models?\b"
     r"|\bthere(?:['’]s| is| are) (?:also |now )?(?:an? |two |three |four )?(?=dense|moe|sparse|\d{1,4}b)"
     r"|\bthe model (?:that |which )?(?:most|many|you|we|people)\b"
     r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"

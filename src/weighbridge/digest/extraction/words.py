@@ -21,6 +21,8 @@ _VERSION = re.compile(
     r"(?:[vV]\d{1,3}(?:\.\d{1,3}){0,3}|\d{1,2}(?:\.\d{1,3}){0,2}[a-wyz]?|[A-Za-z]{1,2}\d{1,2}(?:\.\d{1,2})?)\Z"
 )
 _BUILD = re.compile(r"\d{4,8}\Z")
+# OpenAI's `o1`, `o3-mini`: nobody else's models are called by a single small letter.
+_O_SERIES = re.compile(r"o[134](?:-(?:mini|preview|pro|high))*\Z")
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,60})/[A-Za-z0-9][\w.-]{0,95}\Z")
 _HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]{1,60}/[\w.-]{1,95})\Z")
 _HEAD = re.compile(r"([A-Za-z]+?)(?:\.?[vV]?\d+(?:\.\d+)*[a-z]?)?\Z")
@@ -95,6 +97,8 @@ def _part(text: str) -> Part:
         return Part.REPOSITORY if _is_repository(text) else Part.OTHER
     if not text[0].isupper() and text.isalpha() and low not in families():
         return Part.SUFFIX if low in SUFFIXES else Part.OTHER
+    if _O_SERIES.match(text):
+        return Part.FORM
     if SIZE.match(text):
         return Part.SIZE
     head = low.partition("-")[0]

@@ -18,6 +18,12 @@ _CUE = re.compile(
     r"\b(?:quant\w*|formats?|files?|weights?|versions?|releas\w+|ship\w*|availab\w+|builds?|checkpoints?"
     r"|download\w*|variants?|conver\w+|publish\w*|uploaded|provid\w+|day[- ]one|fits?)\b"
 )
+_IS_FORMAT = re.compile(
+    r"\b(?:mlx|onnx)['’]?[- ](?:[\w-]+ )?(?:versions?|quant\w*|formats?|weights|builds?|conver\w+|checkpoints?|files?|variants?"
+    r"|ports?|\d-bit|models?)\b|\b(?:gguf|awq|gptq|safetensors|exl2|fp8|onnx|mlx)s?(?:,| and| &| or|/|, and) ?(?:mlx|onnx)\b"
+    r"|\b(?:mlx|onnx)(?:,| and| &| or|/|, and) ?(?:gguf|awq|gptq|safetensors|exl2|fp8|onnx|mlx)\b"
+    r"|\b(?:formats?|versions?|quants?|in|as|to)[: ]+(?:mlx|onnx)(?= format)"
+)
 _LABEL = re.compile(r"\b(?:formats?|files?|quantizations?|library_name|tags)\b")
 
 
@@ -27,6 +33,11 @@ def find(scene: Scene) -> Iterator[Found]:
     seen = set()
     for match in _FORMATS.finditer(scene.low, scene.start, scene.end):
         if match[1] in seen or any(mention.start <= match.start() < mention.end for mention in scene.mentions):
+            continue
+        if match[1] in ("mlx", "onnx") and not (
+            labelled or _IS_FORMAT.search(scene.low, match.start() - 24, match.end() + 28)
+        ):
+            # A program as well: `they run in llama.cpp and MLX`.
             continue
         if (labelled or _CUE.search(scene.words)) and not scene.is_negated(match.start()):
             seen.add(match[1])

@@ -51,7 +51,9 @@ _BEST_OF = re.compile(
 )
 _PARTS = re.compile(r"[—–:;(]| - |, ")
 _LABELLED = re.compile(r"open[- ](?:source|weights?)d?\??")
-_TO_COME = re.compile(r"\b(?:will|plan\w*|promis\w+|intend\w*|expect\w*|soon|before|may|might|could|would|to) (?:\w+ ){0,2}$")
+_TO_COME = re.compile(
+    r"\b(?:will|plan\w*|promis\w+|intend\w*|expect\w*|soon|before|may|might|could|would|to) (?:\w+ ){0,2}$"
+)
 _GENERIC = re.compile(
     r"\b(?:any|other|many|most|all|first|previous|every|which|best|top|leading|other|several|more|some|of|for"
     r"|among|in|the|between|how|with|supporting|"
