@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .lexicon import SUFFIXES
+from .lexicon import NO_MODELS, SUFFIXES, makers
 from .mention import MOST_MENTIONS, Kind, Mention
 from .words import SIZE, Chunk, Part, key
 
@@ -274,7 +274,7 @@ class Shortener:
     def _listed(self, number: int, before: Sequence[Mention]) -> Mention | None:
         """`Llama 4 (Scout & Maverick)`, `Llama 4: Scout (17B active), Maverick (17B active)`: variants by one word."""
         chunk = self._words[number]
-        is_word = chunk.text.isalpha() and chunk.text[1:].islower()
+        is_word = chunk.text.isalpha() and chunk.text[1:].islower() and not self._is_makers(chunk)
         if not before or chunk.start - before[-1].end > _LISTED_WITHIN or not is_word:
             return None
         last = before[-1]
@@ -293,6 +293,15 @@ class Shortener:
         if is_short and is_next and tail.startswith((")", ",", " &", " /", " (")):
             return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
         return None
+
+    def _is_makers(self, chunk: Chunk) -> bool:
+        """Whether `Qwen 2.5 (Alibaba)` tells who made it: a house's name, or a word alone in its bracket that the page
+        has nowhere else and that is no variant's."""
+        low = chunk.text.lower()
+        if low in makers() or low in NO_MODELS:
+            return True
+        alone = self._text[chunk.start - 1 : chunk.start] == "(" and self._text[chunk.end : chunk.end + 1] == ")"
+        return alone and low not in SUFFIXES and self._text.count(chunk.text) < 2
 
     def _numbered_sibling(self, number: int, joined: Mention) -> Mention | None:
         """`Mistral Large 3 / Small 4`: a variant with a number of its own."""

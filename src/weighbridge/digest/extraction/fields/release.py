@@ -163,11 +163,28 @@ def _labelled(scene: Scene) -> Iterator[Found]:
             return
     if scene.is_event and not expected and not re.search(r"releas|launch|veröff", scene.label):
         return
+    named = [(told, names) for told in scene.dates if (names := _in_bracket(scene, told))]
+    if named:
+        # `Release: March 2024 (Llama 3), October 2024 (Llama 3.1)`
+        for told, names in named:
+            for name in names:
+                found = _dated(told, expected=expected)
+                found.subject = name
+                yield found
+        return
     if scene.dates and len(scene.words) < 60:
         told = scene.dates[0]
         yield _dated(told, expected=expected)
         if expected:
             yield Found("status", "expected", told.start, told.end)
+
+
+def _in_bracket(scene: Scene, told: Told) -> list[str]:
+    """The names that fill the bracket right behind a date."""
+    if scene.after(told.end, 2) != " (":
+        return []
+    closing = scene.low.find(")", told.end, scene.end)
+    return [each.name for each in scene.mentions if told.end < each.start < closing and each.is_specific]
 
 
 def _dated(told: Told, *, expected: bool) -> Found:
@@ -297,7 +314,8 @@ def _date_near(scene: Scene, start: int, end: int, owner: Mention | None) -> Tol
     best = None
     for number, told in enumerate(scene.dates):
         away = told.start - end if told.start >= end else start - told.end
-        if away < 90 and (best is None or away < best[0]):
+        opens = told.end <= start and not scene.before(told.start, 30).strip(" *_`([-•on") and away < 220
+        if (away < 90 or opens) and (best is None or away < best[0]):
             best = (away, told)
             continue
         goes_on = best is not None and number and best[1] is scene.dates[number - 1]
