@@ -54,7 +54,12 @@ def _is_name(match: re.Match[str], name: str) -> bool:
     words = name.lower().split()
     if is_section(name.lower()) or any(word in NO_MODELS or word in _LINES for word in words):
         return False
-    if any(sign.isdigit() for sign in name) or name.lower() in makers() or name.isupper():
+    if (
+        name.lower() in ("moe", "llm", "vlm")
+        or any(sign.isdigit() for sign in name)
+        or name.lower() in makers()
+        or name.isupper()
+    ):
         return False
     if len(words) == 1:
         is_linked = match["open"] == "[["

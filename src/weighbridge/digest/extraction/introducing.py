@@ -56,6 +56,7 @@ _NO_INTRODUCTION = frozenset(
     "released release availability downloads likes stars memory vram speed architecture type claim claims weights "
     "sizes variants versions formats modalities benchmarks scores results requirements hardware date dates "
     "parameters params experts pricing input output overview summary conclusion watch watchlist "
+    "spec specs specification specifications detail details highlight highlights note notes feature features "
     "one two three four five six seven eight nine ten several many most such other others another recent modern "
     "existing earlier previous later today yesterday tomorrow".split()
 )
@@ -73,14 +74,14 @@ class Introductions:
     def mentions(self, known: list[Mention]) -> Iterator[Mention]:
         """Names without a number that the text introduces as a model's, wherever they then stand."""
         taken = sorted((mention.start, mention.end) for mention in known)
-        runs = [run for run in self._runs() if not _covered(taken, *run)]
+        runs = [run for run in self._runs() if not covered(taken, *run)]
         # What ends in a word that the page has in small letters too is a phrase, and a label before a colon.
         named = [run for run in runs if self._text[slice(*run)].split()[-1].lower() not in self._plain]
         names = {self._text[start:end] for start, end in named if self._is_introduced(start, end)} - self._heads
         if self._heads:
             any_head = re.compile(rf"(?<![\w-])(?:{any_of(self._heads)})(?![\w-])")
             for match in any_head.finditer(self._text):
-                if not _covered(taken, *match.span()):
+                if not covered(taken, *match.span()):
                     yield Mention(*match.span(), match[0], Kind.FULL)
         if not names:
             return
@@ -139,7 +140,7 @@ class Introductions:
         return bool(_RELEASED_BEFORE.search(before) or _LIKE_BEFORE.search(before))
 
 
-def _covered(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+def covered(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
     """Whether a stretch touches one of these, which are sorted and apart."""
     at = bisect_right(spans, (start, end))
     return (at > 0 and spans[at - 1][1] > start) or (at < len(spans) and spans[at][0] < end)

@@ -15,7 +15,26 @@ _FAMILIES = (
     "bloom mpt dbrx grok pythia tinyllama zephyr vicuna alpaca wizardlm wizardcoder orca hermes dolphin solar exaone "
     "sarvam bonsai helios ltx flux sora veo whisper cogvideox wan muse codellama codegemma medgemma paligemma "
     "codeqwen gpt-oss gpt-neo gpt-j palm bert roberta t5 flan-t5 lfm2 ling ring bielik apertus eurollm teuken arctic "
-    "cohere-command aquila xgen snowflake-arctic seed-oss longcat step trinity kanana hyperclova"
+    "cohere-command aquila xgen snowflake-arctic seed-oss longcat step trinity kanana hyperclova "
+    "olmoe idefics idefics2 idefics3 llava bakllava tinyllava moshi croissantllm leolm openelm blackmamba "
+    "redpajama openllama gpt-neox gptj santacoder codegen codegen2 incoder galactica chinchilla lamda palmyra "
+    "jurassic xverse telechat aquilachat codegeex recurrentgemma shieldgemma txgemma t5gemma embeddinggemma "
+    "functiongemma deepcoder deepscaler openthinker qvq tulu tülu guanaco airoboros openorca openhermes "
+    "openchat stablecode decilm decicoder internlm2 cogvlm cogvlm2 cogagent cogview moondream florence-2 fuyu "
+    "nvlm minitron hymba zamba zamba2 rwkv seamlessm4t nllb musicgen xtts sdxl hidream hunyuanvideo "
+    "hunyuanimage cogvideo opensora open-sora omnigen bloomz mt0 phixtral wizardmath llemma deepseekmath "
+    "opencoder magicoder codet5 stablebeluga freewilly gpt4all openassistant h2ogpt cerebras-gpt longllama "
+    "longchat mythomax miqu xwin sauerkrautlm discolm occiglot seallm seallms sea-lion sealion openhathi "
+    "gpt-sw3 jais acegpt pangu doubao vicuna deephermes openbiollm biomistral meditron med42 saullm fingpt "
+    "bloomberggpt sqlcoder nexusraven xlam parakeet-tdt kat-dev kat-coder dots.llm1 skywork starcoderbase "
+    "codeqwen yalm plamo elyza swallow-llm tinyswallow llm-jp minimax-text minimax-m1 stable-diffusion "
+    "nomic-embed all-minilm minilm bge-m3 gte-qwen2 openreasoning acereason phi-silica stablevicuna lfm2.5 rnj "
+    "intellect-1 intellect-2 intellect-3 marin zaya1 ouro mobilellm granite-code smollm-v dolly-v2 oasst "
+    "openflamingo blip-2 instructblip minigpt-4 qwen-vl internvit kosmos-2 ovis2 aria-ui aimv2 fastvlm d-fine "
+    "glm-4v glm-edge megrez nanbeige telespeech ming-lite ming-omni bailing opt koala platypus cosmos chameleon "
+    "gopher goliath amber dolly viking poro gorilla starling crystal emu lynx jua surya mochi janus bark kokoro "
+    "orpheus sailor typhoon swallow minerva claire lucie cogito ming aria ovis genie canary parakeet nova "
+    "pegasus apollo"
 ).split()
 # Words for whole lines of models: lists of others' names hold them, but alone they are everyday words.
 _NEED_MORE = frozenset(
@@ -23,7 +42,10 @@ _NEED_MORE = frozenset(
     "wan flux "
     "palm opus sonnet haiku helios bonsai ltx seed north trinity laguna inkling moonlight kimi aya north a.x "
     "veo phi yi "
-    "bert t5 whisper ernie jamba pythia mellum hy3 hy4 sora salamandra".split()
+    "bert t5 whisper ernie jamba pythia mellum hy3 hy4 sora salamandra "
+    "opt koala platypus cosmos chameleon gopher goliath amber dolly viking poro gorilla starling crystal emu "
+    "lynx jua surya mochi janus bark kokoro orpheus sailor typhoon swallow minerva claire lucie cogito ming "
+    "aria ovis genie canary parakeet nova pegasus apollo".split()
 )
 
 SUFFIXES = frozenset(
@@ -67,6 +89,9 @@ HOUSES = frozenset(
 )
 """Makers and hosts whose name is not their model's: introduced, or releasing something, it is still theirs."""
 
+APPS = frozenset("chatgpt gpt claude gemini grok copilot".split())
+"""Lines of models that are services too: one that the page gives no version of is the service."""
+
 NO_MODELS = frozenset(
     "january february march april may june july august september october november december jan feb mar apr jun "
     "jul aug sep "
@@ -105,6 +130,7 @@ NO_MODELS = frozenset(
     "http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
     "turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
     "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
+    "attention system command-line "
     "eagle medusa mtp lookahead "
     "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()
 )

@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from .heads import heads
-from .introducing import Introductions
-from .lexicon import HOUSES, MAKERS, NO_MODELS, TOOLS, families, makers, needs_more
+from .introducing import Introductions, covered
+from .lexicon import APPS, HOUSES, MAKERS, NO_MODELS, TOOLS, families, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
+from .siblings import NAME, columns, siblings
 from .words import SIZE, Chunk, Part, adjoin, chunks, key
 
 _PLAIN = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
@@ -30,7 +31,7 @@ _CUES = re.compile(
 _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
 # Programs, files and pages by a house's name.
 _PRODUCT = re.compile(
-    r" (?:CLI|SDK|API|App|Studio|Console)$|\.(?:md|gguf|safetensors|json|py)\d*$|^[A-Z][a-z]+ Chat$"
+    r" (?:CLI|SDK|API|App|Studio|Console)$|[ -]Agents?$|^ChatGPT[ -][A-Z][a-z]+$|\.(?:md|gguf|safetensors|json|py)\d*$|^[A-Z][a-z]+ Chat$"
     r"|^(?:Claude|Kimi|Qwen|Gemini|Mistral|Grok) (?:Code|Desktop|Cowork|Vibe)$"
 )
 # `Kimi Delta Attention`: what networks are made of, or a page, by a house's name.
@@ -49,6 +50,10 @@ _QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
 _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
+_LINE_BEHIND = re.compile(
+    r"['’]?s?[ -](?:based|style|like|class|famil|series|models|line|team|[Cc]oalition|ecosystem|derived|architecture|API|compatible|"
+    r"tokenizer|chat|app|branch|architecture)"
+)
 # `GPT-5.4 nano`: a variant in small letters, right behind a version.
 _SMALL_VARIANT = re.compile(
     r"[ -](?:mini|nano|flash|lite|turbo|pro|max|small|medium|large|ultra|coder)\b(?![ -]\w+ed\b)"
@@ -74,7 +79,7 @@ class Namer:
         self._plain = set(_PLAIN.findall(text))
         self._counts = Counter(chunk.text for chunk in self._chunks if chunk.part is Part.CAPITAL)
         self._accepted: set[str] = set()
-        self._heads = heads(text)
+        self._heads = heads(text) | {name for name in siblings(text, self._plain) if NAME.fullmatch(name)}
 
     def mentions(self) -> list[Mention]:
         """All mentions in their order; short ones carry the name in full."""
@@ -117,6 +122,8 @@ class Namer:
             and mention.name.lower() not in makers() | HOUSES
         ]
         named = self._heads | introductions.introduced(plain)
+        alone = Counter(mention.name for mention in plain if not _LINE_BEHIND.match(self._text, mention.end))
+        named |= {name for name, count in alone.items() if count > 1 and name.lower() not in APPS}
         for mention in found:
             if mention.name in named and (mention.kind is not Kind.FAMILY or key(mention.name)[0] not in versioned):
                 mention.kind = Kind.FULL
@@ -145,9 +152,17 @@ class Namer:
         found += self._weak(weak)
         introductions = Introductions(self._text, self._chunks, self._plain, self._heads)
         found += introductions.mentions(found)
+        found += self._in_columns(found)
         found = self._headed(found, introductions)
         found.sort(key=lambda mention: mention.start)
         return iter(self._with_variants(found))
+
+    def _in_columns(self, found: list[Mention]) -> Iterator[Mention]:
+        """Names in columns of models that nothing else tells."""
+        taken = sorted((mention.start, mention.end) for mention in found)
+        for start, end in columns(self._text, self._plain):
+            if not covered(taken, start, end):
+                yield Mention(start, end, self._text[start:end], Kind.FULL, is_headed=True)
 
     def _with_variants(self, found: list[Mention]) -> list[Mention]:
         """`Halden 3 Fjord`: a capitalised word behind a version is the variant's, where the page says so twice, or
