@@ -40,7 +40,8 @@ _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt
 # `256K context.` says as much as a list's item.
 _MOST_OF_FRAGMENT = 48
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|be|been|has|have|had|do|does|did|will|can|could|should|may|might|must|would|it|this|that|they"
+    r"\b(?:is|are|was|were|be|been|has|have|had|do|does|did|will|can|could|should|may|might|must|would|it|this|that"
+    r"|they"
     r"|we|you|i|who|which|what|there|(?!modified|based|mixed)\w{3,}(?:ed|es|ing))\b"
 )
 _OF_MODELS = re.compile(r"(?:llm|vlm|base |open |the )?(?:model|modell|llm|system)(?:s|e)?(?: name)?")

@@ -80,9 +80,12 @@ MAKERS = frozenset(
 """Makers and small words: they go before a name and are no part of it."""
 
 HOUSES = frozenset(
-    "deepseek mistral minimax qwen cohere baichuan skywork stepfun snowflake mosaicml mosaic together stability reka ai21 "
-    "adept writer arcee lmsys stanford berkeley princeton meituan kuaishou kwai ant inclusionai iflytek sensetime kunlun "
-    "bigscience cerebras groq perplexity sakana rakuten ntt fujitsu sber yandex lighton h2o.ai abacus deepcogito zyphra "
+    "deepseek mistral minimax qwen cohere baichuan skywork stepfun snowflake mosaicml mosaic together stability "
+    "reka ai21 "
+    "adept writer arcee lmsys stanford berkeley princeton meituan kuaishou kwai ant inclusionai iflytek sensetime "
+    "kunlun "
+    "bigscience cerebras groq perplexity sakana rakuten ntt fujitsu sber yandex lighton h2o.ai abacus deepcogito "
+    "zyphra "
     "deci amd intel poolside kakao krutrim sarvam g42 inception core42 modelbest tsinghua rednote bilibili oppo vivo "
     "honor weibo zoom adobe runway replicate fireworks nebius baseten openrouter lmstudio unsloth ollama "
     "midjourney character inflection spotify netflix uber linkedin twitter telegram oracle sap siemens".split()

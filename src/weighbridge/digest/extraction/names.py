@@ -31,7 +31,8 @@ _CUES = re.compile(
 _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
 # Programs, files and pages by a house's name.
 _PRODUCT = re.compile(
-    r" (?:CLI|SDK|API|App|Studio|Console)$|[ -]Agents?$|^ChatGPT[ -][A-Z][a-z]+$|\.(?:md|gguf|safetensors|json|py)\d*$|^[A-Z][a-z]+ Chat$"
+    r" (?:CLI|SDK|API|App|Studio|Console)$|[ -]Agents?$|^ChatGPT[ -][A-Z][a-z]+$|\.(?:md|gguf|safetensors|json"
+    r"|py)\d*$|^[A-Z][a-z]+ Chat$"
     r"|^(?:Claude|Kimi|Qwen|Gemini|Mistral|Grok) (?:Code|Desktop|Cowork|Vibe)$"
 )
 # `Kimi Delta Attention`: what networks are made of, or a page, by a house's name.
@@ -51,7 +52,8 @@ _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
 _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
 _LINE_BEHIND = re.compile(
-    r"['’]?s?[ -](?:based|style|like|class|famil|series|models|line|team|[Cc]oalition|ecosystem|derived|architecture|API|compatible|"
+    r"['’]?s?[ -](?:based|style|like|class|famil|series|models|line|team|[Cc]oalition|ecosystem|derived"
+    r"|architecture|API|compatible|"
     r"tokenizer|chat|app|branch|architecture)"
 )
 # `GPT-5.4 nano`: a variant in small letters, right behind a version.

@@ -174,11 +174,8 @@ class Shortener:
             base = same or next((_without_size(m.name) for m in reversed(before) if m.is_specific), "")
             if base:
                 return Mention(chunk.start, chunk.end, same or f"{base}-{chunk.text}", Kind.SHORT)
-        if number and chunk.text[0] in "vV" and self._text[self._words[number - 1].end : chunk.start] == " ":
-            ahead = self._words[number - 1]
-            if _INNER_CAPITAL.search(ahead.text) and (not before or before[-1].end <= ahead.start):
-                # `LiveCodeBench v6`: the version of something else.
-                return None
+        if number and self._is_of_another(number, before):
+            return None
         joined = self._joined_to(chunk, before)
         if _SIZED_PAIR.match(chunk.text) and joined is not None and joined.kind is Kind.FULL and _has_size(joined.name):
             # `Qwen3.6-27B or 35B-A3B`
@@ -201,6 +198,13 @@ class Shortener:
                 if len(stem) < len(mention.name):
                     return Mention(chunk.start, chunk.end, f"{stem}{chunk.text}", Kind.SHORT)
         return None
+
+    def _is_of_another(self, number: int, before: Sequence[Mention]) -> bool:
+        """`LiveCodeBench v6`: the version of something else, which stands right before."""
+        chunk, ahead = self._words[number], self._words[number - 1]
+        if chunk.text[0] not in "vV" or self._text[ahead.end : chunk.start] != " ":
+            return False
+        return _INNER_CAPITAL.search(ahead.text) is not None and (not before or before[-1].end <= ahead.start)
 
     def _with_next(self, number: int, words: tuple[str, ...]) -> Mention | None:
         """`V4 Flash` after `DeepSeek V4 Flash`: a version with the variant behind it."""

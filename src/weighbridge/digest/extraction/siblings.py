@@ -21,20 +21,24 @@ _ENTRY = re.compile(
 NAME = re.compile(r"[A-Z][\w.+-]{1,30}(?: (?:[A-Z][\w.+-]{0,30}|\d[\w.]{0,8})){0,3}")
 _CELL_NAME = re.compile(r"[A-Za-z][\w.+-]{1,40}(?: [A-Z\d][\w.+-]{0,30}){0,4}")
 _MODELS = re.compile(
-    r"(?:best |top |base |recommended |suggested |local |open |ai |language |llm |vlm )*(?:models?|llms?)(?: names?| family)?"
+    r"(?:best |top |base |recommended |suggested |local |open |ai |language |llm |vlm )*(?:models?|llms?)(?: names?"
+    r"| family)?"
 )
 _RULE = re.compile(r"[ \t]*\|?(?:[ \t]*:?-{2,}:?[ \t]*\|?)+[ \t]*")
 _STEM = re.compile(r"[a-z+.]{2,}?(?=[\d\s.-]|$)")
 _GENERIC = frozenset(
-    "any other others your our same various none average baseline human overall total mean model models small medium large "
+    "any other others your our same various none average baseline human overall total mean model models small "
+    "medium large "
     "dense moe llm llms cloud local hosted custom specs best worst default proprietary open closed mine ours random "
     "budget free paid new old vs api apis gpu cpu mixture hybrid sparse developer description parameters strengths "
     "weaknesses".split()
 )
 # What else a list among models' names may tell of.
 _OTHER_THING = re.compile(
-    r"(?i)\b(?:frameworks?|movement|toolkits?|librar(?:y|ies)|tools?|engines?|editors?|plugins?|papers?|datasets?|benchmarks?|apps?"
-    r"|platforms?|protocols?|methods?|techniques?|algorithms?|courses?|compan(?:y|ies)|startups?|labs?|services?|hackathon"
+    r"(?i)\b(?:frameworks?|movement|toolkits?|librar(?:y|ies)|tools?|engines?|editors?|plugins?|papers?|datasets?"
+    r"|benchmarks?|apps?"
+    r"|platforms?|protocols?|methods?|techniques?|algorithms?|courses?|compan(?:y|ies)|startups?|labs?|services?"
+    r"|hackathon"
     r"|agents?|api|apis|glasses|hardware|chips?|gpus?)\b"
 )
 _MODEL = re.compile(r"(?i)\b(?:models?|llms?|vlms?|\d+(?:\.\d+)?b)\b")
@@ -65,7 +69,7 @@ def siblings(text: str, plain: Collection[str]) -> set[str]:
         known = sum(map(_is_known, names))
         # A list's items are more often of several kinds than headings of one level.
         if known >= 2 and known * (2.0 if mark != "-" else 1.5) >= len(names):
-            found.update(name for name in names if not _is_known(name) and _may_be(name, plain))
+            found.update(name for name in names if (not _is_known(name) or name.isalpha()) and _may_be(name, plain))
     return found - others
 
 

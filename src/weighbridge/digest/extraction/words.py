@@ -97,10 +97,8 @@ def _part(text: str) -> Part:
         return Part.REPOSITORY if _is_repository(text) else Part.OTHER
     if not text[0].isupper() and text.isalpha() and low not in families():
         return Part.SUFFIX if low in SUFFIXES else Part.OTHER
-    if _O_SERIES.match(text):
-        return Part.FORM
-    if SIZE.match(text):
-        return Part.SIZE
+    if SIZE.match(text) or _O_SERIES.match(text):
+        return Part.SIZE if text[0] != "o" else Part.FORM
     head = low.partition("-")[0]
     if low in SUFFIXES and text[0].isupper():
         return Part.SUFFIX
@@ -177,7 +175,11 @@ def chunks(text: str) -> list[Chunk]:
     for run in _RUN.finditer(text):
         word = run[1]
         end = run.end()
-        if word.islower() and (word.isalpha() or word[:-1].isalpha()) and not text[end + 1 : end + 2].isdigit():
+        if (
+            word.islower()
+            and (word.isalpha() or (word[:-1].isalpha() and not word[-1].isdigit()))
+            and not text[end + 1 : end + 2].isdigit()
+        ):
             continue
         for match in _CHUNK.finditer(text, run.start(1), end + 2):
             if match.start() >= end:

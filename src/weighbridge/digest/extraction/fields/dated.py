@@ -23,17 +23,21 @@ _BEHIND = re.compile(r"(?:, [\w.& /-]{2,30})?\)")
 # `**Nov 24**: Anthropic ships Claude Opus 4.5`
 _ENTRY = re.compile(
     r"[*_`\])]{0,4}\s?[:—–|→-]+\s[*_`\[]{0,4}(?:(?:[\w.]+ ){0,2}?[\w.]+['’]s )?"
-    r"(?P<verb>(?:[\w.]+ ){1,3}?(?:releases?|launches|ships|drops|unveils|introduces|debuts|open-sources|released|launched|shipped"
+    r"(?P<verb>(?:[\w.]+ ){1,3}?(?:releases?|launches|ships|drops|unveils|introduces|debuts|open-sources|released"
+    r"|launched|shipped"
     r"|publishes) (?:its |the |new )?[*_`\[]{0,4})?"
 )
 _CLOSES = re.compile(
-    r"[*_`\])]{0,4}(?:\s*(?:$|[—–:(,.;|]|- )| (?:from|by|with|launch\w*|drops?|debuts?|ships|lands|arriv\w+|releas\w+|is out"
+    r"[*_`\])]{0,4}(?:\s*(?:$|[—–:(,.;|]|- )| (?:from|by|with|launch\w*|drops?|debuts?|ships|lands|arriv\w+"
+    r"|releas\w+|is out"
     r"|announce[ds]?|open-sourc\w+|(?:goes|went) live)\b)"
 )
 # What happens later to a model that is out already.
 _LATER = re.compile(
-    r"[*_`\])]{0,4} (?:hits|reach\w*|gets|adds|updat\w+|tops|pass\w*|cross\w*|beats|scores|supports?|cuts?|retir\w+|deprecat\w+"
-    r"|is (?:now|still|no longer)|now|goes down|price|no longer|becomes|climbs|falls|loses|paper|report|fine-?tun\w+|quant\w+)\b"
+    r"[*_`\])]{0,4} (?:hits|reach\w*|gets|adds|updat\w+|tops|pass\w*|cross\w*|beats|scores|supports?|cuts?|retir\w+"
+    r"|deprecat\w+"
+    r"|is (?:now|still|no longer)|now|goes down|price|no longer|becomes|climbs|falls|loses|paper|report"
+    r"|fine-?tun\w+|quant\w+)\b"
 )
 
 

@@ -19,8 +19,10 @@ _CUE = re.compile(
     r"|download\w*|variants?|conver\w+|publish\w*|uploaded|provid\w+|day[- ]one|fits?)\b"
 )
 _IS_FORMAT = re.compile(
-    r"\b(?:mlx|onnx)['’]?[- ](?:[\w-]+ )?(?:versions?|quant\w*|formats?|weights|builds?|conver\w+|checkpoints?|files?|variants?"
-    r"|ports?|\d-bit|models?)\b|\b(?:gguf|awq|gptq|safetensors|exl2|fp8|onnx|mlx)s?(?:,| and| &| or|/|, and) ?(?:mlx|onnx)\b"
+    r"\b(?:mlx|onnx)['’]?[- ](?:[\w-]+ )?(?:versions?|quant\w*|formats?|weights|builds?|conver\w+|checkpoints?"
+    r"|files?|variants?"
+    r"|ports?|\d-bit|models?)\b|\b(?:gguf|awq|gptq|safetensors|exl2|fp8|onnx|mlx)s?(?:,| and| &| or|/"
+    r"|, and) ?(?:mlx|onnx)\b"
     r"|\b(?:mlx|onnx)(?:,| and| &| or|/|, and) ?(?:gguf|awq|gptq|safetensors|exl2|fp8|onnx|mlx)\b"
     r"|\b(?:formats?|versions?|quants?|in|as|to)[: ]+(?:mlx|onnx)(?= format)"
 )

@@ -19,14 +19,15 @@ _WORDS = re.compile(
     r"|\b(?P<source>(?:fully |truly |entirely )?open[- ]sourc(?:e|ed))\b"
     r"|\b(?P<given>(?:publish|releas|post|upload|ship|shar|dropp|push|download)\w* "
     r"(?:(?!with|in|as|at|on|under|and|by|not?\b)[\w.'’-]+ ){0,3}?weights"
-    r"|weights (?:are |is |were |have been |went )?(?:\w+ ){0,2}(?:published|released|posted|public|downloadable|live|up"
+    r"|weights (?:are |is |were |have been |went )?(?:\w+ ){0,2}(?:published|released|posted|public|downloadable"
+    r"|live|up"
     r"|on|at|via)(?= [^.;]{0,30}(?:hugging ?face|github|modelscope|hub\b)| under)"
     r"|weights (?:are|were|have been) (?:\w+ly )?(?:published|released|public|downloadable))\b"
     r"|\b(?P<open>(?:fully |truly |entirely )?open(?: (?!the|an?|up|your|its|their|to|for|and|or)[\w/-]+){0,3}?"
     r" (?:llms?|vlms?|models?|moe))\b"
 )
-# `OLMo 3 is the third generation of`, `K2 Thinking: one of the first`, `our most capable`: what stands between a name and
-# the word that tells how open it is.
+# `OLMo 3 is the third generation of`, `K2 Thinking: one of the first`: what stands between a name and the word that
+# tells how open it is.
 _TELLS = re.compile(
     r"[\])*_`'’\"” ]*(?:\([^()]{1,80}\) ?)?[,:—–-]? ?(?:which |that |it |this |they |these |(?:the|this) "
     r"(?:new )?(?:model|family|release|series|lineup|version) )?"
@@ -45,7 +46,8 @@ _OTHERS = re.compile(
 )
 # `ranked first among`, `the largest window of any`: the best of those that are open is open.
 _BEST_OF = re.compile(
-    r"(?:#\d+|\b(?:first|top|best|highest|strongest|largest|longest|biggest|leading|leads|most \w+|no\. ?1)\b)[^.;]{0,50}?"
+    r"(?:#\d+|\b(?:first|top|best|highest|strongest|largest|longest|biggest|leading|leads|most \w+"
+    r"|no\. ?1)\b)[^.;]{0,50}?"
     r" (?:among|of|for|across)(?: all| the| any| current| an?| other)* $"
     r"|\b(?:placing|putting|ranks?|ranked|is|sits|making) (?:it |them )?(?:among|one of) the (?:\w+ ){1,3}$"
 )
@@ -89,7 +91,8 @@ _NOUN_AFTER = re.compile(
     r"|models\b|ai\b|space|alternatives?|options?|tail|mantle|"
     r"map|gap|safety|default|drops?|branch|deployment|category|agent|provider|definition|tier|release path"
     r"|status|news|stack|variants? of|baseline|systems?|"
-    r"spot|slot|commitments?|engine|library|toolkit|platform|cli\b|repo\w*|track|pivot|rivals?|performance|exemption|categories|hierarchy|giants?|labs)"
+    r"spot|slot|commitments?|engine|library|toolkit|platform|cli\b|repo\w*|track|pivot|rivals?|performance"
+    r"|exemption|categories|hierarchy|giants?|labs)"
 )
 
 
@@ -129,16 +132,19 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
     after, before = scene.after(match.end(), 60), scene.before(match.start(), 60)
     if match.lastgroup == "given":
         return _TO_COME.search(before) is None and not before.endswith(("no ", "without "))
-    if match.lastgroup != "open" and _named_behind(scene, match.end()):
+    if match.lastgroup == "open":
+        return _is_told(scene, match, before, after)
+    if _named_behind(scene, match.end()):
         return True
     if match[0] == "closed":
         return False
     if match.lastgroup != "closed" and _is_told(scene, match, before, after):
         return True
-    if match.lastgroup == "open":
-        return False
-    if _is_predicate(scene, match, before, after):
-        return True
+    return _is_predicate(scene, match, before, after) or _is_beside(scene, match, before, after)
+
+
+def _is_beside(scene: Scene, match: re.Match[str], before: str, after: str) -> bool:
+    """Whether it stands beside a name, behind a verb, in brackets, or alone between the marks of a list."""
     if re.match(r"[\s-]*(?:variant|version|model|flagship|release)\b(?!s)", after) and any(
         0 <= match.start() - mention.end <= 2 for mention in scene.mentions
     ):
@@ -154,7 +160,8 @@ def _is_said(scene: Scene, match: re.Match[str]) -> bool:
     if _NOUN_AFTER.match(after):
         return False
     if re.search(
-        r"(?:\b(?:is|are|was|were|as|remains?|stays?|being|be|went|goes|go)|\bit['’]s)\s(?:a |an |the |fully |now |also "
+        r"(?:\b(?:is|are|was|were|as|remains?|stays?|being|be|went|goes|go)|\bit['’]s)\s(?:a |an |the |fully |now "
+        r"|also "
         r"|completely |truly )*(?:[\w-]+, )?(?:and )?$",
         before,
     ):

@@ -55,11 +55,12 @@ _PASSIVE = re.compile(
 )
 _HAS_OBJECT = re.compile(
     r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbeen)(?<!\bbe) (?:just|also|now|first|has|have|had|finally|recently"
-    r"|officially|publicly) (?:\w+ly )?$|, $"
+    r"|officially|publicly) (?:\w+ly )?$|[,—–] $"
 )
 _OBJECT = re.compile(r" (?:its |the |their |an? )?(?:new |latest |first )?")
 _INTRANSITIVE = re.compile(
-    r"\s(?:under|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as|with|at|next|via|through|for|to|early|late|mid|by|alongside"
+    r"\s(?:under|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as"
+    r"|with|at|next|via|through|for|to|early|late|mid|by|alongside"
     r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d{1,2}"
     r"|may \d{1,2}|20\d\d|\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))\b|\s?[,.;:(]|$"
 )
@@ -296,7 +297,8 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
         if match["verb"] == "out" and not re.fullmatch(r"[\s\])*_`]*(?:is|are|was|now|finally|,)?\s*", gap):
             return None
         if re.search(
-            r"\b(?:paper|report|benchmarks?|guidance|dataset|quantizations|team|researchers|implementation|workflow|guide"
+            r"\b(?:paper|report|benchmarks?|guidance|dataset|quantizations|team|researchers|implementation|workflow"
+            r"|guide"
             r"|notebook|tutorial|adapters?|finetunes?)\b",
             gap,
         ):

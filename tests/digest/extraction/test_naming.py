@@ -1,0 +1,128 @@
+"""Which names on a page are models', how open they are said to be, and which dates beside them are their releases'."""
+
+from __future__ import annotations
+
+import pytest
+
+from weighbridge.digest import Page, extract
+
+
+def said(text: str, published: str | None = "2026-04-19") -> set[tuple[str, str, object]]:
+    return {(each.subject, each.field, each.value) for each in extract(Page("page.md", text, "", published))}
+
+
+def exist(text: str) -> set[str]:
+    return {subject for subject, field, _ in said(text) if field == "exists"}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "openness"),
+    [
+        ("Tern 4 is the second generation of fully open language models.", "Tern 4", "open-weights"),
+        ("Tern 4 is our most capable open-source foundation model.", "Tern 4", "open-source"),
+        ("Tern 4 was one of the first open-weight models that could plan.", "Tern 4", "open-weights"),
+        ("Tern 4 is a family of open LLMs for code.", "Tern 4", "open-weights"),
+        ("- Tern 4 — first open-source model with a working memory", "Tern 4", "open-source"),
+        ("The model is called Tern 4. It's open source.", "Tern 4", "open-source"),
+        ("Tern 4 scores 61, placing it among the top open-weight coding models.", "Tern 4", "open-weights"),
+        ("Acme posted the Tern 4 weights on Hugging Face.", "Tern 4", "open-weights"),
+        ("Acme launches Tern 4: a small open model for phones, twice as fast as Heron 2", "Tern 4", "open-weights"),
+        ("# Tern 4\n\nIts weights are published on Hugging Face.", "Tern 4", "open-weights"),
+    ],
+)
+def test_how_open_a_model_is_said_to_be(text, name, openness):
+    assert (name, "openness", openness) in said(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tern 4 beats most open-source models.",
+        "Tern 4 will release its weights in May.",
+        "Tern 4: no weights have been published.",
+        "Tern 4 raised doubts about Acme's open-weight commitments.",
+        "Tern 4 is popular in the open-source community.",
+        "Tern 4 comes with an open-source CLI.",
+    ],
+)
+def test_openness_of_others_is_not_the_models(text):
+    assert not [each for each in said(text) if each[1] == "openness"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Acme unveiled Zamba, its first open-source model, last week.", {"Zamba"}),
+        ("OpenAI just shipped GPT-5.4 nano this week.", {"GPT-5.4 nano"}),
+        ("It stands toe to toe with o1 and o3-mini.", {"o1", "o3-mini"}),
+        ("It scores 80 on LiveCodeBench v6, ahead of DeepSeek V4.", {"DeepSeek V4"}),
+        ("Techniques like EAGLE-2 and MTP-3 are in every runtime by now.", set()),
+        ("Two models were released today by a small team.", set()),
+        ("A post on the model that Snowdrift released on Monday.", set()),
+        ("## Qwen 2.5 (Alibaba)\n\nA text on training.", {"Qwen 2.5"}),
+        ("ChatGPT Voice and the Qwen-Agent framework are new.", set()),
+        ("While Mixtral and Grok-1 route to two experts, more can be better. Mixtral is older.", {"Mixtral", "Grok-1"}),
+    ],
+)
+def test_which_names_are_models(text, names):
+    assert exist(text) == names
+
+
+def test_a_heading_among_headings_of_models_is_a_models():
+    text = (
+        "# Releases\n\n### OLMo\n- Developer: AI2\n\n### Qwen-7B\n- A model by Alibaba.\n\n"
+        "### Sorrel\n- A bilingual LLM.\n\n### OpenAI\n- A company."
+    )
+
+    assert {"OLMo", "Qwen-7B", "Sorrel"} <= exist(text)
+    assert "OpenAI" not in exist(text)
+
+
+def test_a_cell_in_a_column_of_models_is_a_models():
+    text = (
+        "| Use | Best Model | Size |\n|---|---|---|\n| Chat | Llama 3.1 8B | 5GB |\n| Search | Sorrel Embed | 1GB |\n"
+    )
+
+    assert exist(text) == {"Llama 3.1 8B", "Sorrel Embed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "date"),
+    [
+        (
+            "Two models launched this month: Tern 4 (Acme, April 2), Heron 2 (Initech, April 7).",
+            "Heron 2",
+            "2026-04-07",
+        ),
+        ("**Tern 4** (November 6, 2025) is a model from Acme.", "Tern 4", "2025-11-06"),
+        ("- **Nov 24**: Tern 4 launches", "Tern 4", "2025-11-24"),
+        ("- **Jul 2025**: Tern 4 — Acme's first agentic model", "Tern 4", "2025-07"),
+        ("**Release:** March 2024 (Tern 3), October 2024 (Tern 3.1)", "Tern 3.1", "2024-10"),
+        (
+            "On 24 April 2024, Acme Research — the laboratory of the well-known maker of warehouses for data — "
+            "releases "
+            "Tern 4.",
+            "Tern 4",
+            "2024-04-24",
+        ),
+    ],
+)
+def test_dates_beside_names_are_release_dates(text, name, date):
+    assert (name, "release_date", date) in said(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tern 4 (updated April 2026) is fast.",
+        "- 2026-03-21 — Tern 4 and its ecosystem",
+        "- Apr 22: Tern 4 hits 100k downloads",
+    ],
+)
+def test_dates_of_other_things_are_no_release_dates(text):
+    assert not [each for each in said(text) if each[1] == "release_date"]
+
+
+def test_a_program_by_a_formats_name_is_no_format():
+    assert not [each for each in said("Tern 4 runs in llama.cpp and MLX.") if each[1] == "file_formats"]
+    assert ("Tern 4", "file_formats", "mlx") in said("MLX builds of Tern 4, a model for phones, are available.")
