@@ -32,9 +32,10 @@ _OBJECT = re.compile(
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
     r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size|flagship|flagship model) of|whereas"
     r"|for context,)"
-    r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous |meta['’‘]s "
-    r"|google['’‘]s |alibaba['’‘]s |openai['’‘]s |anthropic['’‘]s |microsoft['’‘]s |"
-    r"mistral['’‘]s |proprietary |closed |standard |regular |full |vanilla |stock |current |bigger |smaller |base "
+    r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous "
+    r"|(?:meta|google|alibaba|openai|anthropic|microsoft|mistral|nvidia|deepseek|moonshot|xai|cohere|ibm|tencent|baidu"
+    r"|xiaomi|apple|amazon)(?:['’‘]s)? |proprietary |closed |standard |regular |full |vanilla |stock |current "
+    r"|bigger |smaller |base "
     r"|model |and |an? |open )*)$"
 )
 _NOT_OBJECT = re.compile(

@@ -190,29 +190,31 @@ class _Extraction(Claiming):
         elif block.level <= 2 or block.level == 7:
             context.heading = ()
 
-    def _sentence(self, start: int, end: int, *, is_item: bool) -> Iterator[Claim]:
-        label = ""
-        at = start
+    def _label_of(self, start: int, end: int) -> re.Match[str] | None:
+        """The words before a colon that label what stands behind it; a name there is whom the sentence is about."""
         colon = self._text.find(":", start, min(end, start + 64)) >= 0 or self._text.find("：", start, start + 64) >= 0
         match = _LABEL.match(self._text, start, end) if colon else None
-        is_whole = match is not None and match[1].count("(") == match[1].count(")")
-        if match and is_whole and match.end() < end and len(match[1].split()) <= 6:
-            inside = self._names.within(match.start(1), match.end(1))
-            is_named = inside and (inside[0].end - inside[0].start) * 2 >= match.end(1) - match.start(1)
-            if inside and _LAUNCHES.search(match[1]):
-                # `Acme launches Kestrel 2: a small open model`
-                pass
-            elif is_named and inside[0].is_specific:
-                self._context.recent = (inside[0].name,)
-            else:
-                label = match[1].lower()
-                at = match.end()
-                if inside and is_label(label) and any(sign.isdigit() for sign in inside[0].name):
-                    # `Tern 5 comes in three sizes: ...`
-                    self._context.recent = (inside[0].name,)
+        if match is None or match[1].count("(") != match[1].count(")"):
+            return None
+        inside = self._names.within(match.start(1), match.end(1))
+        if match.end() >= end or len(match[1].split()) > 6 or (inside and _LAUNCHES.search(match[1])):
+            # `Acme launches Kestrel 2: a small open model`
+            return None
+        is_named = inside and (inside[0].end - inside[0].start) * 2 >= match.end(1) - match.start(1)
+        if is_named and inside[0].is_specific:
+            self._context.recent = (inside[0].name,)
+            return None
+        if inside and is_label(match[1].lower()) and any(sign.isdigit() for sign in inside[0].name):
+            # `Tern 5 comes in three sizes: ...`
+            self._context.recent = (inside[0].name,)
+        return match
+
+    def _sentence(self, start: int, end: int, *, is_item: bool) -> Iterator[Claim]:
+        match = self._label_of(start, end)
+        label = match[1].lower() if match else ""
         is_item = is_item or (end - start < _MOST_OF_FRAGMENT and not _VERB.search(self._low, start, end))
         if label and is_label(label) and match:
-            scene = self._scene(at, end, label=label, is_fragment=True)
+            scene = self._scene(match.end(), end, label=label, is_fragment=True)
             scene.labelled_benchmark = self._benchmark_in(match.start(1), match.end(1))
         else:
             scene = self._scene(start, end, label="", is_fragment=is_item)

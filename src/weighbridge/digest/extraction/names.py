@@ -18,7 +18,7 @@ from .lexicon import APPS, HOUSES, MAKERS, NO_MODELS, TOOLS, families, makers, n
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
 from .siblings import NAME, columns, siblings
-from .words import SIZE, Chunk, Part, adjoin, chunks, key
+from .words import QUANT, SIZE, Chunk, Part, adjoin, chunks, key
 
 _PLAIN = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
 _CUES = re.compile(
@@ -47,7 +47,6 @@ _GLUED_LABEL = re.compile(
 # Families that count themselves in trillions: `Ling 2.5 1T`.
 _OF_TRILLIONS = frozenset({"ling", "ring"})
 _VERSION_ALONE = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
-_QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
 _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
@@ -296,7 +295,7 @@ class Namer:
         if following.part is Part.OTHER:
             # `Command A`
             return self._chunks[last].text == "Command" and len(following.text) == 1 and following.text.isupper()
-        return following.part is Part.TAIL and not _QUANT.match(following.text)
+        return following.part is Part.TAIL and not QUANT.match(following.text)
 
     def _closes(self, chunk: Chunk) -> bool:
         """Whether a cell, a bracket or a line ends behind a word."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .lexicon import NO_MODELS, SUFFIXES, makers
 from .mention import MOST_MENTIONS, Kind, Mention
-from .words import SIZE, Chunk, Part, key
+from .words import QUANT, SIZE, Chunk, Part, key
 
 # How many names back a short one may lead.
 _MOST_BACK = 60
@@ -84,6 +84,8 @@ class Shortener:
 
     def _short(self, number: int, before: Sequence[Mention]) -> Mention | None:
         chunk = self._words[number]
+        if QUANT.match(chunk.text):
+            return None
         if chunk.part is Part.SIZE:
             return self._sized(number, before)
         if chunk.part in (Part.VERSION, Part.TAIL):

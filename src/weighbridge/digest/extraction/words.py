@@ -20,6 +20,8 @@ SIZE = re.compile(r"(?:\d{1,3}x)?[aeAE]?\d{1,4}(?:\.\d{1,3})?[BbMTt](?:x\d{1,4}[
 _VERSION = re.compile(
     r"(?:[vV]\d{1,3}(?:\.\d{1,3}){0,3}|\d{1,2}(?:\.\d{1,3}){0,2}[a-wyz]?|[A-Za-z]{1,2}\d{1,2}(?:\.\d{1,2})?)\Z"
 )
+QUANT = re.compile(r"I?Q\d(?:_\w+)?\Z")
+"""How weights are packed: `IQ4_XS`."""
 _BUILD = re.compile(r"\d{4,8}\Z")
 # OpenAI's `o1`, `o3-mini`: nobody else's models are called by a single small letter.
 _O_SERIES = re.compile(r"o[134](?:-(?:mini|preview|pro|high))*\Z")
