@@ -29,7 +29,13 @@ from .test_extracting import claims, said
         # What it was before.
         ("GLM-5 gets 80 on MMLU, up from 71.2 for GLM-4.5.", {("GLM-5", "MMLU", 80.0), ("GLM-4.5", "MMLU", 71.2)}),
         ("GLM-5 gets 80 on MMLU, up from 71.2 for its predecessor.", {("GLM-5", "MMLU", 80.0)}),
+        ("The Arena-Hard score of GLM-5 has risen from 48.1 to 81.2, and the MT-Bench score improved from 9.12 to 9.35.",
+         {("GLM-5", "Arena-Hard", 81.2), ("GLM-5", "MT-Bench", 9.35)}),
+        # Ratings of an arena.
+        ("GLM-5 is out, scoring 1130 on the LMSYS Chatbot Arena.", {("GLM-5", "Arena Elo", 1130.0)}),
         # Whose it is.
+        ("GLM-5 gets 55.5 and 75.1 on MMLU and MBPP, outperforming Kimi K2 with 32.2 and 69.2.",
+         {("GLM-5", "MMLU", 55.5), ("GLM-5", "MBPP", 75.1), ("Kimi K2", "MMLU", 32.2), ("Kimi K2", "MBPP", 69.2)}),
         ("GLM-5 gets 80% on MMLU (matching Kimi K2 on facts), 91% on MATH (well above Phi-4), and 82% on HumanEval.",
          {("GLM-5", "MMLU", 80.0), ("GLM-5", "MATH", 91.0), ("GLM-5", "HumanEval", 82.0)}),
         ("On the AA Index, GLM-5 (57), Kimi K2 (54) and Phi-4 (31) are ranked.",
@@ -128,6 +134,35 @@ def test_bold_and_code_marks_inside_a_line_do_not_part_a_number_from_its_words()
         ("GLM-5", "context_length", 128e3),
     }
     assert all(text[claim.start : claim.end] == claim.quote for claim in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GLM-5 speeds up decoding by a factor of 1.74.", ("GLM-5", "speed", 1.74)),
+        ("GLM-5 has 744B parameters. It activates a small subset of experts (~40B parameters, or 5% of them).",
+         ("GLM-5", "parameters_active", 40e9)),
+        ("Against Phi-4, which contains 14 billion non-embedding parameters, GLM-5 is huge.",
+         ("Phi-4", "parameters_total", 14e9)),
+        ("Phi-4 runs on a single A100-80G GPU.", ("Phi-4", "memory_needed", 80e9)),
+        ("- **Phi-4**: A 14B model with a **16K context** window", ("Phi-4", "context_length", 16e3)),
+    ],
+)  # fmt: skip
+def test_a_quantity_in_other_words_is_read(text, expected):
+    assert expected in said(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("Kimi K2 is out. We controlled the maximum sequence length to 8k.", "context_length"),
+        ("Phi-4 is fine, unlike large models (70B+ parameters).", "parameters_total"),
+        ("We looked at Phi-4 in tests using a single RTX 4090 that runs it.", "memory_needed"),
+        ("| Models | Sizes |\n|---|---|\n| Dense | Qwen3-32B, 14B, 8B |", "parameters_total"),
+    ],
+)
+def test_conditions_and_the_sizes_of_siblings_are_no_quantities_of_a_model(text, field):
+    assert not [each for each in said(text) if each[1] == field and each[0] in ("Phi-4", "Kimi K2", "Qwen3-32B")]
 
 
 def test_below_a_heading_that_tells_a_memory_stands_what_runs_in_it():

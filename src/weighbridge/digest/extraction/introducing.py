@@ -62,6 +62,9 @@ _NO_INTRODUCTION = frozenset(
 )
 
 
+_LEADING = MAKERS | NO_MODELS
+
+
 class Introductions:
     """The names that one page introduces."""
 
@@ -108,7 +111,7 @@ class Introductions:
             last = number - 1
             if all(self._chunks[at].part is Part.SUFFIX for at in range(first, number)):
                 continue
-            while first < last and self._chunks[first].text.lower() in MAKERS | NO_MODELS:
+            while first < last and self._chunks[first].text.lower() in _LEADING:
                 first += 1
             text = self._chunks[first].text.lower()
             if not (first == last and (text in MAKERS or text in makers() or text in self._plain or len(text) < 3)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .mention import Mention
 from .quantities import Quantity
 from .scene import Scene
 
@@ -19,6 +20,9 @@ _BETWEEN_NAMES = re.compile(
 _SCORES_FIRST = re.compile(
     r"\s?(?:%|points?|percent|accuracy|scores?|,? respectively,?)*[\s,]*(?:on|in|for|at|across|auf|bei)\s"
     r"(?:both |the |its )?(?:[\w-]+ ){0,5}?(?:such as |like )?[\"“'*_`]*"
+)
+_OWNED = re.compile(
+    r"[\s*_`]*(?:\((?:at |with )?|with |at |['’]s |: ?|, which (?:scores|gets|has) |scor\w+ |gets )[\s*_`]*"
 )
 # What parts them: `on A and B it is better than C by 3.1 and 4.2`.
 _APART = re.compile(r"[;!?]|\.\s|\b(?:compared|versus|vs|than|from|by|over|gains?|improv\w+)\b")
@@ -42,12 +46,14 @@ def listed(scene: Scene, scores: Sequence[Quantity]) -> list[tuple[Quantity, str
     return found
 
 
-def bracketed(scene: Scene, scores: Sequence[Quantity], names: Sequence[str]) -> list[tuple[Quantity, str]]:
-    """`surpassing Tern 5 (75.7/80.7)`: another's scores on the benchmarks that were named before it."""
-    found: list[tuple[Quantity, str]] = []
+def repeated(scene: Scene, scores: Sequence[Quantity], names: Sequence[str]) -> list[tuple[Quantity, str, Mention]]:
+    """`surpassing Tern 5 (75.7/80.7)`, `ahead of Tern 5 with 75.7 and 80.7`: another's scores on the benchmarks that
+    were named before."""
+    found: list[tuple[Quantity, str, Mention]] = []
     for row in _rows(scene, scores) if len(names) > 1 else ():
-        if len(row) == len(names) and scene.in_brackets_behind(row[0].start) is not None:
-            found += list(zip(row, names, strict=True))
+        owner = next((each for each in reversed(scene.mentions) if each.end <= row[0].start), None)
+        if len(row) == len(names) and owner and _OWNED.fullmatch(scene.low[owner.end : row[0].start]):
+            found += [(each, name, owner) for each, name in zip(row, names, strict=True)]
     return found
 
 

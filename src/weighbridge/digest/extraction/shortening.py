@@ -23,6 +23,9 @@ _GENERIC_SHORT = frozenset(
 )
 
 
+_SHORT_PARTS = frozenset({Part.SIZE, Part.VERSION, Part.TAIL, Part.CAPITAL, Part.SUFFIX})
+
+
 class Shortener:
     """Leads short names back to those in full."""
 
@@ -60,7 +63,7 @@ class Shortener:
                 place += 1
             if chunk.start < skip_until:
                 continue
-            short = self._short(number, found[-_MOST_BACK:])
+            short = self._short(number, found[-_MOST_BACK:]) if chunk.part in _SHORT_PARTS else None
             if short is not None and len(found) < MOST_MENTIONS:
                 found.append(short)
                 skip_until = short.end

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .anaphora import ANAPHOR, GENERAL, PRONOUN
 from .comparing import JOIN, objects
 from .lexicon import makers
 from .mention import Kind, Mention
@@ -22,23 +23,11 @@ _DIRECT_BEHIND = re.compile(
     r"|reasoning|multimodal|flagship|sibling|large|small|language|variant))*[\s,*_:–—]*"
 )
 _FOR = re.compile(
-    r"\)?\s?(?:%|points?|percent)?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?(?:for|by|from|of|in|at) (?:the |both )?(?:\w+ )?"
+    r"\)?\s?(?:%|points?|percent|tokens?|of (?:v?ram|memory))?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?(?:for|by|from|of|in|at|on) "
+    r"(?:the |both )?(?:\w+ )?"
 )
 _THAT_ONE = re.compile(r"\b(?:that one|the latter|whose)\b[^.;,]{0,30}$")
 _TECHNIQUE = re.compile(r"(?<![\w/])(?:[A-Z][a-z]+[A-Z][A-Za-z]*|[a-z]+-(?:pytorch|cpp|mlx|jax|cuda)\w*)(?![\w/])")
-_ANAPHOR = re.compile(
-    r"(?:\b(?:it|its|it['’‘]s|itself|they|their|them|this (?:model|release|one|version|checkpoint|variant)|the "
-    r"(?:new |full |resulting |same |larger |smaller |latest |original |base |open |flagship |dense |moe )?"
-    r"(?:models?(?! (?:most|you|we|people|that|which|to)\b)|release|weights|checkpoints?|variant|result|result:"
-    r"|network|license|licence|architecture|context(?: window| length)?|pricing|price"
-    r"|lineup|series|family|version|system|llm)|these models|both|each|es|sie|das modell|dessen|seine?)\b"
-    r"|^\s*(?:weights|models?|with|at|at just|the result|licensed|released|trained|supports|available)\b)"
-)
-# The subject of a sentence, before any name: whoever was spoken of.
-_PRONOUN = re.compile(
-    r"(?:^|[,;:—–(] )\W*(?:(?:and|but|while|so) )?(?:it|it['’‘]s|its|they|their|this (?:model|one|release|version)"
-    r"|the model|the (?:company|team|lab|maker|authors?|vendor) (?:reports?|claims?|says|states?|cites|gives))\b"
-)
 # `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
 _ANOTHER = re.compile(
     r"\b(?:an?|any|most|every) (?:[a-z-]{3,12} ){0,2}\d{1,4}(?:\.\d)?[bt]"
@@ -49,11 +38,6 @@ _ANOTHER = re.compile(
     r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"
 )
 _CONTEXT_MODEL = re.compile(r"(?:[ -]token)?[ -]context(?: window)? (?:model )?")
-# `Self-hostable open-weight models top out at 72 %`: of none that is named.
-_GENERAL = re.compile(
-    r"\W*(?!both|all|these|the |two|three|beide|its|their)(?:\d\d )?(?:[\w-]+ ){0,3}?(?:models|llms|coders"
-    r"|systems)\b(?! (?:are released|were released))"
-)
 _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 # `Mistral's open-weight coding model`: the family's name is its maker's.
 _MAKERS_MODEL = re.compile(r"['’‘]s? [^.;:]{0,60}?\bmodel\b")
@@ -64,7 +48,8 @@ _LIKENED = re.compile(
 )
 # `than R1, which boasts 671 billion parameters (with 37 billion activated)`
 _BOASTS = re.compile(
-    r",? (?:which|that|with|at|having) (?:(?:has|boasts|counts|packs|uses|carries) )?(?:~|about |roughly |a total of )?"
+    r",? (?:which|that|with|at|having) (?:(?:has|boasts|counts|packs|uses|carries|contains) )?(?:~|about |roughly "
+    r"|a total of )?"
     r"(?:\d[\w. -]{0,24}(?:parameters|params)?,? ?\((?:with |of which |and )?(?:only |just )?)?"
 )
 _OWN = re.compile(r"['’]s?\s")
@@ -177,7 +162,7 @@ class Owners:
             return group
         is_makers = group[-1].kind is Kind.FAMILY and found.field == "architecture"
         # `DeepSeek's recent flagships are MoE`: of none that is named.
-        return [] if is_makers and not _PRONOUN.search(self._scene.low, self._scene.start, found.start) else None
+        return [] if is_makers and not PRONOUN.search(self._scene.low, self._scene.start, found.start) else None
 
     def _yields(self, group: Sequence[Mention], found: Found) -> bool:
         """Whether a mere family's name is the maker's here: `Mistral trained it with 32K`, or too far to be meant."""
@@ -187,7 +172,7 @@ class Owners:
             return True
         if self._carried and _MAKERS_MODEL.match(self._scene.low, group[-1].end, found.start):
             return True
-        return bool(self._carried) and _ANAPHOR.search(self._scene.words) is not None
+        return bool(self._carried) and ANAPHOR.search(self._scene.words) is not None
 
     def _is_of_another(self, found: Found) -> bool:
         """Whether somebody without a name stands between the nearest name and what is said."""
@@ -360,7 +345,7 @@ class Owners:
             if scene.is_fragment and not behind and _CLOSING_NAME.fullmatch(gap):
                 # `51.0 on HLE (with tools) — Kimi K2 Thinking`
                 return (following[0].name,)
-            if self._carried and (scene.is_fragment or _PRONOUN.search(scene.low, scene.start, found.start)):
+            if self._carried and (scene.is_fragment or PRONOUN.search(scene.low, scene.start, found.start)):
                 return self._carried
             if _is_bracketed(scene, found.start) and ")" in gap:
                 following = []
@@ -371,14 +356,14 @@ class Owners:
             until = scene.low[found.end : following[0].start]
             if opens or len(until) < 90:
                 return (following[0].name,)
-        is_general = not scene.is_fragment and _GENERAL.match(scene.words) is not None
+        is_general = not scene.is_fragment and GENERAL.match(scene.words) is not None
         if (
             not self._carried
             or (is_general and not scene.mentions)
-            or (found.needs_name and not (scene.is_fragment or _ANAPHOR.search(scene.words)))
+            or (found.needs_name and not (scene.is_fragment or ANAPHOR.search(scene.words)))
         ):
             return ()
-        if scene.is_fragment or _ANAPHOR.search(scene.words):
+        if scene.is_fragment or ANAPHOR.search(scene.words):
             return self._carried
         has_own = any(
             m.is_specific and m.kind is not Kind.REPOSITORY and number not in self._objects

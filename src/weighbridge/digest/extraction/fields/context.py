@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
-NEEDS_NUMBER = True
-STEMS = ""
+NEEDS_NUMBER = False
+STEMS = "context ctx kontext token window length · • |"
 _WORDS = r"(?:contexts?|ctx|kontext\w*|sequence length|input window|input length)"
 _HINT = re.compile("context|ctx|kontext|token|window|length")
 _AFTER = re.compile(
@@ -43,6 +43,10 @@ _FACTS = re.compile(r"[·|•].*(?:\d[bt]\b|apache|\bmit\b|weights)|(?:\d[bt]\b|
 _CONDITION = re.compile(
     r"\b(?:at|-c|quantization up to|tested (?:at|up to)|measured at|evaluated (?:at|up to)|exceeding|beyond|longer than"
     r"|(?:loaded|served|serves|running|run|capped|limited|truncated) (?:at|with|to)) (?:~|a )?$"
+)
+# `we controlled the maximum sequence length to 8k`
+_SET = re.compile(
+    r"\bwe (?:\w+ )?(?:controll?ed|set|fix(?:ed)?|limit(?:ed)?|cap(?:ped)?|truncated?|kept|keep|used?) [^.;]{0,50}$"
 )
 _MAXIMUM = re.compile(r"\b(?:context|window|length|up to|max\w*|native(?:ly)?)\b[^.;]{0,12}$")
 # `--context-length 65536`: a setting of a program.
@@ -87,12 +91,14 @@ def _field(scene: Scene, each: Quantity, following: Quantity | None) -> str | No
         return None
     if scene.is_measured or _FLAG.search(before):
         return None
-    is_condition = _CONDITION.search(scene.before(each.number_start, 60))
+    is_condition = _SET.search(before) or _CONDITION.search(scene.before(each.number_start, 60))
     told = _AFTER.match(after)
     if told:
         return (
             None if is_condition or _MEASURED_BEHIND.match(scene.after(each.end, 80), told.end()) else "context_length"
         )
+    if is_condition and (not _MAXIMUM.search(before) or _SET.search(before)):
+        return None
     if is_condition and not _MAXIMUM.search(before):
         return None
     return "context_length" if _is_length(scene, each, before, after) else None

@@ -72,6 +72,12 @@ _NAME_TO_SIZE = re.compile(
 _LABEL = re.compile(r"\b(?:v?ram|memory|gpu|hardware|requires?|footprint|min(?:imum)? (?:v?ram|gpu))\b")
 
 
+# `tests using a single A100`: where it was measured, and not what it needs.
+_MEASURED = re.compile(
+    r"\b(?:trained|training|tokens/s|tok/s|faster|tests? (?:using|on|with)|tested|benchmarked|measured)\b"
+)
+
+
 @functools.cache
 def _memory() -> dict[str, float]:
     """Bytes of cards that are sold with one size only, by their short names: 24 GB for an RTX 4090."""
@@ -161,8 +167,10 @@ def _by_device(scene: Scene) -> Iterator[Found]:
         count = 1
         if counted:
             count = _COUNTS.get(counted[1]) or min(int(counted[1]), 1024)
-        if re.search(r"\b(?:trained|training|tokens/s|tok/s|faster)\b", words):
+        if _MEASURED.search(words):
             continue
+        told = re.match(r"[\s-](\d{2,3}) ?gb?\b", words[match.end() : match.end() + 8])
+        memory = float(told[1]) * 1e9 if told else memory
         start = scene.start + match.start()
         yield Found(
             "memory_needed", memory * count, start, scene.start + match.end(), "bytes",

@@ -10,7 +10,7 @@ from ..scene import Found, Scene
 
 NEEDS_NUMBER = True
 STEMS = ""
-_NOUN = r"[\s-]*(?:trainable |learnable |model )?(?:params?|parameters?|parametern|weights)\b"
+_NOUN = r"[\s-]*(?:trainable |learnable |model |non-embedding )?(?:params?|parameters?|parametern|weights)\b"
 _AFTER_ACTIVE = re.compile(
     rf"(?:{_NOUN})?[\s,-]*(?:\(?|(?:that |which )?(?:are |is |being )?)(?:only )?\(?"
     r"(?:actively (?:used|utili[sz]ed|engaged)|active|activated"
@@ -33,6 +33,7 @@ _BEFORE_ACTIVE = re.compile(
     r"(?:\b(?:active|activated|activates?|activating|aktive\w*)(?:[ -](?:params?|parameters?|count|only|just|of"
     r"|is|are|at|set|size"
     r"|weights|about|roughly|around|some|nearly|merely|parameter)){0,4}[\s:=(*|~≈]{0,4}"
+    r"|\bactivat(?:es|ing) [^.;()]{3,60}\([~≈]?"
     r"|\b(?:routes?|sends?|runs?|passes) (?:each|every|any|a) token through (?:only |just |about )?|\bonly "
     r"uses |\buses only )$"
 )
@@ -245,6 +246,9 @@ def _paired(scene: Scene, each: Quantity, previous: Quantity | None, following: 
 def _is_generic(scene: Scene, each: Quantity, after: str) -> bool:
     """Whether it is said of models in general: `models under 10B parameters`, `than a dense 200B model`."""
     before = scene.before(each.number_start, 40)
+    if each.bound == "at least" and re.search(r"\b(?:models|systems|llms) \($", before):
+        # `for large models (70B+ parameters)`
+        return True
     if re.search(
         r"\b(?:models?|systems|llms) (?:under|below|above|over|with (?:under|over|more than|less than|fewer "
         r"than)) (?:~ ?)?$",

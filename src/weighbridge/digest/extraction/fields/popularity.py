@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
-NEEDS_NUMBER = True
-STEMS = ""
+NEEDS_NUMBER = False
+STEMS = "download pull install star like heart herunter ★ ⭐ ❤"
 _NOUNS = {
     "download": "downloads",
     "pull": "downloads",
@@ -18,7 +18,6 @@ _NOUNS = {
     "like": "likes",
     "heart": "likes",
 }
-_HINT = re.compile("download|pull|install|star|like|heart|herunter|★|⭐|❤")
 _AFTER = re.compile(
     r"\+?(?:[\s-]+(?:total|monthly|weekly|daily|cumulative|all-time|lifetime|github|hugging face|hf|huggingface"
     r"|ollama|30-day|combined|of|"
@@ -45,8 +44,6 @@ _PERIODS = re.compile(
 
 def find(scene: Scene) -> Iterator[Found]:
     """`downloads`, `stars`, `likes`."""
-    if not _HINT.search(scene.words) and not _HINT.search(scene.label):
-        return
     for each in scene.quantities:
         if each.unit is not Unit.NONE or each.value < 2 or scene.is_negated(each.start):
             continue

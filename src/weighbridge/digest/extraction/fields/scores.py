@@ -10,7 +10,7 @@ from itertools import pairwise
 from ..mention import Mention
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
-from ..score_lists import bracketed, listed, ranked
+from ..score_lists import listed, ranked, repeated
 
 NEEDS_NUMBER = True
 STEMS = ""
@@ -20,6 +20,13 @@ _ON = re.compile(
     r"|im)?\s*(?:the |its |der |dem )?(?:full |hard |official |challenging )?[\"'*_]*"
     r"|\s?(?:%|points?|percent)?\s?(?:accuracy |overall )?(?:on|in|for|at) (?:the |a |its )?(?:[a-z][\w-]* ){1,5}"
     r"(?:benchmark|test|suite|eval|evaluation|exam|dataset|leaderboard)s?,? (?:called )?[\"“'*_]*",
+)
+# `the MMLU score of Tern 5 has increased significantly from 48.1 to 81.2`
+_MOVED = re.compile(
+    r" (?:score|accuracy|result|rating|performance|pass rate)s? (?:of|for|by) [^,;:()]{2,60}?"
+    r"\b(?:from|to|at|of|is|was|reach(?:es|ed)|hits?)\s[~≈]?"
+    r"|(?: (?:score|accuracy|result|rating)s?)? (?:has |have |was |is |were )?(?:significantly |further |been )*"
+    r"(?:improv\w+|increas\w+|ris\w+|rose|jump\w*|climb\w*|grew|went|drop\w*|fell)(?: \w+)? (?:from|to) "
 )
 # `up from 53`: of what came before it.
 _OLD = re.compile(
@@ -56,6 +63,10 @@ _SHOTS = re.compile(
 )
 # `(73.8%, +5.8%) on SWE-bench`
 _DELTA = re.compile(r"^ ?%?(?:,| or| \() ?[+−-]\d[\d.]* ?(?:%|points|pp)?(?=\))")
+_ON_ARENA = re.compile(
+    r"\s?(?:points? )?(?:on|in|at) (?:the )?(?:lmsys|lm ?|lmarena|text|chatbot|webdev|vision|[\s'’s]){0,6}arena\b"
+)
+_LEAST_RATING, _MOST_RATING = 900, 1999
 # `the 0.6% SWE-bench gap`, `SWE-bench has plateaued at 80%`
 _GAP = re.compile(r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop)\b")
 _PLATEAU = re.compile(r"\b(?:plateau\w*|saturat\w+)")
@@ -80,6 +91,7 @@ def find(scene: Scene) -> Iterator[Found]:
     if scene.labelled_benchmark:
         yield from _cell(scene, scene.labelled_benchmark)
         return
+    yield from _rated(scene)
     if not scene.benchmarks:
         yield from _inherited(scene, _slashed(scene))
         yield from _resumed(scene)
@@ -90,22 +102,25 @@ def find(scene: Scene) -> Iterator[Found]:
     beside = _slashed(scene) if scene.pairs else ()
     yield from _inherited(scene, beside)
     paired = _paired(scene, scores, {each.start for each in beside})
-    names = tuple(dict.fromkeys(name for _, name in paired))
+    names = tuple(dict.fromkeys(name for _, name, _ in paired))
     if len(names) > 1:
         scene.pairs.append(names)
-    firm = {name for each, name in paired if each.bound not in ("at least", "at most")}
-    for each, name in paired:
+    firm = {name for each, name, _ in paired if each.bound not in ("at least", "at most")}
+    for each, name, owner in paired:
         # `the first above 80 (80.7)`
         if each.bound in ("at least", "at most") and name in firm:
             continue
-        if not _OLD.search(scene.before(each.start, 60)):
-            yield _found(scene, each, name)
-        elif (other := _named_behind(scene, each)) is not None:
-            yield _found(scene, each, name, other.name)
+        is_old = each.low is None and _OLD.search(scene.before(each.start, 60)) is not None
+        other = _named_behind(scene, each) if is_old else owner
+        if other is not None or not is_old:
+            yield _found(scene, each, name, other.name if other else None)
 
 
-def _paired(scene: Scene, scores: Sequence[Quantity], known: set[int]) -> list[tuple[Quantity, str]]:
-    """Each score with its benchmark: of lists, of brackets, of what stands beside it, of what the sentence is about."""
+Pair = tuple[Quantity, str, Mention | None]
+
+
+def _paired(scene: Scene, scores: Sequence[Quantity], known: set[int]) -> list[Pair]:
+    """Each score with its benchmark: of lists, of what stands beside it, of what the sentence is about."""
     paired = listed(scene, scores) or ranked(scene, scores)
     matched = known | {each.start for each, _ in paired}
     first_is_name = bool(scores) and scene.benchmarks[0][0] < scores[0].start
@@ -115,17 +130,18 @@ def _paired(scene: Scene, scores: Sequence[Quantity], known: set[int]) -> list[t
         if place is not None:
             taken.add(place)
             paired.append((each, scene.benchmarks[place][2]))
-    names = tuple(dict.fromkeys(name for _, name in paired))
-    others = bracketed(scene, [each for each in scores if each.start not in matched], names)
-    strangers = {each.start for each, _ in others}
-    paired = [*(pair for pair in paired if pair[0].start not in strangers), *others]
+    paired.sort(key=lambda pair: pair[0].start)
     matched |= {each.start for each, _ in paired}
+    names = tuple(dict.fromkeys(name for _, name in paired))
+    others = repeated(scene, [each for each in scores if each.start not in matched], names)
+    matched |= {each.start for each, _, _ in others}
     for each in scores:
         if each.start not in matched:
             name = _remote(scene, each, paired, taken)
             if name is not None:
                 paired.append((each, name))
-    return sorted(paired, key=lambda pair: pair[0].start)
+    found: list[Pair] = [*((each, name, None) for each, name in paired), *others]
+    return sorted(found, key=lambda pair: pair[0].start)
 
 
 def _named_behind(scene: Scene, each: Quantity) -> Mention | None:
@@ -189,7 +205,8 @@ def _partner(scene: Scene, each: Quantity, *, first_is_name: bool) -> int | None
             break
         if not _in_range(each, name):
             continue
-        if end <= each.start and each.start - end < 60 and _OF.fullmatch(scene.low[end : each.start]):
+        gap = scene.low[end : each.start] if end <= each.start else ""
+        if gap and ((len(gap) < 60 and _OF.fullmatch(gap)) or _MOVED.fullmatch(gap)):
             ahead = number
         elif (
             start >= each.end
@@ -228,6 +245,17 @@ def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], ta
         nearest = min(scene.benchmarks, key=lambda mark: abs(mark[0] - each.start))
         return nearest[2] if _in_range(each, nearest[2]) and abs(nearest[0] - each.start) < 200 else None
     return None
+
+
+def _rated(scene: Scene) -> Iterator[Found]:
+    """`scoring 1130 on the LMSYS Chatbot Arena`: a rating, by its size."""
+    if "arena" not in scene.words:
+        return
+    for each in scene.quantities:
+        if each.unit is Unit.NONE and not each.magnitude and _LEAST_RATING <= each.value <= _MOST_RATING:
+            found = _ON_ARENA.match(scene.after(each.end, 60))
+            if found:
+                yield _found(scene, each, "WebDev Arena Elo" if "webdev" in found[0] else "Arena Elo")
 
 
 def _slashed(scene: Scene) -> tuple[Quantity, ...]:

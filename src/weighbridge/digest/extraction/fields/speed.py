@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..quantities import Unit
+from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
 
 NEEDS_NUMBER = True
@@ -18,7 +18,7 @@ _FASTER = re.compile(
 )
 _FASTER_BEFORE = re.compile(
     r"\b(?:speed-?ups?|faster|throughput|speeds?(?: up)?|accelerat\w+|latency|quicker)(?: \w+){0,5}?(?: by| of"
-    r"| to| roughly| about| up to| is|:)*\s*$"
+    r"| to| roughly| about| up to| is| a factor of|:)*\s*$"
 )
 _SMALLER = re.compile(
     r"[\s-]*(?:\w+ ){0,3}(?:compression|smaller|compress\w*|less memory|reduction in (?:\w+ ){0,3}(?:size"
@@ -30,6 +30,7 @@ _SMALLER_BEFORE = re.compile(
     r"){0,4}(?:memory|size|cache|footprint)|smaller)"
     r"(?: \w+){0,6}?(?: by| of| to| roughly| about|:)*\s*$"
 )
+_FACTOR = re.compile(r"\b(?:a|by) factor of (?:about |roughly |up to )?$")
 _RATIO = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,2})?):1(?![\d:])")
 
 _RATE = re.compile(r"\b(?:tok(?:en)?s?\s?/\s?s|t/s\b|tps\b|tok(?:en)?s per second)")
@@ -40,7 +41,7 @@ def find(scene: Scene) -> Iterator[Found]:
     for each in scene.quantities:
         if each.unit is Unit.SPEED:
             yield Found("speed", each.value, each.start, each.end, "tokens/s", (each.bound,) if each.bound else ())
-        elif each.unit is Unit.TIMES and 1 < each.value < 10_000 and not scene.is_negated(each.start):
+        elif _is_ratio(scene, each) and 1 < each.value < 10_000 and not scene.is_negated(each.start):
             field = _field(scene, each.start, each.end)
             if field is not None:
                 qualifiers = [each.bound] if each.bound else []
@@ -53,6 +54,13 @@ def find(scene: Scene) -> Iterator[Found]:
         for match in _RATIO.finditer(scene.words):
             start, end = scene.start + match.start(), scene.start + match.end()
             yield Found("compression", float(match[1]), start, end, "x")
+
+
+def _is_ratio(scene: Scene, each: Quantity) -> bool:
+    """`2.5x`, or `by a factor of 2.5`."""
+    if each.unit is Unit.TIMES:
+        return True
+    return each.unit is Unit.NONE and not each.magnitude and _FACTOR.search(scene.before(each.start, 24)) is not None
 
 
 def _field(scene: Scene, start: int, end: int) -> str | None:
