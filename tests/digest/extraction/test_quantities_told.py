@@ -29,7 +29,7 @@ from .test_extracting import claims, said
         # What it was before.
         ("GLM-5 gets 80 on MMLU, up from 71.2 for GLM-4.5.", {("GLM-5", "MMLU", 80.0), ("GLM-4.5", "MMLU", 71.2)}),
         ("GLM-5 gets 80 on MMLU, up from 71.2 for its predecessor.", {("GLM-5", "MMLU", 80.0)}),
-        ("The Arena-Hard score of GLM-5 has risen from 48.1 to 81.2, and the MT-Bench score improved from 9.12 to 9.35.",
+        ("The Arena-Hard score of GLM-5 has risen from 48.1 to 81.2, and the MT-Bench score rose from 9.12 to 9.35.",
          {("GLM-5", "Arena-Hard", 81.2), ("GLM-5", "MT-Bench", 9.35)}),
         # Ratings of an arena.
         ("GLM-5 is out, scoring 1130 on the LMSYS Chatbot Arena.", {("GLM-5", "Arena Elo", 1130.0)}),

@@ -23,8 +23,8 @@ _DIRECT_BEHIND = re.compile(
     r"|reasoning|multimodal|flagship|sibling|large|small|language|variant))*[\s,*_:–—]*"
 )
 _FOR = re.compile(
-    r"\)?\s?(?:%|points?|percent|tokens?|of (?:v?ram|memory))?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?(?:for|by|from|of|in|at|on) "
-    r"(?:the |both )?(?:\w+ )?"
+    r"\)?\s?(?:%|points?|percent|tokens?|of (?:v?ram|memory))?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?"
+    r"(?:for|by|from|of|in|at|on) (?:the |both )?(?:\w+ )?"
 )
 _THAT_ONE = re.compile(r"\b(?:that one|the latter|whose)\b[^.;,]{0,30}$")
 _TECHNIQUE = re.compile(r"(?<![\w/])(?:[A-Z][a-z]+[A-Z][A-Za-z]*|[a-z]+-(?:pytorch|cpp|mlx|jax|cuda)\w*)(?![\w/])")
