@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weighbridge.digest import Claim, Page, extract
+from weighbridge.digest.reading import read_file
 
 _IGNORED = frozenset(
     "dense moe instruct it variant family original model the chat nvidia prismml mozilla google meta".split()
@@ -93,9 +94,10 @@ def read(path: Path) -> list[Gold]:
 
 
 def page(path: Path) -> Page:
-    """A page as its source would give it; its day stands in a file beside it where its text does not tell it."""
+    """A page as `weigh check FILE` reads it; its day stands in a file beside it where its text does not tell it."""
     date = path.with_suffix(".date")
-    return Page(path.name, path.read_text(encoding="utf-8"), "", date.read_text().strip() if date.exists() else None)
+    found = read_file(path)
+    return replace(found, published=date.read_text().strip()) if date.exists() else found
 
 
 def pairs(folder: Path) -> list[tuple[Path, Path]]:
