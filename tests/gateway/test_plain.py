@@ -110,7 +110,12 @@ def some_requests(seed: int, name: str):
     ]
     back = [
         *(b"", b"X-Request-Id: theirs\r\n", b"Server: x\r\n", b"Connection: keep-alive\r\n", b"Set-Cookie: a\r\n"),
-        *(b"X-Ratelimit-Left:7\r\n", b"Connection: close\r\n", b"Date: now\r\nX-A: b\r\n"),
+        *(
+            b"X-Ratelimit-Left:7\r\n",
+            b"X-RateLimit-Limit-Requests: 5\r\n",
+            b"Connection: close\r\n",
+            b"Date: now\r\nX-A: b\r\n",
+        ),
     ]
     usage = [
         *({}, {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}, {"usage": None, "é": 1}, {"x": "y" * 9000}),
@@ -134,9 +139,13 @@ def some_requests(seed: int, name: str):
         )
 
 
-@pytest.mark.parametrize("name", ["far", "deep"])  # the engine knows it as `deep`
-def test_no_client_engine_ledger_or_metric_can_tell_the_short_way_from_the_full_one(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [("far", {}), ("deep", {}), ("far", {"tokens_per_day": 10**9, "requests_per_minute": 10**6, "concurrency": 1})],
+)  # the engine knows it as `deep`
+def test_no_client_engine_ledger_or_metric_can_tell_the_short_way_from_the_full_one(tmp_path, name, limits):
     said: list[tuple[bytes, bytes, int]] = []
+    secret = keys.create(tmp_path / "keys.json", "anna", **limits)[1] if limits else "s3cret"
 
     async def answers(reader, writer):
         more, body, status = said[-1]
@@ -148,12 +157,15 @@ def test_no_client_engine_ledger_or_metric_can_tell_the_short_way_from_the_full_
         gateway, heard = served.gateway, []
         ways = gateway.plain.ways
         ways.open(1 << 20, 60.0) if is_short else ways.close()
+        before = sum(meter.day_tokens for meter in gateway.guard.limiter._meters.values())
         far.asked.clear()
         async with contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(Client(served))
             for request, more, body, status in some_requests(1, name):
                 said.append((more, body, status))
-                heard.append(re.sub(rb"(?i)(request-id: req_|\"req_)\w+", b"", await client.ask(request)))
+                answer = await client.ask(request.replace(b"s3cret", secret.encode()))
+                times = rb"(?i)request-id: req_\w+|\"req_\w+|x-ratelimit-(remaining|reset)-\w+: \w+"
+                heard.append(re.sub(times, b"", answer))
                 if b"connection: close" in heard[-1].lower():
                     client = await stack.enter_async_context(Client(served))
         gateway.plain.settle()
@@ -162,7 +174,9 @@ def test_no_client_engine_ledger_or_metric_can_tell_the_short_way_from_the_full_
                  if "_seconds" in name}  # fmt: skip
         remembered = sorted(str(each[1:]) for each in gateway.feedback._recent._plain)
         gateway.feedback._recent = Recent(1000, clock=lambda: 0.0)
-        return heard, [*far.asked], counted | times, remembered
+        meters = gateway.guard.limiter._meters.values()
+        spent = [(meter.in_flight, meter.day_tokens - before) for meter in meters]
+        return heard, [*far.asked], counted | times, remembered, spent
 
     far = Elsewhere(answers)
     said.append((b"", ANSWER, 200))

@@ -699,9 +699,9 @@ class _Answer(Relay):
         """Charge the key; what a cascade held back is charged with the answer that follows."""
         status = self.response.status
         if status or self.outcome == "gone":
-            spending.settle(usage, status, self._events, self._body)
+            spending.settle(usage, status, self._events, len(self._body.bytes))
         elif self.outcome == "done":
-            spending.hold(usage, self._events, self._body)
+            spending.hold(usage, self._events, len(self._body.bytes))
 
     def _observe(self, tokens: int | None, now: float) -> None:
         """Count how long it took."""

@@ -90,18 +90,18 @@ class Spending:
         self._is_anthropic = is_anthropic
         self._held = 0
 
-    def hold(self, usage: Mapping[str, int], pieces: int, body: Body | Form) -> None:
+    def hold(self, usage: Mapping[str, int], pieces: int, size: int) -> None:
         """An answer that the client does not get was computed all the same: it is charged with the one that follows."""
-        self._held += _stated(usage) or _prompt_tokens(body) + pieces
+        self._held += _stated(usage) or _prompt_tokens(size) + pieces
 
-    def settle(self, usage: Mapping[str, int], status: int, passed: int, body: Body | Form) -> None:
-        """Charge what the answer says that it used; where it does not say, the prompt by its length and the pieces of a
-        stream that passed. An error costs nothing."""
+    def settle(self, usage: Mapping[str, int], status: int, passed: int, size: int) -> None:
+        """Charge what the answer says that it used; where it does not say, the prompt by the body's bytes and the
+        pieces of a stream that passed. An error costs nothing."""
         if self._reserved is None:
             return
         used = _stated(usage)
         if not used and 200 <= status < 300:
-            used = _prompt_tokens(body) + passed
+            used = _prompt_tokens(size) + passed
         self._end(used + self._held)
 
     def drop(self) -> None:
@@ -122,20 +122,25 @@ def _stated(usage: Mapping[str, int]) -> int:
     return usage.get("prompt", 0) + usage.get("completion", 0)
 
 
-def _prompt_tokens(body: Body | Form) -> int:
-    return min(len(body.bytes) // _BYTES_A_TOKEN + 1, _MOST_GUESSED_TOKENS)
+def _prompt_tokens(size: int) -> int:
+    return min(size // _BYTES_A_TOKEN + 1, _MOST_GUESSED_TOKENS)
+
+
+def guessed(size: int, stated: int) -> int:
+    """What a request with a body of so many bytes may take, whose answer may have as many tokens as it has stated."""
+    return _prompt_tokens(size) + min(stated, _MOST_STATED_TOKENS)
 
 
 def guessed_tokens(body: Body | Form) -> int:
     """What a request may take: its prompt by its length, and as many tokens of an answer as it allows."""
-    guessed = _prompt_tokens(body)
+    size = len(body.bytes)
     if isinstance(body, Form) or body.is_large:
-        return guessed
+        return guessed(size, 0)
     for name in _ANSWER_LENGTHS:
         stated = body.value(name)
         if type(stated) is int and stated > 0:
-            return guessed + min(stated, _MOST_STATED_TOKENS)
-    return guessed
+            return guessed(size, stated)
+    return guessed(size, 0)
 
 
 class Guard:

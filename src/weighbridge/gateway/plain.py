@@ -21,8 +21,10 @@ from . import scheduler
 from .counting import Histogram
 from .feedback import PATHS as REMEMBERED
 from .feedback import Kept
+from .guard import Caller, Spending, guessed
 from .metrics import ModelCounts
 from .pool import Lease, Pool
+from .rates import RATE_LINES, Refused
 from .upstream import Upstream
 from .watching import Life
 from .wire import Body, read_plain_request
@@ -84,6 +86,7 @@ class Plain:
             told=self._told,
             remembered=self._remembered,
             noted=self._noted,
+            limit_lines=RATE_LINES,
         )
 
     @classmethod
@@ -133,14 +136,27 @@ class Plain:
         """An engine that goes when nobody asks it has nothing to do."""
         self._door.pool.rest(lane.way.route.model)
 
+    def admit(self, caller: Caller, size: int, stated: int) -> Spending | None:
+        """Set aside what a request may take of its key's limits; None where that is too much. Its body has so many
+        bytes, and its answer as many tokens at most as it has stated."""
+        limiter = self._door.guard.limiter
+        admitted = limiter.admit(caller.id, guessed(size, stated), time.time())
+        return None if isinstance(admitted, Refused) else Spending(limiter, caller, admitted, is_anthropic=False)
+
+    def spent(self, spending: Spending, prompt: int, completion: int, size: int) -> bytes:
+        """Charge what a request has used; the lines of its answer's head that tell what was left before."""
+        lines = spending.lines()
+        spending.settle({"prompt": prompt, "completion": completion}, 200, 0, size)
+        return lines
+
     def take_over(self, line: Any) -> None:
         """Something odd comes to a request on its way: from here on it goes as all others do."""
-        client, lane, caller, data, sent, ticket, asked_at = line.hand_over()
+        client, lane, caller, data, sent, ticket, spending, asked_at = line.hand_over()
         way: Way = lane.way
         plain = read_plain_request(data)
         assert plain is not None
         at, request = plain
-        request.caller, request.asked = caller, way.route.model
+        request.caller, request.spending, request.asked = caller, spending, way.route.model
         request.parts.append(data[at:])
         lease = Lease(way.route.model, ticket, way.upstream, way.life)
         self._door.go_on(request, client.go_on(request), Body(request.body), way.route, lease, asked_at, line, sent)

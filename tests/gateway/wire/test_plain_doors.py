@@ -14,6 +14,8 @@ import pytest
 
 from tests.examples import examples
 from tests.gateway.wire.kit import whole
+from weighbridge.gateway.guard import guessed, guessed_tokens
+from weighbridge.gateway.wire import Body
 from weighbridge.gateway.wire.heads import Limits, read_answer, read_request
 from weighbridge.gateway.wire.quick import Client, Line, compiled
 
@@ -21,10 +23,11 @@ pytestmark = pytest.mark.skipif(compiled is None, reason="plain.c was not compil
 
 PATH = b"/v1/chat/completions"
 BODY = b'{"model": "far", "messages": [{"role": "user", "content": "h\\u00e9 \xc3\xa9"}], "max_tokens": 5}'
-REQUEST = (
+HEAD = (
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nUser-Agent: t/1\r\nAccept: */*\r\n"
-    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 )
+REQUEST = HEAD % len(BODY) + BODY
 ANSWER = whole(
     b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "details": {"cached_tokens": 1}}}',
     extra=b"Server: x\r\nX-More:1\r\n",
@@ -95,12 +98,13 @@ class Gate:
         self.health, self.load = SimpleNamespace(serving=0), SimpleNamespace(in_flight=0)
         self.told, self.remembered, self.noted, self.kept, self.passing, self.passed = [], [], [], [], set(), {}
         self.lanes: dict[bytes, object] = {}
-        self.settled = self.handed_over = 0
+        self.settled = self.handed_over = self.set_aside = 0
         self.name = name
         self.ways = compiled.Ways(
             owner=self, guard=self.guard, callers={b"here": self.caller}, pool=self.pool, lanes=self.lanes,
             numbers=itertools.count(), tickets=itertools.count(), run=b"req_", clock=time.monotonic,
             monotonic=time.monotonic, time=time.time, told=self.told, remembered=self.remembered, noted=self.noted,
+            limit_lines=frozenset({b"x-left"}),
         )  # fmt: skip
         self.ways.open(1 << 20, 60.0)
         self.client, self.line = AClient(self), ALine(self)
@@ -118,6 +122,21 @@ class Gate:
 
     def renew(self, lane) -> None:
         lane.fit(self.pool.glance, 4)
+
+    def admit(self, caller, size: int, stated: int) -> object:
+        self.guessed = guessed(size, stated)
+        if stated == 7:
+            return None
+        self.set_aside += 1
+        return size, stated
+
+    def spend(self, spending: tuple[int, int] | None) -> None:
+        self.set_aside -= spending is not None
+
+    def spent(self, spending: tuple[int, int], prompt: int, completion: int, size: int) -> bytes:
+        assert spending[0] == size
+        self.spend(spending)
+        return b"x-left: 5\r\n"
 
     def leave(self, lane, ticket: int) -> None:
         self.passing.discard(ticket)
@@ -139,7 +158,8 @@ class Gate:
         line = end if isinstance(end, ALine) else end.line
         if line is None or line.client is None:
             return
-        client, lane, caller, *_, ticket, asked_at = line.hand_over()
+        client, lane, caller, *_, ticket, spending, asked_at = line.hand_over()
+        self.spend(spending)
         assert (client, caller, client.line) == (self.client, self.caller, None)
         assert (lane.way, asked_at > 0) == (self, True)
         self.handed_over += 1
@@ -151,7 +171,7 @@ class Gate:
 
     def is_free(self) -> bool:
         nobody = self.line.client is None and self.client.line is None
-        return nobody and not self.passing and not self.health.serving and not self.load.in_flight
+        return nobody and not (self.passing or self.health.serving or self.load.in_flight or self.set_aside)
 
 
 def damaged(draw: random.Random, raw: bytes) -> bytes:
@@ -202,13 +222,42 @@ def read_whole(raw: bytes) -> tuple:
     return request, raw[end:]
 
 
-@pytest.mark.parametrize("name", [None, b'"deep"'])
-def test_damaged_bytes_are_taken_whole_or_left_as_they_came(name):
+@pytest.mark.parametrize(("name", "is_limited"), [(None, False), (b'"deep"', True)])
+def test_damaged_bytes_are_taken_whole_or_left_as_they_came(name, is_limited):
     draw, gate = random.Random(11), Gate(name)
+    gate.caller.is_limited = is_limited
     for _ in range(examples(1500)):
         play(gate, damaged(draw, REQUEST), damaged(draw, ANSWER))
     assert gate.handed_over > 100, "answers that are not plain were handed over"
     assert gate.settled + gate.passed["far"] > 0, "and others passed"
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        '"max_tokens": 90', '"max_tokens": 1, "max_completion_tokens": 33', '"max_tokens": 4, "max_tokens": 5',
+        '"max_output_tokens": 6, "max_completion_tokens": null', '"max_tokens": 0, "max_output_tokens": 8',
+        '"max_tokens": -5', '"max_tokens": 5.0', '"max_tokens": 1e3', '"max_tokens": "9"', '"max_tokens": [9]',
+        '"max_tokens": 99999999999999999999999999', '"x": {"max_tokens": 5}', '"Max_tokens": 5', '"max_tokens": true',
+    ],
+)  # fmt: skip
+def test_what_a_key_with_limits_is_to_set_aside_is_guessed_as_on_the_full_way(lengths):
+    gate = Gate()
+    gate.caller.is_limited = True
+    body = b'{"model": "far", "messages": [{"role": "user", "content": "hi"}], %b}' % lengths.encode()
+    play(gate, HEAD % len(body) + body, ANSWER)
+
+    assert gate.guessed == guessed_tokens(Body(body))
+
+
+def test_a_request_that_is_too_much_for_its_key_is_left_and_the_next_one_has_its_connection():
+    gate = Gate()
+    gate.caller.is_limited = True
+    gate.client.data_received(REQUEST.replace(b'"max_tokens": 5', b'"max_tokens": 7'))
+    assert (len(gate.client.left), gate.kept, gate.line.transport.written) == (1, [gate.line], [])
+    assert gate.is_free()
+    play(gate, REQUEST, ANSWER)
+    assert gate.client.left == []
 
 
 @pytest.mark.parametrize("call", ["is_closing", "get_write_buffer_size"])

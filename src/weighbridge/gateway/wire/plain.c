@@ -33,9 +33,9 @@ typedef struct {
 } Client;
 
 /* A request on its way: whose, how it goes, who asks, what he sent, what the engine was sent, and which ticket of the
-   pool it has. */
+   pool it has; and what is set aside for it of the limits of who asks, None where he has none. */
 typedef struct {
-    PyObject *client, *lane, *caller, *data, *sent, *ticket;
+    PyObject *client, *lane, *caller, *data, *sent, *ticket, *spending;
     Py_ssize_t head_bytes;
     double asked_at;
 } Passage;
@@ -86,6 +86,7 @@ typedef struct {
     PyObject *clock, *monotonic, *time;
     PyObject *told, *remembered; /* rows for the ledger, and what feedback may come to */
     PyObject *noted;             /* lanes in which something was counted */
+    Names limit_lines;           /* of an engine's answer, that do not pass where we tell of limits of our own */
     char is_open;
     Py_ssize_t most_bytes;
     double idle_seconds;
@@ -94,8 +95,8 @@ typedef struct {
 static PyTypeObject *client_type, *line_type, *lane_type, *ways_type;
 static PyObject *zero;
 static struct {
-    PyObject *expires, *find, *get_write_buffer_size, *in_flight, *is_closing, *is_limited, *is_open, *looked_at, *models,
-        *name, *received, *renew, *rest, *leave, *serving, *settle, *settle_soon, *state, *used_at, *write;
+    PyObject *admit, *expires, *find, *get_write_buffer_size, *in_flight, *is_closing, *is_limited, *is_open, *looked_at, *models,
+        *name, *received, *renew, *rest, *leave, *serving, *settle, *settle_soon, *spent, *state, *used_at, *write;
 } word;
 
 static PyObject *held(PyObject *object)
@@ -230,7 +231,7 @@ static PyObject *caller_of(Ways *ways, const RequestHead *head, double now)
     if (caller == NULL)
         return NULL;
     Py_INCREF(caller);
-    if (is_true(PyObject_GetAttr(caller, word.is_limited)) || seconds_of(PyObject_GetAttr(caller, word.expires), &expires) < 0
+    if (seconds_of(PyObject_GetAttr(caller, word.expires), &expires) < 0
         || seconds_of(PyObject_CallNoArgs(ways->time), &wall) < 0 || expires < wall
         || set_seconds(caller, word.used_at, wall) < 0)
         Py_CLEAR(caller);
@@ -350,6 +351,23 @@ static void carry(Line *line, Passage passage, Ways *ways)
     Py_DECREF(lane);
 }
 
+/* What is set aside for a request of its caller's limits; None where he has none; NULL where it is too much, which is
+   refused elsewhere, or with an exception set. */
+static PyObject *set_aside(const Ways *ways, PyObject *caller, const Outline *body, Py_ssize_t size)
+{
+    int is_limited = is_true(PyObject_GetAttr(caller, word.is_limited));
+    if (is_limited < 1)
+        return is_limited < 0 ? NULL : held(Py_None);
+    PyObject *bytes = PyLong_FromSsize_t(size), *stated = PyLong_FromLongLong(stated_tokens(body));
+    PyObject *found = bytes == NULL || stated == NULL
+        ? NULL : PyObject_CallMethodObjArgs(ways->owner, word.admit, caller, bytes, stated, NULL);
+    Py_XDECREF(bytes);
+    Py_XDECREF(stated);
+    if (found == Py_None)
+        Py_CLEAR(found);
+    return found;
+}
+
 /* Send the engine a request, if it has room, and he may ask; as `begin`. */
 static int begin_in(Lane *lane, Client *client, Ways *ways, PyObject *data, const RequestHead *head, const Outline *body)
 {
@@ -363,15 +381,21 @@ static int begin_in(Lane *lane, Client *client, Ways *ways, PyObject *data, cons
     PyObject *ticket = caller == NULL || may_ask(caller, lane) < 1 ? NULL : PyIter_Next(ways->tickets);
     PyObject *sent = ticket == NULL ? NULL : to_engine(lane, head, body, text, size);
     Line *line = sent == NULL ? NULL : idle_line(lane);
+    PyObject *spending = line == NULL ? NULL : set_aside(ways, caller, body, size);
     /* Nobody may have taken the client on meanwhile. */
-    if (line == NULL || client->at != AT_HEAD || client->line != NULL) {
+    if (spending == NULL || client->at != AT_HEAD || client->line != NULL) {
+        /* Its connection is there for the next one. */
+        if (line != NULL && !PyErr_Occurred())
+            tell_fault(PyList_Append(lane->kept, (PyObject *)line), ways->owner);
         Py_XDECREF((PyObject *)line);
+        Py_XDECREF(spending);
         Py_XDECREF(caller);
         Py_XDECREF(ticket);
         Py_XDECREF(sent);
         return 0;
     }
-    Passage passage = {held((PyObject *)client), held((PyObject *)lane), caller, held(data), sent, ticket, head->bytes, now};
+    Passage passage = {
+        held((PyObject *)client), held((PyObject *)lane), caller, held(data), sent, ticket, spending, head->bytes, now};
     carry(line, passage, ways);
     Py_DECREF(line);
     return 1;
@@ -387,7 +411,7 @@ static Ways *ways_of(const Client *client)
 static int begin(Client *client, Ways *ways, PyObject *data)
 {
     RequestHead head;
-    Outline body = {NULL, NULL, 0, 0, 0, 0};
+    Outline body = {.spans = NULL};
     char *text;
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(data, &text, &size) < 0)
@@ -421,6 +445,7 @@ static void drop(Passage *passage)
     Py_CLEAR(passage->data);
     Py_CLEAR(passage->sent);
     Py_CLEAR(passage->ticket);
+    Py_CLEAR(passage->spending);
 }
 
 /* Whether a header's value begins so, its letters being small or not. */
@@ -466,14 +491,34 @@ static int put_name(Ways *ways, char *text)
     return snprintf(text, MOST_ID, "%s%012llx", PyBytes_AsString(ways->run), count);
 }
 
+/* Charge what a request has used, and have told what is left of its caller's limits: lines of a head, NULL with an
+   exception set. */
+static PyObject *spent(const Ways *ways, PyObject *spending, const Usage *usage, Py_ssize_t asked_bytes)
+{
+    if (spending == Py_None)
+        return PyBytes_FromStringAndSize("", 0);
+    PyObject *prompt = PyLong_FromLongLong(usage->counts[PROMPTED]), *answer = PyLong_FromLongLong(usage->counts[COMPLETED]);
+    PyObject *bytes = PyLong_FromSsize_t(asked_bytes);
+    PyObject *lines = prompt == NULL || answer == NULL || bytes == NULL
+        ? NULL : PyObject_CallMethodObjArgs(ways->owner, word.spent, spending, prompt, answer, bytes, NULL);
+    Py_XDECREF(prompt);
+    Py_XDECREF(answer);
+    Py_XDECREF(bytes);
+    if (lines != NULL && !PyBytes_Check(lines)) {
+        PyErr_SetString(PyExc_TypeError, "lines are no bytes");
+        Py_CLEAR(lines);
+    }
+    return lines;
+}
+
 /* What the client is sent. */
-static PyObject *to_client(const Lane *lane, const AnswerHead *head, const char *name, int name_bytes, const char *body,
-                           Py_ssize_t size)
+static PyObject *to_client(const Lane *lane, const AnswerHead *head, const Names *hidden, const char *name, int name_bytes,
+                           PyObject *more_lines, const char *body, Py_ssize_t size)
 {
     static const char line[] = "HTTP/1.1 200 OK\r\n", naming[] = "x-request-id: ";
     char lines[MOST_HEAD_BYTES];
-    Py_ssize_t lines_bytes = put_passed_back(head->headers, head->count, lines);
-    Py_ssize_t more = (Py_ssize_t)(sizeof line + sizeof naming) - 2 + name_bytes + 4;
+    Py_ssize_t lines_bytes = put_passed_back(head->headers, head->count, hidden, lines);
+    Py_ssize_t more = (Py_ssize_t)(sizeof line + sizeof naming) - 2 + name_bytes + 4 + PyBytes_Size(more_lines);
     PyObject *sent = PyBytes_FromStringAndSize(NULL, more + lines_bytes + PyBytes_Size(lane->lines) + size);
     if (sent == NULL)
         return NULL;
@@ -483,7 +528,9 @@ static PyObject *to_client(const Lane *lane, const AnswerHead *head, const char 
     put_bytes(&to, lane->lines);
     put(&to, naming, sizeof naming - 1);
     put(&to, name, name_bytes);
-    put(&to, "\r\n\r\n", 4);
+    put(&to, "\r\n", 2);
+    put_bytes(&to, more_lines);
+    put(&to, "\r\n", 2);
     put(&to, body, size);
     return sent;
 }
@@ -607,16 +654,24 @@ static int pass_back(Line *line, Client *client, Lane *lane, Ways *ways, PyObjec
         return is_kept;
     if (seconds_of(PyObject_CallNoArgs(ways->monotonic), &now) < 0 || seconds_of(PyObject_CallNoArgs(ways->clock), &clock) < 0)
         return -1;
+    scan_usage(tail, tail_bytes, &usage);
     int name_bytes = put_name(ways, name);
-    PyObject *sent = name_bytes < 0 ? NULL : to_client(lane, &head, name, name_bytes, body, body_bytes);
+    /* Nobody may have taken it over meanwhile. */
+    if (line->passage.client != (PyObject *)client)
+        return name_bytes < 0 ? -1 : 0;
+    PyObject *spending = held(line->passage.spending);
+    Py_ssize_t asked_bytes = PyBytes_Size(line->passage.data) - line->passage.head_bytes;
+    PyObject *lines = name_bytes < 0 ? NULL : spent(ways, spending, &usage, asked_bytes);
+    const Names *hidden = spending == Py_None ? NULL : &ways->limit_lines;
+    PyObject *sent = lines == NULL ? NULL : to_client(lane, &head, hidden, name, name_bytes, lines, body, body_bytes);
+    Py_DECREF(spending);
+    Py_XDECREF(lines);
     if (sent == NULL)
         return -1;
-    /* Nobody may have taken it over meanwhile. */
     if (line->passage.client != (PyObject *)client) {
         Py_DECREF(sent);
         return 0;
     }
-    scan_usage(tail, tail_bytes, &usage);
     /* From here on it is over for both connections. */
     Passage passage = taken_from(line);
     line->is_used = 1;
@@ -683,7 +738,7 @@ static void end_of(PyObject *self, PyObject **at, PyObject **end)
     static void prefix##_dealloc(PyObject *self) { end_of(self, HELD((Type *)self, from, to)); }
 
 KEEPS(Client, client, transport, line)
-KEEPS(Line, line, transport, passage.ticket)
+KEEPS(Line, line, transport, passage.spending)
 KEEPS(Lane, lane, way, state)
 KEEPS(Ways, ways, owner, noted)
 
@@ -734,8 +789,8 @@ static PyObject *line_data_received(PyObject *self, PyObject *data)
 }
 
 PyDoc_STRVAR(line_hand_over_doc,
-    "hand_over() -> (client, lane, caller, data, sent, ticket, asked_at) of the plain request that it carries, and carries\n"
-    "no more.");
+    "hand_over() -> (client, lane, caller, data, sent, ticket, spending, asked_at) of the plain request that it carries, and\n"
+    "carries no more.");
 
 static PyObject *line_hand_over(PyObject *self, PyObject *ignored)
 {
@@ -746,8 +801,8 @@ static PyObject *line_hand_over(PyObject *self, PyObject *ignored)
         return NULL;
     }
     Passage passage = taken_from(line);
-    return Py_BuildValue("(NNNNNNd)", passage.client, passage.lane, passage.caller, passage.data, passage.sent,
-                         passage.ticket, passage.asked_at);
+    return Py_BuildValue("(NNNNNNNd)", passage.client, passage.lane, passage.caller, passage.data, passage.sent,
+                         passage.ticket, passage.spending, passage.asked_at);
 }
 
 static PyMethodDef line_methods[] = {
@@ -860,16 +915,17 @@ PyDoc_STRVAR(ways_doc, "What all lanes share: see plain.py, which makes it.");
 static int ways_init(PyObject *self, PyObject *arguments, PyObject *named)
 {
     static char *names[] = {"owner", "guard", "callers", "pool", "lanes", "numbers", "tickets", "run", "clock", "monotonic",
-                            "time", "told", "remembered", "noted", NULL};
+                            "time", "told", "remembered", "noted", "limit_lines", NULL};
     Ways *ways = (Ways *)self;
+    PyObject *limit_lines;
     if (is_made(ways->owner))
         return -1;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, named, "OOO!OO!OOSOOOO!O!O!", names, &ways->owner, &ways->guard, &PyDict_Type, &ways->callers,
+            arguments, named, "OOO!OO!OOSOOOO!O!O!O", names, &ways->owner, &ways->guard, &PyDict_Type, &ways->callers,
             &ways->pool, &PyDict_Type, &ways->lanes, &ways->numbers, &ways->tickets, &ways->run, &ways->clock,
             &ways->monotonic, &ways->time, &PyList_Type, &ways->told, &PyList_Type, &ways->remembered, &PyList_Type,
-            &ways->noted)) {
-        memset(&ways->owner, 0, offsetof(Ways, is_open) - offsetof(Ways, owner));
+            &ways->noted, &limit_lines)) {
+        memset(&ways->owner, 0, offsetof(Ways, limit_lines) - offsetof(Ways, owner));
         return -1;
     }
     for (PyObject **at = &ways->owner; at <= &ways->noted; at++)
@@ -878,7 +934,7 @@ static int ways_init(PyObject *self, PyObject *arguments, PyObject *named)
         PyErr_SetString(PyExc_TypeError, "numbers and tickets are no iterators, or run is too long");
         return -1;
     }
-    return 0;
+    return take_names(limit_lines, &ways->limit_lines);
 }
 
 PyDoc_STRVAR(ways_open_doc,
@@ -935,7 +991,7 @@ int add_plain(PyObject *module)
         PyObject **to;
         const char *text;
     } words[] = {
-        {&word.expires, "expires"}, {&word.find, "find"}, {&word.get_write_buffer_size, "get_write_buffer_size"},
+        {&word.admit, "admit"}, {&word.spent, "spent"}, {&word.expires, "expires"}, {&word.find, "find"}, {&word.get_write_buffer_size, "get_write_buffer_size"},
         {&word.in_flight, "in_flight"}, {&word.is_closing, "is_closing"}, {&word.is_limited, "is_limited"},
         {&word.is_open, "is_open"}, {&word.looked_at, "looked_at"}, {&word.models, "models"}, {&word.name, "name"},
         {&word.received, "received"}, {&word.renew, "renew"}, {&word.rest, "rest"}, {&word.leave, "leave"},

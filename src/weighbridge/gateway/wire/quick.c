@@ -5,6 +5,7 @@
  * nothing is read otherwise (tests/gateway/wire/test_quick.py).
  */
 #include "quick.h"
+#include <limits.h>
 
 enum { MOST_TARGET = 8192 };
 
@@ -182,11 +183,12 @@ Py_ssize_t put_passed_on(const Header *headers, int count, char *to)
     return to - begin;
 }
 
-Py_ssize_t put_passed_back(const Header *headers, int count, char *to)
+Py_ssize_t put_passed_back(const Header *headers, int count, const Names *hidden, char *to)
 {
     char *begin = to;
     for (int i = 0; i < count; i++) {
-        if (is_among(&not_passed_back, headers[i].name, headers[i].name_bytes))
+        if (is_among(&not_passed_back, headers[i].name, headers[i].name_bytes)
+            || (hidden != NULL && is_among(hidden, headers[i].name, headers[i].name_bytes)))
             continue;
         memcpy(to, headers[i].line, (size_t)headers[i].line_bytes);
         to += headers[i].line_bytes;
@@ -309,7 +311,7 @@ static PyObject *read_answer(PyObject *module, PyObject *argument)
         Py_XDECREF(length);
         return NULL;
     }
-    Py_ssize_t back_bytes = put_passed_back(head.headers, head.count, back);
+    Py_ssize_t back_bytes = put_passed_back(head.headers, head.count, NULL, back);
     return Py_BuildValue("(niNy#y#NNN)", head.bytes, head.status, values, head.lines, data + head.bytes - 2 - head.lines,
                          back, back_bytes, length, PyBool_FromLong(head.framing.is_chunked),
                          PyBool_FromLong(head.can_keep));
@@ -317,8 +319,7 @@ static PyObject *read_answer(PyObject *module, PyObject *argument)
 
 PyDoc_STRVAR(configure_doc, "configure(passed_on, not_passed_back): frozensets of names of headers in lower case.");
 
-/* -1 with an exception set. */
-static int take_names(PyObject *set, Names *names)
+int take_names(PyObject *set, Names *names)
 {
     PyObject *listed = PySequence_List(set);
     Py_ssize_t count = listed == NULL ? -1 : PyList_Size(listed);
@@ -542,6 +543,25 @@ static int messages(Json *json)
     return 1;
 }
 
+/* By which names a request bounds its answer, the first that says a number counting: as in guard.py. */
+static const char *const ANSWER_LENGTHS[LENGTHS] = {"max_completion_tokens", "max_tokens", "max_output_tokens"};
+
+long long stated_tokens(const Outline *outline)
+{
+    for (int i = 0; i < LENGTHS; i++) {
+        if (outline->length[i] == NULL)
+            continue;
+        const char *end = outline->length[i] + outline->length_bytes[i];
+        if (over_digits(outline->length[i], end) != end)
+            continue;
+        /* Of more digits than are read it is more than counts. */
+        long long found = number(outline->length[i], outline->length_bytes[i]);
+        if (found != 0)
+            return found > 0 ? found : LLONG_MAX;
+    }
+    return 0;
+}
+
 /* One member of the top level. 1, 0 where it is not plain, -1 with an exception set. */
 static int member(Json *json, Outline *outline, const char *begin)
 {
@@ -579,6 +599,12 @@ static int member(Json *json, Outline *outline, const char *begin)
             return 0;
     } else if (!value(json, 1)) {
         return 0;
+    }
+    for (int i = 0; i < LENGTHS; i++) {
+        if (name_bytes == (Py_ssize_t)strlen(ANSWER_LENGTHS[i]) && !memcmp(name, ANSWER_LENGTHS[i], (size_t)name_bytes)) {
+            outline->length[i] = at;
+            outline->length_bytes[i] = json->at - at;
+        }
     }
     if (outline->spans == NULL)
         return 1;
@@ -640,7 +666,7 @@ static PyObject *outline(PyObject *module, PyObject *argument)
     (void)module;
     if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
         return NULL;
-    Outline found = {PyDict_New(), NULL, 0, 0, 0, 0};
+    Outline found = {.spans = PyDict_New()};
     if (found.spans == NULL)
         return NULL;
     int is_plain = scan_body(data, size, &found);
