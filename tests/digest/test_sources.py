@@ -114,7 +114,7 @@ def test_the_hubs_listing_gives_releases_counts_and_the_cards_of_what_is_new(sit
     assert (query["sort"], query["direction"]) == (["trendingScore"], ["-1"])
     assert [item.name for item in found if isinstance(item, Listing)] == ["Qwen/Qwen3.6-35B-A3B", "acme/old"]
     [card] = [item for item in found if isinstance(item, Page)]
-    assert (card.title, card.text.strip()) == ("Qwen3.6", "Qwen3.6\n35B in all.")
+    assert (card.title, card.text.strip()) == ("Qwen3.6", "# Qwen3.6\n35B in all.")
     listing = found[0]
     assert (listing.released, listing.told["licence"], listing.told["base_model"]) == (
         "2026-04-15",
@@ -174,7 +174,7 @@ def test_releases_of_a_program_are_read_until_they_are_too_old(site, fetcher):
 
     assert [item.name for item in found if isinstance(item, Listing)] == ["acme/engine b9", "acme/engine b7"]
     page = next(item for item in found if isinstance(item, Page))
-    assert (page.published, page.text) == ("2026-04-18", "b9\nruns Qwen3")
+    assert (page.published, page.text) == ("2026-04-18", "# b9\nruns Qwen3")
     assert found[2].told["status"] == "pre-release"
     assert len(site.asked) == 2
     assert site.asked[0][1]["authorization"] == "Bearer gh_secret"
@@ -419,7 +419,7 @@ def test_a_vault_is_read_without_its_settings_and_our_own_notes(site, fetcher, t
 
     [page] = items_of(f"file:{tmp_path / 'v'}", reader_of(site, fetcher))
 
-    assert page.text.strip() == "Qwen3\nThe model has 8.2B parameters, says a post."
+    assert page.text.strip() == "# Qwen3\nThe model has 8.2B parameters, says a post."
     assert (page.published, page.title, page.links) == ("2026-04-18", "Qwen3", ("https://a.example/p",))
 
 

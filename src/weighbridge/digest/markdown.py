@@ -1,4 +1,4 @@
-"""Markdown as people read it: marks are taken away, words and tables stay, links are told apart."""
+"""Markdown as people read it: marks are taken away, words, tables and headings stay, links are told apart."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _LINK = re.compile(r"\[([^\[\]\n]{0,1000})\]\(<?([^()<>\s]{1,2000})>?(?: \"[^\"\
 _EMBED = re.compile(r"!\[\[[^\[\]\n]{1,300}\]\]")
 _WIKI = re.compile(r"\[\[([^\[\]|\n]{1,300})(?:\|([^\[\]\n]{1,300}))?\]\]")
 _BARE = re.compile(r"https?://[^\s<>()\[\]\"'`|]{3,2000}")
+_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9-]{0,30}(?: [^<>\n]{0,1000})?/?>")
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t]*#*$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]{0,3}(?:>[ \t]?)+(?:\[![a-zA-Z-]{1,20}\][+-]?[ \t]*)?", re.MULTILINE)
@@ -52,7 +53,8 @@ _Plain.yaml_implicit_resolvers = {
 
 
 def plain(text: str) -> tuple[str, tuple[str, ...]]:
-    """The words without marks, and the web addresses that are linked."""
+    """The words without marks, and the web addresses that are linked. Headings keep theirs: what stands below a name
+    is said of it."""
     links: dict[str, None] = {}
 
     def linked(found: re.Match[str]) -> str:
@@ -67,7 +69,7 @@ def plain(text: str) -> tuple[str, tuple[str, ...]]:
         links[found[0].rstrip(".,;:!?")] = None
     text = _WIKI.sub(lambda found: found[2] or found[1].partition("#")[0] or found[1], text)
     for pattern, kept in (
-        (_FENCE, ""), (_TAG, ""), (_QUOTE, ""), (_HEADING, r"\2"), (_FOOTNOTE, ""), (_STRONG, r"\2"),
+        (_FENCE, ""), (_BREAK, " "), (_TAG, ""), (_QUOTE, ""), (_HEADING, r"\1 \2"), (_FOOTNOTE, ""), (_STRONG, r"\2"),
         (_EMPHASIS, r"\2"), (_CODE, r"\2"), (_ESCAPED, r"\1"),
     ):  # fmt: skip
         text = pattern.sub(kept, text)

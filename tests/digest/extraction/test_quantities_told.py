@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from weighbridge.digest import extract
+from weighbridge.digest.reading import read_file
+
 from .test_extracting import claims, said
 
 
@@ -183,3 +186,14 @@ def test_below_a_heading_that_tells_a_memory_stands_what_runs_in_it():
 )
 def test_a_place_or_a_size_is_no_count_of_people(text, field):
     assert not [each for each in said(text) if each[1] == field]
+
+
+def test_a_note_of_a_vault_is_read_with_its_headings_and_linked_names(tmp_path):
+    note = tmp_path / "week.md"
+    note.write_text(
+        "# Week\n\n### 12GB VRAM\n- [[Qwen3]]-14B (Q4)\n\n| Model | MMLU |\n|---|---|\n| [[Phi-4]] mini | 71.3% |\n"
+    )
+
+    found = {(claim.subject, claim.field, claim.value) for claim in extract(read_file(note))}
+
+    assert {("Qwen3-14B", "memory_needed", 12e9), ("Phi-4 mini", "benchmark:MMLU", 71.3)} <= found

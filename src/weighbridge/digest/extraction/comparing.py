@@ -9,12 +9,13 @@ from .scene import Scene
 from .words import key
 
 JOIN = re.compile(
-    r"[\s*_`]*(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |[\w.]{2,14}['’‘]s )?"
+    r"(?: (?:at|in) (?:i?q\d\w*|\d-bit|int[48]|fp8|fp16|bf16))?[\s*_`]*"
+    r"(?:,|/|&|\+|and|und|or|as well as|, and|sowie|, or|alongside)[\s*_`]*(?:the |its |[\w.]{2,14}['’‘]s )?"
 )
 """What joins names that share what is said."""
 _OBJECT = re.compile(
     r"(?:\b(?:than|vs\.?|versus|over|beat(?:s|en|ing)?|outperform(?:s|ed|ing)?|ahead of|surpass(?:es|ed|ing)?"
-    r"|behind|compared (?:to|with)|like|unlike|"
+    r"|behind|compar(?:e|es|ed|ing)(?: it)? (?:to|with)|like|unlike|"
     r"rivals?|rivall?ing|loses to|lost to|second to|falls short of|short of|bows to|match(?:es|ed|ing)?|against"
     r"|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
     r"|as \w+ as|support(?:s|ing)?(?: for)?|throughput of|speed of|size of|twice the \w+ of|similar to"

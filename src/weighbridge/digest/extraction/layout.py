@@ -30,6 +30,8 @@ _ABBREVIATIONS = frozenset(
     "oct nov dec resp incl excl max min est al vol ver bzw z.b d.h u.s u.k usw".split()
 )
 _GERMAN_MONTH = re.compile(r" (?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez)")
+# `gsm8k: 86.4%`, below `mmlu: 87.9%`
+_PAIR = re.compile(r"[a-z][\w .-]{1,24}: ?\S")
 _WIDE_GAP = re.compile(r"\t+| {2,60}(?=\S)")
 _COMMAND = re.compile(
     r"[ \t]{0,8}(?:\$ |sudo |pip |pip3 |python |python3 |uv |npm |git |curl |wget |docker |huggingface-cli "
@@ -173,7 +175,10 @@ class _Reader:
             if not head or _MARKER.match(line) or _HASHES.match(line) or "|" in line or _RULE.match(line):
                 return end
             last = self._text[end - 1]
-            goes_on = head[0].islower() or (length >= 60 and last not in ".!?:;" and not self._is_heading(line))
+            is_pair = _PAIR.match(head) is not None and _PAIR.match(self._text[end - length : end].lstrip()) is not None
+            goes_on = (head[0].islower() and not is_pair) or (
+                length >= 60 and last not in ".!?:;" and not self._is_heading(line)
+            )
             if not goes_on or _FENCE.match(line) or _COMMAND.match(line):
                 return end
             end, length = following, len(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?=[\s/>])[^<>]{0,1200}>|<!--.{0,4000}?-->", re.DOTALL)
 _SHORTCODE = re.compile(r"\{\{[<%].{0,2000}?[%>]\}\}")
@@ -38,6 +39,27 @@ _NUMBER = re.compile(r"[~≈<>≥≤+]{0,2}[$€£¥]?\d")
 _INSIDE_LINE = re.compile(r"(?:[\w)\],.;:–—\"”’'%+&|] (?<!\d\. )|[(/—–])$")
 
 
+# `[[Tern]] 5`, `[[models/tern|Tern]] 5`: links of a vault.
+_LINKED = re.compile(r"\[\[(?:[^\[\]|\n]{1,200}\\?\|)?(?P<inside>[^\[\]|\n]{1,120})\]\]")
+
+
+def _signs(text: str) -> Iterator[tuple[int, int]]:
+    """The stretches that are nothing but signs, in their order."""
+    linked = [match.span() + match.span("inside") for match in _LINKED.finditer(text)] if "[[" in text else []
+    marked = []
+    for match in _MARKED.finditer(text):
+        before = text[max(0, match.start() - 3) : match.start()]
+        # At a line's beginning they tell of what the line is, and stay.
+        if _NUMBER.match(match["inside"]) or _INSIDE_LINE.search(before):
+            marked.append(match.span() + match.span("inside"))
+    spans = sorted(span for start, end, first, last in (*linked, *marked) for span in ((start, first), (last, end)))
+    past = 0
+    for begin, end in spans:
+        if begin >= past:
+            yield begin, end
+            past = end
+
+
 class Unmarked:
     """A text without such signs, and where each of its letters stood before."""
 
@@ -46,18 +68,13 @@ class Unmarked:
         self._gaps: list[int] = []
         parts: list[str] = []
         at = gone = length = 0
-        for match in _MARKED.finditer(text):
-            before = text[max(0, match.start() - 3) : match.start()]
-            if not (_NUMBER.match(match["inside"]) or _INSIDE_LINE.search(before)):
-                # At a line's beginning they tell of what the line is, and stay.
-                continue
-            for begin, end in ((match.start(), match.start("inside")), (match.end("inside"), match.end())):
-                parts.append(text[at:begin])
-                length += begin - at
-                gone += end - begin
-                at = end
-                self._starts.append(length)
-                self._gaps.append(gone)
+        for begin, end in _signs(text):
+            parts.append(text[at:begin])
+            length += begin - at
+            gone += end - begin
+            at = end
+            self._starts.append(length)
+            self._gaps.append(gone)
         self.text = "".join([*parts, text[at:]]) if parts else text
 
     def written(self, start: int, end: int) -> tuple[int, int]:

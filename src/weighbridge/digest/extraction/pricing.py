@@ -24,6 +24,7 @@ _BESIDE = re.compile(
     r"| raised|\s?[:=–—]|\s)*\s?$"
 )
 _SLASHED = re.compile(r"\$\d+(?:\.\d+)? ?/ ?\$\d")
+_CHARGES = re.compile(r"\b(?:charges|costs|asks|takes|is|at) (?:only |just |about )?$")
 # What ends the words that are said of a price.
 _PART = re.compile(r"[,;|·]| and (?!output)")
 _CACHED = re.compile(r"[\s/(]*(?:for |per |a |on )*(?:million |1?m )?(?:cache[ -]?hits?|cached|cache[ -]reads?)\b")
@@ -166,7 +167,7 @@ def _of_label(scene: Scene) -> str | None:
 
 def _inherited(scene: Scene, price: Price) -> str | None:
     """`Tern 5 asks $5/M input tokens. Wren 6 is $1.25/M.`"""
-    if not price.is_priced:
+    if not price.is_priced and not _CHARGES.search(scene.before(price.start, 24)):
         return None
     told = {match["side"] for match in _SAID_BEFORE.finditer(scene.low, max(0, scene.start - 200), scene.start)}
     return None if len(told) != 1 else INPUT if told == {"input"} else OUTPUT

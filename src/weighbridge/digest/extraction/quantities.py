@@ -24,7 +24,7 @@ _MAGNITUDES = {
 }  # fmt: skip
 _BYTES = {
     "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40,
-    "gigabyte": 1e9, "gigabytes": 1e9, "megabytes": 1e6, "terabytes": 1e12, "gigs": 1e9,
+    "gigabyte": 1e9, "gigabytes": 1e9, "megabytes": 1e6, "terabytes": 1e12, "gigs": 1e9, "g": 1e9,
 }  # fmt: skip
 
 # Both begin with a plain set of signs, so that all other text is skipped at once; what stands before is looked at then.
@@ -40,7 +40,8 @@ _NAMED = re.compile(
 )
 _UNIT = re.compile(
     r"\+?[ \u00a0]?-?(?:"
-    r"(?P<bytes>(?:[KMGT]i?B|gigs|gigabytes?|megabytes|terabytes)\b)"
+    r"(?P<bytes>(?:[KMGT]i?B|gigs|gigabytes?|megabytes|terabytes)\b"
+    r"|G(?=[ -](?:of )?(?:VRAM|RAM|vram|ram|memory|GPUs?|cards?|devices?|machines?|Macs?|unified)\b))"
     r"|(?P<speed>(?:tokens?|tok|t|tps)[ \u00a0]?(?:/|per)[ \u00a0]?(?:s|sec|second)\b|tps\b|tok/s\b)"
     r"|(?P<percent>%|percent\b|per cent\b|Prozent\b)"
     r"|(?P<times>[x×](?![\w]|[ \u00a0]?\d)|-?fold\b|(?<=[ ])times(?=[ \u00a0](?:faster|the|as|more|higher"

@@ -31,7 +31,7 @@ _TECHNIQUE = re.compile(r"(?<![\w/])(?:[A-Z][a-z]+[A-Z][A-Za-z]*|[a-z]+-(?:pytor
 # `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
 _ANOTHER = re.compile(
     r"\b(?:an?|any|most|every) (?:[a-z-]{3,12} ){0,2}\d{1,4}(?:\.\d)?[bt]"
-    r"(?:-parameter|-class)?(?: dense| open| local| sparse)? (?:models?|moe)\b"
+    r"(?:-parameter|-class)?(?: [a-z-]{3,12}){0,2} (?:models?|moe|llms?)\b"
     r"|\ban? [\w.]+-class (?:\w+ )?models?\b"
     r"|\bthere(?:['’]s| is| are) (?:also |now )?(?:an? |two |three |four )?(?=dense|moe|sparse|\d{1,4}b)"
     r"|\bthe model (?:that |which )?(?:most|many|you|we|people)\b"

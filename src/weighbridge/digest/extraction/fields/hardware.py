@@ -44,6 +44,10 @@ _FITS = re.compile(
     r"\b(?:fit(?:s|ted|ting)?|squeez\w+|runs?|loads?|goes|passt)(?: [\w-]+){0,4}? (?:in|into|inside|within|in "
     r"under|on)(?: only| just| about| roughly)? ?~? ?$|\bfits? ?~? ?$"
 )
+# `On 8 GB, Tern 5 12B barely fits`, `16 GB fits it`
+_ON_SIZE = re.compile(r"(?:^|[.;:] ?)[\s*_]*(?:on|with|in) (?:an? |just |only |your )?~?$")
+_FIT_AFTER = re.compile(r"(?: [\w-]+){0,2},[^.;]{0,60}\b(?:fits?|runs?)\b")
+_FITS_IT = re.compile(r"\+? (?:fits|holds|runs) (?:it|this|the model)\b")
 _WEIGHS = re.compile(
     r"\bweights?\b[^.;,]{0,30}\b(?:are|is|take|takes|weigh|come to|total|need)(?: up)?(?: about| roughly| only)? "
     r"?~? ?$"
@@ -114,6 +118,7 @@ def _sized(scene: Scene, each: Quantity) -> Found | None:
     labelled = bool(_LABEL.search(scene.label))
     runs = _RUNS.search(scene.words)
     fits = _FITS.search(before) or _WEIGHS.search(before)
+    fits = fits or (_ON_SIZE.search(before) and _FIT_AFTER.match(after)) or _FITS_IT.match(after)
     size_only = _SIZE_ONLY.search(before)
     held = _WEIGHT_AFTER.match(after) or _in_name_bracket(scene, each)
     if not (held or fits or (on_device and (runs or _verbless(scene))) or labelled or (size_only and runs)):

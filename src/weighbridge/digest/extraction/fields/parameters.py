@@ -13,7 +13,7 @@ STEMS = ""
 _NOUN = r"[\s-]*(?:trainable |learnable |model |non-embedding )?(?:params?|parameters?|parametern|weights)\b"
 _AFTER_ACTIVE = re.compile(
     rf"(?:{_NOUN})?[\s,-]*(?:\(?|(?:that |which )?(?:are |is |being )?)(?:only )?\(?"
-    r"(?:actively (?:used|utili[sz]ed|engaged)|active|activated"
+    r"(?:actively (?:used|utili[sz]ed|engaged)|respond|active|activated"
     rf"|aktiv\w*)\b(?! (?:user|research|develop|commun))"
 )
 # `of which 9B are used for any given token`, `3 billion do work for each token`.

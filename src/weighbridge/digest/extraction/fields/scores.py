@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from ..comparing import objects
 from ..mention import Mention
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
@@ -38,7 +39,7 @@ _OF = re.compile(
     r"[\"'*_)]*(?:\s|[:=(|–—~≈,]|(?:\b(?:score[sd]?|scoring|accuracy|of|at|is|was|with|a|to|an|any|model|result[s]?"
     r"|rating|reach(?:es|ed)|hits?|pass@\d+|resolved|rate|benchmark"
     r"|benchmarks|test|performance|it"
-    r"|champion|sota|leader|record|#\d+ \(|rank \d+"
+    r"|champion|sota|leader|record|elo|rating|#\d+ \(|rank \d+"
     r"|(?:the )?table|shows?|showed|lists?|records?|recorded|posts?|posted|earns?"
     r"|gets|got|achiev(?:es|ed)|from|\d-shot|\(\d-shot\)|by|mit|von)\b)|->|→"
     r"|-(?=\s)|\(\w{1,8}(?:-\w{1,8})?\)){0,12}",
@@ -68,10 +69,13 @@ _ON_ARENA = re.compile(
 )
 _LEAST_RATING, _MOST_RATING = 900, 1999
 # `the 0.6% SWE-bench gap`, `SWE-bench has plateaued at 80%`
+_UNNAMED = re.compile(r"\d ?%? (?:versus|vs\.?|against) (?:only |just )?[~≈]?$")
 _GAP = re.compile(r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop)\b")
 _PLATEAU = re.compile(r"\b(?:plateau\w*|saturat\w+)")
 # `K2.6 scores 54`
-_SCORES = re.compile(r" (?:scores?|scored|gets?|got|reaches|reached|hits?|posts?|posted) ")
+_SCORES = re.compile(
+    r" +(?:scores?|scored|gets?|got|reaches|reached|hits?|posts?|posted|clocks(?: in at)?|lands at|manages) +"
+)
 # `it reached 75.6 and 81.3 points`, and not `it leads by 4 points`.
 _COUNTED = re.compile(
     r"\b(?:with|scor\w+|at|reach\w+|hits?|achiev\w+|gets?|got|posts?|posted|earn\w+|record\w*)"
@@ -110,6 +114,8 @@ def find(scene: Scene) -> Iterator[Found]:
         # `the first above 80 (80.7)`
         if each.bound in ("at least", "at most") and name in firm:
             continue
+        if _is_unnamed(scene, each):
+            continue
         is_old = each.low is None and _OLD.search(scene.before(each.start, 60)) is not None
         other = _named_behind(scene, each) if is_old else owner
         if other is not None or not is_old:
@@ -142,6 +148,14 @@ def _paired(scene: Scene, scores: Sequence[Quantity], known: set[int]) -> list[P
                 paired.append((each, name))
     found: list[Pair] = [*((each, name, None) for each, name in paired), *others]
     return sorted(found, key=lambda pair: pair[0].start)
+
+
+def _is_unnamed(scene: Scene, each: Quantity) -> bool:
+    """`at 80.0% versus 76.8%`: somebody else's, and nobody tells whose."""
+    if not _UNNAMED.search(scene.before(each.start, 24)) or _named_behind(scene, each) is not None:
+        return False
+    compared = objects(scene)
+    return not any(mention.is_specific and number in compared for number, mention in enumerate(scene.mentions))
 
 
 def _named_behind(scene: Scene, each: Quantity) -> Mention | None:
@@ -290,6 +304,10 @@ def _resumed(scene: Scene) -> Iterator[Found]:
                 yield _found(scene, each, scene.recent_benchmark)
                 continue
             held = [m for m in scene.mentions if m.end <= each.start]
+            if held and _SCORES.fullmatch(scene.low[held[-1].end : each.start]):
+                # `R1 gets 87.5% there; V3.1 hits 88.4 with fewer tokens.`
+                yield _found(scene, each, scene.recent_benchmark)
+                continue
             closes = scene.after(each.end, 2).startswith(")")
             if held and closes and _BRACKETED.fullmatch(scene.low[held[-1].end : each.start]):
                 yield _found(scene, each, scene.recent_benchmark)

@@ -30,6 +30,7 @@ _SMALLER_BEFORE = re.compile(
     r"){0,4}(?:memory|size|cache|footprint)|smaller)"
     r"(?: \w+){0,6}?(?: by| of| to| roughly| about|:)*\s*$"
 )
+_IN_TRAINING = re.compile(r"\b(?:training run|training throughput|trained (?:at|with) )")
 _FACTOR = re.compile(r"\b(?:a|by) factor of (?:about |roughly |up to )?$")
 _RATIO = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,2})?):1(?![\d:])")
 
@@ -39,7 +40,7 @@ _RATE = re.compile(r"\b(?:tok(?:en)?s?\s?/\s?s|t/s\b|tps\b|tok(?:en)?s per secon
 def find(scene: Scene) -> Iterator[Found]:
     """`speed` (tokens/s, or x), `compression` (x)."""
     for each in scene.quantities:
-        if each.unit is Unit.SPEED:
+        if each.unit is Unit.SPEED and not _IN_TRAINING.search(scene.words):
             yield Found("speed", each.value, each.start, each.end, "tokens/s", (each.bound,) if each.bound else ())
         elif _is_ratio(scene, each) and 1 < each.value < 10_000 and not scene.is_negated(each.start):
             field = _field(scene, each.start, each.end)
