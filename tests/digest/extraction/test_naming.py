@@ -126,3 +126,9 @@ def test_dates_of_other_things_are_no_release_dates(text):
 def test_a_program_by_a_formats_name_is_no_format():
     assert not [each for each in said("Tern 4 runs in llama.cpp and MLX.") if each[1] == "file_formats"]
     assert ("Tern 4", "file_formats", "mlx") in said("MLX builds of Tern 4, a model for phones, are available.")
+
+
+def test_a_line_of_dashes_below_a_row_is_read_at_once():
+    page = Page("page.md", f"a | Model\n{'-' * 4000}x\n\nQwen3-8B | has 8B\n{'- -' * 2000}|x\n")
+
+    assert {claim.subject for claim in extract(page)} >= {"Qwen3-8B"}

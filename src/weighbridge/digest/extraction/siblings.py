@@ -24,7 +24,7 @@ _MODELS = re.compile(
     r"(?:best |top |base |recommended |suggested |local |open |ai |language |llm |vlm )*(?:models?|llms?)(?: names?"
     r"| family)?"
 )
-_RULE = re.compile(r"[ \t]*\|?(?:[ \t]*:?-{2,}:?[ \t]*\|?)+[ \t]*")
+_RULE = re.compile(r"(?=[^-]*--)[ \t|:-]+")
 _STEM = re.compile(r"[a-z+.]{2,}?(?=[\d\s.-]|$)")
 _GENERIC = frozenset(
     "any other others your our same various none average baseline human overall total mean model models small "
