@@ -24,6 +24,8 @@ _SEVERAL = re.compile(
 
 MOST_COUNTS = 2000
 """How many names a page's sizes are kept of."""
+_LINE = 7
+"""The rank of a line that is a heading by its form alone."""
 
 
 def carries(mention: Mention | None) -> bool:
@@ -36,7 +38,10 @@ class Context:
     """Whom the text speaks of, from part to part."""
 
     document: tuple[str, ...] = ()
-    heading: tuple[str, ...] = ()
+    headings: list[tuple[int, tuple[str, ...] | None]] = field(default_factory=list)
+    """The headings that are open, each with its rank and whom it names; None: something that is no known model."""
+    ranks: set[int] = field(default_factory=set)
+    """The ranks of the headings that named one model each: of that rank are the page's entries."""
     heading_words: str = ""
     recent: tuple[str, ...] = ()
     spoken: list[str] = field(default_factory=list)
@@ -62,9 +67,34 @@ class Context:
     """A heading that may be an unknown model's name."""
 
     @property
+    def heading(self) -> tuple[str, ...]:
+        """Whom the nearest heading that names somebody names."""
+        return next((names for _, names in reversed(self.headings) if names != ()), None) or ()
+
+    @property
     def subjects(self) -> tuple[str, ...]:
-        """Whom a sentence without a name speaks of."""
-        return self.recent or self.heading or self.document
+        """Whom a sentence without a name speaks of; nobody, below the heading of somebody who is not known."""
+        if self.recent or self.is_strange:
+            return self.recent
+        return self.heading or self.document
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether the text stands below a heading of something that is no known model."""
+        return next((names is None for _, names in reversed(self.headings) if names != ()), False)
+
+    def enter(self, level: int, names: tuple[str, ...], *, is_part: bool, is_entry: bool) -> None:
+        """A heading ends those of its rank and below, and what they were about, save where it heads a part of it.
+
+        `is_part`: its words tell of a part (`Pricing`); `is_entry`: they may be a name, beside the names of others.
+        """
+        is_part = is_part and level > 2 and level != _LINE
+        self.headings = [each for each in self.headings if each[0] < level or (is_part and each[0] == level)]
+        if len(names) == 1:
+            self.headings.append((level, names))
+            self.ranks.add(level)
+        elif level != _LINE and (names or (is_entry and not is_part and level in self.ranks)):
+            self.headings.append((level, None))
 
     def carried(self, scene: Scene) -> tuple[str, ...]:
         """Whom a sentence without a name speaks of; `both` and `all three` mean the last two or three."""

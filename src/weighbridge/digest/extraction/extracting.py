@@ -16,7 +16,7 @@ from .claiming import LEAD_DATE, Claiming
 from .comparing import main_subject, objects
 from .context import carries
 from .dates import dates
-from .labels import GLUED_LINE, LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, titled
+from .labels import GLUED_LINE, LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, is_section, titled
 from .layout import Block, Kind, Table, sentences
 from .lexicon import SUFFIXES
 from .mention import Mention
@@ -182,13 +182,12 @@ class _Extraction(Claiming):
         context.items = []
         context.tier = tier_of(context.heading_words) if not unique else None
         context.title = titled(self._text[block.start : block.end]) if not unique else ""
+        is_part = is_section(context.heading_words)
+        context.enter(block.level, unique, is_part=is_part, is_entry=bool(context.title))
         if len(unique) == 1:
-            context.heading = unique
             is_title = block.level == 1 or (block.level == 7 and not self._text[: block.start].strip())
             if is_title and not context.document:
                 context.document = unique
-        elif block.level <= 2 or block.level == 7:
-            context.heading = ()
 
     def _label_of(self, start: int, end: int) -> re.Match[str] | None:
         """The words before a colon that label what stands behind it; a name there is whom the sentence is about."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from .labels import is_section
-from .lexicon import MAKERS, NO_MODELS, SUFFIXES, families, makers
+from .lexicon import MAKERS, NO_MODELS, PACKINGS, SUFFIXES, families, makers
 
 _HEAD = re.compile(
     r"^[ \t]{0,8}(?:#{1,6}[ \t]+|[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?|\d{1,3}[.)][ \t]+)?(?P<open>\*\*|\[\[)?"
@@ -52,6 +52,9 @@ def heads(text: str) -> set[str]:
 
 def _is_name(match: re.Match[str], name: str) -> bool:
     words = name.lower().split()
+    if all(word in SUFFIXES or word in PACKINGS for word in words):
+        # `MoE (mixture of experts) models`
+        return False
     if is_section(name.lower()) or any(word in NO_MODELS or word in _LINES for word in words):
         return False
     if (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from .alternation import any_of
+from .labels import is_section
 from .lexicon import MAKERS, NO_MODELS, makers, needs_more
 from .mention import Kind, Mention
 from .words import Chunk, Part, adjoin
@@ -44,6 +46,9 @@ _LIKE_BEFORE = re.compile(
 )
 # `the model that Acme released on Monday`: its maker's name.
 _AGENT_BEFORE = re.compile(r"\b(?:that|which|what|models?|LLMs?|weights|by) $")
+_LABEL = re.compile(
+    r"^[ \t]{0,12}(?:[-*+•][ \t]+)?[*_`]{0,3}([A-Z][a-z]+(?: [A-Za-z]+)?)(?:[*_`]{1,3}[ \t]?:|:[*_`]{0,3})", re.MULTILINE
+)
 _NO_INTRODUCTION = frozenset(
     "show ask top open new full api access support early free preview weekly daily today update updates price "
     "prices pricing training agent agents code data "
@@ -73,6 +78,9 @@ class Introductions:
         self._chunks = chunks
         self._plain = plain
         self._heads = heads
+        counts = Counter(match[1] for match in _LABEL.finditer(text))
+        # What stands before a colon again and again tells what the words behind it are.
+        self._labels = {label for label, count in counts.items() if count > 2}
 
     def mentions(self, known: list[Mention]) -> Iterator[Mention]:
         """Names without a number that the text introduces as a model's, wherever they then stand."""
@@ -81,6 +89,7 @@ class Introductions:
         # What ends in a word that the page has in small letters too is a phrase, and a label before a colon.
         named = [run for run in runs if self._text[slice(*run)].split()[-1].lower() not in self._plain]
         names = {self._text[start:end] for start, end in named if self._is_introduced(start, end)} - self._heads
+        names = {name for name in names if not is_section(name.lower()) and name not in self._labels}
         if self._heads:
             any_head = re.compile(rf"(?<![\w-])(?:{any_of(self._heads)})(?![\w-])")
             for match in any_head.finditer(self._text):

@@ -124,6 +124,8 @@ NO_MODELS = frozenset(
     "gptq exl2 mlx "
     "fp8 fp16 bf16 fp4 nvfp4 mxfp4 int4 int8 tokens token parameters params context experts layers heads "
     "license licence "
+    "system systems attention mode generation example scenario category module question rule lesson method approach"
+    " chapter stage tip idea reason myth mistake challenge task "
     "iec ieee ansi nist everything nothing anything something everyone "
     "agplv3 gplv3 gplv2 lgplv3 cifar cifar-10 cifar-100 imagenet mnist wikitext squad kubernetes postgresql "
     "postgres redis mysql "
