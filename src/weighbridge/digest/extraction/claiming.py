@@ -111,6 +111,7 @@ class Claiming:
                 continue
             if (
                 mention.kind is NameKind.SHORT
+                and not mention.is_listed
                 and mention.name not in self._text
                 and not _NUMBERED.match(self._text, mention.start, mention.end)
             ):

@@ -71,6 +71,31 @@ def objects(scene: Scene) -> set[int]:
     return found
 
 
+# Behind the names that head an entry: its end, a bracket, a colon, a dash.
+_HEAD_ENDS = re.compile(r"['’*_`\s]*(?:$|[:(\[—–|-]|models?\b|series\b|famil(?:y|ies)\b|releases?\b)")
+
+
+def headed(scene: Scene) -> tuple[str, ...]:
+    """Whom a heading or an item's first words name: `Tern 5 / Heron 2`, `Tern 4 (Fjord/Skerry)`, `Tern 5: past ...`;
+    none where they name several and do not tell which is meant."""
+    compared = objects(scene)
+    group: list[Mention] = []
+    for number, mention in enumerate(scene.mentions):
+        if not mention.is_specific or number in compared:
+            continue
+        gap = scene.low[group[-1].end : mention.start] if group else ""
+        if not group or JOIN.fullmatch(gap):
+            group.append(mention)
+        elif gap.strip(" *_`") != "(" or not mention.is_listed:
+            break
+        else:
+            # The variants in the bracket are its own.
+            return (group[-1].name,)
+    if not group or not _HEAD_ENDS.match(scene.low[group[-1].end : scene.end]):
+        return ()
+    return tuple(dict.fromkeys(mention.name for mention in group))
+
+
 def _is_joined(scene: Scene, one: Mention, other: Mention) -> bool:
     """Whether two names share what is said; `the flagship of Tern 5, Tern 5 Max,` names a part by its whole."""
     gap = scene.low[one.end : other.start]

@@ -83,17 +83,18 @@ class Context:
         """Whether the text stands below a heading of something that is no known model."""
         return next((names is None for _, names in reversed(self.headings) if names != ()), False)
 
-    def enter(self, level: int, names: tuple[str, ...], *, is_part: bool, is_entry: bool) -> None:
+    def enter(self, level: int, names: tuple[str, ...] | None, *, is_part: bool, is_entry: bool) -> None:
         """A heading ends those of its rank and below, and what they were about, save where it heads a part of it.
 
+        `names`: of whom it tells that they are meant; None: it names several, and does not tell which.
         `is_part`: its words tell of a part (`Pricing`); `is_entry`: they may be a name, beside the names of others.
         """
         is_part = is_part and level > 2 and level != _LINE
         self.headings = [each for each in self.headings if each[0] < level or (is_part and each[0] == level)]
-        if len(names) == 1:
+        if names:
             self.headings.append((level, names))
             self.ranks.add(level)
-        elif level != _LINE and (names or (is_entry and not is_part and level in self.ranks)):
+        elif level != _LINE and (names is None or (is_entry and not is_part and level in self.ranks)):
             self.headings.append((level, None))
 
     def carried(self, scene: Scene) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ fields (`fields/`), and each finding gets its owner (`subjects`). The time is in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 
 from ..claim import Claim
 from ..page import Page
 from .claiming import LEAD_DATE, Claiming
-from .comparing import main_subject, objects
+from .comparing import JOIN, headed, main_subject, objects
 from .context import carries
 from .dates import dates
 from .labels import GLUED_LINE, LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, is_section, titled
@@ -174,20 +174,21 @@ class _Extraction(Claiming):
         return block.level == 7 and (is_value or WHOLE_LABEL.fullmatch(words) is not None)
 
     def _enter_heading(self, block: Block) -> None:
-        names: list[Mention] = [m for m in self._names.within(block.start, block.end) if m.is_specific]
-        unique = tuple(dict.fromkeys(mention.name for mention in names))
+        named = {m.name for m in self._names.within(block.start, block.end) if m.is_specific}
+        told = (
+            headed(self._scene(block.start, block.end, label="", is_fragment=True)) if len(named) > 1 else tuple(named)
+        )
         context = self._context
         context.heading_words = self._low[block.start : block.end]
         context.recent = ()
         context.items = []
-        context.tier = tier_of(context.heading_words) if not unique else None
-        context.title = titled(self._text[block.start : block.end]) if not unique else ""
+        context.tier = tier_of(context.heading_words) if not named else None
+        context.title = titled(self._text[block.start : block.end]) if not named else ""
         is_part = is_section(context.heading_words)
-        context.enter(block.level, unique, is_part=is_part, is_entry=bool(context.title))
-        if len(unique) == 1:
-            is_title = block.level == 1 or (block.level == 7 and not self._text[: block.start].strip())
-            if is_title and not context.document:
-                context.document = unique
+        context.enter(block.level, told or (None if named else ()), is_part=is_part, is_entry=bool(context.title))
+        is_title = block.level == 1 or (block.level == 7 and not self._text[: block.start].strip())
+        if len(told) == 1 and is_title and not context.document:
+            context.document = told
 
     def _label_of(self, start: int, end: int) -> re.Match[str] | None:
         """The words before a colon that label what stands behind it; a name there is whom the sentence is about."""
@@ -232,7 +233,8 @@ class _Extraction(Claiming):
         subject = main_subject(scene)
         if subject is not None and carries(subject):
             if self._text[start] != "(":
-                self._context.recent = (self._context.narrowed(subject.name),)
+                opening = headed(scene) if is_item and len(scene.mentions) > 1 else ()
+                self._context.recent = opening if len(opening) > 1 else (self._context.narrowed(subject.name),)
             if not _COMPARES.match(scene.words) and (not is_item or subject.start - start < 12):
                 section = [name for name in self._context.section if name != subject.name]
                 self._context.section = [*section[-5:], subject.name]
@@ -276,7 +278,7 @@ class _Extraction(Claiming):
         # Where most labels are benchmarks, those that nobody knows are too.
         lenient = sum(bool(self._benchmark_in(*span)) for span in labels) * 3 >= len(labels) > 2
         of_models = bool(heads) and _OF_MODELS.fullmatch(heads[0].strip(" *_`")) is not None
-        for cell in cells(table, self._names.within, of_models=of_models):
+        for cell in cells(table, self._names.within, self._are_joined, of_models=of_models):
             yield from self._cell(cell, kept, forecast=forecast, lenient=lenient, measured=measured)
 
     def _cell(
@@ -302,6 +304,11 @@ class _Extraction(Claiming):
             span = cell.row if cell.row[1] - cell.row[0] <= MOST_QUOTE_CHARACTERS else (start, end)
             yield from self._read(scene, span, carried)
         self._context.told = before
+
+    def _are_joined(self, names: Sequence[Mention]) -> bool:
+        """Whether names stand in a list."""
+        ends = pairwise(names)
+        return all(JOIN.fullmatch(self._low, one.end, other.start) for one, other in ends)
 
     def _of_row(self, cell: Cell, kept: tuple[str, ...]) -> tuple[str, ...]:
         """Whom a row without a name is about: `Nano`, below `Nemotron 3`, is a variant; else it is of nobody."""

@@ -47,7 +47,8 @@ _LIKE_BEFORE = re.compile(
 # `the model that Acme released on Monday`: its maker's name.
 _AGENT_BEFORE = re.compile(r"\b(?:that|which|what|models?|LLMs?|weights|by) $")
 _LABEL = re.compile(
-    r"^[ \t]{0,12}(?:[-*+•][ \t]+)?[*_`]{0,3}([A-Z][a-z]+(?: [A-Za-z]+)?)(?:[*_`]{1,3}[ \t]?:|:[*_`]{0,3})", re.MULTILINE
+    r"^[ \t]{0,12}(?:[-*+•][ \t]+)?[*_`]{0,3}([A-Z][a-z]+(?: [A-Za-z]+)?)(?:[*_`]{1,3}[ \t]?:|:[*_`]{0,3})",
+    re.MULTILINE,
 )
 _NO_INTRODUCTION = frozenset(
     "show ask top open new full api access support early free preview weekly daily today update updates price "

@@ -29,6 +29,9 @@ class Mention:
     is_headed: bool = False
     """Whether it has no number, and is known for a model's because it heads an entry."""
 
+    is_listed: bool = False
+    """Whether it is the own word of one of several variants: `Fjord` in `Tern 4 (Fjord/Skerry)`."""
+
     @property
     def is_specific(self) -> bool:
         """Whether it names a release or a variant, not a whole line of models."""

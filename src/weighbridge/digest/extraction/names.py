@@ -341,7 +341,11 @@ class Namer:
             return False
         if low in ("license", "licence", "terms", "community", "team", "series", "family", "stack", "model", "models"):
             return False
-        if needs_more(self._chunks[first].text.lower()) and number == first + 1 and self._chunks[first].text != "Command":
+        if (
+            needs_more(self._chunks[first].text.lower())
+            and number == first + 1
+            and self._chunks[first].text != "Command"
+        ):
             return True
         if number + 1 >= len(self._chunks) or not adjoin(self._text, self._chunks, number):
             return False

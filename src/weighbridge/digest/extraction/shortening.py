@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .lexicon import NO_MODELS, SUFFIXES, makers
 from .mention import MOST_MENTIONS, Kind, Mention
+from .variants import Variants
 from .words import QUANT, SIZE, Chunk, Part, key
 
 # How many names back a short one may lead.
@@ -38,6 +39,7 @@ class Shortener:
         for name in dict.fromkeys(mention.name for mention in full if mention.kind is Kind.FULL):
             self._index(name)
         self._at = {mention.start: mention for mention in full}
+        self._variants = Variants(text)
         self._heads = {tail[0] for tail in self._by_tail}
 
     def _index(self, name: str) -> None:
@@ -89,6 +91,9 @@ class Shortener:
         chunk = self._words[number]
         if QUANT.match(chunk.text):
             return None
+        sibling = self._variants.in_bracket(chunk.start, chunk.end)
+        if sibling:
+            return Mention(chunk.start, chunk.end, sibling, Kind.SHORT)
         if chunk.part is Part.SIZE:
             return self._sized(number, before)
         if chunk.part in (Part.VERSION, Part.TAIL):
@@ -185,6 +190,8 @@ class Shortener:
         if _SIZED_PAIR.match(chunk.text) and joined is not None and joined.kind is Kind.FULL and _has_size(joined.name):
             # `Qwen3.6-27B or 35B-A3B`
             return Mention(chunk.start, chunk.end, f"{_without_size(joined.name)}-{chunk.text}", Kind.SHORT)
+        if chunk.part is Part.VERSION and chunk.text[0].isdigit():
+            return self._variants.versioned(chunk.start, chunk.end, joined)
         if len(words) < 2 and not (words and words[0][0].isalpha()):
             return None
         longer = self._with_next(number, words)
@@ -256,7 +263,8 @@ class Shortener:
         if joined is not None and chunk.part is Part.SUFFIX and joined.kind is not Kind.FAMILY:
             stem = joined.name.rpartition(" ")[0] or joined.name.rpartition("-")[0]
             if stem and key(joined.name)[-1:] and key(joined.name)[-1] in SUFFIXES:
-                return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
+                variant = Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT, is_listed=True)
+                return self._variants.add(variant, joined)
         head = self._text[max(0, chunk.start - 4) : chunk.start].lower()
         if (
             chunk.part is Part.SUFFIX
@@ -291,16 +299,20 @@ class Shortener:
         tail = self._text[chunk.end : chunk.end + 3]
         if last.kind is Kind.FULL and last.name[-1].isdigit():
             opens = gap == " (" and (tail.startswith((")", ",")) or tail.strip()[:1] in "&/")
+            is_own = chunk.part is Part.SUFFIX or tail.startswith(")")
+            opens = opens and (is_own or self._variants.fill_bracket(chunk.start))
             if not opens and not (
                 _SIZES_GAP.fullmatch(gap) and re.match(r" \(\d", self._text[chunk.end : chunk.end + 4])
             ):
                 return None
-            return Mention(chunk.start, chunk.end, f"{last.name} {chunk.text}", Kind.SHORT)
+            variant = Mention(chunk.start, chunk.end, f"{last.name} {chunk.text}", Kind.SHORT, is_listed=True)
+            return self._variants.add(variant, last)
         stem, _, word = last.name.rpartition(" ")
         is_short = last.kind is Kind.SHORT and word.isalpha() and stem[-1:].isdigit()
         is_next = re.fullmatch(r" ?(?:&|/|,|and|, and) ?|(?: \([^()]{1,80}\))?, (?:and )?", gap) is not None
         if is_short and is_next and tail.startswith((")", ",", " &", " /", " (")):
-            return Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT)
+            variant = Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT, is_listed=True)
+            return self._variants.add(variant, last)
         return None
 
     def _is_makers(self, chunk: Chunk) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from .anaphora import ANAPHOR, GENERAL, PRONOUN
+from .bracketing import is_bracketed, listed_behind, sharing
 from .comparing import JOIN, objects
 from .lexicon import makers
 from .mention import Kind, Mention
@@ -53,7 +54,6 @@ _BOASTS = re.compile(
     r"(?:\d[\w. -]{0,24}(?:parameters|params)?,? ?\((?:with |of which |and )?(?:only |just )?)?"
 )
 _OWN = re.compile(r"['’]s?\s")
-_MOST_TO_BRACKET = 48
 _STATED = re.compile(r"[^.;:]{0,20}\b(?:has|have|had|with|at|of|counts|packs|holds|carries|totals)\b[^.;:]{0,24}")
 _VERSUS = re.compile(r"\b(?:versus|vs\.?|against|compared (?:to|with))\s$")
 _CLOSING_NAME = re.compile(r"[^.;,]{0,60}(?:[—–:]| -|\()\s?[*_`\[]{0,3}")
@@ -61,6 +61,14 @@ _RESPECTIVELY = re.compile(r"\brespectively\b|\bbzw\b|\bjeweils\b")
 _ADJECTIVES = frozenset(
     {"licence", "openness", "architecture", "modality", "file_formats", "parameters_total", "parameters_active"}
 )
+# What several models of one heading have in common.
+_SHARED = _ADJECTIVES - {"parameters_total", "parameters_active"} | {
+    "context_length",
+    "release_date",
+    "status",
+    "base_model",
+}
+_ALL = re.compile(r"\b(?:both|each|all|these|they)\b")
 
 
 class Owners:
@@ -84,7 +92,14 @@ class Owners:
         if self._is_of_another(found):
             return ()
         owners = self._meant(found)
+        if len(owners) > 1 and owners == self._carried and self._tells_one(found):
+            return ()
         return tuple(name for name in owners if not self._is_misfit(found, name)) if owners else owners
+
+    def _tells_one(self, found: Found) -> bool:
+        """Whether a value is one model's own, so that below a heading of several it is nobody's that is known."""
+        is_shared = found.field in _SHARED or not self._scene.is_fragment
+        return not is_shared and _ALL.search(self._scene.words) is None
 
     def _is_misfit(self, found: Found, name: str) -> bool:
         """`Even our smallest 1.5B model`, after one named 7B: a name that tells another size, which does not stand
@@ -107,12 +122,12 @@ class Owners:
         versus = self._versus(found)
         if versus is not None:
             return (versus.name,)
-        listed = self._listed(found)
+        listed = listed_behind(scene, found)
         if listed:
             return listed
         bracketed = scene.in_brackets_behind(found.start)
         if bracketed is not None and (bracketed.is_specific or not self._names_before(found.start, specific=True)):
-            return (bracketed.name,)
+            return sharing(scene, bracketed)
         direct = self._possessor(found)
         if direct is not None:
             return (direct.name,)
@@ -129,26 +144,6 @@ class Owners:
             if named:
                 return (named[-1],)
         return self._without_one_before(found)
-
-    def _listed(self, found: Found) -> tuple[str, ...]:
-        """`32K (Mistral 7B, Mixtral)`, `Apache 2.0 won (Qwen3, Gemma 4)`: names that fill the bracket behind."""
-        scene = self._scene
-        opening = scene.low.find("(", found.end, min(scene.end, found.end + _MOST_TO_BRACKET))
-        if opening < 0 or any(mention.start < opening for mention in scene.mentions if mention.start >= found.end):
-            return ()
-        gap = scene.low[found.end : opening]
-        if re.search(r"[,;:.|]", gap) or any(found.end <= each.start < opening for each in scene.quantities):
-            return ()
-        closing = scene.low.find(")", opening, scene.end)
-        inside = [mention for mention in scene.mentions if opening < mention.start and mention.end <= closing]
-        is_near = len(gap.strip(" *_`~+x%")) <= len("tokens ctx")
-        if not inside or not (is_near or (len(inside) > 1 and found.field == "licence")):
-            return ()
-        ends = [opening + 1, *(mention.end for mention in inside)]
-        starts = [*(mention.start for mention in inside), closing]
-        gaps = [scene.low[end:start] for end, start in zip(ends, starts, strict=True)]
-        is_filled = not gaps[0].strip() and not gaps[-1].strip() and all(JOIN.fullmatch(each) for each in gaps[1:-1])
-        return tuple(mention.name for mention in inside) if is_filled else ()
 
     def _meant_before(self, found: Found) -> list[Mention] | None:
         """The names before that are meant; none where it is the maker's, None where the owner stands elsewhere."""
@@ -347,7 +342,7 @@ class Owners:
                 return (following[0].name,)
             if self._carried and (scene.is_fragment or PRONOUN.search(scene.low, scene.start, found.start)):
                 return self._carried
-            if _is_bracketed(scene, found.start) and ")" in gap:
+            if is_bracketed(scene, found.start) and ")" in gap:
                 following = []
             elif scene.is_fragment and gap.count("(") > gap.count(")"):
                 # `31B dense ties with others (Kimi K2.5 at 744B)`
@@ -379,8 +374,3 @@ class Owners:
         if self._scene.label and self._carried:
             return self._carried
         return (following[0].name,) if following else tuple(name for name in self._carried if name != found.value)
-
-
-def _is_bracketed(scene: Scene, at: int) -> bool:
-    """Whether a place stands in a bracket."""
-    return scene.low.rfind("(", scene.start, at) > scene.low.rfind(")", scene.start, at)

@@ -270,7 +270,9 @@ def _is_generic(scene: Scene, each: Quantity, after: str) -> bool:
 
 
 def _is_own_piece(scene: Scene, each: Quantity) -> bool:
-    """`8B and 70B`, alone between the bars or the ends of a list item."""
+    """`8B and 70B`, alone between the bars or the ends of a list item, and `400B (Maverick)`."""
+    if any(scene.text[each.end : mention.start] == " (" for mention in scene.mentions):
+        return True
     start = max(scene.low.rfind(sign, scene.start, each.start) for sign in ";·|")
     ends = [at for at in (scene.low.find(sign, each.end, scene.end) for sign in ";·|") if at >= 0]
     piece = scene.low[max(start + 1, scene.start) : min([*ends, scene.end])].strip(" .")
