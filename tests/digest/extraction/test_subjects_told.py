@@ -11,9 +11,10 @@ from .test_extracting import claims, said
     ("text", "expected"),
     [
         # What stands below a heading ends where another of its rank begins, known or not.
-        ("## Coders\n\n#### Tern 5 8B\n- Context: 128K\n\n### Pictures\n- Context: 32K",
+        ("## Coders\n\n#### Tern 5 8B\n- Context: 128K\n\n### Making pictures\n- Context: 32K",
          {("Tern 5 8B", "context_length", 128e3)}),
-        ("### Tern 5\n- License: MIT\n\n### Odd Corner Kit\n- License: Apache 2.0", {("Tern 5", "licence", "MIT")}),
+        ("### Tern 5\n- License: MIT\n\n### Odd Pelican Kit\n- License: Apache 2.0",
+         {("Tern 5", "licence", "MIT"), ("Odd Pelican Kit", "licence", "Apache-2.0")}),
         ("### Tern 5\nA model.\n\n### Pricing\nLicense: MIT", {("Tern 5", "licence", "MIT")}),
         ("## Tern 5\n\n### License\nMIT\n\n### Context\n\n128K tokens",
          {("Tern 5", "licence", "MIT"), ("Tern 5", "context_length", 128e3)}),
@@ -41,7 +42,13 @@ def test_a_heading_hands_on_whom_it_names_and_no_further(text, expected):
           ("Tern 3.1", "context_length", 128e3), ("Tern 3.2", "context_length", 8e3)}),
         ("### Tern 5 and Heron 2\n- License: MIT", {("Tern 5", "licence", "MIT"), ("Heron 2", "licence", "MIT")}),
         ("### Tern 5 and Heron 2\n- Size: 8B", set()),
-        ("- **Tern 5 / Heron 2** (Acme)\n  - License: MIT", {("Tern 5", "licence", "MIT"), ("Heron 2", "licence", "MIT")}),
+        ("- **Tern 5 / Heron 2** (Acme)\n  - License: MIT",
+         {("Tern 5", "licence", "MIT"), ("Heron 2", "licence", "MIT")}),
+        # A size with its active part, alone, is the name that the page has in full.
+        ("# Tern3-30B-A3B and Tern3-90B-A9B\n\n30B-A3B = MoE with 30 billion parameters\n\n"
+         "90B-A9B: a network with 90 billion parameters, 9 billion of them active.",
+         {("Tern3-30B-A3B", "architecture", "moe"), ("Tern3-30B-A3B", "parameters_total", 30e9),
+          ("Tern3-90B-A9B", "parameters_total", 90e9), ("Tern3-90B-A9B", "parameters_active", 9e9)}),
     ],
 )  # fmt: skip
 def test_variants_that_a_heading_names_get_each_its_own(text, expected):
@@ -49,9 +56,9 @@ def test_variants_that_a_heading_names_get_each_its_own(text, expected):
 
 
 def test_a_variant_that_only_a_list_names_exists():
-    named = {claim.subject for claim in claims("- **Tern 4 (Scout/Maverick)** (Acme)") if claim.field == "exists"}
+    named = {claim.subject for claim in claims("- **Qwen 4 (Scout/Maverick)** (Acme)") if claim.field == "exists"}
 
-    assert named == {"Tern 4", "Tern 4 Scout", "Tern 4 Maverick"}
+    assert named == {"Qwen 4", "Qwen 4 Scout", "Qwen 4 Maverick"}
 
 
 @pytest.mark.parametrize("bracket", ["Alibaba", "Microsoft", "Meta, April 2025", "Google, Meta"])
@@ -65,3 +72,33 @@ def test_a_row_with_another_name_in_a_bracket_is_of_one():
     text = "| Model | Params | MMLU |\n|---|---|---|\n| Mistral 24B (Small 3) | 24B | 81.0 |\n"
 
     assert said(text) == {("Mistral 24B", "parameters_total", 24e9), ("Mistral 24B", "benchmark:MMLU", 81.0)}
+
+
+ROWS = """| Kind | Parameter scale | Context | Licence |
+|---|---|---|---|
+| MoE | Tern3-90B-A9B (90B total, 9B active)<br>Tern3-30B-A3B (30B total, 3B active) | 128K | MIT |
+| Dense | Tern3-32B, 14B, 4B | 32K (1B-4B)<br>64K (8B+) | Apache 2.0 |
+"""
+
+
+def test_a_row_of_several_sizes_gives_each_its_own():
+    found = said(ROWS)
+
+    told = {(name.replace(" ", "-"), value) for name, field, value in found if field == "parameters_total"}
+    assert told == {("Tern3-90B-A9B", 90e9), ("Tern3-30B-A3B", 30e9), ("Tern3-32B", 32e9), ("Tern3-14B", 14e9),
+                    ("Tern3-4B", 4e9)}  # fmt: skip
+    contexts = {(name.replace(" ", "-"), value) for name, field, value in found if field == "context_length"}
+    assert contexts == {("Tern3-90B-A9B", 128e3), ("Tern3-30B-A3B", 128e3), ("Tern3-32B", 64e3), ("Tern3-14B", 64e3),
+                        ("Tern3-4B", 32e3)}  # fmt: skip
+    assert {name for name, field, value in found if value == "MIT"} == {"Tern3-90B-A9B", "Tern3-30B-A3B"}
+
+
+def test_a_column_may_be_of_one_version():
+    text = "| Model | Params (3.1) | Params (3.2) |\n|---|---|---|\n| Llama | 8B / 70B | 1B / 3B |\n"
+
+    assert said(text) == {
+        ("Llama 3.1", "parameters_total", 8e9),
+        ("Llama 3.1", "parameters_total", 70e9),
+        ("Llama 3.2", "parameters_total", 1e9),
+        ("Llama 3.2", "parameters_total", 3e9),
+    }

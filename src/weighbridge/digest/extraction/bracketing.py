@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from .comparing import JOIN
 from .mention import Mention
 from .scene import Found, Scene
+from .words import size_in
 
 _MOST_TO_BRACKET = 48
+_MOST_BILLIONS = 1e5
+_SIZE_BRACKET = re.compile(
+    r"[+~]?(?: ?(?:tokens?|context|ctx|gb|gib|vram|ram))* ?\((?:for )?(?:the )?(?P<low>\d{1,4}(?:\.\d{1,2})?)b?"
+    r"(?:\s?(?:-|–|—|to)\s?(?P<high>\d{1,4}(?:\.\d{1,2})?)b|b(?P<open>\s?\+| and (?:up|above|larger)| or more)?)"
+    r"(?: (?:models?|variants?|sizes?|only))?\)"
+)
 _UNITS = re.compile(r"(?:[\s+-]|tokens?|context|ctx|windows?|length|total|active|params?|parameters?|of|v?ram)*")
 
 
@@ -40,6 +48,18 @@ def listed_behind(scene: Scene, found: Found) -> tuple[str, ...]:
     gaps = [scene.low[end:start] for end, start in zip(ends, starts, strict=True)]
     is_filled = not gaps[0].strip() and not gaps[-1].strip() and all(JOIN.fullmatch(each) for each in gaps[1:-1])
     return tuple(mention.name for mention in inside) if is_filled else ()
+
+
+def sized_behind(scene: Scene, found: Found, names: Sequence[str]) -> tuple[str, ...] | None:
+    """`32K (0.6B-4B), 128K (8B+)`: those of some names whose sizes the bracket behind tells; None where it tells none,
+    or the names have no sizes."""
+    bracket = _SIZE_BRACKET.match(scene.low, found.end, scene.end)
+    sizes = [size_in(name) for name in names]
+    if bracket is None or len(names) < 2 or not all(sizes):
+        return None
+    low = float(bracket["low"])
+    high = float(bracket["high"]) if bracket["high"] else _MOST_BILLIONS if bracket["open"] else low
+    return tuple(name for name, size in zip(names, sizes, strict=True) if low <= size <= high)
 
 
 def is_bracketed(scene: Scene, at: int) -> bool:

@@ -80,6 +80,7 @@ class Claiming:
             if not self._in_benchmark(mention) and not overlaps(mention.start, mention.end, glued)
         ]
         self._names = Index(self._mentions)
+        self._by_key = {key(mention.name): mention.name for mention in reversed(self._mentions)}
         self._numbers = Index(quantities(text, 0, len(text), german=self._german))
         self._dates = Index(dates(text, 0, len(text), self._today, self._year))
         self._context.document = self._of_title()

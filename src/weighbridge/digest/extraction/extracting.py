@@ -34,6 +34,11 @@ _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[:
 _RUN_IN = re.compile(r"\*\*[^*\n]{2,60}[.:!?—-]\*\*|\*\*[^*\n]{2,60}\*\*\s?[—–-]")
 _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
 _LAUNCHES = re.compile(r"(?i)\b(?:launch|releas|introduc|unveil|announc|debut|open-sourc|drop|ship)(?:e?s|ed|ing) ")
+_ASIDE = re.compile(r"\s*\([^()]{0,80}\)")
+_OWN_BRACKET = re.compile(r"\((\d{1,2}(?:\.\d{1,2})?|[a-z][a-z.-]{1,14})\)$")
+_LIST_END = re.compile(r"(?:\s*\([^()]{0,80}\))?[\s*_`]*")
+# A break of a cell's line, as a readable text has it.
+_LINES = re.compile(r"\s*\*{4,6}\s*")
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
@@ -278,7 +283,7 @@ class _Extraction(Claiming):
         # Where most labels are benchmarks, those that nobody knows are too.
         lenient = sum(bool(self._benchmark_in(*span)) for span in labels) * 3 >= len(labels) > 2
         of_models = bool(heads) and _OF_MODELS.fullmatch(heads[0].strip(" *_`")) is not None
-        for cell in cells(table, self._names.within, self._are_joined, of_models=of_models):
+        for cell in cells(table, self._names.within, self._are_listed, of_models=of_models):
             yield from self._cell(cell, kept, forecast=forecast, lenient=lenient, measured=measured)
 
     def _cell(
@@ -289,6 +294,7 @@ class _Extraction(Claiming):
         told = row_dates[0].value if len({each.value for each in row_dates}) == 1 else None
         self._context.told, before = told, self._context.told
         carried = (cell.subject.name, *cell.also) if cell.subject else self._of_row(cell, kept)
+        carried = self._narrowed_by(label, carried) if label.endswith(")") else carried
         benchmark = ""
         for span in (cell.label, cell.row_label):
             if span and not benchmark:
@@ -305,10 +311,23 @@ class _Extraction(Claiming):
             yield from self._read(scene, span, carried)
         self._context.told = before
 
-    def _are_joined(self, names: Sequence[Mention]) -> bool:
-        """Whether names stand in a list."""
-        ends = pairwise(names)
-        return all(JOIN.fullmatch(self._low, one.end, other.start) for one, other in ends)
+    def _are_listed(self, names: Sequence[Mention], cell: tuple[int, int]) -> bool:
+        """Whether a cell is a list of names, each with a bracket behind it perhaps, and nothing else."""
+        low = self._low
+        if low[cell[0] : names[0].start].strip(" *_`") or not _LIST_END.fullmatch(low, names[-1].end, cell[1]):
+            return False
+        gaps = (_ASIDE.sub("", low[one.end : other.start], count=1) for one, other in pairwise(names))
+        return all(JOIN.fullmatch(gap) or _LINES.fullmatch(gap) for gap in gaps)
+
+    def _narrowed_by(self, label: str, names: tuple[str, ...]) -> tuple[str, ...]:
+        """`Params (3.1)` above `Llama`, `Price (Pro)` above `Tern 4`: a column of one version or variant."""
+        own = _OWN_BRACKET.search(label)
+        if own is None or len(names) != 1:
+            return names
+        full = (*key(names[0]), *key(own[1]))
+        is_version = own[1][0].isdigit() and not any(sign.isdigit() for sign in names[0])
+        known = self._by_key.get(full, "")
+        return (known or f"{names[0]} {own[1]}",) if known or is_version else names
 
     def _of_row(self, cell: Cell, kept: tuple[str, ...]) -> tuple[str, ...]:
         """Whom a row without a name is about: `Nano`, below `Nemotron 3`, is a variant; else it is of nobody."""

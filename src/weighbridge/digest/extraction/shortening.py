@@ -116,8 +116,9 @@ class Shortener:
             return None
         end = self._end_of_sized(number)
         joined = self._joined_to(chunk, before)
-        if joined is not None and joined.kind is Kind.FULL and _has_size(joined.name) and not self._is_counted(end):
-            return Mention(chunk.start, end, f"{_without_size(joined.name)} {chunk.text}", Kind.SHORT)
+        is_list = joined is not None and (joined.kind is Kind.FULL or joined.is_listed)
+        if joined is not None and is_list and _has_size(joined.name) and not self._is_counted(end):
+            return Mention(chunk.start, end, f"{_without_size(joined.name)} {chunk.text}", Kind.SHORT, is_listed=True)
         head = self._text[max(0, chunk.start - 6) : chunk.start].lower()
         if not head.endswith(("the ", "its ", "’s ", "'s ")) or self._is_counted(end):
             return None
@@ -176,20 +177,11 @@ class Shortener:
         """`V4`, `V4-Pro`, `M2.7`: a version with a letter that a name on the page has, or its sibling."""
         chunk = self._words[number]
         words = key(chunk.text)
-        if _SIZED_PAIR.match(chunk.text) and self._text[max(0, chunk.start - 4) : chunk.start].lower() == "the ":
-            # `the 30B-A3B`, where the page speaks of Qwen3.
-            same = next(
-                (m.name for m in reversed(before) if m.kind is Kind.FULL and key(m.name)[-len(words) :] == words), ""
-            )
-            base = same or next((_without_size(m.name) for m in reversed(before) if m.is_specific), "")
-            if base:
-                return Mention(chunk.start, chunk.end, same or f"{base}-{chunk.text}", Kind.SHORT)
+        if _SIZED_PAIR.match(chunk.text) and (pair := self._paired(chunk, before)):
+            return pair
         if number and self._is_of_another(number, before):
             return None
         joined = self._joined_to(chunk, before)
-        if _SIZED_PAIR.match(chunk.text) and joined is not None and joined.kind is Kind.FULL and _has_size(joined.name):
-            # `Qwen3.6-27B or 35B-A3B`
-            return Mention(chunk.start, chunk.end, f"{_without_size(joined.name)}-{chunk.text}", Kind.SHORT)
         if chunk.part is Part.VERSION and chunk.text[0].isdigit():
             return self._variants.versioned(chunk.start, chunk.end, joined)
         if len(words) < 2 and not (words and words[0][0].isalpha()):
@@ -210,6 +202,19 @@ class Shortener:
                 if len(stem) < len(mention.name):
                     return Mention(chunk.start, chunk.end, f"{stem}{chunk.text}", Kind.SHORT)
         return None
+
+    def _paired(self, chunk: Chunk, before: Sequence[Mention]) -> Mention | None:
+        """`Qwen3.6-27B or 35B-A3B`, `the 30B-A3B`, `30B-A3B = MoE with ...`: a size and its active part for a name."""
+        joined = self._joined_to(chunk, before)
+        if joined is not None and joined.kind is Kind.FULL and _has_size(joined.name):
+            return Mention(chunk.start, chunk.end, f"{_without_size(joined.name)}-{chunk.text}", Kind.SHORT)
+        known = self._by_tail.get(key(chunk.text))
+        if known:
+            return Mention(chunk.start, chunk.end, known, Kind.SHORT)
+        base = next((_without_size(each.name) for each in reversed(before) if each.is_specific), "")
+        if not base or self._text[max(0, chunk.start - 4) : chunk.start].lower() != "the ":
+            return None
+        return Mention(chunk.start, chunk.end, f"{base}-{chunk.text}", Kind.SHORT)
 
     def _is_of_another(self, number: int, before: Sequence[Mention]) -> bool:
         """`LiveCodeBench v6`: the version of something else, which stands right before."""

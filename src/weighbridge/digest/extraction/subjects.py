@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from .anaphora import ANAPHOR, GENERAL, PRONOUN
-from .bracketing import is_bracketed, listed_behind, sharing
+from .bracketing import is_bracketed, listed_behind, sharing, sized_behind
 from .comparing import JOIN, objects
 from .lexicon import makers
 from .mention import Kind, Mention
@@ -92,7 +92,7 @@ class Owners:
         if self._is_of_another(found):
             return ()
         owners = self._meant(found)
-        if len(owners) > 1 and owners == self._carried and self._tells_one(found):
+        if len(owners) > 1 and owners == self._carried and not self._names and self._tells_one(found):
             return ()
         return tuple(name for name in owners if not self._is_misfit(found, name)) if owners else owners
 
@@ -122,6 +122,9 @@ class Owners:
         versus = self._versus(found)
         if versus is not None:
             return (versus.name,)
+        sized = sized_behind(scene, found, self._carried)
+        if sized is not None:
+            return sized
         listed = listed_behind(scene, found)
         if listed:
             return listed

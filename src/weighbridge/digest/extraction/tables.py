@@ -34,13 +34,13 @@ class Cell:
 
 
 Within = Callable[[int, int], Sequence[Mention]]
+Listed = Callable[[Sequence[Mention], tuple[int, int]], bool]
+"""Whether a cell is a list of names, each with a bracket behind it perhaps, and nothing else."""
 
 
-def cells(
-    table: Table, mentions: Within, are_joined: Callable[[Sequence[Mention]], bool], *, of_models: bool = False
-) -> Iterator[Cell]:
-    """The table's cells in their order, the header's left out where it only labels. `are_joined`: whether names stand
-    in a list; `of_models`: its first column is headed as one of models."""
+def cells(table: Table, mentions: Within, are_listed: Listed, *, of_models: bool = False) -> Iterator[Cell]:
+    """The table's cells in their order, the header's left out where it only labels. `of_models`: its first column is
+    headed as one of models."""
     header = [list(mentions(*span)) for span in table.header]
     first = [list(mentions(*row[0])) if row else [] for row in table.rows]
     named = sum(bool(each) for each in header[1:])
@@ -49,7 +49,7 @@ def cells(
     elif len(table.header) == 2 and not of_models and not any(first) and not any(header):
         yield from _properties(table)
     else:
-        yield from _by_row(table, mentions, are_joined, is_headed=not any(header), of_models=of_models)
+        yield from _by_row(table, mentions, are_listed, is_headed=not any(header), of_models=of_models)
 
 
 def _span(row: list[tuple[int, int]]) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def _properties(table: Table) -> Iterator[Cell]:
 def _by_row(
     table: Table,
     mentions: Within,
-    are_joined: Callable[[Sequence[Mention]], bool],
+    are_listed: Listed,
     *,
     is_headed: bool,
     of_models: bool,
@@ -90,9 +90,11 @@ def _by_row(
         names_length = sum(mention.end - mention.start for mention in named)
         first = row[owner_at] if owner is not None else (0, 1)
         is_event = owner is None or (owner.end - owner.start) * 5 < (first[1] - first[0]) * 3
-        is_list = len(named) > 1 and first[1] - first[0] - names_length <= 5 * (len(named) - 1)
         # `Tern 24B (Small 3)` is one by two names, `Tern 5 / Heron 2` are two.
-        also = tuple(mention.name for mention in named[1:]) if is_list and are_joined(named) else ()
+        is_list = len(named) > 1 and are_listed(named, first)
+        also = tuple(dict.fromkeys(mention.name for mention in named[1:])) if is_list else ()
+        if len(named) > 1 and first[1] - first[0] - names_length <= 5 * (len(named) - 1):
+            is_event = False
         for number, (start, end) in spans:
             label = table.header[number] if is_headed and number < len(table.header) else None
             row_label = row[0] if number and owner_at != 0 and owner is None else None

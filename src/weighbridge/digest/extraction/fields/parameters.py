@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
+from ..words import size_in
 
 NEEDS_NUMBER = True
 STEMS = ""
@@ -74,6 +75,7 @@ _LABEL = re.compile(
     r"\b(?:params?|parameters?|sizes?|model size|total|active|activated|parameter count|weights|# ?params"
     r"|parametern?)\b"
 )
+_NAMED_LABEL = re.compile(r"\b(?:param(?:eter)?s?|sizes?)\b(?! (?:on disk|in gb))")
 _LABEL_ACTIVE = re.compile(r"\b(?:active|activated|aktiv\w*)\b")
 _PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||(?:,? )?with |\s?\+\s?)\s?$")
 _ACTIVE_WORD = re.compile(r"(?<![\w.])a(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
@@ -105,6 +107,7 @@ _NO_LABEL = re.compile(
 def find(scene: Scene) -> Iterator[Found]:
     """`parameters_total` and `parameters_active`."""
     yield from _shorthand(scene)
+    yield from _named(scene)
     for each, role in _roles(scene):
         if role is None or scene.is_negated(each.start):
             continue
@@ -163,6 +166,16 @@ def _shorthand(scene: Scene) -> Iterator[Found]:
         start, end = scene.start + match.start(), scene.start + match.end()
         yield Found("parameters_active", float(match[1]) * 1e9, start, end, "parameters")
         yield Found("experts", float(match[2]), start, end, "experts")
+
+
+def _named(scene: Scene) -> Iterator[Found]:
+    """`Tern3-32B, 14B, 8B` under `Parameter scale`: the sizes that names tell, where these are what is told."""
+    if not scene.label or not _NAMED_LABEL.search(scene.label):
+        return
+    for mention in scene.mentions:
+        size = size_in(mention.name)
+        if size and not re.match(r"\s?[(:]", scene.text[mention.end : mention.end + 2]):
+            yield Found("parameters_total", size * 1e9, mention.start, mention.end, "parameters", (), mention.name)
 
 
 def _is_count(each: Quantity) -> bool:
