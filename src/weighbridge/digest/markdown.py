@@ -19,6 +19,7 @@ _WIKI = re.compile(r"\[\[([^\[\]|\n]{1,300})(?:\|([^\[\]\n]{1,300}))?\]\]")
 _BARE = re.compile(r"https?://[^\s<>()\[\]\"'`|]{3,2000}")
 _BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9-]{0,30}(?: [^<>\n]{0,1000})?/?>")
+_BREAK = re.compile(r"[ \t]*<br[ \t]*/?>[ \t]*", re.IGNORECASE)
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t]*#*$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]{0,3}(?:>[ \t]?)+(?:\[![a-zA-Z-]{1,20}\][+-]?[ \t]*)?", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$\n?", re.MULTILINE)
@@ -63,6 +64,7 @@ def plain(text: str) -> tuple[str, tuple[str, ...]]:
         return found[1]
 
     text = _without(_without(text, "<!--", "-->"), "%%", "%%")
+    text = _BREAK.sub(_broken, text) if "<br" in text.lower() else text
     text = _EMBED.sub("", _IMAGE.sub(r"\1", text))
     text = _LINK.sub(linked, text)
     for found in _BARE.finditer(text):
@@ -74,6 +76,12 @@ def plain(text: str) -> tuple[str, tuple[str, ...]]:
     ):  # fmt: skip
         text = pattern.sub(kept, text)
     return text, tuple(links)[:_MOST_LINKS]
+
+
+def _broken(found: re.Match[str]) -> str:
+    """A line's break: a new line, save in a table's cell, which stands on one."""
+    line = found.string.rfind("\n", 0, found.start()) + 1
+    return " · " if found.string.startswith("|", line) else "\n"
 
 
 def _without(text: str, begin: str, end: str) -> str:

@@ -38,7 +38,7 @@ _ASIDE = re.compile(r"\s*\([^()]{0,80}\)")
 _OWN_BRACKET = re.compile(r"\((\d{1,2}(?:\.\d{1,2})?|[a-z][a-z.-]{1,14})\)$")
 _LIST_END = re.compile(r"(?:\s*\([^()]{0,80}\))?[\s*_`]*")
 # A break of a cell's line, as a readable text has it.
-_LINES = re.compile(r"\s*\*{4,6}\s*")
+_LINES = re.compile(r"\s*(?:\*{4,6}|·)\s*")
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")

@@ -75,7 +75,7 @@ _LABEL = re.compile(
     r"\b(?:params?|parameters?|sizes?|model size|total|active|activated|parameter count|weights|# ?params"
     r"|parametern?)\b"
 )
-_NAMED_LABEL = re.compile(r"\b(?:param(?:eter)?s?|sizes?)\b(?! (?:on disk|in gb))")
+_NAMED_LABEL = re.compile(r"\bparam(?:eter)?s?\b")
 _LABEL_ACTIVE = re.compile(r"\b(?:active|activated|aktiv\w*)\b")
 _PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||(?:,? )?with |\s?\+\s?)\s?$")
 _ACTIVE_WORD = re.compile(r"(?<![\w.])a(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
