@@ -63,6 +63,8 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("gemma-3n-E4B-it", "parameters_total", 6.9e9, "gemma-3n-E4B-it without sound: 6.9B", {}, OPEN, "audio"),
         ("DeepSeek-V4-Pro", "parameters_total", 862e9, "DeepSeek-V4-Pro has 862B parameters", {}, REFUTED, "1.57T"),
         ("DeepSeek-V4-Flash", "parameters_total", 284e9, "DeepSeek-V4-Flash has 284B", {}, SUPPORTED, "284B"),
+        ("Qwen3-Coder-480B-A35B", "parameters_active", 30e9, "Qwen3-Coder-480B-A35B: 30B active", {}, REFUTED, "35.4"),
+        ("Qwen3-Coder-480B-A35B", "parameters_active", 33e9, "Qwen3-Coder-480B-A35B: 33B active", {}, OPEN, "35.4"),
         ("Granite 4.0 Tiny", "parameters_total", 7e9, "Granite 4.0 Tiny has 7B", {}, SUPPORTED, "6.94B"),
         ("Granite 4.0 Tiny", "parameters_active", 1e9, "Granite 4.0 Tiny: ~1B active", {}, OPEN, "1.47B"),
         # Context: native, stretched, served.
@@ -198,6 +200,8 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Qwen 2.5 Coder 14B-32B", "exists", True, "Qwen 2.5 Coder 14B-32B"),
         ("Gemma 4 12B", "architecture", "moe", "Gemma 4 12B is not simply a smaller one of the 26B MoE that I had"),
         ("Gemma 4 12B", "licence", "MIT", "Gemma 4 12B non è soltanto una versione ridotta di quello con licenza MIT"),
+        ("Qwen 3.5 2B", "parameters_active", 3e9, "Where are Qwen 3.5 2B, 9B, and 35B-A3B"),
+        ("Deepseek-r1 1.58b", "exists", True, "how to run the Deepseek-r1 1.58b quantization"),
         ("Trinity-Large-Thinking", "licence", "Apache-2.0", "Trinity-Large-Thinking under the Apache 2.0 license"),
     ],
 )  # fmt: skip

@@ -38,6 +38,8 @@ def test_words_tell_models_apart_and_leave_the_rest_out():
         ("Granite 4", "Granite 4.0", False, ""),
         ("Qwen 3 72B", "Qwen 3 72B", False, "72B"),
         ("Llama 5", "Llama 5", False, "5"),
+        ("Llama 1", "Llama 1", False, "1"),
+        ("R1 Distill Qwen 14B", "DeepSeek-R1-Distill-Qwen-14B", False, ""),
     ],
 )
 def test_a_name_means_what_people_mean_by_it(name, known, is_exact, lacks):

@@ -92,6 +92,7 @@ _LEAST_SENTENCE, _WORDS_TO_ONE, _ROUNDED = 8, 12, 0.08
 _SIZE_BETWEEN = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s?-?[bt]\b")
 # In a table these are days and prices of other things as often: when it was checked or retired, what is cached.
 _BY_HEADING = ("release_date", "price_input", "price_output", "downloads", "status")
+_ACTIVE_NAME = re.compile(r"\d[bt]?-a\d+(?:\.\d+)?b")
 _RELEASES = re.compile(r"^(?:released?|release (?:date|day|month|year)|date of release|launch(?:ed)?|launch date)$")
 _COUNTED = ("parameters_total", "parameters_active", "context_length", "downloads", "likes", "memory_needed")
 _SIZED = ("parameters_total", "parameters_active", "context_length")
@@ -198,11 +199,19 @@ def _has_value(case: Case, start: int, end: int, values: list[int]) -> bool:
     for value in values:
         between = quote[end:value] if value >= end else quote[value:start] if value < start else ""
         most = _FAR_CHARACTERS if value >= end else _BEFORE_CHARACTERS
-        if _names_a_size(case, between):
+        if _names_a_size(case, between) or _is_in_a_name(case, value):
             continue
         if len(between) <= most and not _TURNS.search(between.lower()) and not names_in(f". {between}"):
             return True
     return not values
+
+
+def _is_in_a_name(case: Case, value: int) -> bool:
+    """Whether the number is part of another's name: the 3 of `2B, 9B, and 35B-A3B`."""
+    quote = case.claim.quote
+    start = max(quote.rfind(sign, 0, value) for sign in " |(,\n") + 1
+    token = re.split(r"[ |),;\n]", quote[start:])[0].lower()
+    return bool(_ACTIVE_NAME.search(token)) and token not in case.claim.subject.lower()
 
 
 def _names_a_size(case: Case, between: str) -> bool:

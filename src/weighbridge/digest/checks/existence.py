@@ -25,6 +25,7 @@ FIELDS = ("exists",)
 _SETTLED_DAYS = 180
 # A version that nobody had heard of when this was collected may come out the day after.
 _HEARD_DAYS = 45
+_MOST_BITS = 9
 _LEAST_SIZES, _LEAST_ROWS, _LEAST_RELEASES = 4, 20, 4
 _OUT_NOW = re.compile(
     r"\b(?:ship(?:s|ped|ping)?|releas(?:es?|ed|ing)|launch(?:es|ed|ing)?|introduc(?:es|ed|ing)|unveil(?:s|ed)|debuts?"
@@ -141,6 +142,7 @@ def _missing_size(case: Case) -> Finding:
         and _is_such_a_size(case, sizes)
         and _is_in_quote(case)
         and not _FROM_TO.search(case.claim.subject)
+        and not _may_be_bits(case)
     ):
         return refuted(*proofs)
     return open_question(*proofs)
@@ -153,6 +155,14 @@ def _is_such_a_size(case: Case, sizes: list[int]) -> bool:
     if any(abs(claimed - size) < unit_of(word, claimed) for size in sizes):
         return False
     return sizes[0] / 4 <= claimed <= 10 * sizes[-1]
+
+
+def _may_be_bits(case: Case) -> bool:
+    """Whether the size may be of a packing: `DeepSeek-R1 1.58b`, where the page tells of bits."""
+    sizes = sizes_in(case.subject.words)
+    return any("." in word and size < _MOST_BITS * 1e9 for word, size in sizes.items()) and bool(
+        re.search(r"\bbits?\b|\bbpw\b|quant|\biq\d", f"{case.context} {case.claim.quote.lower()}")
+    )
 
 
 def _is_in_quote(case: Case) -> bool:

@@ -207,11 +207,19 @@ def _may_be_rounded(case: Case, mine: list[Count], claimed: float) -> bool:
     shapes = [variant.shape for variant in case.subject.variants if variant.shape]
     is_total = case.claim.field == "parameters_total"
     if not (is_total and case.subject.is_exact and shapes and len(shapes) == len(case.subject.variants)):
-        return any(abs(claimed - count.value) <= _FAR * count.value for count in mine)
+        far = _ROUGHLY if _is_told_by_name(mine) and not case.is_about else _FAR
+        return any(abs(claimed - count.value) <= far * count.value for count in mine)
     slack = _ROUGHLY if case.is_about else max(_OFF, rounding(case.claim) * 1.05)
     # What a name or somebody else's count tells beside the matrices is no looser than they are.
     ways = {count.value for count in mine} | {way for shape in shapes for way in _ways_to_count(shape)}
     return any(abs(claimed - way) <= slack * way or 0 <= way - claimed < _digit(case, claimed) for way in ways)
+
+
+def _is_told_by_name(mine: list[Count]) -> bool:
+    """Whether its maker's name for it tells the count that its config gives: how it is counted is then no question."""
+    sure = [count.value for count in mine if count.is_sure]
+    named = [count.value for count in mine if re.search(r"(?i)a\d+(?:\.\d+)?b", count.name) and count.is_active]
+    return bool(sure and named) and all(abs(value - each) <= _ABOUT * each for value in sure for each in named)
 
 
 def _ways_to_count(shape: Shape) -> Iterator[float]:

@@ -75,7 +75,7 @@ class Knowledge:
         if not words or not any(len(word) > 1 and word.isalpha() for word in words):
             return Subject(name, words, served=self._served_as(words))
         for spelled in (words, with_zero(words)):
-            variants = self._having(spelled)
+            variants = self._of_families(spelled, self._having(spelled))
             if variants:
                 return self._of_variants(name, spelled, variants)
         rows = self._rows_having(words)
@@ -177,6 +177,14 @@ class Knowledge:
         numbers = set.intersection(*sets)
         variants = self.catalogue.variants
         return tuple(variants[number] for number in sorted(numbers))
+
+    def _of_families(self, words: frozenset[str], variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        """Those of the family, where the words name nothing but a family and a number: `Llama 1` is no
+        DeepSeek-R1-Distill-Llama."""
+        named = words - versions_in(words) - sizes_in(words).keys()
+        if len(named) != 1 or not named <= self.family_words:
+            return variants
+        return tuple(each for each in variants if each.family.lower() in named)
 
     # The hub
 
