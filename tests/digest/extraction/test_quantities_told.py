@@ -29,6 +29,10 @@ from .test_extracting import claims, said
         ("GLM-5 scored 77.9 points on the general perception benchmark MMStar.", {("GLM-5", "MMStar", 77.9)}),
         ("GLM-5 gets 77.1% on the DuneGauge benchmark.", {("GLM-5", "DuneGauge", 77.1)}),
         ("GLM-5 reaches a 48.6 percent win rate on MMLU, a 3.1 percent gain.", {("GLM-5", "MMLU", 48.6)}),
+        ("On AIME 2025, Phi-4 clocks 67.5% with long thoughts; GLM-5 hits ~88.4 with short ones.",
+         {("Phi-4", "AIME 2025", 67.5), ("GLM-5", "AIME 2025", 88.4)}),
+        ("On MMLU, GLM-5 posts 66.1 vs Kimi K2's 44.", {("GLM-5", "MMLU", 66.1), ("Kimi K2", "MMLU", 44.0)}),
+        ("GLM-5 is out. OpenAI leads coding (77.3% SWE-bench).", set()),
         # What it was before.
         ("GLM-5 gets 80 on MMLU, up from 71.2 for GLM-4.5.", {("GLM-5", "MMLU", 80.0), ("GLM-4.5", "MMLU", 71.2)}),
         ("GLM-5 gets 80 on MMLU, up from 71.2 for its predecessor.", {("GLM-5", "MMLU", 80.0)}),
@@ -123,6 +127,21 @@ def test_both_ends_of_a_range_of_sizes_are_told(text):
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ministral 3 comes in 3B, 8B, and 14B variants.",
+        "Mistral released Ministral 3, a family of chat models in 3B, 8B and 14B",
+        "Ministral 3 comes in several sizes — 3B, 8B (dense) and 14B — for laptops.",
+        "Ministral 3 is available in 3B, 8B and 14B size ranges.",
+    ],
+)
+def test_each_of_a_list_of_sizes_is_told(text):
+    sizes = {value for name, field, value in said(text) if (name, field) == ("Ministral 3", "parameters_total")}
+
+    assert sizes == {3e9, 8e9, 14e9}
+
+
 def test_bold_and_code_marks_inside_a_line_do_not_part_a_number_from_its_words():
     text = (
         "**GLM-5** is a MoE with `432B` total / `28B` active parameters, far ahead of **Kimi K2**, and reads **128K** "
@@ -148,6 +167,12 @@ def test_bold_and_code_marks_inside_a_line_do_not_part_a_number_from_its_words()
         ("Against Phi-4, which contains 14 billion non-embedding parameters, GLM-5 is huge.",
          ("Phi-4", "parameters_total", 14e9)),
         ("Phi-4 runs on a single A100-80G GPU.", ("Phi-4", "memory_needed", 80e9)),
+        ("Kimi K3 is out with million-token context.", ("Kimi K3", "context_length", 1e6)),
+        ("There is also a 24B Devstral Small 2.", ("Devstral Small 2", "parameters_total", 24e9)),
+        ("On 8 GB, Phi-4 at Q4 barely fits.", ("Phi-4", "memory_needed", 8e9)),
+        ("A quant of Phi-4 makes it run on 12G cards.", ("Phi-4", "memory_needed", 12e9)),
+        ("Phi-4 at Q5_K_M or Qwen3-8B at Q4_K_M run at 30 tokens/s.", ("Phi-4", "speed", 30.0)),
+        ("Kimi K2 ties GPT-5 on speed. It is at $0.60/M input.", ("Kimi K2", "price_input", 0.6)),
         ("- **Phi-4**: A 14B model with a **16K context** window", ("Phi-4", "context_length", 16e3)),
     ],
 )  # fmt: skip

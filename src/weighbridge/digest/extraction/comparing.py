@@ -16,7 +16,8 @@ JOIN = re.compile(
 _OBJECT = re.compile(
     r"(?:\b(?:than|vs\.?|versus|over|beat(?:s|en|ing)?|outperform(?:s|ed|ing)?|ahead of|surpass(?:es|ed|ing)?"
     r"|behind|compar(?:e|es|ed|ing)(?: it)? (?:to|with)|like|unlike|"
-    r"rivals?|rivall?ing|loses to|lost to|second to|falls short of|short of|bows to|match(?:es|ed|ing)?|against"
+    r"rivals?|rivall?ing|ties|tied(?: with)?|tying(?: with)?"
+    r"|loses to|lost to|second to|falls short of|short of|bows to|match(?:es|ed|ing)?|against"
     r"|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
     r"|as \w+ as|support(?:s|ing)?(?: for)?|throughput of|speed of|size of|twice the \w+ of|similar to"
     r"|comparable to|successor to|succeeds|"

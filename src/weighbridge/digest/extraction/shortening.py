@@ -24,6 +24,7 @@ _GENERIC_SHORT = frozenset(
 )
 
 
+_MODEL_BEHIND = re.compile(r" (?:dense |moe |sparse |flagship )?model ")
 _SHORT_PARTS = frozenset({Part.SIZE, Part.VERSION, Part.TAIL, Part.CAPITAL, Part.SUFFIX})
 
 
@@ -134,7 +135,7 @@ class Shortener:
             tail,
         ):
             base = next((m for m in reversed(before) if chunk.start - m.end < 3000), None)
-        elif head.endswith(("the ", "its ")) and tail.startswith(" model ") and self._is_listed(number):
+        elif head.endswith(("the ", "its ")) and _MODEL_BEHIND.match(tail) and self._is_listed(number):
             base = next((m for m in reversed(before) if chunk.start - m.end < 600), None)
         same = [m.name for m in before if m.kind is Kind.FULL and chunk.text.lower() in key(m.name)]
         if same and not of:

@@ -43,6 +43,7 @@ _APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|a
 # `Mistral's open-weight coding model`: the family's name is its maker's.
 _MAKERS_MODEL = re.compile(r"['’‘]s? [^.;:]{0,60}?\bmodel\b")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
+_LEADS = re.compile(r"\W*(?P<maker>[a-z]\w+) (?:still |now )?(?:leads|wins|dominates|trails|holds|owns|takes) ")
 _RESUMED = re.compile(r"^[^,]{0,80}[, ] ?(?:this (?:model|release|one)|it|the model)\b")
 _LIKENED = re.compile(
     r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
@@ -174,6 +175,9 @@ class Owners:
 
     def _is_of_another(self, found: Found) -> bool:
         """Whether somebody without a name stands between the nearest name and what is said."""
+        if found.field == "parameters_total" and any(m.start - found.end == 1 for _, m in self._names):
+            # `There is also a 24B Devstral Small 2.`
+            return False
         before = self._names_before(found.start)
         begin = max(before[-1][1].end if before else self._scene.start, found.start - 120)
         for match in (
@@ -321,6 +325,9 @@ class Owners:
     def _without_one_before(self, found: Found) -> tuple[str, ...]:
         """Whom the text speaks of, where the sentence has an anaphor or is a fragment; else the name that follows."""
         scene = self._scene
+        if not scene.mentions and (leads := _LEADS.match(scene.words)) and leads["maker"] in makers():
+            # `OpenAI leads coding with 77%`, after a sentence on somebody else's model.
+            return ()
         # A repository behind is the place where it lies.
         following = [
             m

@@ -44,6 +44,10 @@ _CONDITION = re.compile(
     r"\b(?:at|-c|quantization up to|tested (?:at|up to)|measured at|evaluated (?:at|up to)|exceeding|beyond|longer than"
     r"|(?:loaded|served|serves|running|run|capped|limited|truncated) (?:at|with|to)) (?:~|a )?$"
 )
+# `with million-token context`: a million that is not counted.
+_MILLION = re.compile(
+    r"(?<![\w.,-] )(?<![\w-])million[- ]token (?:context|window)|\b(?:with|its|the|full) million[- ]token context"
+)
 # `we controlled the maximum sequence length to 8k`
 _SET = re.compile(
     r"\bwe (?:\w+ )?(?:controll?ed|set|fix(?:ed)?|limit(?:ed)?|cap(?:ped)?|truncated?|kept|keep|used?) [^.;]{0,50}$"
@@ -59,6 +63,8 @@ def find(scene: Scene) -> Iterator[Found]:
     """`context_length` and `training_tokens`."""
     if not _HINT.search(scene.words) and not scene.label and not (scene.is_fragment and _FACTS.search(scene.words)):
         return
+    for match in _MILLION.finditer(scene.low, scene.start, scene.end):
+        yield Found("context_length", 1e6, match.start(), match.end(), "tokens")
     for number, each in enumerate(scene.quantities):
         if each.unit is not Unit.NONE or each.value < 500 or scene.is_negated(each.start):
             continue

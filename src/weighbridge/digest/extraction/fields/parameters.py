@@ -91,6 +91,13 @@ _SIZES_BEFORE = re.compile(
 )
 # `They scaled the design to a trillion parameters`: of a model that is not named yet.
 _SCALED = re.compile(r"\bscal(?:ed|es|ing) (?:\w+ ){1,4}(?:up )?to (?:over |about |more than )?$")
+_NEXT = re.compile(r"(?: \([^()]{1,40}\))?\s?(?:,|,?\s?(?:and|or|und)|/|&)\s?(?:an? |the )?")
+_LIST_BEFORE = re.compile(
+    r"\b(?:models?|llms?|releas(?:e|es|ed)|available|comes?|coming|ships?|shipped|variants|versions|offered|checkpoints)"
+    r"(?: (?:both|only|now|out|sizes|of|two|three|four|five|several))* (?:in|with|at|as) (?:an? |both )?$"
+    r"|\b(?:sizes?|variants|versions|flavou?rs)(?: \w+)? ?(?:[:(—–-]|of|are) ?$"
+)
+_LIST_BEHIND = re.compile(r"[\s-]*(?:parameter |model )?(?:sizes?|variants|versions|flavou?rs|checkpoints)\b")
 _SPAN = re.compile(
     r"\b(?:(?:rang(?:es?|ing)|available|comes?|coming|released|sizes?|models|variants|scal(?:es?|ing)|weights)"
     r"(?: \w+){0,3}? (?:from|between)|spans?|spanning|sizes?:?) (?:just |a tiny )?$"
@@ -152,7 +159,29 @@ def _roles(scene: Scene) -> list[tuple[Quantity, str | None]]:
         (each, role), (following, role_behind) = found[number], found[number + 1]
         if role is None and role_behind and _is_count(each) and _AND.fullmatch(scene.low[each.end : following.start]):
             found[number] = (each, role_behind)
+    _listed(scene, found)
     return found
+
+
+def _listed(scene: Scene, found: list[tuple[Quantity, str | None]]) -> None:
+    """`released in 7B, 13B and 70B`, `8B and 70B variants`: each of a list of sizes counts."""
+    first = 0
+    while first < len(found):
+        last = first
+        while last + 1 < len(found) and _is_next(scene, found[last][0], found[last + 1][0]):
+            last += 1
+        each, end = found[first][0], found[last][0]
+        if last > first and (
+            _LIST_BEFORE.search(scene.before(each.start, 60)) or _LIST_BEHIND.match(scene.after(end.end, 24))
+        ):
+            for number in range(first, last + 1):
+                found[number] = (found[number][0], found[number][1] or "parameters_total")
+        first = last + 1
+
+
+def _is_next(scene: Scene, one: Quantity, other: Quantity) -> bool:
+    is_size = all(_is_count(each) and each.magnitude in ("m", "b", "t") for each in (one, other))
+    return is_size and _NEXT.fullmatch(scene.low[one.end : other.start]) is not None
 
 
 def _shorthand(scene: Scene) -> Iterator[Found]:
@@ -303,7 +332,14 @@ def _plain(scene: Scene, each: Quantity, before: str, after: str) -> str | None:
         return None
     if _THING.match(after) or (each.low is not None and _SPAN.search(before)):
         return "parameters_total"
-    if scene.in_brackets_behind(each.start) is not None or _SIZES_BEHIND.match(after) or _SIZES_BEFORE.search(before):
+    # `also a 24B Devstral Small 2`
+    is_before_name = any(mention.start - each.end == 1 for mention in scene.mentions)
+    if (
+        is_before_name
+        or scene.in_brackets_behind(each.start) is not None
+        or _SIZES_BEHIND.match(after)
+        or _SIZES_BEFORE.search(before)
+    ):
         return "parameters_total"
     if re.match(r"-a\d", after) or re.search(r"(?:['’]s|\bthe|\bthis|\bour|\bits) (?:dense|sparse|moe) $", before):
         return "parameters_total"

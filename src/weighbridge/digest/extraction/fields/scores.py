@@ -70,6 +70,8 @@ _ON_ARENA = re.compile(
 _LEAST_RATING, _MOST_RATING = 900, 1999
 # `the 0.6% SWE-bench gap`, `SWE-bench has plateaued at 80%`
 _UNNAMED = re.compile(r"\d ?%? (?:versus|vs\.?|against) (?:only |just )?[~≈]?$")
+# `posts 66 vs R1's 44`
+_AGAINST = re.compile(r"\b(?:vs\.?|versus|than|against|over|beats?|to) [\w .-]{1,24}['’‘]s $")
 _GAP = re.compile(r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop)\b")
 _PLATEAU = re.compile(r"\b(?:plateau\w*|saturat\w+)")
 # `K2.6 scores 54`
@@ -241,7 +243,7 @@ def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], ta
     if scored and len(scene.benchmarks) == 1:
         name = scene.benchmarks[0][2]
         return name if _in_range(each, name) else None
-    if not _has_point(scene, each):
+    if not _has_point(scene, each) and not _AGAINST.search(scene.before(each.start, 40)):
         return None
     before = scene.before(each.start, 30)
     compares = re.search(
