@@ -25,7 +25,7 @@ from .choosing import Chooser
 from .fallbacks import Fallbacks, Resort
 from .feedback import Feedback
 from .gathering import Gathering, Together
-from .guard import Guard, Spending, check_model
+from .guard import Caller, Guard, Spending, check_model
 from .metrics import Metrics
 from .pool import Lease, Pool
 from .rates import RATE_LINES
@@ -62,6 +62,10 @@ _UNSEEN = bytes([*range(32), *range(127, 256)])
 _VISIBLE = bytes.maketrans(_UNSEEN, b"?" * len(_UNSEEN))
 
 
+Decided = tuple[bytes, Caller, Route]
+"""A body, who sent it, and who shall answer."""
+
+
 class Door:
     """Answers the paths that go to engines; all others are the ASGI application's."""
 
@@ -86,6 +90,8 @@ class Door:
         self.adapt_anew()
         self.fallbacks = fallbacks
         self.tokens = Tokens()
+        self.decided: Decided | None = None
+        """What was decided already of the request that comes next."""
         self.tasks: set[asyncio.Task[None]] = set()
         # Unlike in all runs of all gateways, at the price of counting.
         self.run = f"req_{uuid.uuid4().hex[:20]}"
@@ -158,12 +164,7 @@ class Door:
         check_model(caller, model, self.pool.models)
         if caller.is_limited:
             self.guard.admit(request, body)
-        if is_named:
-            chosen = self.chooser.by_name(model)
-        else:
-            prompt = prompt_of(fields) if fields is not None and len(self.pool.models) > 1 else ""
-            asked = Request(path.decode(), model, body.stream, prompt, body.bytes)
-            chosen = self.chooser.choose(asked, fields, caller.allowed)
+        chosen = self.chooser.by_name(model) if is_named else self._chosen(path.decode(), model, body, fields, caller)
         if not is_form:
             # What a client calls its JSON is not passed on: an engine may take `curl -d` for a form, and refuse it.
             request.replace_header(b"content-type", b"application/json")
@@ -171,6 +172,22 @@ class Door:
             Cascade(self, request, response, body, chosen).start()
         else:
             self.begin(request, response, body, chosen)
+
+    def choose(self, path: str, body: Body, caller: Caller) -> Route:
+        """Who answers a request that names no model, and why. ApiError where it or its caller may not ask."""
+        model = AUTO if body.model is None else body.model
+        fields = self._checked(path, model, body, is_named=False)
+        check_model(caller, model, self.pool.models)
+        return self._chosen(path, model, body, fields, caller)
+
+    def _chosen(
+        self, path: str, model: str, body: Body | Form, fields: Mapping[str, object] | None, caller: Caller
+    ) -> Route:
+        decided, self.decided = self.decided, None
+        if decided is not None and decided[0] == body.bytes and decided[1] is caller:
+            return decided[2]
+        prompt = prompt_of(fields) if fields is not None and len(self.pool.models) > 1 else ""
+        return self.chooser.choose(Request(path, model, body.stream, prompt, body.bytes), fields, caller.allowed)
 
     def begin(self, request: wire.Request, response: Response, body: Body | Form, chosen: Route) -> Answering:
         """Have the chosen model answer, or whoever its plan names when it fails."""

@@ -14,7 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.ledger import Fields
-from weighbridge.openai_api import ApiError
+from weighbridge.openai_api import AUTO, ApiError
 from weighbridge.routing import Route
 
 from . import scheduler
@@ -31,7 +31,7 @@ from .wire import Body, read_plain_request
 from .wire.quick import compiled
 
 if TYPE_CHECKING:
-    from .door import Door
+    from .door import Decided, Door
 
 _CHAT = b"/v1/chat/completions"
 PATHS = frozenset({_CHAT, *b"/v1/completions /v1/embeddings /v1/rerank /tokenize /detokenize".split()})
@@ -45,13 +45,25 @@ _KINDS = ("prompt", "completion", "cached")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How requests for one model at one path go."""
+    """How requests for one model at one path go; where the model is chosen for each, `route` is one of many."""
 
     path: str
     route: Route
     life: Life
     upstream: Upstream
     counts: ModelCounts
+    engine: str | None
+    """Of the ledger's row of its engine, the hash."""
+
+
+Choice = tuple[Any, bytes, tuple[Any, ...], str | None, Route]
+"""A lane, what the answer's head says of the choice, what the row has of it, the prompt's task, and all of it."""
+
+
+def _row(path: str, asked: str, route: Route, engine: str | None) -> tuple[Any, ...]:
+    """What rows of plain requests have in common; the rest is plain.c's."""
+    known = None, None, path, asked, route.model, route.layer, route.reason, engine, None, 200, "done", None, False
+    return known + (None,) * 8
 
 
 class Plain:
@@ -65,6 +77,8 @@ class Plain:
         loop = asyncio.get_running_loop()
         pool, self._door, self._later = door.pool, door, loop.call_later
         self._lanes: dict[bytes, Any] = {}
+        self._chosen: dict[tuple[bytes, str, str], Any] = {}
+        self._decided: Decided | None = None
         self._told: list[Fields] = []
         self._remembered: list[Kept] = []
         self._noted: list[Any] = []
@@ -100,15 +114,20 @@ class Plain:
     def forget(self) -> None:
         """Models, policies or what is known of engines may be others now."""
         self._lanes.clear()
+        self._chosen.clear()
 
     # What plain.c asks.
 
     def find(self, key: bytes) -> None:
         """Make a lane, by its path and its model, if there is one."""
-        path, _, name = key.partition(b" ")
+        path, _, raw = key.partition(b" ")
+        name = raw.decode(errors="replace")
         if len(self._lanes) >= _MOST_LANES:
             self._lanes.clear()
-        route = self._route(path, name.decode(errors="replace"))
+        if path in PATHS and name not in self._door.pool.models and name in self._door.chooser.names:
+            self._lanes[key] = True
+            return
+        route = self._route(path, name)
         if route is None:
             self._lanes[key] = None
             return
@@ -136,6 +155,33 @@ class Plain:
         """An engine that goes when nobody asks it has nothing to do."""
         self._door.pool.rest(lane.way.route.model)
 
+    def choose(self, caller: Caller, path: bytes, raw: bytes) -> Choice | None:
+        """Choose the model of a request; None where the door goes on with that, or says what is wrong with it."""
+        door = self._door
+        try:
+            body = Body(raw)
+            route = door.choose(path.decode(), body, caller)
+        except ApiError:
+            return None
+        self._decided = raw, caller, route
+        life = door.pool.lives.get(route.model)
+        if life is None or route.escalation is not None or route.model in door.fallbacks.plans:
+            self.unused()
+            return None
+        lane = self._chosen.get((path, route.model, route.layer))
+        if lane is None or lane.way.life is not life:
+            if not self._is_recorded(life):
+                self.unused()
+                return None
+            lane = self._lane(path, route, life, is_chosen=True)
+            self._chosen[(path, route.model, route.layer)] = lane
+        row = _row(lane.way.path, AUTO if body.model is None else body.model, route, lane.way.engine)
+        return lane, door.lines_of(route), row, route.category, route
+
+    def unused(self) -> None:
+        """The request that was decided last goes to the door all the same, which need not decide again."""
+        self._door.decided = self._decided
+
     def admit(self, caller: Caller, size: int, stated: int) -> Spending | None:
         """Set aside what a request may take of its key's limits; None where that is too much. Its body has so many
         bytes, and its answer as many tokens at most as it has stated."""
@@ -151,15 +197,17 @@ class Plain:
 
     def take_over(self, line: Any) -> None:
         """Something odd comes to a request on its way: from here on it goes as all others do."""
-        client, lane, caller, data, sent, ticket, spending, asked_at = line.hand_over()
+        client, lane, caller, data, sent, ticket, spending, choice, asked_at = line.hand_over()
         way: Way = lane.way
         plain = read_plain_request(data)
         assert plain is not None
         at, request = plain
-        request.caller, request.spending, request.asked = caller, spending, way.route.model
+        request.caller, request.spending = caller, spending
         request.parts.append(data[at:])
+        body, route = Body(request.body), way.route if choice is None else choice[-1]
+        request.asked = AUTO if body.model is None else body.model
         lease = Lease(way.route.model, ticket, way.upstream, way.life)
-        self._door.go_on(request, client.go_on(request), Body(request.body), way.route, lease, asked_at, line, sent)
+        self._door.go_on(request, client.go_on(request), body, route, lease, asked_at, line, sent)
 
     def settle_soon(self) -> None:
         """Something is to be counted."""
@@ -204,7 +252,7 @@ class Plain:
         files = self._door.recorder.files_begun
         return not files or (life.recorded is not None and life.recorded[0] == files)
 
-    def _lane(self, path: bytes, route: Route, life: Life) -> Any:
+    def _lane(self, path: bytes, route: Route, life: Life, *, is_chosen: bool = False) -> Any:
         door, name, upstream = self._door, route.model, life.connection
         assert isinstance(upstream, Upstream)
         counts = door.metrics.of(name, route.layer)
@@ -212,33 +260,18 @@ class Plain:
         context = door.context_of(name)
         engine = None if life.recorded is None else life.recorded[1]
         return compiled.Lane(
-            way=Way(path.decode(), route, life, upstream, counts),
+            way=Way(path.decode(), route, life, upstream, counts, engine),
             model=name,
             category=route.category,
             head=b"POST %b HTTP/1.1\r\n%b" % (upstream.target(path), upstream.wire.headers),
-            name=None if theirs is None or theirs == name else json.dumps(theirs).encode(),
+            name=None if theirs is None or (theirs == name and not is_chosen) else json.dumps(theirs).encode(),
             lines=door.lines_of(route),
             kept=upstream.wire.kept,
             passing=door.pool.passing[name],
             passed=door.pool.passed,
             load=counts.load,
             health=life.health,
-            row=(
-                None,
-                None,
-                path.decode(),
-                name,
-                name,
-                route.layer,
-                route.reason,
-                engine,
-                None,
-                200,
-                "done",
-                None,
-                False,
-            )
-            + (None,) * 8,
+            row=_row(path.decode(), name, route, engine),
             bounds=tuple(map(float, Histogram.bounds)),
             most_bytes=_MOST_BYTES if context is None else max(_SHORT_BYTES, context),
             most_kept=upstream.wire.limits.kept_connections,

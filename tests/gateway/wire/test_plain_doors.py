@@ -98,7 +98,8 @@ class Gate:
         self.health, self.load = SimpleNamespace(serving=0), SimpleNamespace(in_flight=0)
         self.told, self.remembered, self.noted, self.kept, self.passing, self.passed = [], [], [], [], set(), {}
         self.lanes: dict[bytes, object] = {}
-        self.settled = self.handed_over = self.set_aside = 0
+        self.settled = self.handed_over = self.set_aside = self.unused_choices = 0
+        self.room = 4
         self.name = name
         self.ways = compiled.Ways(
             owner=self, guard=self.guard, callers={b"here": self.caller}, pool=self.pool, lanes=self.lanes,
@@ -112,8 +113,11 @@ class Gate:
 
     def find(self, key: bytes) -> None:
         path, _, model = key.partition(b" ")
+        self.lanes[key] = None if path != PATH or model != b"far" else self.lane(path)
+
+    def lane(self, path: bytes) -> object:
         row = (None, None, path.decode(), *(["far"] * 5), None, 200, "done", None, False, *([None] * 8))
-        self.lanes[key] = None if path != PATH or model != b"far" else compiled.Lane(
+        return compiled.Lane(
             way=self, model="far", category=None, head=b"POST /x HTTP/1.1\r\nhost: there\r\n", name=self.name,
             lines=b"x-model: far\r\n", kept=self.kept, passing=self.passing, passed=self.passed, load=self.load,
             health=self.health, row=row, bounds=(0.1, 1.0), most_bytes=65536, most_kept=8, has_messages=True,
@@ -121,7 +125,10 @@ class Gate:
         )  # fmt: skip
 
     def renew(self, lane) -> None:
-        lane.fit(self.pool.glance, 4)
+        lane.fit(self.pool.glance, self.room)
+
+    def unused(self) -> None:
+        self.unused_choices += 1
 
     def admit(self, caller, size: int, stated: int) -> object:
         self.guessed = guessed(size, stated)
@@ -158,7 +165,8 @@ class Gate:
         line = end if isinstance(end, ALine) else end.line
         if line is None or line.client is None:
             return
-        client, lane, caller, *_, ticket, spending, asked_at = line.hand_over()
+        client, lane, caller, *_, ticket, spending, choice, asked_at = line.hand_over()
+        assert choice is None
         self.spend(spending)
         assert (client, caller, client.line) == (self.client, self.caller, None)
         assert (lane.way, asked_at > 0) == (self, True)
@@ -346,3 +354,34 @@ def test_nothing_is_held_longer_than_a_request():
     grown = sys.getallocatedblocks() - blocks
     assert max(after - had for after, had in zip(references(), before, strict=True)) < 20
     assert grown < 100
+
+
+def test_a_model_that_is_chosen_for_a_request_is_told_as_it_was_chosen():
+    gate = Gate(b'"far"')
+    chosen: list[tuple] = []
+
+    def choose(caller, path: bytes, body: bytes):
+        lane = gate.lane(PATH)
+        row = (None, None, path.decode(), "auto", "far", "card", f"reason {len(chosen)}", *([None] * 14))
+        chosen.append((lane, b"x-reason: %d\r\n" % len(chosen), row, "sums", object()))
+        return chosen[-1]
+
+    gate.choose, gate.lanes[b"/v1/chat/completions auto"] = choose, True
+    body = BODY.replace(b'"far"', b'"auto"')
+    request = HEAD % len(body) + body
+    gate.client.data_received(request)
+    assert json.loads(read_whole(gate.line.transport.written[0])[1])["model"] == "far"
+    gate.line.data_received(ANSWER)
+    assert b"x-reason: 0\r\n" in gate.client.transport.written[0]
+    assert gate.told[-1][3:7] == ("auto", "far", "card", "reason 0")
+    assert gate.remembered[-1][3:5] == ("far", "sums")
+    assert gate.is_free()
+
+    gate.pool.glance = object()
+    gate.room = 0
+    gate.client.data_received(request)
+    assert (gate.client.left, gate.unused_choices) == ([request], 1)
+    gate.choose = lambda *_: (1, 2, 3)
+    with pytest.raises(TypeError, match="no choice"):
+        gate.client.data_received(request)
+    assert gate.is_free()

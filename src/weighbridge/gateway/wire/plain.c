@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <structmember.h>
 
+/* The places of a choice. */
+enum { CHOSEN_LANE, CHOSEN_LINES, CHOSEN_ROW, CHOSEN_CATEGORY, CHOSEN_ROUTE, CHOSEN_FIELDS };
 enum { AT_HEAD = 0, AT_WORK = 2 }; /* as in connection.py */
 enum { MOST_BODY = 64 << 10, MOST_TAIL = 4096, MOST_BOUNDS = 32, MOST_TOLD = 256, MOST_KEY = 512, MOST_ID = 64 };
 /* How long keys are known before their file is looked at again: as in guard.py. */
@@ -33,9 +35,10 @@ typedef struct {
 } Client;
 
 /* A request on its way: whose, how it goes, who asks, what he sent, what the engine was sent, and which ticket of the
-   pool it has; and what is set aside for it of the limits of who asks, None where he has none. */
+   pool it has; what is set aside for it of the limits of who asks, None where he has none; and where the model was
+   chosen for it, what that says: (lane, lines of the answer's head, row, category, route), else None. */
 typedef struct {
-    PyObject *client, *lane, *caller, *data, *sent, *ticket, *spending;
+    PyObject *client, *lane, *caller, *data, *sent, *ticket, *spending, *choice;
     Py_ssize_t head_bytes;
     double asked_at;
 } Passage;
@@ -80,7 +83,7 @@ typedef struct {
     PyObject *owner;             /* Plain in plain.py, which is asked for all that is seldom */
     PyObject *guard, *callers;   /* who may come in, by the value of the header that shows it */
     PyObject *pool;
-    PyObject *lanes;             /* by path, a blank, and the model's name */
+    PyObject *lanes;             /* by path, a blank, and the model's name; True where a model is chosen for each request */
     PyObject *numbers, *tickets; /* of requests, in their names and in the pool */
     PyObject *run;               /* what their names begin with */
     PyObject *clock, *monotonic, *time;
@@ -95,8 +98,8 @@ typedef struct {
 static PyTypeObject *client_type, *line_type, *lane_type, *ways_type;
 static PyObject *zero;
 static struct {
-    PyObject *admit, *expires, *find, *get_write_buffer_size, *in_flight, *is_closing, *is_limited, *is_open, *looked_at, *models,
-        *name, *received, *renew, *rest, *leave, *serving, *settle, *settle_soon, *spent, *state, *used_at, *write;
+    PyObject *admit, *choose, *drop, *expires, *find, *get_write_buffer_size, *in_flight, *is_closing, *is_limited, *is_open, *looked_at, *models,
+        *name, *received, *renew, *rest, *leave, *serving, *settle, *settle_soon, *spent, *state, *unused, *used_at, *write;
 } word;
 
 static PyObject *held(PyObject *object)
@@ -247,8 +250,8 @@ static int may_ask(PyObject *caller, const Lane *lane)
     return may;
 }
 
-/* The lane of a request; NULL where there is none, or with an exception set. */
-static Lane *lane_of(Ways *ways, const RequestHead *head, const Outline *body)
+/* The lane of a request, or True where one is chosen for each; NULL where there is none, or with an exception set. */
+static PyObject *lane_of(Ways *ways, const RequestHead *head, const Outline *body)
 {
     char text[MOST_KEY], *to = text;
     if (head->path_bytes + 1 + body->model_bytes > MOST_KEY)
@@ -262,12 +265,12 @@ static Lane *lane_of(Ways *ways, const RequestHead *head, const Outline *body)
         lane = PyDict_GetItemWithError(ways->lanes, key);
     Py_XDECREF(key);
     /* Its own reference: `renew` may have all lanes forgotten. */
-    return lane != NULL && Py_TYPE(lane) == lane_type ? (Lane *)held(lane) : NULL;
+    return lane != NULL && (Py_TYPE(lane) == lane_type || lane == Py_True) ? held(lane) : NULL;
 }
 
 static int is_plain_body(const Lane *lane, const Outline *body, const char *text, Py_ssize_t size)
 {
-    return !body->streams && !body->is_special && body->has_messages >= lane->has_messages && size <= lane->most_bytes
+    return body->has_messages >= lane->has_messages && size <= lane->most_bytes
            && !(lane->is_blind && holds(text, size, "image"));
 }
 
@@ -368,17 +371,15 @@ static PyObject *set_aside(const Ways *ways, PyObject *caller, const Outline *bo
     return found;
 }
 
-/* Send the engine a request, if it has room, and he may ask; as `begin`. */
-static int begin_in(Lane *lane, Client *client, Ways *ways, PyObject *data, const RequestHead *head, const Outline *body)
+/* Send the engine a request, if it has room; as `begin`. */
+static int begin_in(Lane *lane, PyObject *choice, PyObject *caller, double now, Client *client, Ways *ways, PyObject *data,
+                    const RequestHead *head, const Outline *body)
 {
     const char *text = PyBytes_AsString(data) + head->bytes;
     Py_ssize_t size = PyBytes_Size(data) - head->bytes;
-    double now;
-    if (!is_plain_body(lane, body, text, size) || has_room(ways, lane) < 1
-        || seconds_of(PyObject_CallNoArgs(ways->monotonic), &now) < 0)
+    if (!is_plain_body(lane, body, text, size) || has_room(ways, lane) < 1)
         return 0;
-    PyObject *caller = caller_of(ways, head, now);
-    PyObject *ticket = caller == NULL || may_ask(caller, lane) < 1 ? NULL : PyIter_Next(ways->tickets);
+    PyObject *ticket = PyIter_Next(ways->tickets);
     PyObject *sent = ticket == NULL ? NULL : to_engine(lane, head, body, text, size);
     Line *line = sent == NULL ? NULL : idle_line(lane);
     PyObject *spending = line == NULL ? NULL : set_aside(ways, caller, body, size);
@@ -387,18 +388,48 @@ static int begin_in(Lane *lane, Client *client, Ways *ways, PyObject *data, cons
         /* Its connection is there for the next one. */
         if (line != NULL && !PyErr_Occurred())
             tell_fault(PyList_Append(lane->kept, (PyObject *)line), ways->owner);
+        if (spending != NULL && spending != Py_None)
+            tell_fault(done(PyObject_CallMethodObjArgs(spending, word.drop, NULL)), ways->owner);
         Py_XDECREF((PyObject *)line);
         Py_XDECREF(spending);
-        Py_XDECREF(caller);
         Py_XDECREF(ticket);
         Py_XDECREF(sent);
         return 0;
     }
-    Passage passage = {
-        held((PyObject *)client), held((PyObject *)lane), caller, held(data), sent, ticket, spending, head->bytes, now};
+    Passage passage = {held((PyObject *)client), held((PyObject *)lane), held(caller), held(data), sent, ticket, spending,
+                       held(choice), head->bytes, now};
     carry(line, passage, ways);
     Py_DECREF(line);
     return 1;
+}
+
+/* Whether it is what Python says of a choice. */
+static int is_choice(PyObject *found)
+{
+    return PyTuple_Check(found) && PyTuple_Size(found) == CHOSEN_FIELDS
+           && Py_TYPE(PyTuple_GetItem(found, CHOSEN_LANE)) == lane_type && PyBytes_Check(PyTuple_GetItem(found, CHOSEN_LINES))
+           && PyTuple_Check(PyTuple_GetItem(found, CHOSEN_ROW))
+           && PyTuple_Size(PyTuple_GetItem(found, CHOSEN_ROW)) == ROW_FIELDS;
+}
+
+/* How the model of a request is chosen: None where its lane says it all, and he may ask for it; NULL where all of it is left
+   to Python, or with an exception set. */
+static PyObject *choice_of(const Ways *ways, PyObject *lane, PyObject *caller, PyObject *data, const RequestHead *head)
+{
+    if (lane != Py_True)
+        return may_ask(caller, (Lane *)lane) < 1 ? NULL : held(Py_None);
+    PyObject *path = PyBytes_FromStringAndSize(head->target, head->path_bytes);
+    PyObject *body = PyBytes_FromStringAndSize(PyBytes_AsString(data) + head->bytes, PyBytes_Size(data) - head->bytes);
+    PyObject *found = path == NULL || body == NULL
+        ? NULL : PyObject_CallMethodObjArgs(ways->owner, word.choose, caller, path, body, NULL);
+    Py_XDECREF(path);
+    Py_XDECREF(body);
+    if (found != NULL && !is_choice(found)) {
+        if (found != Py_None)
+            PyErr_SetString(PyExc_TypeError, "it is no choice");
+        Py_CLEAR(found);
+    }
+    return found;
 }
 
 /* What its client's connection belongs to, for itself; NULL where that is none of these. */
@@ -420,9 +451,21 @@ static int begin(Client *client, Ways *ways, PyObject *data)
         return 0;
     if (scan_body(text + head.bytes, size - head.bytes, &body) < 1 || body.model == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    Lane *lane = lane_of(ways, &head, &body);
-    int is_begun = lane == NULL ? 0 : begin_in(lane, client, ways, data, &head, &body);
-    Py_XDECREF((PyObject *)lane);
+    if (body.streams || body.is_special)
+        return 0;
+    double now;
+    PyObject *lane = lane_of(ways, &head, &body);
+    PyObject *caller = lane == NULL || seconds_of(PyObject_CallNoArgs(ways->monotonic), &now) < 0
+        ? NULL : caller_of(ways, &head, now);
+    PyObject *choice = caller == NULL ? NULL : choice_of(ways, lane, caller, data, &head);
+    int is_begun = choice == NULL ? 0 : begin_in(
+        choice == Py_None ? (Lane *)lane : (Lane *)PyTuple_GetItem(choice, CHOSEN_LANE), choice, caller, now, client, ways,
+        data, &head, &body);
+    if (is_begun == 0 && choice != NULL && choice != Py_None && !PyErr_Occurred())
+        tell_fault(done(PyObject_CallMethodObjArgs(ways->owner, word.unused, NULL)), ways->owner);
+    Py_XDECREF(choice);
+    Py_XDECREF(caller);
+    Py_XDECREF(lane);
     return PyErr_Occurred() ? -1 : is_begun;
 }
 
@@ -446,6 +489,13 @@ static void drop(Passage *passage)
     Py_CLEAR(passage->sent);
     Py_CLEAR(passage->ticket);
     Py_CLEAR(passage->spending);
+    Py_CLEAR(passage->choice);
+}
+
+/* What the choice says of a request where one was made for it, else what its lane does. */
+static PyObject *said_of(const Passage *passage, int place, PyObject *by_lane)
+{
+    return passage->choice == Py_None ? by_lane : PyTuple_GetItem(passage->choice, place);
 }
 
 /* Whether a header's value begins so, its letters being small or not. */
@@ -512,20 +562,20 @@ static PyObject *spent(const Ways *ways, PyObject *spending, const Usage *usage,
 }
 
 /* What the client is sent. */
-static PyObject *to_client(const Lane *lane, const AnswerHead *head, const Names *hidden, const char *name, int name_bytes,
-                           PyObject *more_lines, const char *body, Py_ssize_t size)
+static PyObject *to_client(PyObject *own_lines, const AnswerHead *head, const Names *hidden, const char *name,
+                           int name_bytes, PyObject *more_lines, const char *body, Py_ssize_t size)
 {
     static const char line[] = "HTTP/1.1 200 OK\r\n", naming[] = "x-request-id: ";
     char lines[MOST_HEAD_BYTES];
     Py_ssize_t lines_bytes = put_passed_back(head->headers, head->count, hidden, lines);
     Py_ssize_t more = (Py_ssize_t)(sizeof line + sizeof naming) - 2 + name_bytes + 4 + PyBytes_Size(more_lines);
-    PyObject *sent = PyBytes_FromStringAndSize(NULL, more + lines_bytes + PyBytes_Size(lane->lines) + size);
+    PyObject *sent = PyBytes_FromStringAndSize(NULL, more + lines_bytes + PyBytes_Size(own_lines) + size);
     if (sent == NULL)
         return NULL;
     char *to = PyBytes_AsString(sent);
     put(&to, line, sizeof line - 1);
     put(&to, lines, lines_bytes);
-    put_bytes(&to, lane->lines);
+    put_bytes(&to, own_lines);
     put(&to, naming, sizeof naming - 1);
     put(&to, name, name_bytes);
     put(&to, "\r\n", 2);
@@ -536,7 +586,7 @@ static PyObject *to_client(const Lane *lane, const AnswerHead *head, const Names
 }
 
 /* What the ledger is told; takes over `name` and `key`. */
-static PyObject *row_of(const Lane *lane, const Usage *usage, PyObject *name, PyObject *key, double wall, double seconds)
+static PyObject *row_of(PyObject *in_common, const Usage *usage, PyObject *name, PyObject *key, double wall, double seconds)
 {
     static const int of_kind[KINDS] = {ROW_PROMPT_TOKENS, ROW_COMPLETION_TOKENS, ROW_CACHED_TOKENS};
     PyObject *fields[ROW_FIELDS] = {NULL};
@@ -557,7 +607,7 @@ static PyObject *row_of(const Lane *lane, const Usage *usage, PyObject *name, Py
         if (!is_whole)
             Py_XDECREF(fields[i]);
         else
-            PyTuple_SetItem(row, i, fields[i] != NULL ? fields[i] : held(PyTuple_GetItem(lane->row, i)));
+            PyTuple_SetItem(row, i, fields[i] != NULL ? fields[i] : held(PyTuple_GetItem(in_common, i)));
     }
     if (!is_whole)
         Py_CLEAR(row);
@@ -580,11 +630,12 @@ static int tell(Ways *ways, const Passage *passage, const Usage *usage, const ch
     if (lane->is_remembered) {
         const char *body = PyBytes_AsString(passage->data) + passage->head_bytes;
         Py_ssize_t size = PyBytes_Size(passage->data) - passage->head_bytes;
-        PyObject *kept = Py_BuildValue("(Oy#OOOO)", name, body, size, Py_None, lane->model, lane->category, key);
+        PyObject *category = said_of(passage, CHOSEN_CATEGORY, lane->category);
+        PyObject *kept = Py_BuildValue("(Oy#OOOO)", name, body, size, Py_None, lane->model, category, key);
         is_told = kept == NULL ? -1 : PyList_Append(ways->remembered, kept);
         Py_XDECREF(kept);
     }
-    PyObject *row = row_of(lane, usage, name, key, wall, seconds);
+    PyObject *row = row_of(said_of(passage, CHOSEN_ROW, lane->row), usage, name, key, wall, seconds);
     is_told = row == NULL || PyList_Append(ways->told, row) < 0 ? -1 : is_told;
     Py_XDECREF(row);
     return is_told;
@@ -659,11 +710,12 @@ static int pass_back(Line *line, Client *client, Lane *lane, Ways *ways, PyObjec
     /* Nobody may have taken it over meanwhile. */
     if (line->passage.client != (PyObject *)client)
         return name_bytes < 0 ? -1 : 0;
-    PyObject *spending = held(line->passage.spending);
+    PyObject *spending = held(line->passage.spending), *own = held(said_of(&line->passage, CHOSEN_LINES, lane->lines));
     Py_ssize_t asked_bytes = PyBytes_Size(line->passage.data) - line->passage.head_bytes;
     PyObject *lines = name_bytes < 0 ? NULL : spent(ways, spending, &usage, asked_bytes);
     const Names *hidden = spending == Py_None ? NULL : &ways->limit_lines;
-    PyObject *sent = lines == NULL ? NULL : to_client(lane, &head, hidden, name, name_bytes, lines, body, body_bytes);
+    PyObject *sent = lines == NULL ? NULL : to_client(own, &head, hidden, name, name_bytes, lines, body, body_bytes);
+    Py_DECREF(own);
     Py_DECREF(spending);
     Py_XDECREF(lines);
     if (sent == NULL)
@@ -738,7 +790,7 @@ static void end_of(PyObject *self, PyObject **at, PyObject **end)
     static void prefix##_dealloc(PyObject *self) { end_of(self, HELD((Type *)self, from, to)); }
 
 KEEPS(Client, client, transport, line)
-KEEPS(Line, line, transport, passage.spending)
+KEEPS(Line, line, transport, passage.choice)
 KEEPS(Lane, lane, way, state)
 KEEPS(Ways, ways, owner, noted)
 
@@ -789,8 +841,8 @@ static PyObject *line_data_received(PyObject *self, PyObject *data)
 }
 
 PyDoc_STRVAR(line_hand_over_doc,
-    "hand_over() -> (client, lane, caller, data, sent, ticket, spending, asked_at) of the plain request that it carries, and\n"
-    "carries no more.");
+    "hand_over() -> (client, lane, caller, data, sent, ticket, spending, choice, asked_at) of the plain request that it\n"
+    "carries, and carries no more.");
 
 static PyObject *line_hand_over(PyObject *self, PyObject *ignored)
 {
@@ -801,8 +853,8 @@ static PyObject *line_hand_over(PyObject *self, PyObject *ignored)
         return NULL;
     }
     Passage passage = taken_from(line);
-    return Py_BuildValue("(NNNNNNNd)", passage.client, passage.lane, passage.caller, passage.data, passage.sent,
-                         passage.ticket, passage.spending, passage.asked_at);
+    return Py_BuildValue("(NNNNNNNNd)", passage.client, passage.lane, passage.caller, passage.data, passage.sent,
+                         passage.ticket, passage.spending, passage.choice, passage.asked_at);
 }
 
 static PyMethodDef line_methods[] = {
@@ -991,7 +1043,8 @@ int add_plain(PyObject *module)
         PyObject **to;
         const char *text;
     } words[] = {
-        {&word.admit, "admit"}, {&word.spent, "spent"}, {&word.expires, "expires"}, {&word.find, "find"}, {&word.get_write_buffer_size, "get_write_buffer_size"},
+        {&word.admit, "admit"}, {&word.choose, "choose"}, {&word.unused, "unused"}, {&word.drop, "drop"},
+        {&word.spent, "spent"}, {&word.expires, "expires"}, {&word.find, "find"}, {&word.get_write_buffer_size, "get_write_buffer_size"},
         {&word.in_flight, "in_flight"}, {&word.is_closing, "is_closing"}, {&word.is_limited, "is_limited"},
         {&word.is_open, "is_open"}, {&word.looked_at, "looked_at"}, {&word.models, "models"}, {&word.name, "name"},
         {&word.received, "received"}, {&word.renew, "renew"}, {&word.rest, "rest"}, {&word.leave, "leave"},

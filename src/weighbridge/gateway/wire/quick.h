@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Told to Python, so that a library that was made of an older source is not used; quick.py has it too. */
-enum { VERSION = 4 };
+enum { VERSION = 5 };
 enum { MOST_HEADERS = 100, MOST_NAME = 64, MOST_NAMES = 64, MOST_HEAD = 32768 };
 /* With a blank more in each line that has none after its colon. */
 enum { MOST_HEAD_BYTES = MOST_HEAD + MOST_HEADERS };

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from weighbridge import openai_api
 
-_VERSION = 4
+_VERSION = 5
 """As in quick.c."""
 
 try:
@@ -63,9 +63,9 @@ if TYPE_CHECKING or compiled is None:
         client: Any = None
         """Whose plain request it carries."""
 
-        def hand_over(self) -> tuple[Any, Any, Any, bytes, bytes, int, Any, float]:
+        def hand_over(self) -> tuple[Any, Any, Any, bytes, bytes, int, Any, Any, float]:
             """Carry a plain request no more: (client, lane, caller, what the client sent, what the engine was sent,
-            ticket, what is set aside of the caller's limits, when it was asked)."""
+            ticket, what is set aside of the caller's limits, how it was chosen, when it was asked)."""
             raise NotImplementedError
 
         def received(self, data: bytes) -> None:
