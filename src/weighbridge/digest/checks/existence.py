@@ -37,6 +37,11 @@ _TO_COME = re.compile(
 )
 _FROM_TO = re.compile(r"(?i)\d\s?[bm]\s?(?:[-–/,]|to)\s?\d")
 _GLUED = re.compile(r"(?:and|with|or|as|like|from)([A-Za-z][\w.-]{2,60}/[\w.-]{2,100})$")
+_ELSEWHERE = re.compile(
+    r"\bgithub\b|\bopenrouter\b|\bmodelscope\b|\bollama\b|\breplicate\b|\bkaggle\b|\bdocker\b|\bcollection\b"
+)
+# A service's own tag: `gemma3:3b` is what it chose to call something.
+_TAG = re.compile(r"^[\w./-]+:[\w.-]*$")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _REPOSITORY = re.compile(r"^[\w.-]{2,60}/[\w.-]{2,100}$")
 
@@ -143,6 +148,7 @@ def _missing_size(case: Case) -> Finding:
         and _is_in_quote(case)
         and not _FROM_TO.search(case.claim.subject)
         and not _may_be_bits(case)
+        and not _TAG.match(case.claim.subject)
     ):
         return refuted(*proofs)
     return open_question(*proofs)
@@ -258,11 +264,14 @@ def _repository(case: Case, name: str) -> Finding:
             name = glued[1]
     organisation, _, short = name.partition("/")
     if case.subject.lacks:
-        return missing(case)
+        found = missing(case)
+        is_elsewhere = _is_of_another_place(case, name, list(case.subject.near))
+        return open_question(*found.evidence) if is_elsewhere else found
     of_maker = [each for each in case.subject.variants if each.maker.lower() == organisation.lower()]
     if of_maker and not _is_younger(case, 0):
         there = of_maker[0].repository
-        if _lacks_size(short, of_maker, knowledge) and not _is_pattern(case, name):
+        is_elsewhere = _is_pattern(case, name) or _is_of_another_place(case, name, of_maker)
+        if _lacks_size(short, of_maker, knowledge) and not is_elsewhere:
             return refuted(
                 name_proof(f"there is no {name}: each of that release names its size, as {there}", knowledge)
             )
@@ -275,6 +284,17 @@ def _repository(case: Case, name: str) -> Finding:
             )
         )
     return open_question(name_proof(f"{name} is not listed", knowledge))
+
+
+def _is_of_another_place(case: Case, name: str, known: list[Variant]) -> bool:
+    """Whether it is another place's name: GitHub has MoonshotAI/Kimi-Linear, services mistralai/mistral-small. The hub
+    writes an organisation one way, and most makers their models with capitals."""
+    organisation, _, short = name.partition("/")
+    makers = {variant.maker for variant in known}
+    is_spelled = organisation in makers or organisation.lower() not in {maker.lower() for maker in makers}
+    has_capitals = all(variant.name != variant.name.lower() for variant in known)
+    line = case.line or case.claim.quote.lower()
+    return not is_spelled or (has_capitals and short == short.lower()) or bool(_ELSEWHERE.search(line))
 
 
 def _is_pattern(case: Case, name: str) -> bool:
