@@ -18,9 +18,9 @@ from .lexicon import APPS, HOUSES, MAKERS, NO_MODELS, TOOLS, families, makers, n
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
 from .siblings import NAME, columns, siblings
+from .widening import PLAIN, Widener
 from .words import QUANT, SIZE, Chunk, Part, adjoin, chunks, key
 
-_PLAIN = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
 _CUES = re.compile(
     r"\b(?:models?|llms?|weights?|parameters?|params|checkpoints?|open-sourc\w+|releas\w+|launch\w+|licen[cs]\w+|"
     r"benchmarks?|context|fine-?tun\w+|quantiz\w+|variants?|announc\w+|ships|shipped|scor\w+|outperform\w+"
@@ -50,6 +50,9 @@ _VERSION_ALONE = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
 _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
+# `Code Llama 70B`, `Nous Hermes 2`: words before a family's that make another family's.
+_AHEAD = re.compile(r"\b(?:Code|Nous|Tiny|Open)[ -]$")
+_WITH_AHEAD = ("Llama", "LLaMA", "LLama", "Hermes", "Gemma")
 _LINE_BEHIND = re.compile(
     r"['’]?s?[ -](?:based|style|like|class|famil|series|models|line|team|[Cc]oalition|ecosystem|derived"
     r"|architecture|API|compatible|"
@@ -65,10 +68,6 @@ _GERUNDS = frozenset(
     "understanding exploring trying fixing loading choosing releasing launching measuring quantizing fine-tuning "
     "meet releases launches announces introduces unveils debuts ships drops presents adds brings gets makes".split()
 )
-_NO_VARIANT = frozenset(
-    "license licence community terms team series family leaderboard paper card report dense weights hugging "
-    "face".split()
-)
 
 
 class Namer:
@@ -77,8 +76,7 @@ class Namer:
     def __init__(self, text: str) -> None:
         self._text = text
         self._chunks = chunks(text)
-        self._plain = set(_PLAIN.findall(text))
-        self._counts = Counter(chunk.text for chunk in self._chunks if chunk.part is Part.CAPITAL)
+        self._plain = set(PLAIN.findall(text))
         self._accepted: set[str] = set()
         self._heads = heads(text) | {name for name in siblings(text, self._plain) if NAME.fullmatch(name)}
 
@@ -156,7 +154,7 @@ class Namer:
         found += self._in_columns(found)
         found = self._headed(found, introductions)
         found.sort(key=lambda mention: mention.start)
-        return iter(self._with_variants(found))
+        return iter(Widener(self._text, self._chunks, self._plain).widened(found))
 
     def _in_columns(self, found: list[Mention]) -> Iterator[Mention]:
         """Names in columns of models that nothing else tells."""
@@ -164,40 +162,6 @@ class Namer:
         for start, end in columns(self._text, self._plain):
             if not covered(taken, start, end):
                 yield Mention(start, end, self._text[start:end], Kind.FULL, is_headed=True)
-
-    def _with_variants(self, found: list[Mention]) -> list[Mention]:
-        """`Halden 3 Fjord`: a capitalised word behind a version is the variant's, where the page says so twice, or
-        uses that word alone too; once, it may be a headline's next word."""
-        at = {chunk.start: number for number, chunk in enumerate(self._chunks)}
-        behind: dict[str, list[Mention]] = {}
-        for mention in found:
-            number = at.get(mention.end + 1)
-            if mention.kind is Kind.FULL and number is not None and self._text[mention.end] in " -":
-                chunk = self._chunks[number]
-                if chunk.part is Part.CAPITAL and chunk.text.isalpha() and self._is_own(chunk.text):
-                    behind.setdefault(chunk.text, []).append(mention)
-        for word, mentions in behind.items():
-            names = {key(mention.name) for mention in mentions}
-            alone = self._counts[word] > len(mentions)
-            if len(names) == 1:
-                for mention in mentions:
-                    if len(mentions) < 2 and not alone and not self._in_running_text(mention.end, len(word)):
-                        continue
-                    mention.end += 1 + len(word)
-                    mention.name = self._text[mention.start : mention.end]
-        return found
-
-    def _in_running_text(self, end: int, length: int) -> bool:
-        """Whether the words around are mostly small ones, as a headline's are not."""
-        behind = self._text[end + 1 + length : end + 12 + length]
-        before = self._text[max(0, end - 70) : end].rpartition("\n")[2]
-        around = before + self._text[end : end + 70].partition("\n")[0]
-        return not re.match(r" (?:[A-Z]|an? )", behind) and len(_PLAIN.findall(around)) > 5
-
-    def _is_own(self, word: str) -> bool:
-        """Whether a capitalised word is no everyday word, as far as the page and the lexicon tell."""
-        low = word.lower()
-        return len(low) > 2 and low not in self._plain and low not in NO_MODELS | MAKERS and low not in _NO_VARIANT
 
     def _span(self, number: int) -> tuple[int | None, bool]:
         """The last word of the name that begins at this one, and whether it needs more to be believed."""
@@ -212,7 +176,7 @@ class Namer:
             if alone or (needs_more(low) and low not in TOOLS and not chunk.text[0].isupper()):
                 return None, False
             return last, False
-        if chunk.part is Part.FORM:
+        if chunk.part is Part.FORM or (chunk.text in ("O1", "O3", "O4") and self._is_openais(number)):
             return self._extended(number), False
         if chunk.part is Part.WEAK:
             return self._extended(number), True
@@ -224,6 +188,9 @@ class Namer:
             if last >= number + 2 and self._chunks[last].part is Part.SUFFIX:
                 return last, False
         return None, False
+
+    def _is_openais(self, number: int) -> bool:
+        return number > 0 and self._chunks[number - 1].text == "OpenAI" and adjoin(self._text, self._chunks, number - 1)
 
     def _unknown(self, number: int) -> tuple[int | None, bool]:
         """A capitalised word that nobody knows: a name where a size or a version follows."""
@@ -253,6 +220,9 @@ class Namer:
         if (tail[:1] in ("%", ",") and tail[1:2].isdigit()) or tail[:1] in ("%", "x", "×", "$"):
             return False
         following = tail.strip(" -").split(" ")[0] if tail.strip() else ""
+        if following == "to" and tail.strip(" -")[3:4].isdigit():
+            # `IDEFICS 8 to 80b`
+            return False
         return not following.startswith(
             ("million", "billion", "trillion", "percent", "points", "times", "hours", "days", "weeks", "gb", "tokens",
              "gpus", "bit", "others", "more", "experts", "downloads", "stars", "of")
@@ -377,6 +347,8 @@ class Namer:
         while first < last and self._chunks[first].text.lower() in MAKERS:
             first += 1
         start, end = self._chunks[first].start, self._chunks[last].end
+        ahead = _AHEAD.search(self._text, max(0, start - 6), start)
+        start = ahead.start() if ahead and self._text[start:].startswith(_WITH_AHEAD) else start
         small = _SMALL_VARIANT.match(self._text, end) if self._text[end - 1].isdigit() else None
         end = small.end() if small else end
         name = self._text[start:end]

@@ -16,6 +16,12 @@ _MOST_BACK = 60
 _SIZES_GAP = re.compile(r": |[,:]? (?:[a-z]+ ){0,4}(?:sizes|tiers|variants|versions|models|flavou?rs)[,:] ")
 _SIZED_PAIR = re.compile(r"\d{1,4}(?:\.\d{1,2})?B-A\d{1,4}(?:\.\d{1,2})?B\Z")
 _INNER_CAPITAL = re.compile(r"[a-z][A-Z]|[A-Z]{3}")
+# `into three tiers: Nano, Super, and`
+_TIERS = re.compile(
+    r"\b(?:tiers|sizes|variants|versions|members|flavou?rs)(?: called| named)?(?::| —| –|,| \()\s[*_]{0,2}"
+    r"(?:[A-Z]\w+[*_]{0,2}(?: \([^()\n]{1,60}\))?(?:, and |, | and | & |/)[*_]{0,2})*$"
+)
+_TIERS_WITHIN = 600
 _LISTED_WITHIN = 96
 _VARIANT_BEHIND = re.compile(r" (?:sibling|variant|version|edition|flavou?r|tier|checkpoint)\b")
 _GENERIC_SHORT = frozenset(
@@ -255,7 +261,7 @@ class Shortener:
         chunk = self._words[number]
         if best is not None:
             return Mention(chunk.start, self._words[best[0]].end, best[1], Kind.SHORT)
-        if listed := self._listed(number, before) or self._tiered(number):
+        if listed := self._listed(number, before) or self._in_tiers(number, before) or self._tiered(number):
             return listed
         word = chunk.text.lower()
         joined = self._joined_to(chunk, before)
@@ -282,6 +288,17 @@ class Shortener:
             # `its Air sibling`
             return Mention(chunk.start, chunk.end, f"{_without_size(before[-1].name)} {chunk.text}", Kind.SHORT)
         return None
+
+    def _in_tiers(self, number: int, before: Sequence[Mention]) -> Mention | None:
+        """`three tiers: Nano, Super, and Ultra`, behind `Nemotron 3`."""
+        chunk = self._words[number]
+        if chunk.part is not Part.SUFFIX or _TIERS.search(self._text, max(0, chunk.start - 100), chunk.start) is None:
+            return None
+        base = next(
+            (each for each in reversed(before) if each.kind is Kind.FULL and each.name[-1].isdigit()),
+            None,
+        )
+        return self._variant(chunk, base.name) if base and chunk.start - base.end < _TIERS_WITHIN else None
 
     def _tiered(self, number: int) -> Mention | None:
         """`Small 4`, where the page speaks of Mistral: its tiers have numbers of their own."""
@@ -311,15 +328,21 @@ class Shortener:
                 _SIZES_GAP.fullmatch(gap) and re.match(r" \(\d", self._text[chunk.end : chunk.end + 4])
             ):
                 return None
-            variant = Mention(chunk.start, chunk.end, f"{last.name} {chunk.text}", Kind.SHORT, is_listed=True)
-            return self._variants.add(variant, last)
+            return self._variants.add(self._variant(chunk, last.name), last)
         stem, _, word = last.name.rpartition(" ")
         is_short = last.kind is Kind.SHORT and word.isalpha() and stem[-1:].isdigit()
         is_next = re.fullmatch(r" ?(?:&|/|,|and|, and) ?|(?: \([^()]{1,80}\))?, (?:and )?", gap) is not None
         if is_short and is_next and tail.startswith((")", ",", " &", " /", " (")):
-            variant = Mention(chunk.start, chunk.end, f"{stem} {chunk.text}", Kind.SHORT, is_listed=True)
-            return self._variants.add(variant, last)
+            return self._variants.add(self._variant(chunk, stem), last)
         return None
+
+    def _variant(self, chunk: Chunk, base: str) -> Mention:
+        """A variant that the text lists behind its release's name: that word alone stands for it from there on."""
+        name = f"{base} {chunk.text}"
+        if name not in self._by_last.get(chunk.text.lower(), ()):
+            self._index(name)
+            self._heads.update(tail[0] for tail in self._by_tail)
+        return Mention(chunk.start, chunk.end, name, Kind.SHORT, is_listed=True)
 
     def _is_makers(self, chunk: Chunk) -> bool:
         """Whether `Qwen 2.5 (Alibaba)` tells who made it: a house's name, or a word alone in its bracket that the page

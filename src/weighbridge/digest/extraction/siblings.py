@@ -69,8 +69,9 @@ def siblings(text: str, plain: Collection[str]) -> set[str]:
         known = sum(map(_is_known, names))
         # A list's items are more often of several kinds than headings of one level.
         if known >= 2 and known * (2.0 if mark != "-" else 1.5) >= len(names):
-            found.update(name for name in names if (not _is_known(name) or name.isalpha()) and _may_be(name, plain))
-    return found - others
+            found.update(name for name in names if _may_be(name, () if _is_known(name) else plain))
+    # A known family's name with a number needs no neighbours.
+    return {name for name in found - others if name.isalpha() or not _is_known(name)}
 
 
 def columns(text: str, plain: Collection[str]) -> Iterator[tuple[int, int]]:
@@ -129,7 +130,7 @@ def _may_be(name: str, plain: Collection[str]) -> bool:
     """Whether an unknown name may be a model's by its form: no maker's, no section's, no everyday word."""
     low = name.lower()
     words = low.split()
-    if is_section(low) or low in makers() or low in HOUSES or words[0] in _GENERIC or words[-1] in _GENERIC:
+    if is_section(low) or low in makers() or low in HOUSES or words[0] in _GENERIC or words[-1] in ("model", "models"):
         return False
     if any(word in NO_MODELS for word in words) or all(word in SUFFIXES | MAKERS for word in words):
         return False

@@ -1,0 +1,92 @@
+"""Names made longer by what stands right behind: a variant nobody knows, or all that is in bold with a name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from .labels import is_section
+from .lexicon import MAKERS, NO_MODELS
+from .mention import Kind, Mention
+from .words import Chunk, Part, key
+
+PLAIN = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
+_NO_VARIANT = frozenset(
+    "license licence community terms team series family leaderboard paper card report dense weights hugging "
+    "face release launch model models preview beta api update benchmark benchmarks performance review vs guide news "
+    "training inference context support pricing price announcement available local on".split()
+)
+# `**Gemini 3 Deep**`: the rest of what is set in bold with a name.
+_BOLD_REST = re.compile(r"((?: [A-Z][\w.+-]{1,20}){1,3})\*\*")
+
+
+class Widener:
+    """Makes the names of one page longer."""
+
+    def __init__(self, text: str, chunks: Sequence[Chunk], plain: Collection[str]) -> None:
+        self._text = text
+        self._chunks = chunks
+        self._plain = plain
+        self._counts = Counter(chunk.text for chunk in chunks if chunk.part is Part.CAPITAL)
+
+    def widened(self, found: list[Mention]) -> list[Mention]:
+        """The same mentions, in their order."""
+        self._with_bold(found)
+        self._with_variants(found)
+        return found
+
+    def _with_bold(self, found: list[Mention]) -> None:
+        """What is in bold with a name is of it, and so it is where the same words stand together elsewhere."""
+        if "**" not in self._text:
+            return
+        rests: dict[str, set[str]] = {}
+        for mention in found:
+            if mention.kind is Kind.FULL and any(sign.isdigit() for sign in mention.name):
+                rest = _BOLD_REST.match(self._text, mention.end)
+                begins = self._text.rfind("**", max(0, mention.start - 24), mention.start)
+                if rest and begins >= 0 and self._is_rest(rest[1]):
+                    rests.setdefault(mention.name, set()).add(rest[1])
+        for mention in found:
+            behind = [words for words in rests.get(mention.name, ()) if self._text.startswith(words, mention.end)]
+            if behind:
+                words = max(behind, key=len)
+                mention.end += len(words)
+                mention.name += words
+
+    def _is_rest(self, words: str) -> bool:
+        each = words.lower().split()
+        return not any(word in _NO_VARIANT | NO_MODELS | MAKERS for word in each) and not is_section(words.lower())
+
+    def _with_variants(self, found: list[Mention]) -> None:
+        """`Halden 3 Fjord`: a capitalised word behind a version is the variant's, where the page says so twice, or
+        uses that word alone too; once, it may be a headline's next word."""
+        at = {chunk.start: number for number, chunk in enumerate(self._chunks)}
+        behind: dict[str, list[Mention]] = {}
+        for mention in found:
+            number = at.get(mention.end + 1)
+            if mention.kind is Kind.FULL and number is not None and self._text[mention.end] in " -":
+                chunk = self._chunks[number]
+                if chunk.part is Part.CAPITAL and chunk.text.isalpha() and self._is_own(chunk.text):
+                    behind.setdefault(chunk.text, []).append(mention)
+        for word, mentions in behind.items():
+            names = {key(mention.name) for mention in mentions}
+            alone = self._counts[word] > len(mentions)
+            if len(names) == 1:
+                for mention in mentions:
+                    if len(mentions) < 2 and not alone and not self._in_running_text(mention.end, len(word)):
+                        continue
+                    mention.end += 1 + len(word)
+                    mention.name = self._text[mention.start : mention.end]
+
+    def _in_running_text(self, end: int, length: int) -> bool:
+        """Whether the words around are mostly small ones, as a headline's are not."""
+        behind = self._text[end + 1 + length : end + 12 + length]
+        before = self._text[max(0, end - 70) : end].rpartition("\n")[2]
+        around = before + self._text[end : end + 70].partition("\n")[0]
+        return not re.match(r" (?:[A-Z]|an? )", behind) and len(PLAIN.findall(around)) > 5
+
+    def _is_own(self, word: str) -> bool:
+        """Whether a capitalised word is no everyday word, as far as the page and the lexicon tell."""
+        low = word.lower()
+        return len(low) > 2 and low not in self._plain and low not in NO_MODELS | MAKERS and low not in _NO_VARIANT
