@@ -31,6 +31,7 @@ _OBJECT = re.compile(
     r"comparison,?|from|above|below|unlike|challenging|challenges|als|gegenüber|"
     r"\d/\d+(?:th|rd|nd)?(?: the (?:cost|price|size))? of|"
     r"from \d[\d.]* ?(?:%|points|percent)? ?(?:for|on|in|by)|"
+    r"(?:success|strengths?|legacy|footsteps|heels) of|building (?:up)?on|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
     r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size|flagship|flagship model) of|whereas"
     r"|for context,)"

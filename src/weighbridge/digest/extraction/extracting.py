@@ -42,6 +42,12 @@ _LINES = re.compile(r"\s*(?:\*{4,6}|·)\s*")
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
+# `A 744B model with a long memory.`: a sentence that has no verb of its own.
+_APPOSED = re.compile(
+    r"(?:an?|one of|another) (?:[\w.,%-]+ ){0,8}?(?:models?|llm|vlm|moe|family|release|variant|system|checkpoint)\b"
+    r"(?=,? (?:with|that|which|for|from|by|built|designed|trained|aimed|optimi[sz]ed|tuned|released)\b|\s?[,—–.:;(]|$)"
+    r"(?![^.;]{0,60} (?:is|are|was|were|can|will|needs|runs|fits) )"
+)
 # `256K context.` says as much as a list's item.
 _MOST_OF_FRAGMENT = 48
 _VERB = re.compile(
@@ -218,6 +224,7 @@ class _Extraction(Claiming):
         match = self._label_of(start, end)
         label = match[1].lower() if match else ""
         is_item = is_item or (end - start < _MOST_OF_FRAGMENT and not _VERB.search(self._low, start, end))
+        is_item = is_item or (bool(self._context.recent) and _APPOSED.match(self._low, start, end) is not None)
         if label and is_label(label) and match:
             scene = self._scene(match.end(), end, label=label, is_fragment=True)
             scene.labelled_benchmark = self._benchmark_in(match.start(1), match.end(1))

@@ -26,7 +26,7 @@ _LISTED_WITHIN = 96
 _VARIANT_BEHIND = re.compile(r" (?:sibling|variant|version|edition|flavou?r|tier|checkpoint)\b")
 _GENERIC_SHORT = frozenset(
     "base instruct chat it pt dev latest preview live v r exp experimental dense moe large small medium high low "
-    "fast heavy research edge cloud voice speech code math vision audio reasoning thinking".split()
+    "fast heavy deep think dive research edge cloud voice speech code math vision audio reasoning thinking".split()
 )
 
 

@@ -9,25 +9,27 @@ from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
 STEMS = (
-    "asr audio automatic embedding feature image in-context multi multi-modal multimodal sentence speech text "
+    "accept handl img image2 process take taking text2 understand ingest voice asr audio automatic embedding feature image in-context multi multi-modal multimodal sentence speech text "
     "tts video vision visual vlm"
 )
 _THING = (
     r"(?:models?|llms?|moe|assistant|variants?|version|checkpoints?|capabilit\w+|architecture|transformer"
-    r"|support|family|release|"
+    r"|support|family|release|language|chatbot|reasoner|"
     r"foundation|reasoning|flagship)"
 )
 _WORDS = re.compile(
     r"\b(?:natively |native |fully |also |is |are )?(?P<multimodal>multi-?modal(?:ity)?)\b"
     r"|\b(?P<vision>vision[- ]language|vlm\b|image[- ]text[- ]to[- ]text|visual language"
     r"|(?:image|vision|visual)(?: and video)? understanding|(?:takes?|accepts?|understands?|sees|reads) images?\b"
+    r"|(?:process\w*|handl\w+|accept\w*|understand\w*|tak(?:es|ing)|ingests?) (?:both )?text(?:,| and| or) images?\b"
     r"|images? as (?:an )?inputs?)"
     r"|\b(?P<text>text[- ]only|text[- ]to[- ]text)\b"
     r"|\b(?P<image>text[- ]to[- ]image|image[- ](?:generation|editing|generator)|image models?|in-context "
     r"image editing)\b"
-    r"|\b(?P<video>text[- ]to[- ]video|video[- ](?:generation|model|models|generator)|image[- ]to[- ]video)\b"
+    r"|\b(?P<video>text[- ]to[- ]video|video[- ](?:generation|model|models|generator)|image[- ]to[- ]video"
+    r"|im(?:g|age)2vid(?:eo)?|text2video)\b"
     r"|\b(?P<speech>text[- ]to[- ]speech|tts|speech[- ]recognition|asr|automatic-speech-recognition|speech[- "
-    r"]to[- ]text|speech model)\b"
+    r"]to[- ](?:text|speech)|(?:speech|voice)(?: chat)? models?)\b"
     r"|\b(?P<audio>text[- ]to[- ]audio|audio[- ](?:model|language|generation|understanding))\b"
     r"|\b(?P<embedding>(?:text[- ])?embedding model|sentence-similarity|feature-extraction)\b"
 )
@@ -56,6 +58,8 @@ def find(scene: Scene) -> Iterator[Found]:
         value = _VALUES[kind]
         inside = any(mention.start <= match.start(kind) < mention.end for mention in scene.mentions)
         if value in seen or inside or scene.is_negated(match.start()):
+            continue
+        if kind == "vision" and "multimodal" in seen:
             continue
         if not labelled and not _says(scene, match, kind):
             continue

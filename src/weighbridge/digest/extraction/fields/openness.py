@@ -51,6 +51,7 @@ _BEST_OF = re.compile(
     r" (?:among|of|for|across)(?: all| the| any| current| an?| other)* $"
     r"|\b(?:placing|putting|ranks?|ranked|is|sits|making) (?:it |them )?(?:among|one of) the (?:\w+ ){1,3}$"
 )
+_TOPPED = re.compile(r"\b(?:tops?|topped|topping|leads?|led|leading|atop) (?:the |all )?$")
 _PARTS = re.compile(r"[—–:;(]| - |, ")
 _LABELLED = re.compile(r"open[- ](?:source|weights?)d?\??")
 _TO_COME = re.compile(
@@ -177,6 +178,8 @@ def _is_beside(scene: Scene, match: re.Match[str], before: str, after: str) -> b
 
 def _is_told(scene: Scene, match: re.Match[str], before: str, after: str) -> bool:
     """`OLMo 3 is the third generation of fully open models`, `GLM-4.7 — first open-source model with ...`"""
+    if _TOPPED.search(before) and re.match(r"[\s-]*(?:\w+ )?(?:leaderboards?|rankings?|charts?|models?)\b", after):
+        return True
     if _NOUN_AFTER.match(after) and not _MODELS.match(after):
         return False
     if match.lastgroup != "open" and _BEST_OF.search(before):

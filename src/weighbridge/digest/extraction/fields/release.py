@@ -220,7 +220,7 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
         status, future = "expected", True
     for subject in _with_companions(scene, owner):
         yield Found("status", status, start, end, subject=subject, told=told.value if told else None)
-        if status == "announced":
+        if status == "announced" and (told is None or not _ON_DAY.search(scene.before(told.start, 6))):
             continue
         if told is not None:
             found = _dated(told, expected=future)
@@ -231,6 +231,13 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
             yield Found("release_date", scene.told, start, end, "date", ("expected",) if future else (), subject)
 
 
+def _is_in_reach(gap: str) -> bool:
+    """Whether a name so far behind a verb is its object; further where the words lead up to it: `its models, Tern 4`."""
+    return len(gap) < 60 or (len(gap) < 110 and re.search(r"(?:models?|llms?|family|series)[,:] [*_]*$", gap) is not None)
+
+
+# `was announced on November 20`
+_ON_DAY = re.compile(r"\b(?:on|in) $")
 _ANAPHORIC = re.compile(
     r"(?:^\W*|\b(?:it|they|both|model|models|weights|variants?|version|family|release|checkpoints?)(?: (?:was"
     r"|were|is|are|will be|has been|have been|had been|had|should|may|might))?"
@@ -280,7 +287,7 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
     after = scene.after(end, 60)
     nothing_behind = bool(_INTRANSITIVE.match(after))
     ahead = next((mention for mention in scene.mentions if mention.start >= end), None)
-    if not passive and not nothing_behind and ahead is not None and ahead.start - end < 60:
+    if not passive and not nothing_behind and ahead is not None and _is_in_reach(scene.low[end : ahead.start]):
         gap = scene.low[end : ahead.start]
         if (
             (not _NOT_MODEL.match(gap) or _ITS_RELEASE.match(gap))
