@@ -60,6 +60,17 @@ def test_openness_of_others_is_not_the_models(text):
         ("Two models were released today by a small team.", set()),
         ("A post on the model that Snowdrift released on Monday.", set()),
         ("## Qwen 2.5 (Alibaba)\n\nA text on training.", {"Qwen 2.5"}),
+        ("The post-Llama 2 era is one of sub-40B models.", set()),
+        ("| Model | Note |\n|---|---|\n| [[Qwen]] 2.5 Coder 7B | fast |", {"Qwen 2.5 Coder 7B"}),
+        ("Llama 4 (Scout/Maverick) is open.", {"Llama 4", "Llama 4 Scout", "Llama 4 Maverick"}),
+        (
+            "NVIDIA shows Nemotron 3. The family has three tiers: Nano, Super, and Ultra.",
+            {"Nemotron 3", "Nemotron 3 Nano", "Nemotron 3 Super", "Nemotron 3 Ultra"},
+        ),
+        ("**Gemini 3 Deep** thinks. With Gemini 3 Deep the model waits.", {"Gemini 3 Deep"}),
+        ("Claude Sorrel leads, and Claude Sorrel is a closed model.", {"Claude Sorrel"}),
+        ("Code Llama 70B and OpenAI O1 are models of 2024.", {"Code Llama 70B", "O1"}),
+        ("The hub lists the models of sorrel-ai and Qwen-ai.", set()),
         ("ChatGPT Voice and the Qwen-Agent framework are new.", set()),
         ("While Mixtral and Grok-1 route to two experts, more can be better. Mixtral is older.", {"Mixtral", "Grok-1"}),
     ],
@@ -132,3 +143,33 @@ def test_a_line_of_dashes_below_a_row_is_read_at_once():
     page = Page("page.md", f"a | Model\n{'-' * 4000}x\n\nQwen3-8B | has 8B\n{'- -' * 2000}|x\n")
 
     assert {claim.subject for claim in extract(page)} >= {"Qwen3-8B"}
+
+
+@pytest.mark.parametrize(
+    ("text", "claim"),
+    [
+        ("Tern 4 is out. A 744B model with a long memory.", ("Tern 4", "parameters_total", 744e9)),
+        ("Tern 4 from Acme is early. A sparse MoE model, one of the first.", ("Tern 4", "architecture", "moe")),
+        ("| Model | Apache 2.0 |\n|---|---|\n| Tern 4 model | Yes |\n", ("Tern 4", "licence", "Apache-2.0")),
+        ("The Tern 4 model processes text, images and video.", ("Tern 4", "modality", "vision-language")),
+        (
+            "On May 2, 2025, Acme released its latest generation of large language models, Tern 4.",
+            ("Tern 4", "release_date", "2025-05-02"),
+        ),
+        ("The Tern 4 family was announced on May 2, 2025.", ("Tern 4", "release_date", "2025-05-02")),
+        ("## Tern 4\n\nIt wins (they compare to Qwen3-8B). The license is MIT License.", ("Tern 4", "licence", "MIT")),
+    ],
+)
+def test_what_is_said_goes_to_the_model_that_is_meant(text, claim):
+    assert claim in said(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tern 4 is out. A 30-person laboratory team trained a 400B model for little.",
+        "The Tern 4 8B model matches the prior 32B MoE.",
+    ],
+)
+def test_sizes_of_strangers_are_not_the_models(text):
+    assert not {value for _, field, value in said(text) if field == "parameters_total"} & {400e9, 32e9}

@@ -15,7 +15,7 @@ JOIN = re.compile(
 """What joins names that share what is said."""
 _OBJECT = re.compile(
     r"(?:\b(?:than|vs\.?|versus|over|beat(?:s|en|ing)?|outperform(?:s|ed|ing)?|ahead of|surpass(?:es|ed|ing)?"
-    r"|behind|compar(?:e|es|ed|ing)(?: it)? (?:to|with)|like|unlike|"
+    r"|behind|compar(?:e|es|ed|ing) (?:it |them )?(?:to|with|against)|like|unlike|"
     r"rivals?|rivall?ing|ties|tied(?: with)?|tying(?: with)?"
     r"|loses to|lost to|second to|falls short of|short of|bows to|match(?:es|ed|ing)?|against"
     r"|edges?(?: out| past)?|edging(?: out)?|trail(?:s|ed|ing)"
@@ -50,6 +50,8 @@ _NOT_OBJECT = re.compile(
 _KIN_BEHIND = re.compile(
     r"['’s]{0,2} (?:lineage|heritage|recipe|template|blueprint|playbook|derivative|descendant|successor)\b"
 )
+# `above R1's 63% and Tern 4's 61%`
+_NEXT_OBJECT = re.compile(rf"(?:{JOIN.pattern}|['’]s? ~?\d[\d.]*%?(?: and|,| or) (?:the )?)")
 _OPENS = re.compile(r"\W*(?:it|they|the model|this model)\b")
 _PLACED = re.compile(r"\d[\w.,%]* (?:tokens |points )?(?:in|of|for|with) (?:the )?$")
 
@@ -103,7 +105,7 @@ def _is_joined(scene: Scene, one: Mention, other: Mention) -> bool:
     gap = scene.low[one.end : other.start]
     whole = key(one.name)
     is_part = gap.strip() == "," and len(key(other.name)) > len(whole) and key(other.name)[: len(whole)] == whole
-    return JOIN.fullmatch(gap) is not None and not is_part
+    return _NEXT_OBJECT.fullmatch(gap) is not None and not is_part
 
 
 def main_subject(scene: Scene) -> Mention | None:

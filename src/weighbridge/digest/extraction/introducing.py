@@ -22,7 +22,7 @@ _RELEASED_BEHIND = re.compile(
     r"(?: (?:under|on|as|at|in|with|today|yesterday|last|by|this|for|to|alongside)\b|[,.;:]|$)"
 )
 _IS_MODEL_BEHIND = re.compile(
-    r"(?:,| is| was|:| —| –| -| \()\s?(?:an?|the|our|its|their)\s(?:[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?"
+    r"(?:,| is| was|:| —| –| -| \()\s?(?:an?|the|our|its|their)\s(?:[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?|LMs?"
     r"|MoE|checkpoint|transformer)\b"
 )
 _SIZED_BEHIND = re.compile(

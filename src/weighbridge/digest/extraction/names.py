@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .heads import heads
 from .introducing import Introductions, covered
-from .lexicon import APPS, HOUSES, MAKERS, NO_MODELS, TOOLS, families, makers, needs_more
+from .lexicon import APPS, HOUSES, MAKERS, NO_MODELS, SUFFIXES, TOOLS, families, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
 from .siblings import NAME, columns, siblings
@@ -33,7 +33,7 @@ _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
 _PRODUCT = re.compile(
     r" (?:CLI|SDK|API|App|Studio|Console)$|[ -]Agents?$|^ChatGPT[ -][A-Z][a-z]+$|\.(?:md|gguf|safetensors|json"
     r"|py)\d*$|^[A-Z][a-z]+ Chat$"
-    r"|^(?:Claude|Kimi|Qwen|Gemini|Mistral|Grok) (?:Code|Desktop|Cowork|Vibe)$"
+    r"|^Claude (?:Pro|Max|Team|Enterprise)$|^(?:Claude|Kimi|Qwen|Gemini|Mistral|Grok) (?:Code|Desktop|Cowork|Vibe)$"
 )
 # `Kimi Delta Attention`: what networks are made of, or a page, by a house's name.
 _TECHNIQUE = re.compile(
@@ -46,6 +46,7 @@ _GLUED_LABEL = re.compile(
 )
 # Families that count themselves in trillions: `Ling 2.5 1T`.
 _OF_TRILLIONS = frozenset({"ling", "ring"})
+_YEAR = re.compile(r"(?:19|20)\d\d(?:-|$)")
 _VERSION_ALONE = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
 _SPARSE = re.compile(r"\b(?:moe|experts?|active|activated|sparse)\b", re.IGNORECASE)
@@ -66,6 +67,7 @@ _GERUNDS = frozenset(
     "announcing introducing running using building training testing comparing serving deploying benchmarking "
     "reviewing "
     "understanding exploring trying fixing loading choosing releasing launching measuring quantizing fine-tuning "
+    "add use set get keep expect pay save run download install choose pick try buy need needs takes costs "
     "meet releases launches announces introduces unveils debuts ships drops presents adds brings gets makes".split()
 )
 
@@ -171,7 +173,8 @@ class Namer:
             if last == number and chunk.text.lower() in TOOLS:
                 return None, False
             plain = chunk.text.replace("-", "")
-            alone = last == number and plain.isalpha() and needs_more(chunk.text.lower().partition("-")[0])
+            head, _, tail = chunk.text.lower().partition("-")
+            alone = last == number and plain.isalpha() and needs_more(head) and tail not in SUFFIXES
             low = chunk.text.lower()
             if alone or (needs_more(low) and low not in TOOLS and not chunk.text[0].isupper()):
                 return None, False
@@ -204,6 +207,8 @@ class Namer:
         while last + 1 < len(self._chunks) and last < number + 3 and adjoin(self._text, self._chunks, last):
             following = self._chunks[last + 1]
             if following.part in (Part.SIZE, Part.TAIL, Part.VERSION):
+                if _YEAR.match(following.text):
+                    return None, False
                 if following.part is Part.VERSION and not (self._is_version(last + 1) and _is_low(following.text)):
                     return None, False
                 end = self._extended(last)
@@ -351,7 +356,7 @@ class Namer:
         start = ahead.start() if ahead and self._text[start:].startswith(_WITH_AHEAD) else start
         small = _SMALL_VARIANT.match(self._text, end) if self._text[end - 1].isdigit() else None
         end = small.end() if small else end
-        name = self._text[start:end]
+        name = self._text[start:end].replace("]] ", " ")
         is_family = first == last and name.isalpha()
         return Mention(start, end, name, Kind.FAMILY if is_family else Kind.FULL)
 

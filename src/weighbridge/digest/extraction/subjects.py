@@ -12,6 +12,7 @@ from .comparing import JOIN, objects
 from .lexicon import makers
 from .mention import Kind, Mention
 from .scene import Found, Scene
+from .strangers import APPOSED, is_of_stranger
 from .words import sizes_in
 
 _POSSESSED = re.compile(r"['’‘]s?\s(?:[\w.-]+\s){0,4}?[~≈$\"“(]*(?:\d[\d.,]*%?\s?/\s?)?")
@@ -29,25 +30,12 @@ _FOR = re.compile(
 )
 _THAT_ONE = re.compile(r"\b(?:that one|the latter|whose)\b[^.;,]{0,30}$")
 _TECHNIQUE = re.compile(r"(?<![\w/])(?:[A-Z][a-z]+[A-Z][A-Za-z]*|[a-z]+-(?:pytorch|cpp|mlx|jax|cuda)\w*)(?![\w/])")
-# `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
-_ANOTHER = re.compile(
-    r"\b(?:an?|any|most|every) (?:[a-z-]{3,12} ){0,2}\d{1,4}(?:\.\d)?[bt]"
-    r"(?:-parameter|-class)?(?: [a-z-]{3,12}){0,2} (?:models?|moe|llms?)\b"
-    r"|\ban? [\w.]+-class (?:\w+ )?models?\b"
-    r"|\bthere(?:['’]s| is| are) (?:also |now )?(?:an? |two |three |four )?(?=dense|moe|sparse|\d{1,4}b)"
-    r"|\bthe model (?:that |which )?(?:most|many|you|we|people)\b"
-    r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"
-)
 _CONTEXT_MODEL = re.compile(r"(?:[ -]token)?[ -]context(?: window)? (?:model )?")
-_APPOSED = re.compile(r"(?:\s?(?:,|:|[—–-]|\()\s?|[^.;,]{0,24}?\b(?:is|was|as|be|are)\s)(?:only |just )?")
 # `Mistral's open-weight coding model`: the family's name is its maker's.
 _MAKERS_MODEL = re.compile(r"['’‘]s? [^.;:]{0,60}?\bmodel\b")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
 _LEADS = re.compile(r"\W*(?P<maker>[a-z]\w+) (?:still |now )?(?:leads|wins|dominates|trails|holds|owns|takes) ")
 _RESUMED = re.compile(r"^[^,]{0,80}[, ] ?(?:this (?:model|release|one)|it|the model)\b")
-_LIKENED = re.compile(
-    r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
-)
 # `than R1, which boasts 671 billion parameters (with 37 billion activated)`
 _BOASTS = re.compile(
     r",? (?:which|that|with|at|having) (?:(?:has|boasts|counts|packs|uses|carries|contains) )?(?:~|about |roughly "
@@ -90,7 +78,10 @@ class Owners:
             return (found.subject,)
         if found.field == "base_model":
             return self._of_base(found)
-        if self._is_of_another(found):
+        before = self._names_before(found.start)
+        is_named = found.field == "parameters_total" and any(m.start - found.end == 1 for _, m in self._names)
+        # `There is also a 24B Devstral Small 2.`
+        if not is_named and is_of_stranger(self._scene, found, before[-1][1] if before else None):
             return ()
         owners = self._meant(found)
         if len(owners) > 1 and owners == self._carried and not self._names and self._tells_one(found):
@@ -116,7 +107,7 @@ class Owners:
         if not before:
             return True
         gap = scene.low[before[-1].end : found.start]
-        return _APPOSED.fullmatch(gap) is None and _STATED.fullmatch(gap) is None
+        return APPOSED.fullmatch(gap) is None and _STATED.fullmatch(gap) is None
 
     def _meant(self, found: Found) -> tuple[str, ...]:
         scene = self._scene
@@ -172,39 +163,6 @@ class Owners:
         if self._carried and _MAKERS_MODEL.match(self._scene.low, group[-1].end, found.start):
             return True
         return bool(self._carried) and ANAPHOR.search(self._scene.words) is not None
-
-    def _is_of_another(self, found: Found) -> bool:
-        """Whether somebody without a name stands between the nearest name and what is said."""
-        if found.field == "parameters_total" and any(m.start - found.end == 1 for _, m in self._names):
-            # `There is also a 24B Devstral Small 2.`
-            return False
-        before = self._names_before(found.start)
-        begin = max(before[-1][1].end if before else self._scene.start, found.start - 120)
-        for match in (
-            _ANOTHER.finditer(self._scene.low, begin, found.start)
-            if "the " in (near := self._scene.low[begin : found.start + 24]) or "model" in near
-            else ()
-        ):
-            gap = self._scene.low[begin : match.start()].lstrip("*_`")
-            # `Kestrel is a 70B model with ...`, `Kestrel, a 70B model, ...`
-            if not (before and _APPOSED.fullmatch(gap)):
-                return True
-        if found.field in ("parameters_total", "architecture") and before and self._is_inside_another(found, begin):
-            return True
-        if found.field != "parameters_total" or not before:
-            return False
-        # `Kestrel fits, a 70B model runs`
-        runs = _ANOTHER.match(self._scene.low, max(begin, found.start - 2))
-        gap = self._scene.low[begin : runs.start()] if runs else ""
-        return len(gap) > 2 and re.search(r"[,;] (?:and |even |while )?$", gap) is not None
-
-    def _is_inside_another(self, found: Found, begin: int) -> bool:
-        """`close to a dedicated 10B dense model`: it is what somebody without a name is called."""
-        for match in _ANOTHER.finditer(self._scene.low, begin, min(self._scene.end, found.end + 24)):
-            if match.start() <= found.start < match.end():
-                gap = self._scene.low[begin : match.start()]
-                return _LIKENED.search(gap) is not None or gap.lstrip().startswith("there")
-        return False
 
     def _versus(self, found: Found) -> Mention | None:
         """`A beats B with 78.0 versus 51.5`: the second is of whom the first is compared with."""

@@ -65,8 +65,10 @@ class Widener:
         behind: dict[str, list[Mention]] = {}
         for mention in found:
             number = at.get(mention.end + 1)
-            if mention.kind is Kind.FULL and number is not None and self._text[mention.end] in " -":
+            if mention.kind is not Kind.REPOSITORY and number is not None and self._text[mention.end] in " -":
                 chunk = self._chunks[number]
+                if mention.kind is Kind.FAMILY and self._text.count(f"{mention.name} {chunk.text}") < 2:
+                    continue
                 if chunk.part is Part.CAPITAL and chunk.text.isalpha() and self._is_own(chunk.text):
                     behind.setdefault(chunk.text, []).append(mention)
         for word, mentions in behind.items():
@@ -77,7 +79,7 @@ class Widener:
                     if len(mentions) < 2 and not alone and not self._in_running_text(mention.end, len(word)):
                         continue
                     mention.end += 1 + len(word)
-                    mention.name = self._text[mention.start : mention.end]
+                    mention.name, mention.kind = self._text[mention.start : mention.end], Kind.FULL
 
     def _in_running_text(self, end: int, length: int) -> bool:
         """Whether the words around are mostly small ones, as a headline's are not."""

@@ -16,7 +16,7 @@ _CHUNK = re.compile(
     r"https?://[^\s<>)\]\"'|]{1,400}|(?<![^\W_])(?:[^\W_a-z]\w*(?:[.\-+/:@]\w+)*\+?"
     r"|[a-z][a-z]*(?:[\d.\-/_:@]\w+|\d)(?:[.\-+/:@]\w+)*|[a-z]+[A-Z]\w*(?:[.\-+/:@]\w+)*|[a-z]{2,20}(?= \d))"
 )
-SIZE = re.compile(r"(?:\d{1,3}x)?[aeAE]?\d{1,4}(?:\.\d{1,3})?[BbMTt](?:x\d{1,4}[Ee])?\Z")
+SIZE = re.compile(r"(?:\d{1,3}x)?[aeAE]?\d{1,4}(?:\.\d{1,3})?[BbMTt](?:x\d{1,4}[Ee]|[aA]\d{1,4}(?:\.\d)?[bB])?\Z")
 _VERSION = re.compile(
     r"(?:[vV]\d{1,3}(?:\.\d{1,3}){0,3}|\d{1,2}(?:\.\d{1,3}){0,2}[a-wyz]?|[A-Za-z]{1,2}\d{1,2}(?:\.\d{1,2})?)\Z"
 )
@@ -27,7 +27,7 @@ _BUILD = re.compile(r"\d{4,8}\Z")
 _O_SERIES = re.compile(r"o[134](?:-(?:mini|preview|pro|high))*\Z")
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,60})/[A-Za-z0-9][\w.-]{0,95}\Z")
 _HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]{1,60}/[\w.-]{1,95})\Z")
-_HEAD = re.compile(r"([A-Za-z]+?)(?:\.?[vV]?\d+(?:\.\d+)*[a-z]?)?\Z")
+_HEAD = re.compile(r"([A-Za-z]+?)(?:\.?[vV]?\d+(?:\.\d+)*[a-z]{0,2})?\Z")
 _DIGITS = "0123456789"
 _KEY = re.compile(r"\d+(?:\.\d+)*(?:[bmtk](?![a-z]))?|[a-z]+\+?")
 
@@ -37,9 +37,13 @@ _COMPOUNDS = tuple(
     f"-{word}"
     for word in (
         "class style level like based hosted powered compatible trained native specific inspired derived tuned"
-        " optimized optimised only first backed built grade family series announcement team".split()
+        " optimized optimised only first backed built grade family series announcement team ai labs org hf "
+        "research hilab community".split()
     )
 )
+
+# `the post-Llama 2 era`, `sub-40B models`
+_PREFIXES = ("post-", "pre-", "sub-", "non-", "anti-", "ex-", "mid-", "pro-", "multi-")
 
 
 class Part(StrEnum):
@@ -117,7 +121,7 @@ def _part(text: str) -> Part:
     if text.isupper() and text.count("_") > 1:
         # `VLLM_USE_FLASHINFER_MOE_FP8`
         return Part.OTHER
-    if low in NO_MODELS or head in NO_MODELS or len(text) > 90:
+    if low in NO_MODELS or head in NO_MODELS or len(text) > 90 or low.startswith(_PREFIXES):
         return Part.VERSION if _VERSION.match(text) and low not in NO_MODELS else Part.OTHER
     stem = _HEAD.match(head)
     if (stem and stem[1] in families()) or low in families() or head in families():
@@ -137,7 +141,8 @@ def _part(text: str) -> Part:
 def _joined(pieces: list[str], low: str) -> Part:
     if low.endswith((*_COMPOUNDS, "-only", "-bit", "-token", "-parameter")):
         return Part.OTHER
-    if all(_is_tail(piece) for piece in pieces):
+    if all(_is_tail(piece) for piece in pieces) or (_VERSION.match(pieces[0]) and SIZE.match(pieces[-1])):
+        # `R1-Distill-Qwen-32B`
         return Part.TAIL
     head = pieces[0]
     stem = _HEAD.match(head)
@@ -212,4 +217,4 @@ def _add(match: re.Match[str], found: list[Chunk]) -> None:
 def adjoin(text: str, words: list[Chunk], number: int) -> bool:
     """Whether a word and the next are parted by a blank or a hyphen alone."""
     gap = text[words[number].end : words[number + 1].start]
-    return gap in (" ", "-", "\u00a0", "‑")
+    return gap in (" ", "-", "\u00a0", "‑", "]] ")

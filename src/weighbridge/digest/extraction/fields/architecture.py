@@ -20,7 +20,8 @@ _KINDS = re.compile(
 )
 _HINT = re.compile(r"moe|mixture|dense|hybrid|mamba|diffusion|sparse")
 _NO_MOE = re.compile(
-    r"(?: \(moe\))?\s?(?:models\b(?! introduce)|architectures? (?:means?|makes?|lets?|allows?)|serving|inference|support|optimi[sz]\w+|routing|kernels?|\+|training|layers?"
+    r"(?: \(moe\))?\s?(?:models\b(?! introduce)|architectures? (?:means?|makes?|lets?|allows?)|serving|inference"
+    r"|support|optimi[sz]\w+|routing|kernels?|\+|training|layers?"
     r"|backbone of|hidden|block|wins|paradigm|has decisively|architectures,|experts into|performance "
     r"improve\w+)"
 )

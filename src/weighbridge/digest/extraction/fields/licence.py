@@ -60,11 +60,22 @@ def find(scene: Scene) -> Iterator[Found]:
         seen.add(name)
         qualifiers = ("code",) if _CODE.search(before) and not _WEIGHTS.search(before) else ()
         yield Found("licence", name, start, end, qualifiers=qualifiers)
-    if labelled and not seen and "open weights" in scene.words:
+    if not seen:
+        yield from _of_label(scene, labelled=labelled)
+
+
+def _of_label(scene: Scene, *, labelled: bool) -> Iterator[Found]:
+    """What a cell or a label's value says that names no licence itself."""
+    if scene.words.strip(" *_`.") in ("yes", "✓", "✅", "✔", "true"):
+        # A column headed `Apache 2.0`.
+        for _, _, name, _ in licences(scene.label, 0, len(scene.label)):
+            yield Found("licence", name, scene.start, scene.end)
+            return
+    if labelled and "open weights" in scene.words:
         # No licence's name: it tells that the weights lie open.
         yield Found("openness", "open-weights", scene.start, scene.end)
         return
-    if labelled and not seen and scene.end - scene.start < 70:
+    if labelled and scene.end - scene.start < 70:
         house = _HOUSES.fullmatch(scene.words.strip("*_` []"))
         if house is not None:
             name = {"qian": "qwen"}.get(house[house.lastindex or 1], house[house.lastindex or 1])

@@ -9,7 +9,8 @@ from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
 STEMS = (
-    "accept handl img image2 process take taking text2 understand ingest voice asr audio automatic embedding feature image in-context multi multi-modal multimodal sentence speech text "
+    "accept handl img image2 process take taking text2 understand ingest voice asr audio automatic embedding "
+    "feature image in-context multi multi-modal multimodal sentence speech text "
     "tts video vision visual vlm"
 )
 _THING = (

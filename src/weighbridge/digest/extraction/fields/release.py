@@ -232,8 +232,11 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
 
 
 def _is_in_reach(gap: str) -> bool:
-    """Whether a name so far behind a verb is its object; further where the words lead up to it: `its models, Tern 4`."""
-    return len(gap) < 60 or (len(gap) < 110 and re.search(r"(?:models?|llms?|family|series)[,:] [*_]*$", gap) is not None)
+    """Whether a name so far behind a verb is its object; further where the words lead up to it: `its models, Tern "
+    "4`."""
+    return len(gap) < 60 or (
+        len(gap) < 110 and re.search(r"(?:models?|llms?|family|series)[,:] [*_]*$", gap) is not None
+    )
 
 
 # `was announced on November 20`
