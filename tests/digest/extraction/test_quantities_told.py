@@ -127,6 +127,35 @@ def test_both_ends_of_a_range_of_sizes_are_told(text):
     }
 
 
+def test_a_table_that_lost_the_gaps_between_its_cells_is_parted_by_what_its_header_tells():
+    text = (
+        "ModelParamsContextQuantizationSpeedBest ForLicense\n"
+        "Qwen3 8B8B32KQ4_K_M~45 tok/sMany languagesApache 2.0\n"
+        "Gemma 3 4B (QAT)4.3B128K tokensQ4_0~60 tok/sFast answersGemma\n"
+        "\nIt is a table.\n"
+    )
+    found = [claim for claim in claims(text) if claim.field != "exists"]
+
+    assert {(claim.subject, claim.field, claim.value) for claim in found} >= {
+        ("Qwen3 8B", "parameters_total", 8e9),
+        ("Qwen3 8B", "context_length", 32e3),
+        ("Qwen3 8B", "speed", 45.0),
+        ("Qwen3 8B", "licence", "Apache-2.0"),
+        ("Gemma 3 4B", "parameters_total", 4.3e9),
+        ("Gemma 3 4B", "context_length", 128e3),
+        ("Gemma 3 4B", "speed", 60.0),
+        ("Gemma 3 4B", "licence", "gemma"),
+    }
+    assert {text[claim.start : claim.end] for claim in found} == {claim.quote for claim in found}
+    assert {claim.quote for claim in found} <= set(text.split("\n"))
+
+
+def test_what_only_looks_like_a_header_costs_nothing_and_parts_nothing():
+    text = "ModelContextParams\n" + "A" * 230 + "\n\n" + "ModelNotesTypeWhyFocusParams\nQwen3-8B is fine.\n"
+
+    assert {claim.subject for claim in claims(text * 200)} <= {"Qwen3-8B"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,11 +1,13 @@
 """`readable()`: a page's text without what nobody reads: tags, shortcodes, addresses of pictures, marks of places; and
-`Unmarked`: without the signs that make words bold inside a line."""
+`Unmarked`: without the signs that make words bold inside a line, and with a table's bars."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+
+from .glued_tables import Edit, parted
 
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?=[\s/>])[^<>]{0,1200}>|<!--.{0,4000}?-->", re.DOTALL)
 _SHORTCODE = re.compile(r"\{\{[<%].{0,2000}?[%>]\}\}")
@@ -43,35 +45,33 @@ _INSIDE_LINE = re.compile(r"(?:[\w)\],.;:–—\"”’'%+&|] (?<!\d\. )|[(/—�
 _LINKED = re.compile(r"\[\[(?:[^\[\]|\n]{1,200}\\?\|)?(?P<inside>[^\[\]|\n]{1,120})\]\]")
 
 
-def _signs(text: str) -> Iterator[tuple[int, int]]:
-    """The stretches that are nothing but signs, in their order."""
-    linked = [match.span() + match.span("inside") for match in _LINKED.finditer(text)] if "[[" in text else []
-    marked = []
+def _signs(text: str) -> Iterator[Edit]:
+    """The stretches that are nothing but signs."""
+    spans = [match.span() + match.span("inside") for match in _LINKED.finditer(text)] if "[[" in text else []
     for match in _MARKED.finditer(text):
         before = text[max(0, match.start() - 3) : match.start()]
         # At a line's beginning they tell of what the line is, and stay.
         if _NUMBER.match(match["inside"]) or _INSIDE_LINE.search(before):
-            marked.append(match.span() + match.span("inside"))
-    spans = sorted(span for start, end, first, last in (*linked, *marked) for span in ((start, first), (last, end)))
-    past = 0
-    for begin, end in spans:
-        if begin >= past:
-            yield begin, end
-            past = end
+            spans.append(match.span() + match.span("inside"))
+    for start, end, first, last in spans:
+        yield start, first, ""
+        yield last, end, ""
 
 
 class Unmarked:
-    """A text without such signs, and where each of its letters stood before."""
+    """A text without such signs and with bars in tables that lost them, and where each of its letters stood before."""
 
     def __init__(self, text: str) -> None:
         self._starts: list[int] = []
         self._gaps: list[int] = []
         parts: list[str] = []
         at = gone = length = 0
-        for begin, end in _signs(text):
-            parts.append(text[at:begin])
-            length += begin - at
-            gone += end - begin
+        for begin, end, new in sorted([*_signs(text), *parted(text)]):
+            if begin < at:
+                continue
+            parts += (text[at:begin], new)
+            length += begin - at + len(new)
+            gone += end - begin - len(new)
             at = end
             self._starts.append(length)
             self._gaps.append(gone)
