@@ -3,7 +3,8 @@
 FOLDER holds a folder a set, as `weigh route eval` reads them (`prompts.jsonl.gz`, `scores.csv.gz`, perhaps
 `cost.csv.gz`, `prices.json`, `out_chars.csv.gz`). Three questions: prompts left out by chance (is it better than a
 lookup by task that is told the task?), tasks left out (does it ever do worse than the best single model?), and trained
-on one set, tested on another. `--write FILE` writes the page.
+on one set, tested on another. `--embedding NAME` lets the router look at an embedding too, as `weigh route` does.
+`--write FILE` writes the page.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from weighbridge.cli.route_eval import by_task
 from weighbridge.openai_api import Request
 from weighbridge.routing import Candidate, route
+from weighbridge.routing.embedding import Embedding, load_embedding
 from weighbridge.routing.evidence import Evidence, read_evidence
 from weighbridge.routing.learning import learn
 from weighbridge.routing.measuring import Curve, Interval, Pair, choices, interval, weak_and_strong
@@ -44,6 +46,8 @@ _PROMPT_SHARE = 0.2
 _SEED = 11
 # Prompts whose decision is timed, and how often.
 _TIMED, _TRIES = 300, 7
+# Long ones, of about 8,000 tokens.
+_LONG, _LONG_LETTERS = 40, 32_000
 
 
 @dataclass(frozen=True)
@@ -106,27 +110,30 @@ class Expected:
     train_seconds: float
     trust: float
     """What part of the near evidence counted, mean."""
+    embedded: int
+    """In how many folds the embedding counted."""
 
 
-def expect(data: Data, fold: Places, told: bool) -> Expected:
+def expect(data: Data, fold: Places, told: bool, embedding: Embedding | None) -> Expected:
     """In folds."""
     evidence, shape = data.evidence, data.evidence.scores.shape
     found = {name: np.zeros(shape) for name in ("single", "lookup", "router", *(["told"] if told else []))}
-    costs, seconds, trust = np.ones(shape), 0.0, np.zeros(shape[0])
+    costs, seconds, trust, embedded = np.ones(shape), 0.0, np.zeros(shape[0]), 0
     for each in sorted(set(fold.tolist())):
         rest, own = np.flatnonzero(fold != each), np.flatnonzero(fold == each)
         seen = evidence.rows(rest)
         prompts, tasks = [evidence.prompts[at] for at in own], [evidence.tasks[at] for at in own]
         begun = time.perf_counter()
-        predictor = learn(seen)
+        predictor = learn(seen, embedding)
         seconds += time.perf_counter() - begun
+        embedded += predictor.embedding is not None
         found["router"][own], _, trust[own] = predictor.predict_all(prompts)
         if told:
             found["told"][own] = predictor.predict_all(prompts, tasks)[0]
         found["lookup"][own] = by_task(seen, tasks)
         found["single"][own] = seen.scores.mean(0)
         costs[own] = seen.costs.mean(0)
-    return Expected(found, costs, fold, seconds / len(set(fold.tolist())), float(trust.mean()))
+    return Expected(found, costs, fold, seconds / len(set(fold.tolist())), float(trust.mean()), embedded)
 
 
 def headline(data: Data, expected: Doubles, costs: Doubles, fold: Places) -> Callable[[Places], float]:
@@ -163,10 +170,10 @@ def by_tasks(tasks: tuple[str | None, ...], folds: int) -> Places | None:
     return np.array([of[str(task)] for task in tasks])
 
 
-def in_domain(data: Data, folds: int) -> list[str]:
+def in_domain(data: Data, folds: int, embedding: Embedding | None) -> list[str]:
     """A row of the first table."""
     count = len(data.evidence)
-    expected = expect(data, by_chance(count, folds), told=True)
+    expected = expect(data, by_chance(count, folds), True, embedding)
     ways = {name: headline(data, by, expected.costs, expected.fold) for name, by in expected.by.items()}
     oracle = headline(data, data.evidence.scores, data.costs, expected.fold)
     every = np.arange(count)
@@ -182,17 +189,21 @@ def in_domain(data: Data, folds: int) -> list[str]:
         f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]", f"{ways['told'](every):.3f}",
         f"{told_gap.value:+.3f} [{told_gap.low:+.3f}, {told_gap.high:+.3f}]", f"{oracle(every):.3f}", str(missed),
         *([str(interval(pair.apgr, count)), str(interval(pair.cpt, count))] if pair else ["", ""]),
-        f"{expected.train_seconds:.0f} s",
+        f"{expected.train_seconds:.0f} s", *_counted(expected, embedding),
     ]  # fmt: skip
 
 
-def tasks_out(data: Data, folds: int) -> list[str] | None:
+def _counted(expected: Expected, embedding: Embedding | None) -> list[str]:
+    return [f"{expected.embedded} of {len(set(expected.fold.tolist()))}"] if embedding else []
+
+
+def tasks_out(data: Data, folds: int, embedding: Embedding | None) -> list[str] | None:
     """A row of the second table."""
     fold = by_tasks(data.evidence.tasks, folds)
     if fold is None:
         return None
     count, every = len(data.evidence), np.arange(len(data.evidence))
-    expected = expect(data, fold, told=False)
+    expected = expect(data, fold, False, embedding)
     router, single = (quality(data, expected.by[name]) for name in ("router", "single"))
     gap = difference(router, single, count)
     line = [headline(data, expected.by[name], expected.costs, fold) for name in ("single", "router")]
@@ -201,16 +212,17 @@ def tasks_out(data: Data, folds: int) -> list[str] | None:
         data.name, f"{single(every):.3f}", f"{router(every):.3f}",
         f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]",
         f"{line[0](every):.3f}", f"{line[1](every):.3f}", f"{wide.value:+.3f} [{wide.low:+.3f}, {wide.high:+.3f}]",
-        f"{expected.trust:.2f}",
+        f"{expected.trust:.2f}", *_counted(expected, embedding),
     ]  # fmt: skip
 
 
-def both(data: Data, folds: int) -> tuple[list[str], list[str] | None]:
+def both(data: Data, folds: int, setting: str) -> tuple[list[str], list[str] | None]:
     """The set's rows of the first two tables."""
-    return in_domain(data, folds), tasks_out(data, folds)
+    embedding = load_embedding(setting)
+    return in_domain(data, folds, embedding), tasks_out(data, folds, embedding)
 
 
-def across(sets: dict[str, Data]) -> list[list[str]]:
+def across(sets: dict[str, Data], embedding: Embedding | None) -> list[list[str]]:
     """Rows of the third table: mixtral-8x7b against gpt-4-1106, trained on one set and tested on another."""
     rows = []
     pairs = {}
@@ -221,7 +233,7 @@ def across(sets: dict[str, Data]) -> list[list[str]]:
                 ("weak", "strong"), data.evidence.prompts, data.evidence.scores[:, [weak, strong]], data.evidence.tasks
             )
     for source, seen in pairs.items():
-        predictor = learn(seen)
+        predictor = learn(seen, embedding)
         for target, new in pairs.items():
             if source != target:
                 rows.append([source, target, *_carried(predictor, seen, new)])
@@ -242,17 +254,41 @@ def _carried(predictor: Predictor, seen: Evidence, new: Evidence) -> list[str]:
     ]  # fmt: skip
 
 
-def decision_seconds(sets: list[Data]) -> list[tuple[float, float]]:
-    """Of `route` with a predictor and each set's models: median and 99th percentile over prompts. Of each prompt the
-    quickest of several tries, the sets in turn, so that what else the machine does counts little."""
+@dataclass(frozen=True)
+class Decision:
+    """How long `route` takes."""
+
+    models: int
+    embedded: bool
+    """Whether it looks at an embedding."""
+    middle: float
+    high: float
+    """Seconds: median and 99th percentile over prompts."""
+    long: float
+    """Seconds: median, of prompts of `_LONG_LETTERS`."""
+
+    def __str__(self) -> str:
+        told = ", with the embedding" if self.embedded else ""
+        return (
+            f"`route` with evidence of {self.models} models{told}: {self.middle * 1000:.2f} ms median, "
+            f"{self.high * 1000:.2f} ms at the 99th percentile; {self.long * 1000:.2f} ms median for prompts of "
+            f"{_LONG_LETTERS:,} letters"
+        )
+
+
+def decisions(sets: list[Data], embedding: Embedding | None) -> list[Decision]:
+    """Of `route` with a predictor and each set's models. Of each prompt the quickest of several tries, the sets in
+    turn, so that what else the machine does counts little."""
     asked = []
     for data in sets:
-        predictor = learn(data.evidence.rows(np.arange(min(len(data.evidence), 1000))))
+        predictor = learn(data.evidence.rows(np.arange(min(len(data.evidence), 1000))), embedding)
         candidates = [Candidate(model) for model in predictor.models]
-        requests = [
-            Request("/v1/chat/completions", "auto", False, str(prompt), b"")
-            for prompt in data.evidence.prompts[:_TIMED]
+        texts = [str(prompt) for prompt in data.evidence.prompts[:_TIMED]]
+        whole = "\n".join(texts)
+        longer = [
+            (whole[at * 500 :] + whole * (1 + _LONG_LETTERS // len(whole)))[:_LONG_LETTERS] for at in range(_LONG)
         ]
+        requests = [Request("/v1/chat/completions", "auto", False, text, b"") for text in (*texts, *longer)]
         asked.append((predictor, candidates, requests))
     taken = [np.full(len(requests), np.inf) for _, _, requests in asked]
     for _ in range(_TRIES):
@@ -261,7 +297,16 @@ def decision_seconds(sets: list[Data]) -> list[tuple[float, float]]:
                 begun = time.perf_counter()
                 route(request, candidates, predictor)
                 own[at] = min(own[at], time.perf_counter() - begun)
-    return [(float(np.median(own)), float(np.quantile(own, 0.99))) for own in taken]
+    return [
+        Decision(
+            len(candidates),
+            predictor.embedding is not None,
+            float(np.median(own[:-_LONG])),
+            float(np.quantile(own[:-_LONG], 0.99)),
+            float(np.median(own[-_LONG:])),
+        )
+        for own, (predictor, candidates, _) in zip(taken, asked, strict=True)
+    ]
 
 
 def table(head: tuple[str, ...], rows: list[list[str]]) -> str:
@@ -270,7 +315,7 @@ def table(head: tuple[str, ...], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-PAGE = """# How well the router chooses
+PAGE = """# How well the router chooses{title}
 
 Published outcomes of many models on many prompts; made by `python -m benchmarks.routing_quality`. All figures are on
 prompts that the router has not learnt from. Strengths are chosen inside the training part. Brackets: 95 % of
@@ -316,35 +361,45 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=20000, metavar="N", help="prompts taken of each set")
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="parts that are left out in turn")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="sets measured at once")
+    parser.add_argument("--embedding", default="", metavar="NAME", help="bundled, or a folder; none by default")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page here")
     arguments = parser.parse_args()
     sets = {name: load(arguments.data, name, arguments.most) for name in arguments.sets}
     first, second = [], []
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        for one, other in pool.map(both, sets.values(), [arguments.folds] * len(sets)):
+        for one, other in pool.map(
+            both, sets.values(), [arguments.folds] * len(sets), [arguments.embedding] * len(sets)
+        ):
             print(" | ".join(one), "\n  tasks out:", " | ".join(other or ["-"]), flush=True)
             first.append(one)
             second += [other] if other else []
-    third = across(sets)
+    embedding = load_embedding(arguments.embedding)
+    third = across(sets, embedding)
     timed = [sets[name] for name in ("routellm_mmlu", "llmrouter11") if name in sets]
-    decisions = "".join(
-        f"- `route` with evidence of {len(data.evidence.models)} models: {middle * 1000:.2f} ms median, "
-        f"{high * 1000:.2f} ms at the 99th percentile.\n"
-        for data, (middle, high) in zip(timed, decision_seconds(timed), strict=True)
-    )
+    took = "".join(f"- {each}.\n" for each in decisions(timed, embedding))
     note = f"At most {arguments.most:,} prompts of each set, {arguments.folds} folds."
+    title = ", with an embedding" if embedding else ""
+    counted = ("embedding counted",) if embedding else ()
+    if embedding:
+        note += (
+            f" The router may look at the embedding {embedding.name} (sha256 {embedding.sha256[:12]}) too; in how many "
+            "folds it did, the last columns say."
+        )
     page = PAGE.format(
         note=note,
+        title=title,
         first=table(
             ("set", "prompts x models", "measure", "best single(s)", "lookup", "router", "less lookup",
-             "told the task", "less lookup", "oracle", "oracle gap", "APGR", "CPT(50 %)", "training"), first,
+             "told the task", "less lookup", "oracle", "oracle gap", "APGR", "CPT(50 %)", "training", *counted),
+            first,
         ),
         second=table(
             ("set", "best single", "router", "difference", "curve of singles", "curve of router", "difference",
-             "trust"), second,
+             "trust", *counted),
+            second,
         ),
         third=table(("trained on", "tested on", "best single", "against the best single", "APGR", "trust"), third),
-        decision=decisions.rstrip(),
+        decision=took.rstrip(),
     )  # fmt: skip
     print(page)
     if arguments.write:

@@ -18,6 +18,8 @@ from weighbridge.figures import Basis
 from weighbridge.openai_api import Request
 from weighbridge.routing import Candidate, Evidence, Outcome, Predictor, learn, read_evidence, route
 from weighbridge.routing.features import look
+from weighbridge.routing.guard import LITTLE, Apart, measure
+from weighbridge.routing.near import LeftOut
 
 SUMS = ("What is {} plus {}?", "Add {} to {}.", "Calculate {} + {}.", "How much is {} and {} together?")
 STORIES = ("Write a poem about the {} and the {}.", "Tell a tale of a {} that met a {}.", "Describe a {} beside a {}.")
@@ -335,3 +337,22 @@ def test_trouble_in_a_file_is_named(tmp_path, name, text, says):
     path.write_text(text)
     with pytest.raises(BadSetting, match=says):
         read_evidence(path)
+
+
+@pytest.mark.parametrize(("won", "counts"), [(0.3, True), (-0.3, False)])
+def test_a_choice_of_which_far_too_much_was_foretold_does_not_hide_that_most_were_right(won, counts):
+    count, base = 200, np.array([0.5, 0.01, 0.0, -0.01])
+    rng = np.random.default_rng(3)
+    outputs = np.tile(base, (count, 1)) + 0.05 * rng.normal(size=(count, 4))
+    foretold = np.tile(base, (count, 1))
+    foretold[:100, 2] += 0.1  # of half of the prompts, that the second model is better by a tenth
+    outputs[:100, 2] += won
+    foretold[100, 3] += 4.0  # of one, that the third is better by far
+    outputs[100, 3] -= 0.3
+    signs = rng.normal(size=(count, 3))
+    left_out = LeftOut(outputs=foretold, signs=signs, misses=np.zeros(count))
+    group = Apart(outputs[:50], foretold[:50], base, signs[:50])
+    inside = measure(outputs, base, left_out, [group], np.full(3, np.nan), 0).inside
+
+    assert (inside > 0.5) is counts
+    assert inside >= LITTLE

@@ -61,7 +61,8 @@ class Embedding:
         return int(self.vectors.shape[1])
 
     def of(self, text: str) -> Floats:
-        """The text's vector, of length one, or zeros where it has no token; 0.2 ms for 400 letters, 1 ms at most."""
+        """The text's vector, of length one, or zeros where it has no token; 0.1 ms for 400 letters, 0.6 ms for the
+        longest, 3.5 ms for the longest in a script of which each letter is several tokens."""
         found = np.zeros(self.dimensions, np.float32)
         # Surrogates, which JSON may hold, are no text to a tokenizer.
         clean = excerpt(text).encode("utf-8", "replace").decode()

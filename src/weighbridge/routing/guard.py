@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .near import LeftOut
 from .recognising import LIKENESSES
 from .ridge import Doubles, Floats
-from .worth import Worth
+from .worth import Worth, mean_and_error
 
 LITTLE = 0.05
 """So much always counts, to put in order what is otherwise equal."""
@@ -74,7 +74,9 @@ def measure(
     outputs: Doubles, base: Doubles, left_out: LeftOut, groups: list[Apart], costs: Doubles, tasks: int
 ) -> Guard:
     """From examples left out one by one, and in groups; `costs` are the models', `tasks` how many are named."""
-    inside = _inside(*Worth(outputs, costs).moved(left_out.outputs, base))
+    worth = Worth(outputs, costs)
+    gain, error = mean_and_error(worth.of(left_out.outputs) - worth.of(np.tile(base, (len(outputs), 1))))
+    inside = _inside(*worth.moved(left_out.outputs, base), gain / max(error, 1e-9))
     outside = min(_outside([Worth(each.outputs, costs).moved(each.near, each.base) for each in groups]), inside)
     count = min(left_out.signs.shape[1], *(each.signs.shape[1] for each in groups))
     strange = np.concatenate([each.signs for each in groups])
@@ -93,11 +95,13 @@ def unmeasured(left_out: LeftOut) -> Guard:
     return Guard(tuple(weights), 1.0, LITTLE)
 
 
-def _inside(squares: Doubles, products: Doubles) -> float:
+def _inside(squares: Doubles, products: Doubles, won: float) -> float:
     """The part of what is foretold that is found: least squares, drawn towards all of it by how uncertain that is.
 
     It counts as far as it is sure that anything is found at all: nothing up to one standard error above none, all of it
-    from two on. With few examples of many models, the best single model then answers.
+    from two on. With few examples of many models, the best single model then answers. Two things may tell: that part,
+    and what choices won beside the best single model's, in standard errors (`won`). The first sees more, since it
+    weighs what is foretold; but a few choices of which too much was foretold can hide that most were right.
     """
     total = float(squares.sum())
     if total < 1e-9:
@@ -106,7 +110,7 @@ def _inside(squares: Doubles, products: Doubles) -> float:
     variance = max(float(((products - slope * squares) ** 2).sum()) / total**2, 1e-9)
     sure, known = 1 / variance, 1 / _INSIDE_DEVIATION**2
     drawn = (sure * slope + known) / (sure + known)
-    surely = min(max(slope / math.sqrt(variance) - 1, 0.0), 1.0)
+    surely = min(max(slope / math.sqrt(variance) - 1, won - 1, 0.0), 1.0)
     return float(np.clip(surely * drawn, LITTLE, 1.0))
 
 
