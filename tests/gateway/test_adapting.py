@@ -339,6 +339,36 @@ def test_a_named_tool_is_called_by_llama_cpp_and_no_other_and_the_only_one_where
     assert stream[-1].usage.completion_tokens > 5
 
 
+def test_one_of_several_tools_is_called_by_llama_cpp_where_one_is_required(bundled_gateway):
+    client = bundled_gateway.client()
+    money = {"$ref": "#/$defs/money"}
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": {
+            "type": "object", "properties": properties, "required": [*properties], "additionalProperties": False,
+            "$defs": {"money": {"type": "number"}}}}}
+        for name, properties in {
+            "greet": {"whom": {"type": "string", "maxLength": 20}}, "keep": {"amount": money, "fee": money}}.items()
+    ]  # fmt: skip
+    asked = {
+        "model": "extract", "messages": [{"role": "user", "content": "Anna Keller paid 45 euros on 3 March 2024."}],
+        "tools": tools, "tool_choice": "required", "max_tokens": 200, "temperature": 1.5,
+    }  # fmt: skip
+    called = set()
+    for seed in range(4):
+        (choice,) = client.chat.completions.create(**asked, seed=seed).choices
+        (call,) = choice.message.tool_calls
+        stream = list(client.chat.completions.create(**asked, seed=seed, stream=True))
+        pieces = [piece for event in stream for choice in event.choices for piece in choice.delta.tool_calls or ()]
+
+        assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+        wanted = {"greet": {"whom"}, "keep": {"amount", "fee"}}[call.function.name]
+        assert set(json.loads(call.function.arguments)) == wanted
+        (name,) = [piece.function.name for piece in pieces if piece.function.name]
+        assert json.loads("".join(piece.function.arguments for piece in pieces)).keys() <= {"whom", "amount", "fee"}
+        called |= {name, call.function.name}
+    assert called <= {"greet", "keep"}
+
+
 def test_what_a_tool_is_named_must_be_there(bundled_gateway):
     with pytest.raises(openai.BadRequestError, match="Tool choice 'no' not found in 'tools'"):
         bundled_gateway.client().chat.completions.create(

@@ -15,7 +15,7 @@ from weighbridge import engines
 from weighbridge.engines import COUNT_TOKENS, MESSAGES, RESPONSES, Manner, Model
 from weighbridge.openai_api import ApiError
 
-from .translation import InTurn, Messages, NamedTool, Responses, Translation, force, named_tool, one_choice
+from .translation import InTurn, Messages, NamedTool, Responses, Translation, force, force_any, named_tool, one_choice
 from .translation.anthropic_request import to_chat as messages_to_chat
 from .translation.responses_request import to_chat as responses_to_chat
 from .wire import Body
@@ -137,12 +137,13 @@ class Adapting:
         if manner.sees_images is False and path == CHAT:
             _refuse_pictures(name, body)
         copies, prompts = (1, None) if manner.gives_choices else (_copies(body), _prompts(path, body))
-        forced = None
+        forced, tool = None, None
         if not manner.heeds_named_tool and path == CHAT and _may_name(body.value("tool_choice")):
-            forced = named_tool(body.fields)
+            tool = named_tool(body.fields)
+            forced = force_any(body.fields) if tool is None else force(body.fields, tool)
         if forced is None and copies == 1 and prompts is None:
             return Prepared(path, (body,), is_checked=True) if is_checked else None
-        fields: Mapping[str, Any] = body.fields if forced is None else force(body.fields, forced)
+        fields: Mapping[str, Any] = forced or body.fields
         alone = [fields]
         if prompts is not None and len(prompts) * copies <= _MOST_CHOICES:
             alone = [{**fields, "prompt": prompt} for prompt in prompts]
@@ -150,7 +151,7 @@ class Adapting:
         return Prepared(
             path,
             tuple(Body(json.dumps(each).encode(), body.folding) for each in bodies),
-            None if forced is None else _calling(forced),
+            None if forced is None else _calling(tool),
             is_checked,
             choices=copies,
             tells_usage=_wants_usage(fields),
@@ -180,7 +181,7 @@ class Adapting:
 _LETTERS = b" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def _calling(tool: str) -> Callable[[], Translation]:
+def _calling(tool: str | None) -> Callable[[], Translation]:
     return lambda: NamedTool(f"call_{uuid.uuid4().hex[:24]}", tool)
 
 

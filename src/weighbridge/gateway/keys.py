@@ -144,6 +144,8 @@ def read(path: Path) -> tuple[Key, ...]:
 
 def _key(row: Mapping[str, Any]) -> Key:
     """A row of the file as a key. ValueError, TypeError where it is none."""
+    if not isinstance(row, dict):
+        raise TypeError(f"a key is a JSON {type(row).__name__}, expected an object")
     models = row.get("models")
     key = Key(**{**row, "models": None if models is None else tuple(models)})
     numbers = (key.requests_per_minute, key.tokens_per_minute, key.tokens_per_day, key.concurrency)

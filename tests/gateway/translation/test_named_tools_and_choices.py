@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighbridge.gateway.translation import Choices, InTurn, Messages, NamedTool, force, named_tool, one_choice
+from weighbridge.gateway.translation import (
+    BadAnswer,
+    Choices,
+    InTurn,
+    Messages,
+    NamedTool,
+    force,
+    force_any,
+    named_tool,
+    one_choice,
+)
 from weighbridge.openai_api import ApiError
 
 from .kit import PLACES, Answer, answers, events, pieces, run
@@ -99,6 +109,75 @@ def test_a_named_tool_in_anthropics_words_is_a_block_of_its_use(texts, places):
         {"type": "tool_use", "id": "call_x_0", "name": "two", "input": {"said": "".join(texts)}}
     ]
     assert message["stop_reason"] == "tool_use"
+
+
+def test_one_of_several_tools_becomes_a_choice_among_their_schemas():
+    refers = {"$defs": {"x": {"type": "integer"}}, "properties": {"a": {"items": [{"$ref": "#/$defs/x"}]}}}
+    tools = [
+        TOOLS[0],
+        {"type": "function", "function": {"name": 'odd"name', "parameters": refers}},
+        {"function": {"name": "bare"}},
+    ]
+    forced = force_any({"tools": tools, "tool_choice": "required", "parallel_tool_calls": True, "seed": 1})
+    schema = forced["response_format"]["json_schema"]["schema"]
+
+    assert (forced["tools"], forced["tool_choice"], forced["seed"]) == (tools, "none", 1)
+    assert "parallel_tool_calls" not in forced
+    assert [each["properties"]["name"]["const"] for each in schema["anyOf"]] == ["one", 'odd"name', "bare"]
+    assert [each["properties"]["arguments"]["$ref"] for each in schema["anyOf"]] == [
+        f"#/$defs/tool{at}" for at in range(3)
+    ]
+    assert schema["$defs"]["tool1"]["properties"]["a"]["items"] == [{"$ref": "#/$defs/tool1/$defs/x"}]
+    assert schema["$defs"]["tool2"] == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"tools": TOOLS}, {"tools": TOOLS[:1], "tool_choice": "required"}, {"tools": TOOLS, "tool_choice": "auto"},
+     {"tools": [*TOOLS, {"function": {"name": ""}}], "tool_choice": "required"},
+     {"tools": 5, "tool_choice": "required"},
+     {"tools": [*TOOLS, {"function": {"name": "x", "parameters": "y"}}], "tool_choice": "required"},
+     {"tools": TOOLS * 65, "tool_choice": "required"}],
+)  # fmt: skip
+def test_what_is_no_choice_among_tools_is_left_to_the_engine(asked):
+    assert force_any(asked) is None
+
+
+_VALUES = st.recursive(
+    st.text(alphabet='{}"\\[]a, ', max_size=6) | st.integers(),
+    lambda deeper: st.lists(deeper, max_size=2) | st.dictionaries(st.text(max_size=2), deeper, max_size=2),
+    max_leaves=5,
+)
+_CALLS = st.tuples(st.text(min_size=1, max_size=9), st.dictionaries(st.text(max_size=3), _VALUES, max_size=3))
+
+
+@settings(max_examples=80)
+@given(_CALLS, PLACES, st.sampled_from([None, 1]), st.sampled_from(["", " ", "\n }"]))
+def test_a_call_that_an_answer_tells_is_read_however_it_is_cut(call, places, indent, after):
+    text = json.dumps({"name": call[0], "arguments": call[1]}, indent=indent) + after
+    parts = [text[at : at + 5] for at in range(0, len(text), 5)]
+    raw = Answer(text=parts).stream()
+    said = data(run(NamedTool("call_x", None), pieces(raw, places)))
+    calls = [each for event in said for choice in event["choices"] for each in choice["delta"].get("tool_calls", ())]
+    (choice,) = json.loads(NamedTool("call_x", None).whole(Answer(text=[text]).whole()))["choices"]
+    (whole,) = choice["message"]["tool_calls"]
+
+    assert [each["function"]["name"] for each in calls if "name" in each["function"]] == [call[0]]
+    assert "".join(each["function"]["arguments"] for each in calls) == whole["function"]["arguments"]
+    assert (whole["function"]["name"], json.loads(whole["function"]["arguments"])) == call
+    assert choice["finish_reason"] == "tool_calls"
+
+
+def test_a_call_that_is_cut_before_its_name_is_none_and_text_without_one_is_damage():
+    cut = Answer(text=['{"name": "on'], finish="length")
+    (choice,) = json.loads(NamedTool("call_x", None).whole(cut.whole()))["choices"]
+    assert "tool_calls" not in choice["message"]
+    assert choice["finish_reason"] == "length"
+    for answer in (Answer(text=["I would rather talk."]), Answer(text=["On and on. " * 500], finish="length")):
+        with pytest.raises(BadAnswer, match="calls no tool"):
+            NamedTool("call_x", None).whole(answer.whole())
+        with pytest.raises(BadAnswer, match="calls no tool"):
+            run(NamedTool("call_x", None), [answer.stream()])
 
 
 def test_each_choice_is_asked_for_alone_and_with_a_seed_of_its_own():

@@ -8,7 +8,7 @@ from typing import Protocol
 from .anthropic_answer import Messages
 from .choices import Choices, one_choice
 from .events import BadAnswer
-from .named_tool import NamedTool, force, named_tool
+from .named_tool import NamedTool, force, force_any, named_tool
 from .responses_answer import Responses
 
 
@@ -54,6 +54,7 @@ __all__ = [
     "Responses",
     "Translation",
     "force",
+    "force_any",
     "named_tool",
     "one_choice",
 ]
