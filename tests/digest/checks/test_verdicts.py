@@ -206,6 +206,8 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Gemma 4 12B", "licence", "MIT", "Gemma 4 12B non è soltanto una versione ridotta di quello con licenza MIT"),
         ("Qwen 3.5 2B", "parameters_active", 3e9, "Where are Qwen 3.5 2B, 9B, and 35B-A3B"),
         ("Deepseek-r1 1.58b", "exists", True, "how to run the Deepseek-r1 1.58b quantization"),
+        ("Llama-4", "parameters_total", 8e9, "Meta has not released a Llama-4 model in the 8B-dense slot."),
+        ("DeepSeek R1", "modality", "multimodal", "DeepSeek R1 | Excellent reasoning | Limited multi-modal support"),
         ("Trinity-Large-Thinking", "licence", "Apache-2.0", "Trinity-Large-Thinking under the Apache 2.0 license"),
     ],
 )  # fmt: skip
@@ -259,7 +261,15 @@ def test_of_two_values_that_one_row_tells_none_is_refuted_and_the_reasons_say_so
     assert "does not agree" in beside.evidence[-1].text
 
 
-@pytest.mark.parametrize("name", ["meta-llama/Llama-3.1-*", "openai/gpt-oss-{20b,120b}", "mistral/mistral-large-2407"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "meta-llama/Llama-3.1-*",
+        "meta-llama/Llama-3.1-, meta-llama/Llama-3.2-",
+        "openai/gpt-oss-{20b,120b}",
+        "mistral/mistral-large-2407",
+    ],
+)
 def test_a_pattern_and_another_services_name_are_no_repository_that_is_missing(name):
     text = f"Supported models:\n\n{name}\n"
     found = check(extract(Page("page.md", text, fetched=KNOWLEDGE.date)), KNOWLEDGE, {"page.md": text})

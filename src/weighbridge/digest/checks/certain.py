@@ -93,6 +93,8 @@ _SIZE_BETWEEN = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s?-?[bt]\b")
 # In a table these are days and prices of other things as often: when it was checked or retired, what is cached.
 _BY_HEADING = ("release_date", "price_input", "price_output", "downloads", "status")
 _ACTIVE_NAME = re.compile(r"\d[bt]?-a\d+(?:\.\d+)?b")
+_DENIAL = re.compile(r"\b(?:not(?! only)|never|no|none|nor|neither|without|cannot|lacks?|missing)\b|n[’']t\b")
+_LIMITED = re.compile(r"\b(?:limited|weak|poor|partial|no|not|lacks?|via|through|with)\b")
 _RELEASES = re.compile(r"^(?:released?|release (?:date|day|month|year)|date of release|launch(?:ed)?|launch date)$")
 _COUNTED = ("parameters_total", "parameters_active", "context_length", "downloads", "likes", "memory_needed")
 _SIZED = ("parameters_total", "parameters_active", "context_length")
@@ -115,7 +117,8 @@ def is_certain(case: Case) -> bool:
         return False
     quote = case.claim.quote
     places, values = list(_places(case)), places_of_value(case.claim)
-    if _is_setting(case, family) or not _is_english(quote):
+    upto = max([end for _, end in places[:1]] + values[:1], default=0)
+    if _is_setting(case, family) or not _is_english(quote) or _is_denied(family, quote, upto):
         return False
     if not places:
         return is_listed_under_it(case)
@@ -134,6 +137,15 @@ def is_certain(case: Case) -> bool:
 def _is_of_release(case: Case) -> bool:
     """Whether a day stands in a table's column of releases."""
     return bool(_RELEASES.search(column_of(case, header_of(case))))
+
+
+def _is_denied(family: str, quote: str, upto: int) -> bool:
+    """Whether the words deny or limit it before they have told it: `has not released a Llama 4 of 8B`, `limited
+    multi-modal support`."""
+    told = quote[: upto or len(quote)].lower()
+    return bool(family == "modality" and _LIMITED.search(quote.lower())) or (
+        "|" not in quote and bool(_DENIAL.search(told))
+    )
 
 
 def is_named(case: Case) -> bool:

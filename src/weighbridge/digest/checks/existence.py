@@ -40,6 +40,10 @@ _GLUED = re.compile(r"(?:and|with|or|as|like|from)([A-Za-z][\w.-]{2,60}/[\w.-]{2
 _ELSEWHERE = re.compile(
     r"\bgithub\b|\bopenrouter\b|\bmodelscope\b|\bollama\b|\breplicate\b|\bkaggle\b|\bdocker\b|\bcollection\b"
 )
+_AT_HUB = re.compile(
+    r"hugging ?face|\bhf\b|hf[._]|🤗|from_pretrained|pretrained=|--?model\b|model(?:_id|_name|_path)?\s?[=:]"
+    r"|repo(?:_id|sitory)?\b|download|\bvllm serve\b|weights|checkpoint|snapshot"
+)
 # A service's own tag: `gemma3:3b` is what it chose to call something.
 _TAG = re.compile(r"^[\w./-]+:[\w.-]*$")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
@@ -288,13 +292,15 @@ def _repository(case: Case, name: str) -> Finding:
 
 def _is_of_another_place(case: Case, name: str, known: list[Variant]) -> bool:
     """Whether it is another place's name: GitHub has MoonshotAI/Kimi-Linear, services mistralai/mistral-small. The hub
-    writes an organisation one way, and most makers their models with capitals."""
+    writes an organisation one way, and most makers their models with capitals; what is loaded or fetched by its name
+    is meant to be there."""
     organisation, _, short = name.partition("/")
     makers = {variant.maker for variant in known}
     is_spelled = organisation in makers or organisation.lower() not in {maker.lower() for maker in makers}
     has_capitals = all(variant.name != variant.name.lower() for variant in known)
-    line = case.line or case.claim.quote.lower()
-    return not is_spelled or (has_capitals and short == short.lower()) or bool(_ELSEWHERE.search(line))
+    is_at_hub = not case.context or bool(_AT_HUB.search(case.context))
+    is_other = not is_spelled or (has_capitals and short == short.lower())
+    return is_other or not is_at_hub or bool(_ELSEWHERE.search(case.line))
 
 
 def _is_pattern(case: Case, name: str) -> bool:
@@ -302,7 +308,7 @@ def _is_pattern(case: Case, name: str) -> bool:
     at = case.context.find(name.lower())
     after = case.context[at + len(name) : at + len(name) + 2] if at >= 0 else ""
     before = case.context[max(0, at - 1) : at] if at > 0 else ""
-    return bool(re.match(r"[-_./]?[*{\[<$%…]|[-_/]\w|\.\.", after)) or before in ("/", "-", "_", "@")
+    return bool(re.match(r"[-_./]?[*{\[<$%…]|[-_/](?:\w|\W|$)|\.\.", after)) or before in ("/", "-", "_", "@")
 
 
 def _lacks_size(short: str, of_maker: list[Variant], knowledge: Knowledge) -> bool:
