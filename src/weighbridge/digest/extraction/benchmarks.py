@@ -243,11 +243,12 @@ _WORDS = frozenset(
     "polymath".split()
 )
 # `the perception benchmark MMStar`, `the CharXiv benchmark`: a name by its form, of capitals inside a word.
-_TOLD = re.compile(
-    r"\bbenchmarks? (?:called |named )?(?P<behind>[A-Z][a-z]*[A-Z0-9][\w+]*(?:-[A-Z0-9]\w*)?)(?![\w-])"
-    r"|(?<![\w-])(?P<before>[A-Z]\w*[a-z]\w*[A-Z]\w*\+{0,2}) benchmark(?:s|ing)?\b"
+_TOLD_BEHIND = re.compile(
+    r"benchmarks? (?:called |named )?(?P<name>[A-Z][a-z]*[A-Z0-9][\w+]*(?:-[A-Z0-9]\w*)?)(?![\w-])"
 )
-_RATING = re.compile(r"\b(?:Elo|ELO)(?: (?:rating|score))?\b")
+_TOLD_BEFORE = re.compile(r"(?<![\w-])(?P<name>[A-Z]\w*[a-z]\w*[A-Z]\w*\+{0,2}) $")
+_MOST_NAME = 40
+_RATING = re.compile(r"(?:Elo|ELO)(?: (?:rating|score))?\b")
 _BOARD = re.compile(
     r"\b(?:(?P<named>"
     + "|".join(re.escape(name) for name in sorted(_LEADERBOARDS, key=len, reverse=True))
@@ -261,16 +262,29 @@ def scores_of(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]
     found = list(_known(text, start, end))
     if text.find("Elo", start, end) >= 0 or text.find("ELO", start, end) >= 0:
         found = _with_ratings(text, found, start, end)
-    if text.find("benchmark", start, end) >= 0:
-        starts = [mark[0] for mark in found]
-        for match in _TOLD.finditer(text, start, end):
-            name, (first, last) = match[match.lastgroup or 0], match.span(match.lastgroup or 0)
-            at = bisect_right(starts, first)
-            is_free = (not at or found[at - 1][1] <= first) and (at == len(found) or last <= found[at][0])
-            if is_free and not _is_model(name):
-                found.insert(at, (first, last, name))
-                starts.insert(at, first)
+    starts = [mark[0] for mark in found]
+    for first, last, name in _told(text, start, end):
+        at = bisect_right(starts, first)
+        is_free = (not at or found[at - 1][1] <= first) and (at == len(found) or last <= found[at][0])
+        if is_free and not _is_model(name):
+            found.insert(at, (first, last, name))
+            starts.insert(at, first)
     yield from found
+
+
+def _told(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    """The names that stand beside the word `benchmark`."""
+    at = text.find("benchmark", start, end)
+    while at >= 0:
+        found = _TOLD_BEHIND.match(text, at, end)
+        if found is None:
+            head = max(start, at - _MOST_NAME)
+            before = _TOLD_BEFORE.search(text[head:at])
+            if before is not None:
+                yield head + before.start("name"), head + before.end("name"), before["name"]
+        else:
+            yield *found.span("name"), found["name"]
+        at = text.find("benchmark", at + 9, end)
 
 
 def _with_ratings(text: str, found: list[tuple[int, int, str]], start: int, end: int) -> list[tuple[int, int, str]]:
@@ -280,7 +294,9 @@ def _with_ratings(text: str, found: list[tuple[int, int, str]], start: int, end:
     more = [
         (match.start(), match.end(), name)
         for match in _RATING.finditer(text, start, end)
-        if match.end() not in ends and match.start() - 1 not in ends
+        if match.end() not in ends
+        and match.start() - 1 not in ends
+        and not text[match.start() - 1 : match.start()].isalnum()
     ]
     return sorted([*found, *more])
 

@@ -24,7 +24,7 @@ from .masking import Unmarked, readable
 from .mention import Kind as NameKind
 from .mention import Mention
 from .names import Namer
-from .quantities import Quantity, lowered, quantities
+from .quantities import Quantity, Unit, lowered, quantities
 from .quoting import quoted
 from .scene import Found, Scene, overlaps
 from .subjects import Owners
@@ -45,6 +45,12 @@ def _tells_one(name: str) -> bool:
     if name.lower().split()[0] in TOOLS:
         return False
     return any(sign.isdigit() for sign in name) or (len(key(name)) > 1 and key(name)[0] in families())
+
+
+def _may_be_of_project(scene: Scene) -> bool:
+    """Whether a sentence may tell a project's stars or a technique's ratio, whose names are no models'."""
+    units = (Unit.TIMES, Unit.SPEED)
+    return "star" in scene.words or "compress" in scene.words or any(each.unit in units for each in scene.quantities)
 
 
 class Claiming:
@@ -167,12 +173,16 @@ class Claiming:
         return replace(each, low=None, start=digit.start(), number_start=digit.start()) if digit else None
 
     def _read(self, scene: Scene, span: tuple[int, int], carried: tuple[str, ...]) -> Iterator[Claim]:
+        is_titled = bool(self._context.title) and not self._context.recent
+        if not (scene.mentions or carried or is_titled) and not _may_be_of_project(scene):
+            # Whatever it says, it is said of nobody.
+            return
         found = [each for find in self._cues.asked(scene) for each in find(scene)]
         if self._context.tier is not None:
             found += placed(scene, self._context.tier)
         if not found:
             return
-        if self._context.title and not scene.mentions and not self._context.recent and not carried:
+        if is_titled and not scene.mentions and not carried:
             # `Kalavai Fiction AI`, and below it `410M parameter specialist model`: a list of things by their names.
             found = [each for each in found if each.field in ("parameters_total", "context_length", "licence")]
             carried = (self._context.title,)

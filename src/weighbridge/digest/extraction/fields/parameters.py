@@ -78,7 +78,8 @@ _LABEL = re.compile(
 _NAMED_LABEL = re.compile(r"\bparam(?:eter)?s?\b")
 _LABEL_ACTIVE = re.compile(r"\b(?:active|activated|aktiv\w*)\b")
 _PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||(?:,? )?with |\s?\+\s?)\s?$")
-_ACTIVE_WORD = re.compile(r"(?<![\w.])a(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
+# Each begins with a letter, so that all other text is skipped at once.
+_ACTIVE_WORD = re.compile(r"a(?<![\w.]a)(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
 _EXPERT_PRODUCT = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,2})?)bx(\d{1,4})e(?!\w)")
 _OUT_OF = re.compile(r"\b(?:out )?of (?:its |the |a total of |about )?$")
 _BRACKET_OF = re.compile(r"\b(?P<role>total|active|activated) (?:parameters?|params) ?$")
@@ -191,7 +192,7 @@ def _shorthand(scene: Scene) -> Iterator[Found]:
         start, end = scene.start + match.start(), scene.start + match.end()
         if not any(mention.start <= start < mention.end for mention in scene.mentions):
             yield Found("parameters_active", float(match[1]) * 1e9, start, end, "parameters")
-    for match in _EXPERT_PRODUCT.finditer(words):
+    for match in _EXPERT_PRODUCT.finditer(words) if "bx" in words else ():
         start, end = scene.start + match.start(), scene.start + match.end()
         yield Found("parameters_active", float(match[1]) * 1e9, start, end, "parameters")
         yield Found("experts", float(match[2]), start, end, "experts")

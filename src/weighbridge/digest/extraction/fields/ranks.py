@@ -11,7 +11,7 @@ from ..scene import Found, Scene
 NEEDS_NUMBER = False
 STEMS = (
     "# overall atop came claim climb comes debut enter finish grab held hold secur take taking took land lead "
-    "led no number plac place position rank sits sitting "
+    "led no. no# number plac place position rank sits sitting "
     "stands top topp"
 )
 _ORDINALS = {
