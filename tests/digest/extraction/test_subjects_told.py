@@ -18,6 +18,9 @@ from .test_extracting import claims, said
         ("### Tern 5\nA model.\n\n### Pricing\nLicense: MIT", {("Tern 5", "licence", "MIT")}),
         ("## Tern 5\n\n### License\nMIT\n\n### Context\n\n128K tokens",
          {("Tern 5", "licence", "MIT"), ("Tern 5", "context_length", 128e3)}),
+        # Pages without marks: a line that is a name heads an entry, one that tells of a part does not.
+        ("Tern 5 vs Heron 2\n\nTern 5\n\nKey Features\n\n- Context Window: 128K\n\nHeron 2\n\nKey Features\n\n"
+         "- Context Window: 64K", {("Tern 5", "context_length", 128e3), ("Heron 2", "context_length", 64e3)}),
         # Labels are no names.
         ("- **Tern 5** (Acme)\n    - *Specs*: 675B (MoE)\n    - *Focus*: 256K context",
          {("Tern 5", "architecture", "moe"), ("Tern 5", "parameters_total", 675e9),
@@ -102,3 +105,48 @@ def test_a_column_may_be_of_one_version():
         ("Llama 3.2", "parameters_total", 1e9),
         ("Llama 3.2", "parameters_total", 3e9),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Words that tell of another first.
+        ("Tern 3 is here. Building on the success of Tern 2, these models boast a 128K context.",
+         ("Tern 3", "context_length", 128e3)),
+        ("Tern 5 is here. Improving upon Tern 4, it has 70B parameters.", ("Tern 5", "parameters_total", 70e9)),
+        ("Tern 5 is here. In the footsteps of Tern 4, the model has 70B parameters.",
+         ("Tern 5", "parameters_total", 70e9)),
+        ("Unlike Tern 4, Heron 2 has 9B parameters.", ("Heron 2", "parameters_total", 9e9)),
+        ("Unlike Tern 4, Gull 3 and Kestrel 2, Heron 2 has 9B parameters.", ("Heron 2", "parameters_total", 9e9)),
+        ("Tern 5, which builds on Heron 2, has 12B parameters.", ("Tern 5", "parameters_total", 12e9)),
+        ("The Tern 5 model beats Heron 2, which has a context window of 32K tokens.",
+         ("Heron 2", "context_length", 32e3)),
+        ("The Tern 5 model is cheaper than the 7B of Heron 2, and has a context of 64K tokens.",
+         ("Tern 5", "context_length", 64e3)),
+        # Who makes models is none.
+        ("GLM-5 is strong. Anthropic holds the lead on SWE-bench with 80.8%.", None),
+        ("GLM-5 is strong. Anthropic's score on SWE-bench is 80.8%.", None),
+        ("GLM-5 is strong. Meta charges $3 per million input tokens.", None),
+        ("GLM-5 is out. Google says the model scores 80% on MMLU.", ("GLM-5", "benchmark:MMLU", 80.0)),
+        ("GLM-5 has 744B parameters. The predecessor had 355B parameters.", ("GLM-5", "parameters_total", 744e9)),
+    ],
+)  # fmt: skip
+def test_what_a_sentence_compares_with_is_not_whom_it_is_about(text, expected):
+    found = {each for each in said(text) if each[1] not in ("status", "openness")}
+
+    assert found == ({expected} if expected else set())
+
+
+def test_a_table_with_a_column_of_models_is_about_these():
+    text = """| # | Model | Params | Notes |
+|---|---|---|---|
+| 1 | Tern3-8B | 8.2B | rivals Heron 2 |
+| 2 | Odd Pelican | 7B | see Tern3-8B |
+|   | Gull 4 | 9B | |
+|   |        | 14B | |
+"""
+
+    found = {(name, value) for name, field, value in said(text) if field == "parameters_total"}
+
+    assert found >= {("Tern3-8B", 8.2e9), ("Gull 4", 9e9), ("Gull 4", 14e9)}
+    assert ("Tern3-8B", 7e9) not in found

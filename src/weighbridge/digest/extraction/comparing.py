@@ -34,7 +34,12 @@ _OBJECT = re.compile(
     r"(?:success|strengths?|legacy|footsteps|heels) of|building (?:up)?on|"
     r"based on|built on|distilled from|derived from|fine-tun\w+ (?:of|from|on)|version of|on top of|followed by"
     r"|alongside|since|(?:that|those|tier|member|edition|branch|line|size|flagship|flagship model) of|whereas"
-    r"|for context,)"
+    r"|for context,|(?:build(?:s|ing)?|built|improv(?:es|ed|ing)|expand(?:s|ed|ing)?) (?:up)?on|extend(?:s|ed|ing)"
+    r"|follow(?:s|ed|ing)? (?:in the footsteps|on the heels|the (?:success|release|launch|recipe|example)) of"
+    r"|follow(?:s|ing)(?: on from)?|(?:success|strengths?|foundations?|legacy|footsteps|heels|spirit|recipe) of"
+    r"|(?:inherit(?:s|ed|ing)?|initiali[sz]ed|upcycled|warm-started|starting) from|reminiscent of|akin to|relative to"
+    r"|(?:than|to|from|over|against|versus|vs\.?) (?:the |its |a )?[~≈$]?\d[\w.,%]*(?: \w+){0,2}"
+    r" (?:of|for|in|by|on|at))"
     r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous "
     r"|(?:meta|google|alibaba|openai|anthropic|microsoft|mistral|nvidia|deepseek|moonshot|xai|cohere|ibm|tencent|baidu"
     r"|xiaomi|apple|amazon)(?:['’‘]s)? |proprietary |closed |standard |regular |full |vanilla |stock |current "
@@ -71,8 +76,31 @@ def objects(scene: Scene) -> set[int]:
             number and number - 1 in found and _is_joined(scene, scene.mentions[number - 1], mention)
         ):
             found.add(number)
+    _free_subject(scene, found)
     scene.compared = found
     return found
+
+
+# `Unlike Tern 4, ...`, `Building on the success of Tern 4, ...`: words that tell of somebody else first.
+_OPENING = re.compile(
+    r"\W*(?:(?:but|and|yet) )?(?:unlike|like|based|built|building|improving|expanding|extending|following|compared"
+    r"|comparing|relative|similar|starting|succeeding|replacing|beyond|alongside|against|versus|after"
+    r"|just like|much like)\b[^,.;:]*"
+)
+
+
+def _free_subject(scene: Scene, found: set[int]) -> None:
+    """`Based on Tern 4, Heron 2 has ...`: behind the comma that ends such words stands whom the sentence is about."""
+    opening = _OPENING.match(scene.low, scene.start, scene.end)
+    if opening is None:
+        return
+    after: list[int] = []
+    for number, mention in enumerate(scene.mentions):
+        if number not in found or (number and number - 1 not in found):
+            break
+        is_parted = number and scene.low[scene.mentions[number - 1].end : mention.start].strip(" *_`") == ","
+        after = [number] if is_parted else [*after, number] if after else []
+    found.difference_update(after)
 
 
 # Behind the names that head an entry: its end, a bracket, a colon, a dash.

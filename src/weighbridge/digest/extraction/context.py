@@ -42,6 +42,8 @@ class Context:
     """The headings that are open, each with its rank and whom it names; None: something that is no known model."""
     ranks: set[int] = field(default_factory=set)
     """The ranks of the headings that named one model each: of that rank are the page's entries."""
+    is_bare: bool = False
+    """Whether the last heading that named somebody was little more than the name."""
     heading_words: str = ""
     recent: tuple[str, ...] = ()
     spoken: list[str] = field(default_factory=list)
@@ -83,17 +85,19 @@ class Context:
         """Whether the text stands below a heading of something that is no known model."""
         return next((names is None for _, names in reversed(self.headings) if names != ()), False)
 
-    def enter(self, level: int, names: tuple[str, ...] | None, *, is_part: bool, is_entry: bool) -> None:
+    def enter(self, level: int, names: tuple[str, ...] | None, *, is_part: bool, is_entry: bool, is_bare: bool) -> None:
         """A heading ends those of its rank and below, and what they were about, save where it heads a part of it.
 
         `names`: of whom it tells that they are meant; None: it names several, and does not tell which.
-        `is_part`: its words tell of a part (`Pricing`); `is_entry`: they may be a name, beside the names of others.
+        `is_part`: its words tell of a part (`Pricing`); `is_entry`: they may be a name, beside the names of others;
+        `is_bare`: they are little more than a name.
         """
-        is_part = is_part and level > 2 and level != _LINE
+        is_part = is_part and (2 < level < _LINE or (level == _LINE and self.is_bare))
         self.headings = [each for each in self.headings if each[0] < level or (is_part and each[0] == level)]
         if names:
             self.headings.append((level, names))
             self.ranks.add(level)
+            self.is_bare = is_bare
         elif level != _LINE and (names is None or (is_entry and not is_part and level in self.ranks)):
             self.headings.append((level, None))
 

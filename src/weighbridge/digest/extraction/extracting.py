@@ -55,7 +55,10 @@ _VERB = re.compile(
     r"|they"
     r"|we|you|i|who|which|what|there|(?!modified|based|mixed)\w{3,}(?:ed|es|ing))\b"
 )
-_OF_MODELS = re.compile(r"(?:llm|vlm|base |open |the )?(?:model|modell|llm|system)(?:s|e)?(?: name)?")
+_OF_MODELS = re.compile(
+    r"(?:(?:ai|language|large|open|base|best|top|recommended|suggested|llm|vlm|the) )*(?:model|modell|llm|vlm|system)"
+    r"(?:s|e)?(?: names?)?"
+)
 # A table of what was measured: its lengths are those of the prompts.
 _MEASURED = re.compile(r"tok(?:en)?s?\s?/\s?s|\bt/s\b|tps\b|ttft|latency|prefill|throughput|decode|seconds")
 
@@ -196,7 +199,10 @@ class _Extraction(Claiming):
         context.tier = tier_of(context.heading_words) if not named else None
         context.title = titled(self._text[block.start : block.end]) if not named else ""
         is_part = is_section(context.heading_words)
-        context.enter(block.level, told or (None if named else ()), is_part=is_part, is_entry=bool(context.title))
+        is_bare = sum(map(len, told)) * 2 > block.end - block.start
+        context.enter(
+            block.level, told or (None if named else ()), is_part=is_part, is_entry=bool(context.title), is_bare=is_bare
+        )
         is_title = block.level == 1 or (block.level == 7 and not self._text[: block.start].strip())
         if len(told) == 1 and is_title and not context.document:
             context.document = told
@@ -289,8 +295,8 @@ class _Extraction(Claiming):
         labels = {row[0] for row in table.rows if row} | set(table.header)
         # Where most labels are benchmarks, those that nobody knows are too.
         lenient = sum(bool(self._benchmark_in(*span)) for span in labels) * 3 >= len(labels) > 2
-        of_models = bool(heads) and _OF_MODELS.fullmatch(heads[0].strip(" *_`")) is not None
-        for cell in cells(table, self._names.within, self._are_listed, of_models=of_models):
+        model_at = next((at for at, head in enumerate(heads[:3]) if _OF_MODELS.fullmatch(head.strip(" *_`"))), -1)
+        for cell in cells(table, self._names.within, self._are_listed, model_at=model_at):
             yield from self._cell(cell, kept, forecast=forecast, lenient=lenient, measured=measured)
 
     def _cell(

@@ -148,7 +148,7 @@ class _Reader:
             yield from self._item(start, end, marker)
         elif _COMMAND.match(line):
             yield Block(Kind.CODE, start, end)
-        elif self._is_heading(line):
+        elif self._is_heading(line) and not self._runs_on():
             yield Block(Kind.HEADING, start, end, 7)
         else:
             yield Block(Kind.PARAGRAPH, start, self._joined(end, len(line)))
@@ -190,6 +190,14 @@ class _Reader:
             if end > start:
                 return self._text[start:end]
         return None
+
+    def _runs_on(self) -> bool:
+        """Whether the next line goes on with a sentence: the words of a link stand on a line of their own."""
+        if self._at >= len(self._lines):
+            return False
+        start, end = self._lines[self._at]
+        head = self._text[start : min(end, start + 2)]
+        return bool(head) and (head[0] in ",.;)" or (head[0].islower() and head[1:2].islower()))
 
     def _is_heading(self, line: str) -> bool:
         text = line.strip()

@@ -17,6 +17,8 @@ _ANOTHER = re.compile(
     r"|\b(?:prior|previous|older|earlier|former) (?=\d{1,4}b\b)"
     r"|\bthere(?:['’]s| is| are) (?:also |now )?(?:an? |two |three |four )?(?=dense|moe|sparse|\d{1,4}b)"
     r"|\bthe model (?:that |which )?(?:most|many|you|we|people)\b"
+    r"|\b(?:the|its|their) (?:predecessors?|(?:previous|older) (?:model|version|generation|release|sibling))"
+    r" (?=had|has|was|used|scored|supported|needed|came|is|cost)"
     r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"
 )
 _HINT = re.compile(r"the |model|\b(?:lab|startup|company|firm|team|prior|previous|older|earlier|former)\b")

@@ -34,13 +34,23 @@ _CONTEXT_MODEL = re.compile(r"(?:[ -]token)?[ -]context(?: window)? (?:model )?"
 # `Mistral's open-weight coding model`: the family's name is its maker's.
 _MAKERS_MODEL = re.compile(r"['’‘]s? [^.;:]{0,60}?\bmodel\b")
 _RIGHT_BEFORE = re.compile(r"\s(?:at|with|has)\s[~≈$]?|\s?[(:] ?[~≈$]?| ")
-_LEADS = re.compile(r"\W*(?P<maker>[a-z]\w+) (?:still |now )?(?:leads|wins|dominates|trails|holds|owns|takes) ")
+_LEADS = re.compile(
+    r"\W*(?:(?:but|and|while|meanwhile),? )?(?!(?:this|that|both|the|its|our|their|today) )(?P<maker>[a-z]\w+)"
+    r"(?: ai)?(?:['’]s (?:best |top |own )?(?:score|result|lead|price|offering)s?\b"
+    r"| (?:still |now |also )?(?:leads|wins|dominates|trails|holds|owns|takes|tops|charges|follows|ranks|sits|comes"
+    r"|scores|posts|beats|edges) )"
+)
 _RESUMED = re.compile(r"^[^,]{0,80}[, ] ?(?:this (?:model|release|one)|it|the model)\b")
 # `than R1, which boasts 671 billion parameters (with 37 billion activated)`
 _BOASTS = re.compile(
     r",? (?:which|that|with|at|having) (?:(?:has|boasts|counts|packs|uses|carries|contains) )?(?:~|about |roughly "
     r"|a total of )?"
     r"(?:\d[\w. -]{0,24}(?:parameters|params)?,? ?\((?:with |of which |and )?(?:only |just )?)?"
+)
+# `beats Tern 5, which has a 32K context`
+_RELATIVE = re.compile(
+    r",? (?:which|that|whose) (?!(?:makes?|means?|puts?|gives?|shows?|suggests?|is (?:why|how|what))\b)"
+    r"(?:(?!\b(?:it|its|than)\b)[^,;:()])*"
 )
 _OWN = re.compile(r"['’]s?\s")
 _STATED = re.compile(r"[^.;:]{0,20}\b(?:has|have|had|with|at|of|counts|packs|holds|carries|totals)\b[^.;:]{0,24}")
@@ -212,6 +222,8 @@ class Owners:
             return mention
         is_object = before[-1][0] in self._objects
         if is_object and found.field.startswith("parameters") and _BOASTS.fullmatch(gap):
+            return mention
+        if is_object and _RELATIVE.fullmatch(gap):
             return mention
         if is_object and re.fullmatch(r"\s?(?:\(|at |@ ?|: ?|= ?|[–—-] ?|, (?:which|at) (?:\w+ )?)[~≈$]?", gap):
             return mention

@@ -38,18 +38,18 @@ Listed = Callable[[Sequence[Mention], tuple[int, int]], bool]
 """Whether a cell is a list of names, each with a bracket behind it perhaps, and nothing else."""
 
 
-def cells(table: Table, mentions: Within, are_listed: Listed, *, of_models: bool = False) -> Iterator[Cell]:
-    """The table's cells in their order, the header's left out where it only labels. `of_models`: its first column is
-    headed as one of models."""
+def cells(table: Table, mentions: Within, are_listed: Listed, *, model_at: int = -1) -> Iterator[Cell]:
+    """The table's cells in their order, the header's left out where it only labels. `model_at`: which column is headed
+    as one of models; -1: none is."""
     header = [list(mentions(*span)) for span in table.header]
     first = [list(mentions(*row[0])) if row else [] for row in table.rows]
     named = sum(bool(each) for each in header[1:])
     if named and named >= (len(header) - 1) / 2 and sum(map(bool, first)) <= len(first) / 2:
         yield from _by_column(table, header)
-    elif len(table.header) == 2 and not of_models and not any(first) and not any(header):
+    elif len(table.header) == 2 and model_at != 0 and not any(first) and not any(header):
         yield from _properties(table)
     else:
-        yield from _by_row(table, mentions, are_listed, is_headed=not any(header), of_models=of_models)
+        yield from _by_row(table, mentions, are_listed, is_headed=not any(header), model_at=model_at)
 
 
 def _span(row: list[tuple[int, int]]) -> tuple[int, int]:
@@ -78,14 +78,17 @@ def _by_row(
     are_listed: Listed,
     *,
     is_headed: bool,
-    of_models: bool,
+    model_at: int,
 ) -> Iterator[Cell]:
     rows = table.rows if is_headed else [table.header, *table.rows]
+    above: list[Mention] = []
     for row in rows[: _MOST_CELLS // max(1, len(table.header))]:
         spans = [(number, cell) for number, cell in enumerate(row) if cell[0] < cell[1]]
-        owner_at, named = next(
-            ((number, found) for number, cell in spans[:3] if (found := list(mentions(*cell)))), (-1, [])
-        )
+        owner_at, named = _owners(row, spans, mentions, model_at)
+        if not named and above and spans and 0 <= model_at < len(row) and not _is_filled(row, model_at):
+            # An empty cell goes on with the model of the row above.
+            owner_at, named = model_at, above
+        above = named
         owner = named[0] if named else None
         names_length = sum(mention.end - mention.start for mention in named)
         first = row[owner_at] if owner is not None else (0, 1)
@@ -97,7 +100,21 @@ def _by_row(
             is_event = False
         for number, (start, end) in spans:
             label = table.header[number] if is_headed and number < len(table.header) else None
-            row_label = row[0] if number and owner_at != 0 and owner is None else None
+            row_label = row[max(model_at, 0)] if number and owner_at != 0 and owner is None else None
             subject = None if number == owner_at else owner
-            is_strange = of_models and owner is None and number > 0 and row[0][0] < row[0][1]
+            is_strange = owner is None and _is_filled(row, model_at) and number != model_at
             yield Cell(start, end, label, row_label, subject, _span(row), is_event and not is_list, is_strange, also)
+
+
+def _owners(
+    row: Sequence[tuple[int, int]], spans: Sequence[tuple[int, tuple[int, int]]], mentions: Within, model_at: int
+) -> tuple[int, list[Mention]]:
+    """The names of a row's models and their column: that of models where there is one, else the first with a name."""
+    if _is_filled(row, model_at):
+        named = list(mentions(*row[model_at]))
+        return (model_at, named) if named else (-1, [])
+    return next(((number, found) for number, cell in spans[:3] if (found := list(mentions(*cell)))), (-1, []))
+
+
+def _is_filled(row: Sequence[tuple[int, int]], number: int) -> bool:
+    return 0 <= number < len(row) and row[number][0] < row[number][1]

@@ -59,6 +59,10 @@ _PART = re.compile(
     r"[\s-]*(?:parameters?|params?)?\)?[\s-]*(?:(?:vision|audio|text|image|video|visual|draft|mtp|speech) )?"
     r"(?:encoder|projector|adapter|draft(?:er)?|head|tower|module|tokenizer|embedding table)\b"
 )
+# `a frozen vision tower (400M parameters)`
+_PART_BEFORE = re.compile(
+    r"\b(?:vit|encoder|projector|adapter|tower|module|drafter|draft model|head|backbone|tokenizer|siglip\w*|clip) \(~?$"
+)
 _THING = re.compile(
     r"[\s-]*(?:\+)?\s?(?:(?:open|research|open-weights?|dense|sparse|moe|mixture|reasoning|language|multimodal|vision"
     r"|instruct|base|flagship|code|coding|"
@@ -221,6 +225,7 @@ def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Qu
     if (
         _OTHER.match(after)
         or _PART.match(after)
+        or _PART_BEFORE.search(scene.before(each.start, 30))
         or _SCALED.search(scene.before(each.start, 50))
         or _EACH.search(scene.before(each.start, 24))
     ):
