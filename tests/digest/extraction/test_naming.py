@@ -67,7 +67,7 @@ def test_openness_of_others_is_not_the_models(text):
             "NVIDIA shows Nemotron 3. The family has three tiers: Nano, Super, and Ultra.",
             {"Nemotron 3", "Nemotron 3 Nano", "Nemotron 3 Super", "Nemotron 3 Ultra"},
         ),
-        ("**Gemini 3 Deep** thinks. With Gemini 3 Deep the model waits.", {"Gemini 3 Deep"}),
+        ("Gemini 3 Deep thinks. With Gemini 3 Deep the model goes deep. So does Gemini 3 Deep.", {"Gemini 3 Deep"}),
         ("Claude Sorrel leads, and Claude Sorrel is a closed model.", {"Claude Sorrel"}),
         ("Code Llama 70B and OpenAI O1 are models of 2024.", {"Code Llama 70B", "O1"}),
         ("The hub lists the models of sorrel-ai and Qwen-ai.", set()),

@@ -1,4 +1,4 @@
-"""Names made longer by what stands right behind: a variant nobody knows, or all that is in bold with a name."""
+"""Names made longer by what stands right behind: a variant that nobody knows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from .labels import is_section
 from .lexicon import MAKERS, NO_MODELS
 from .mention import Kind, Mention
 from .words import Chunk, Part, key
@@ -17,8 +16,6 @@ _NO_VARIANT = frozenset(
     "face release launch model models preview beta api update benchmark benchmarks performance review vs guide news "
     "training inference context support pricing price announcement available local on".split()
 )
-# `**Gemini 3 Deep**`: the rest of what is set in bold with a name.
-_BOLD_REST = re.compile(r"((?: [A-Z][\w.+-]{1,20}){1,3})\*\*")
 
 
 class Widener:
@@ -32,31 +29,8 @@ class Widener:
 
     def widened(self, found: list[Mention]) -> list[Mention]:
         """The same mentions, in their order."""
-        self._with_bold(found)
         self._with_variants(found)
         return found
-
-    def _with_bold(self, found: list[Mention]) -> None:
-        """What is in bold with a name is of it, and so it is where the same words stand together elsewhere."""
-        if "**" not in self._text:
-            return
-        rests: dict[str, set[str]] = {}
-        for mention in found:
-            if mention.kind is Kind.FULL and any(sign.isdigit() for sign in mention.name):
-                rest = _BOLD_REST.match(self._text, mention.end)
-                begins = self._text.rfind("**", max(0, mention.start - 24), mention.start)
-                if rest and begins >= 0 and self._is_rest(rest[1]):
-                    rests.setdefault(mention.name, set()).add(rest[1])
-        for mention in found:
-            behind = [words for words in rests.get(mention.name, ()) if self._text.startswith(words, mention.end)]
-            if behind:
-                words = max(behind, key=len)
-                mention.end += len(words)
-                mention.name += words
-
-    def _is_rest(self, words: str) -> bool:
-        each = words.lower().split()
-        return not any(word in _NO_VARIANT | NO_MODELS | MAKERS for word in each) and not is_section(words.lower())
 
     def _with_variants(self, found: list[Mention]) -> None:
         """`Halden 3 Fjord`: a capitalised word behind a version is the variant's, where the page says so twice, or
@@ -69,7 +43,8 @@ class Widener:
                 chunk = self._chunks[number]
                 if mention.kind is Kind.FAMILY and self._text.count(f"{mention.name} {chunk.text}") < 2:
                     continue
-                if chunk.part is Part.CAPITAL and chunk.text.isalpha() and self._is_own(chunk.text):
+                is_own = self._is_own(chunk.text) or self._is_usual(mention.name, chunk.text)
+                if chunk.part is Part.CAPITAL and chunk.text.isalpha() and is_own:
                     behind.setdefault(chunk.text, []).append(mention)
         for word, mentions in behind.items():
             names = {key(mention.name) for mention in mentions}
@@ -87,6 +62,13 @@ class Widener:
         before = self._text[max(0, end - 70) : end].rpartition("\n")[2]
         around = before + self._text[end : end + 70].partition("\n")[0]
         return not re.match(r" (?:[A-Z]|an? )", behind) and len(PLAIN.findall(around)) > 5
+
+    def _is_usual(self, name: str, word: str) -> bool:
+        """Whether the page has this word behind the name more often than not, and three times or more."""
+        if word.lower() in _NO_VARIANT | NO_MODELS | MAKERS:
+            return False
+        together = self._text.count(f"{name} {word}")
+        return together >= 3 and together * 2 > self._text.count(name)
 
     def _is_own(self, word: str) -> bool:
         """Whether a capitalised word is no everyday word, as far as the page and the lexicon tell."""
