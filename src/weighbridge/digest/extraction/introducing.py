@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from .alternation import any_of
 from .labels import is_section
-from .lexicon import MAKERS, NO_MODELS, makers, needs_more
+from .lexicon import MAKERS, NO_MODELS, TOOLS, makers, needs_more
 from .mention import Kind, Mention
 from .words import Chunk, Part, adjoin
 
@@ -22,7 +22,8 @@ _RELEASED_BEHIND = re.compile(
     r"(?: (?:under|on|as|at|in|with|today|yesterday|last|by|this|for|to|alongside)\b|[,.;:]|$)"
 )
 _IS_MODEL_BEHIND = re.compile(
-    r"(?:,| is| was|:| —| –| -| \()\s?(?:an?|the|our|its|their)\s(?:[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?|LMs?"
+    r"(?:,| is| was|:| —| –| -| \()\s?(?:an?|the|our|its"
+    r"|their)\s(?:(?![A-Z][\w.-]*\d)[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?|LMs?"
     r"|MoE|checkpoint|transformer)\b"
 )
 _SIZED_BEHIND = re.compile(
@@ -44,6 +45,7 @@ _LIKE_BEFORE = re.compile(
     r"\b(?:models?|LLMs?|VLMs?|weights) (?:like|such as|from|including|called|named) (?:[A-Z][\w.-]* (?:and|or|,) "
     r")?$"
 )
+_BRACKET = re.compile(r" \([^()\n]{1,100}\)(?=,| is | was )")
 # `the model that Acme released on Monday`: its maker's name.
 _AGENT_BEFORE = re.compile(r"\b(?:that|which|what|models?|LLMs?|weights|by) $")
 _LABEL = re.compile(
@@ -64,6 +66,8 @@ _NO_INTRODUCTION = frozenset(
     "parameters params experts pricing input output overview summary conclusion watch watchlist "
     "spec specs specification specifications detail details highlight highlights note notes feature features "
     "one two three four five six seven eight nine ten several many most such other others another recent modern "
+    "currently recently finally notably interestingly additionally unfortunately importantly meanwhile "
+    "below above instead overall together however therefore indeed perhaps similarly likewise thus hence next "
     "existing earlier previous later today yesterday tomorrow".split()
 )
 
@@ -90,6 +94,8 @@ class Introductions:
         # What ends in a word that the page has in small letters too is a phrase, and a label before a colon.
         named = [run for run in runs if self._text[slice(*run)].split()[-1].lower() not in self._plain]
         names = {self._text[start:end] for start, end in named if self._is_introduced(start, end)} - self._heads
+        # What the text calls a model is one; what it only tells to be released may be something else.
+        called = {self._text[start:end] for start, end in named if self._is_called(start, end)}
         names = {name for name in names if not is_section(name.lower()) and name not in self._labels}
         if self._heads:
             any_head = re.compile(rf"(?<![\w-])(?:{any_of(self._heads)})(?![\w-])")
@@ -100,11 +106,15 @@ class Introductions:
             return
         for start, end in runs:
             if self._text[start:end] in names:
-                yield Mention(start, end, self._text[start:end], Kind.FULL)
+                yield Mention(start, end, self._text[start:end], Kind.FULL, is_headed=self._text[start:end] in called)
 
     def introduced(self, families: list[Mention]) -> set[str]:
         """Those of known families' names that the text introduces as a model's own."""
         return {each.name for each in families if self._is_introduced(each.start, each.end)}
+
+    def calls(self, family: Mention) -> bool:
+        """Whether the text calls a family's name a model's right where it stands: `LLaMA, a 13B model`."""
+        return self._is_called(family.start, family.end)
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Stretches of one to four capitalised words that may be a name, without a maker before it."""
@@ -124,7 +134,7 @@ class Introductions:
             while first < last and self._chunks[first].text.lower() in _LEADING:
                 first += 1
             text = self._chunks[first].text.lower()
-            if not (first == last and (text in MAKERS or text in makers() or text in self._plain or len(text) < 3)):
+            if not (first == last and (text in makers() or text in TOOLS or text in self._plain or len(text) < 3)):
                 yield self._chunks[first].start, self._chunks[last].end
 
     def _may_be_named(self, number: int) -> bool:
@@ -138,12 +148,22 @@ class Introductions:
             return chunk.text.isalpha() and needs_more(low)
         return chunk.part in (Part.CAPITAL, Part.SUFFIX, Part.NUMBERED) or (low in MAKERS and len(low) > 3)
 
+    def _behind(self, end: int) -> str:
+        """What stands behind a name, without a bracket right there: `LeoLM (long for something), a model ...`."""
+        behind = self._text[end : end + 190]
+        bracket = _BRACKET.match(behind)
+        return behind[bracket.end() :][:90] if bracket else behind[:90]
+
+    def _is_called(self, start: int, end: int) -> bool:
+        behind = self._behind(end)
+        return bool(_SIZED_BEHIND.match(behind) or _IS_MODEL_BEHIND.match(behind))
+
     def _is_introduced(self, start: int, end: int) -> bool:
-        behind = self._text[end : end + 90]
+        behind = self._behind(end)
         if _SIZED_BEHIND.match(behind) or _IS_MODEL_BEHIND.match(behind):
             return True
         before = self._text[max(0, start - 70) : start]
-        if _DATED_BEHIND.match(behind) and re.search(r"['’]s $", before):
+        if _DATED_BEHIND.match(self._text, end) and re.search(r"['’]s $", before):
             return True
         if end - start < 5 and self._text[start:end].isupper():
             # `Ubuntu 24.04 LTS was released`

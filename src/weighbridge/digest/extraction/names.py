@@ -126,10 +126,16 @@ class Namer:
         alone = Counter(mention.name for mention in plain if not _LINE_BEHIND.match(self._text, mention.end))
         named |= {name for name, count in alone.items() if count > 1 and name.lower() not in APPS}
         for mention in found:
-            if mention.name in named and (mention.kind is not Kind.FAMILY or key(mention.name)[0] not in versioned):
+            is_own = mention.kind is not Kind.FAMILY or key(mention.name)[0] not in versioned
+            is_called = mention.kind is Kind.FAMILY and not is_own and self._is_called(mention, introductions)
+            if (mention.name in named and is_own) or is_called:
                 mention.kind = Kind.FULL
                 mention.is_headed = not any(sign.isdigit() for sign in mention.name)
         return found
+
+    def _is_called(self, family: Mention, introductions: Introductions) -> bool:
+        low = family.name.lower()
+        return low not in APPS and low not in makers() and low not in HOUSES and introductions.calls(family)
 
     def _full(self) -> Iterator[Mention]:
         number = 0

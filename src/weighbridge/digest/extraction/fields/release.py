@@ -294,7 +294,7 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
         gap = scene.low[end : ahead.start]
         if (
             (not _NOT_MODEL.match(gap) or _ITS_RELEASE.match(gap))
-            and not re.search(r"[.;:]|\b(?:under|with|to|for|than|against|beats?|while)\b", gap)
+            and not re.search(r"[.;:]|\b(?:under|with|to|for|than|against|beats?|while|since|unlike)\b", gap)
             and ahead.is_specific
         ):
             return ahead
