@@ -197,7 +197,9 @@ class _Extraction(Claiming):
         context.recent = ()
         context.items = []
         context.tier = tier_of(context.heading_words) if not named else None
-        context.title = titled(self._text[block.start : block.end]) if not named else ""
+        words = self._text[block.start : block.end]
+        # A heading that the page has again and again is a section's, not a name.
+        context.title = titled(words) if not named and self._text.count(f"{words}\n") < 2 else ""
         is_part = is_section(context.heading_words)
         is_bare = sum(map(len, told)) * 2 > block.end - block.start
         context.enter(

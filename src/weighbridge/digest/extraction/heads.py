@@ -7,6 +7,7 @@ linked note's, or ends as variants do, and where the words behind it tell what o
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from .labels import is_section
 from .lexicon import MAKERS, NO_MODELS, PACKINGS, SUFFIXES, families, makers
@@ -15,6 +16,12 @@ _HEAD = re.compile(
     r"^[ \t]{0,8}(?:#{1,6}[ \t]+|[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?|\d{1,3}[.)][ \t]+)?(?P<open>\*\*|\[\[)?"
     r"(?P<name>[A-Z][\w.+-]{1,30}(?: [A-Z][\w.+-]{0,30}){0,3})(?P<close>\*\*|\]\])?"
     r"(?P<then>[ \t]*$|[ \t]?[:(]|[ \t][—–-][ \t])",
+    re.MULTILINE,
+)
+# `dots.ocr by rednote-hilab: ...`, in a list of such entries.
+_SIGNED = re.compile(
+    r"^[ \t]{0,8}(?:[-*+•][ \t]+)?[*_`\[]{0,3}(?P<name>(?=[\w.+-]*[\d.-])[A-Za-z][\w.+-]{2,40})[*_`\]]{0,3}"
+    r" by [\w.-]{2,30}:[ \t]",
     re.MULTILINE,
 )
 _FACT = re.compile(
@@ -36,7 +43,8 @@ _LINES = frozenset(
 
 def heads(text: str) -> set[str]:
     """The names that head an entry, as the page writes them."""
-    found: set[str] = set()
+    signed = [match["name"] for match in islice(_SIGNED.finditer(text), _MOST_HEADS)]
+    found: set[str] = set(signed if len(signed) > 2 else ())
     for match in _HEAD.finditer(text):
         name = match["name"].rstrip(".-")
         while " " in name and name.split(" ")[0].lower() in MAKERS:

@@ -44,7 +44,9 @@ _SECTION = re.compile(
     r"|news|notes?"
     r"|efficiency|attention|performance|costs?|speeds?|design|inference|training|deployment|pricing|advantages?"
     r"|specifications?|specs?|features?|details|highlights|facts|value|story|availability|capabilit\w+|requirements"
-    r"|entities|questions|watch\w*|trend\w*|metrics|impact|conclusion|introduction|closing|sources|related)\b"
+    r"|entities|questions|watch\w*|trend\w*|metrics|impact|conclusion|introduction|closing|sources|related"
+    r"|limitations?|usage|background|abstract|evaluations?|methods?|methodology|active|status|provider|references|links"
+    r"|getting started|quick ?start|installation|setup|resources|faq|about|contact|comments|acknowledg\w+)\b"
 )
 
 

@@ -136,6 +136,7 @@ NO_MODELS = frozenset(
     "turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
     "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
     "attention system command-line "
+    "laion refinedweb fineweb dolma oscar slimpajama commoncrawl "
     "eagle medusa mtp lookahead "
     "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()
 )

@@ -21,7 +21,7 @@ _SUCH_AS = re.compile(
     r"|called|by) "
 )
 _DIRECT_BEHIND = re.compile(
-    r"(?:[ -]?licensed)?(?:[\s,]*(?:models?|llms?|moe|release|weights|dense|parameter|version of|open|open-weights?"
+    r"(?:[ -]?licensed)?(?:[\s,-]*(?:models?|llms?|moe|release|weights|dense|parameter|version of|open|open-weights?"
     r"|reasoning|multimodal|flagship|sibling|large|small|language|variant))*[\s,*_:–—]*"
 )
 _FOR = re.compile(

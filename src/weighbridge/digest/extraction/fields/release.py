@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..comparing import objects
 from ..dates import Told
 from ..mention import Mention
 from ..scene import Found, Scene
@@ -41,7 +42,8 @@ _NOT_MODEL = re.compile(
     r"|demo|updates?|blog|notes?|app|api docs|implementations?|"
     r"leaderboards?|framework|tool|library|guidelines|statement|recipe|details|kernels?|plugin|support for"
     r"|integration|drivers?|sdk|client|servers?|docker|containers?|endpoint|sidecar|scripts?|services?|engine"
-    r"|instances?|process|session|playground|speculator|draft model)\b"
+    r"|instances?|process|session|playground|speculator|draft model|guides?|code|repo\w*|notebooks?|videos?"
+    r"|courses?|posts?|docs|documentation)\b"
 )
 _OTHER_SENSE = re.compile(
     r"\s(?:to|by|from|below|under|off|out of|in (?:price|cost)|a|an)?\s?(?:~ ?)?\$?\d|\s(?:support|the (?:price"
@@ -201,7 +203,7 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
         return
     owner = _owner(scene, match)
     if scene.is_negated(start):
-        if owner is not None and not verb.startswith(_ANNOUNCED):
+        if owner is not None and not verb.startswith(_ANNOUNCED) and not _OF_DATA.search(scene.before(start, 90)):
             yield Found("status", "expected", start, end, subject=owner.name)
         return
     first = scene.is_fragment and scene.before(start, 8).strip() == "first"
@@ -239,6 +241,7 @@ def _is_in_reach(gap: str) -> bool:
     )
 
 
+_OF_DATA = re.compile(r"\b(?:datasets?|data|papers?|reports?|code|recipes?|benchmarks?)\b")
 # `was announced on November 20`
 _ON_DAY = re.compile(r"\b(?:on|in) $")
 _ANAPHORIC = re.compile(
@@ -301,7 +304,15 @@ def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
         return None
     if not passive and not nothing_behind:
         return None
+    compared = objects(scene)
     behind = [mention for mention in scene.mentions if mention.end <= start]
+    if (
+        len(behind) == 1
+        and 0 in compared
+        and re.search(r"\band (?:has|have|was|is|were) ", scene.low[behind[0].end : start])
+    ):
+        # `It is the successor to Tern 3 and has been released.`
+        return None
     if behind:
         gap = scene.low[behind[-1].end : start]
         if match["verb"] == "out" and not re.fullmatch(r"[\s\])*_`]*(?:is|are|was|now|finally|,)?\s*", gap):
