@@ -33,6 +33,8 @@ from .test_extracting import claims, said
          {("Phi-4", "AIME 2025", 67.5), ("GLM-5", "AIME 2025", 88.4)}),
         ("On MMLU, GLM-5 posts 66.1 vs Kimi K2's 44.", {("GLM-5", "MMLU", 66.1), ("Kimi K2", "MMLU", 44.0)}),
         ("GLM-5 is out. OpenAI leads coding (77.3% SWE-bench).", set()),
+        ("On the AA Index, GLM-5 was first at launch, with a composite score of 61.",
+         {("GLM-5", "Artificial Analysis Intelligence Index", 61.0)}),
         # What it was before.
         ("GLM-5 gets 80 on MMLU, up from 71.2 for GLM-4.5.", {("GLM-5", "MMLU", 80.0), ("GLM-4.5", "MMLU", 71.2)}),
         ("GLM-5 gets 80 on MMLU, up from 71.2 for its predecessor.", {("GLM-5", "MMLU", 80.0)}),
@@ -197,6 +199,9 @@ def test_bold_and_code_marks_inside_a_line_do_not_part_a_number_from_its_words()
          ("Phi-4", "parameters_total", 14e9)),
         ("Phi-4 runs on a single A100-80G GPU.", ("Phi-4", "memory_needed", 80e9)),
         ("Kimi K3 is out with million-token context.", ("Kimi K3", "context_length", 1e6)),
+        ("GLM-5 grew. It takes the context window from 128,000 tokens in GLM-4.5 to 200,000 tokens.",
+         ("GLM-5", "context_length", 200e3)),
+        ("Phi-4 is new. The context window expands from 16k to 64k tokens.", ("Phi-4", "context_length", 64e3)),
         ("There is also a 24B Devstral Small 2.", ("Devstral Small 2", "parameters_total", 24e9)),
         ("On 8 GB, Phi-4 at Q4 barely fits.", ("Phi-4", "memory_needed", 8e9)),
         ("A quant of Phi-4 makes it run on 12G cards.", ("Phi-4", "memory_needed", 12e9)),

@@ -24,7 +24,7 @@ _LICENCE = (
     r"(?:Modified )?MIT(?: License)?|Apache(?:[ -]?2(?:\.0)?)?(?: License)?|Proprietary|Closed|Open|Custom|Community"
     r"|Llama[\w .-]{0,30}|Gemma[\w .-]{0,20}|CC[ -]BY[\w. -]{0,12}|OpenRAIL[\w-]{0,4}|Research[\w -]{0,20}"
 )
-_UNKNOWN = r"|-|—|–|N/A|Undisclosed|Unknown|TBD"
+_UNKNOWN = r"|—|–|N/A|Undisclosed|Unknown|TBD"
 _FREE = r"[^\n|]{1,60}?"
 _COLUMNS: tuple[tuple[str, str], ...] = (
     (

@@ -60,7 +60,7 @@ _SECOND_UNIT = re.compile(
 )
 _RANGE = re.compile(
     r"(?P<first>[kKMBTx×%]|GB|[ \u00a0-]?(?:million|billion|trillion))?[ \u00a0]?(?:-|–|—|to|bis)[ \u00a0]?(?:~"
-    r"|\$)?(?P<second>\d{1,9}(?:\.\d{1,6})?)(?![\d.]\d)"
+    r"|\$)?(?P<second>\d{1,3}(?:,\d{3}){1,3}(?!\d)|\d{1,9}(?:\.\d{1,6})?)(?![\d.]\d)"
 )
 _CURRENCY_BEFORE = re.compile(r"(?:(?:US)?\$|€|£|¥|USD\s?|EUR\s?|RMB\s?|CNY\s?|CN¥)$")
 _CURRENCY_AFTER = re.compile(
@@ -176,7 +176,7 @@ def _read(text: str, begin: int, end: int, past: int, limit: int, *, german: boo
     span = _RANGE.match(text, end, min(limit, end + 24))
     first = ""
     if span and _is_range(text, digits, span, limit):
-        low, value, first = value, float(span["second"]), (span["first"] or "").strip(" \u00a0-")
+        low, value, first = value, number(span["second"]), (span["first"] or "").strip(" \u00a0-")
         end = span.end("second")
     unit = (_SECOND_UNIT if low is not None else _UNIT).match(text, end, min(limit, end + 24))
     kind, magnitude = _kind(unit)
@@ -205,7 +205,7 @@ def _is_range(text: str, digits: str, span: re.Match[str], limit: int) -> bool:
     """Whether two numbers are the ends of a range: the second is greater, and both count the same."""
     if digits.lower() in _WORDS and not digits.isdigit():
         return False
-    second = float(span["second"])
+    second = number(span["second"])
     if second <= number(digits) and not span["first"]:
         return False
     is_date = len(digits) == 4 and span["second"].isdigit() and len(span["second"]) == 2

@@ -18,7 +18,7 @@ _AFTER = re.compile(
 )
 _BEFORE = re.compile(
     rf"\b{_WORDS}(?:[\s-](?:windows?|length|size|limit|support|capacity|lengths))?(?:[\s-](?:of|is|to|up|at"
-    rf"|from|has|now|supports|extends|extended|reaches|"
+    rf"|from|has|now|supports|extends|extended|expands|widens|increases|reaches|"
     r"grows|was|stays|remains|umfasst|beträgt|increased|reaching|spans|spanning|goes|stretches|handling|stands"
     r"|by|expanded|doubled|doubles|grew|jumps|jumped|raised|bumped|rises|for|the|max"
     r"|maximum|about|roughly|with|natively|only))*[\s:=(*|~≈]{0,4}$"

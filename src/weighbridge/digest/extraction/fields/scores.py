@@ -68,10 +68,11 @@ _ON_ARENA = re.compile(
     r"\s?(?:points? )?(?:on|in|at) (?:the )?(?:lmsys|lm ?|lmarena|text|chatbot|webdev|vision|[\s'’s]){0,6}arena\b"
 )
 _LEAST_RATING, _MOST_RATING = 900, 1999
+_MOST_TO_NAME = 80
 # `the 0.6% SWE-bench gap`, `SWE-bench has plateaued at 80%`
 _UNNAMED = re.compile(r"\d ?%? (?:versus|vs\.?|against) (?:only |just )?[~≈]?$")
-# `posts 66 vs R1's 44`
-_AGAINST = re.compile(r"\b(?:vs\.?|versus|than|against|over|beats?|to) [\w .-]{1,24}['’‘]s $")
+# `posts 66 vs R1's 44`, `with a composite score of 61`
+_FIRM = re.compile(r"\bscores? of $|\b(?:vs\.?|versus|than|against|over|beats?|to) [\w .-]{1,24}['’‘]s $")
 _GAP = re.compile(r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop)\b")
 _PLATEAU = re.compile(r"\b(?:plateau\w*|saturat\w+)")
 # `K2.6 scores 54`
@@ -196,7 +197,9 @@ def _is_score(scene: Scene, each: Quantity) -> bool:
     following = scene.benchmarks[at + 1] if at + 1 < len(scene.benchmarks) else None
     if following and following[0] - each.end < 3 and _GAP.match(scene.low, following[1], scene.end):
         return False
-    points = scene.after(each.end, 7) == " points" and _COUNTED.search(scene.before(each.start, 60))
+    points = scene.after(each.end, 7) == " points" and (
+        _COUNTED.search(scene.before(each.start, 60)) or scene.before(each.start, 1) in ("(", "/")
+    )
     if not points and _NOT_SCORE_AFTER.match(scene.after(each.end, 24)):
         return False
     if _NOT_SCORE_BEFORE.search(scene.before(each.start, 20)):
@@ -217,7 +220,7 @@ def _partner(scene: Scene, each: Quantity, *, first_is_name: bool) -> int | None
     first = bisect_right(scene.benchmarks, each.start - 120, key=lambda mark: mark[0])
     for number in range(first, len(scene.benchmarks)):
         start, end, name = scene.benchmarks[number]
-        if start > each.end + 40:
+        if start > each.end + _MOST_TO_NAME:
             break
         if not _in_range(each, name):
             continue
@@ -226,7 +229,7 @@ def _partner(scene: Scene, each: Quantity, *, first_is_name: bool) -> int | None
             ahead = number
         elif (
             start >= each.end
-            and start - each.end < 40
+            and start - each.end < _MOST_TO_NAME
             and behind is None
             and _ON.fullmatch(_DELTA.sub("", scene.low[each.end : start]).lstrip(")"))
         ):
@@ -243,7 +246,7 @@ def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], ta
     if scored and len(scene.benchmarks) == 1:
         name = scene.benchmarks[0][2]
         return name if _in_range(each, name) else None
-    if not _has_point(scene, each) and not _AGAINST.search(scene.before(each.start, 40)):
+    if not _has_point(scene, each) and not _FIRM.search(scene.before(each.start, 40)):
         return None
     before = scene.before(each.start, 30)
     compares = re.search(
@@ -257,8 +260,9 @@ def _remote(scene: Scene, each: Quantity, paired: list[tuple[Quantity, str]], ta
     if paired and (compares or named or (other and len({name for _, name in paired}) == 1)):
         name = min(paired, key=lambda pair: abs(pair[0].start - each.start))[1]
         return name if _in_range(each, name) else None
-    if _VERB.search(scene.before(each.start, 60)) or compares:
-        nearest = min(scene.benchmarks, key=lambda mark: abs(mark[0] - each.start))
+    if _VERB.search(scene.before(each.start, 60)) or compares or before.endswith("score of "):
+        told = [mark for mark in scene.benchmarks if mark[1] <= each.start] if before.endswith("score of ") else []
+        nearest = told[-1] if told else min(scene.benchmarks, key=lambda mark: abs(mark[0] - each.start))
         return nearest[2] if _in_range(each, nearest[2]) and abs(nearest[0] - each.start) < 200 else None
     return None
 
