@@ -163,8 +163,10 @@ def test_a_gateway_that_lacks_the_embedding_says_so_and_chooses_by_what_was_lear
 
     async def story(served: Served) -> None:
         assert (await chosen(served, GROUPS["birds"][3]))[1] == "evidence"
-        lacks = [line for line in served.told if "what was learnt with an embedding is not used" in line]
+        lacks = [line for line in served.told if "no embedding is looked at" in line]
         assert bool(lacks) is (served.gateway.chooser.predictor.embedding is None)
+        lines = served.gateway.chooser.explain("a bird", "auto", None)["lines"]
+        assert lines[-1] == (lacks[0] if lacks else f"the prompt's embedding was looked at too: {folder}")
         told.append(lacks)
 
     told: list[list[str]] = []

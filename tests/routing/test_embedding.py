@@ -324,9 +324,13 @@ def test_the_commands_take_it_and_say_what_came_of_it(data, folder, tmp_path, mo
     assert main([*ask, "--embedding", str(folder)]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["model"] == "geologist"
-    assert "is not used" not in shown.err
+    assert "no embedding" not in shown.err
     assert main(ask) == 0
-    assert "what was learnt with an embedding is not used, but what was without" in capsys.readouterr().err
+    assert "no embedding is looked at, what was learnt without one decides" in capsys.readouterr().err
+    assert main([*ask[:-1], "--embedding", str(folder)]) == 0
+    assert f"the prompt's embedding was looked at too: {folder}" in capsys.readouterr().out
+    assert main(ask[:-1]) == 0
+    assert "no embedding is looked at" in capsys.readouterr().out
     monkeypatch.setenv("WEIGHBRIDGE_ROUTE_EMBEDDING", str(folder))
     assert main(["route", "eval", str(data), "--folds", "2"]) == 0
     assert "the embedding was of no use" in capsys.readouterr().err, "it holds no word of these prompts"

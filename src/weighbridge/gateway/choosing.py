@@ -205,7 +205,7 @@ class Chooser:
             thresholds=self.predictor.thresholds if self.predictor else {},
         )  # fmt: skip
         took = time.perf_counter() - begun
-        return {"route": chosen, "lines": explain(chosen, candidates, asked, needs), "seconds": took}
+        return {"route": chosen, "lines": explain(chosen, candidates, asked, needs, self.predictor), "seconds": took}
 
     def candidates(self, path: str, allowed: frozenset[str] | None = None) -> tuple[Candidate, ...]:
         """Who may be chosen at a path: those that are in order and can do what is asked there, if there are any."""
@@ -319,7 +319,7 @@ class Chooser:
             found = await asyncio.to_thread(lambda: routing.Predictor.load(self._path, self._embedding))
             self.predictor = found
             if found.lacks:
-                self._tell(f"what was learnt with an embedding is not used, but what was without: {found.lacks}")
+                self._tell(found.lacks)
         except WeighbridgeError as error:
             self._tell(f"what was learnt is not used: {error} ({error.hint})")
         except Exception:

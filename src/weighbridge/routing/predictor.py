@@ -81,7 +81,7 @@ class Predictor:
         self.lens, self.near, self.guard = lens, near, guard
         self.embedding, self.without = embedding, without
         self.lacks: str | None = None
-        """In words, the embedding that was learnt with and is not here: then what was learnt without it speaks."""
+        """In words, that what was learnt without an embedding speaks, as the one that was learnt with is not here."""
         self._base: Doubles = arrays["base"]
         self._signal: Doubles = arrays["signal"]
         self.counts: list[float] = arrays["counts"].tolist()
@@ -168,7 +168,10 @@ class Predictor:
             return cls._made({**about, **known}, {**arrays, **own}, embedding, plain)
         if embedding is not None:
             why = f"{setting} is another (sha256 {embedding.sha256[:12]}): weigh route learn learns with it"
-        plain.lacks = f"it was learnt with the embedding {name} too (sha256 {sum_of_it[:12]}); {why}"
+        plain.lacks = (
+            f"no embedding is looked at, what was learnt without one decides: there was {name} in learning "
+            f"(sha256 {sum_of_it[:12]}), but {why}"
+        )
         return plain
 
     @classmethod

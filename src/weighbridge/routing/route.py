@@ -385,8 +385,14 @@ def _dearness(each: Considered) -> tuple[float, float]:
     )
 
 
-def explain(chosen: Route, candidates: Sequence[Candidate], request: Request, needs: Needs | None = None) -> list[str]:
-    """The decision line by line: what was asked, who was left out and why, how the others were weighed."""
+def explain(
+    chosen: Route,
+    candidates: Sequence[Candidate],
+    request: Request,
+    needs: Needs | None = None,
+    predictor: Predictor | None = None,
+) -> list[str]:
+    """The decision line by line: what was asked, who was left out and why, how the others were weighed, by what."""
     needs = needs or needs_of_request(request)
     lines = [f"{chosen.model}: {chosen.reason}", f"needs about {needs.context_tokens:,} tokens of context"]
     lines += [
@@ -404,4 +410,8 @@ def explain(chosen: Route, candidates: Sequence[Candidate], request: Request, ne
     if chosen.layer == "evidence":
         known = {each.model for each in chosen.considered}
         lines += [f"{each.name}: the evidence does not know it" for each in candidates if each.name not in known]
+        if predictor and predictor.embedding:
+            lines.append(f"the prompt's embedding was looked at too: {predictor.embedding.name}")
+        elif predictor and predictor.lacks:
+            lines.append(predictor.lacks)
     return lines

@@ -116,8 +116,8 @@ def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
         from weighbridge.routing.predictor import Predictor
 
         predictor = Predictor.load(place, here.route_embedding)
-        if predictor.lacks:
-            output.tell(f"what was learnt with an embedding is not used, but what was without: {predictor.lacks}")
+        if predictor.lacks and arguments.json:
+            output.tell(predictor.lacks)
     known = predictor.models if predictor else ()
     if arguments.predictor and (not arguments.model or set(arguments.model) <= set(known)):
         candidates = [Candidate(name) for name in arguments.model or known]
@@ -134,7 +134,7 @@ def _decide_here(arguments: argparse.Namespace) -> dict[str, Any]:
     except ApiError as error:
         raise BadSetting(str(error), hint="--policy names a policy or a model") from error
     took = time.perf_counter() - begun
-    return {"route": chosen, "lines": explain(chosen, candidates, request, needs), "seconds": took}
+    return {"route": chosen, "lines": explain(chosen, candidates, request, needs, predictor), "seconds": took}
 
 
 def _on_one_thread() -> None:
