@@ -75,7 +75,9 @@ bench: $(VENV)/.dev  ## the measured figures of the README
 	@$(BIN)/python benchmarks/claims_quality.py --write docs/claims-quality.md
 	@$(BIN)/python benchmarks/claims_verdicts.py
 	@if [ -d $(OUTCOMES) ]; then $(BIN)/python benchmarks/routing_quality.py --data $(OUTCOMES) --most 1500 --folds 2 \
-	  --write docs/routing-quality.md; else echo "routing_quality: no outcomes of models in $(OUTCOMES), left out"; fi
+	  --write docs/routing-quality.md && $(BIN)/python benchmarks/routing_quality.py --data $(OUTCOMES) --most 1500 \
+	  --folds 2 --embedding bundled --write docs/routing-quality-embedding.md; \
+	  else echo "routing_quality: no outcomes of models in $(OUTCOMES), left out"; fi
 	@$(BIN)/python benchmarks/gateway_speed.py --quick
 	@$(BIN)/python benchmarks/first_answer.py
 
