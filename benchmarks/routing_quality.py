@@ -382,8 +382,8 @@ def main() -> None:
     counted = ("embedding counted",) if embedding else ()
     if embedding:
         note += (
-            f"\nThe router may look at the embedding {embedding.name} (sha256 {embedding.sha256[:12]}) too; in how many "
-            "folds it did, the last columns say."
+            f"\nThe router may look at the embedding {embedding.name} (sha256 {embedding.sha256[:12]}) too; in how "
+            "many folds it did, the last columns say."
         )
     page = PAGE.format(
         note=note,
