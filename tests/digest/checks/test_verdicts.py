@@ -85,6 +85,7 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Command R+", "licence", "Apache-2.0", "Command R+ is licensed under Apache 2.0", {}, REFUTED, "CC-BY-NC"),
         ("Granite 3.3 8B", "licence", "non-commercial", "Granite 3.3 8B is non-commercial", {}, REFUTED, "Apache"),
         ("Command R+", "licence", "non-commercial", "Command R+ is non-commercial", {}, SUPPORTED, "CC-BY-NC"),
+        ("Qwen 2.5 72B", "licence", "Apache-2.0", "Qwen 2.5 72B - 128K context, Apache 2.0.", {}, REFUTED, "qwen"),
         # What there is.
         ("Qwen3-72B", "exists", True, "Qwen3-72B", {}, REFUTED, "72B is a size of Qwen2.5"),
         ("Qwen3-Coder-32B", "exists", True, "Qwen3-Coder-32B", {}, REFUTED, "480B"),
@@ -208,6 +209,12 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Deepseek-r1 1.58b", "exists", True, "how to run the Deepseek-r1 1.58b quantization"),
         ("Llama-4", "parameters_total", 8e9, "Meta has not released a Llama-4 model in the 8B-dense slot."),
         ("DeepSeek R1", "modality", "multimodal", "DeepSeek R1 | Excellent reasoning | Limited multi-modal support"),
+        ("Qwen3 dense 4B", "parameters_total", 32e9, "Qwen3 dense 4B–32B – easy to fine-tune, strong multilingual."),
+        ("Llama 3", "parameters_total", 405e9, "Llama 3's 405B variant is the dominant large open-weight model;"),
+        ("Mistral Large", "parameters_total", 130e9, "Mistral Large (Feb 2024) — 130B parameters, expert reasoning"),
+        ("Mistral-7B", "licence", "MIT", "E5 Mistral-7B - 4096-dim high-quality embeddings, 32K context, MIT license."),
+        ("Phi-4", "modality", "multimodal", "Phi-4 - a family of small language, multi-modal and reasoning models"),
+        ("qwen3-53b-a3b", "exists", True, "qwen3-53b-a3b"),
         ("Trinity-Large-Thinking", "licence", "Apache-2.0", "Trinity-Large-Thinking under the Apache 2.0 license"),
     ],
 )  # fmt: skip

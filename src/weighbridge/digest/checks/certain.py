@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from weighbridge.catalogue import Variant
 from weighbridge.figures import Basis
 
 from ..knowledge import sizes_in, words_of_name
 from ..verdict import Proof
 from .attribution import names_in, places_of_value
-from .case import Case, Finding, open_question
+from .case import Case, Finding, days_between, open_question
 from .heading import column_of, header_of, is_listed_under_it
 
+MONTHS_SHORT = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _PARTS = re.compile(r"[\s_:/–-]+")
 _GAP = r"[\s_:/‑–-]{0,2}"
 # What goes on behind a name makes it another's: `Qwen3-Coder-Next`, `Llama-based`.
@@ -42,7 +44,21 @@ _DERIVED = re.compile(
     r"|decoder|embedding|paper|report|api|app|code|repo\w*|dataset|benchmark|based|inspired|like|lite|mini"
     r"|next|plus)\b"
 )
-_GROUP = re.compile(r"^\W{0,2}(?:famil(?:y|ies)|series|models|line-?up)\b")
+_GROUP = re.compile(
+    r"^\W{0,4}(?:(?:is|are|was|were)\s)?(?:(?:a|an|the|new)\s)*(?:famil(?:y|ies)|series|models|line-?up|collection|suite"
+    r"|range|group|set)\b"
+)
+# What may stand before the name that a sentence is about: who made it, and what kind of thing it is.
+_LEAD_IN = frozenset(
+    "the a an its their our new newer latest original official open open-source open-weight flagship model models meta"
+    " google alibaba mistral microsoft nvidia openai deepseek cohere ibm xai apple zhipu moonshot tencent baidu"
+    " databricks hugging face z.ai zai ai tii lg ai2 allen team lab labs qwen llama introducing released announced meet"
+    " today yesterday also now then and but with in for example about facebook first large small big compact currently"
+    " while both only even still since its run running".split()
+)
+_MOST_LEAD_IN = 6
+# Directly before a name: what makes it another's.
+_OTHERS_HEAD = re.compile(r"(?:^|[\s(*`\[])(?=[\w.-]*\d|[A-Z]{2,}[\s-])(?!20\d\d)[A-Za-z][\w.-]*[\s-]$")
 # The label of a log's entry.
 _ENTRY = re.compile(r"^20\d\d-\d\d(?:-\d\d)?[\w-]*\s*[—–:|]\s+")
 # What many names end with: alone it is nobody's.
@@ -82,6 +98,11 @@ _SPARSE_WORDS = re.compile(r"\b(?:moe|mixture|experts?|sparse|a\d+b)\b")
 _DENSE_WORDS = re.compile(r"\bdense\b")
 _RANGE = re.compile(r"\d\s?[bkm]?\s?(?:[-–—~/]|to)\s?\d", re.I)
 _DATED = re.compile(r"\b20\d\d-\d\d(?:-\d\d)?\b")
+_RANGE_ON = re.compile(r"(?:[-–—~/]\s?|\sto\s)\d")
+_MONTH_OF = re.compile(
+    r"\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,?\s(20\d\d)\b|\b(20\d\d)-(\d\d)\b", re.I
+)
+_EARLIER_DAYS = 45
 _SETTLED_APART = ("exists", "rank", "rule")
 # The grammar is English's: of a sentence in another language it reads names and numbers, not what is said of them.
 _ENGLISH = re.compile(
@@ -131,6 +152,8 @@ def is_certain(case: Case) -> bool:
         )
     if family != "release_date" and any(_GROUP.match(quote[end:].lower()) for _, end in places):
         return False
+    if any(_RANGE_ON.match(quote[end:]) for _, end in places) or _tells_another_day(case, family):
+        return False
     return any(_is_topic(quote, start, end) and _has_value(case, start, end, values) for start, end in places)
 
 
@@ -151,6 +174,20 @@ def _is_denied(family: str, quote: str, upto: int) -> bool:
 def is_named(case: Case) -> bool:
     """Whether the very words have its whole name."""
     return any(True for _ in _places(case))
+
+
+def _tells_another_day(case: Case, family: str) -> bool:
+    """Whether the words tell of a month before any that is known by the name was made: another bore it then, as the
+    first Mistral Large did."""
+    made = [each.released.value for each in case.subject.variants if each.released]
+    made += [row.created for row in case.subject.rows if row.created]
+    if family in ("release_date", "status") or not made:
+        return False
+    for match in _MONTH_OF.finditer(case.claim.quote):
+        month = MONTHS_SHORT.index(match[1].lower()) + 1 if match[1] else int(match[4])
+        if 1 <= month <= 12 and days_between(f"{match[2] or match[3]}-{month:02}", min(made)) > _EARLIER_DAYS:
+            return True
+    return False
 
 
 def _is_english(quote: str) -> bool:
@@ -202,7 +239,19 @@ def _is_topic(quote: str, start: int, end: int) -> bool:
     if follows and names_in(f"a {follows[1]}"):
         return False
     low = before.lower()
-    return not _OBLIQUE.search(low) or bool(_OF_VALUE.search(low))
+    if _OBLIQUE.search(low):
+        return bool(_OF_VALUE.search(low))
+    head = _OTHERS_HEAD.search(before)
+    is_others = head is not None and head[0].strip(" *`[(-").lower() not in _LEAD_IN
+    return not is_others and _leads_in(low)
+
+
+def _leads_in(before: str) -> bool:
+    """Whether nothing but who made it stands between the sentence's beginning and the name."""
+    clause = re.split(r"[.!?:;|]\s|[—–•]\s?|\s-\s|,\s", before)[-1]
+    words = [re.sub(r"[’']s$", "", word) for word in re.findall(r"[\w’'.-]+", clause)]
+    words = [word for word in words if word.strip(".-'’") and not word[0].isdigit()]
+    return len(words) <= _MOST_LEAD_IN and all(word.strip(".") in _LEAD_IN for word in words)
 
 
 def _has_value(case: Case, start: int, end: int, values: list[int]) -> bool:
@@ -252,17 +301,33 @@ def _is_setting(case: Case, family: str) -> bool:
         return True
     if family in _SIZED and (_RANGE.search(_DATED.sub(" ", rest)) or low.startswith("@")):
         return True
-    return family.startswith("parameters") and _is_of_longer_name(case)
+    return _is_of_longer_name(case, family)
 
 
-def _is_of_longer_name(case: Case) -> bool:
-    """Whether a network that is called by the name and more has that size: `Qwen3-Coder` for Qwen3-Coder-Next."""
+def _is_of_longer_name(case: Case, family: str) -> bool:
+    """Whether it is true of a network that is called by the name and more: the size of Qwen3-Coder-Next told of
+    `Qwen3-Coder`, of Llama 3.1 told of `Llama 3`, images of Phi-4-multimodal told of `Phi-4`."""
     words, claimed = case.subject.words, case.number or 0.0
+    later = {word for word in words if word.isdigit() and len(word) == 1}
     for variant in case.knowledge.catalogue:
-        if not words < words_of_name(variant.name):
+        its = words_of_name(variant.name)
+        is_later = any(f"{number}." in f" {' '.join(its)}" and (words - {number}) < its for number in later)
+        if case.subject.is_exact and not is_later and family.startswith("parameters"):
             continue
-        known = (variant.parameters, variant.active_parameters)
-        sizes = [each.value for each in known if each] + list(sizes_in(words_of_name(variant.name)).values())
-        if not case.subject.is_exact and any(abs(size - claimed) <= 0.1 * claimed for size in sizes):
+        if not (words < its or is_later):
+            continue
+        if family == "modality" and variant.modalities and set(variant.modalities.value.input) - {"text"}:
+            return True
+        if family.startswith("parameters") and any(
+            abs(size - claimed) <= 0.1 * claimed for size in _sizes_of(variant, its, family)
+        ):
             return True
     return False
+
+
+def _sizes_of(variant: Variant, words: frozenset[str], family: str) -> list[float]:
+    """What it has, or what a token uses of it, by its count and by its name."""
+    is_active = family == "parameters_active"
+    known = variant.active_parameters if is_active else variant.parameters
+    named = [size for word, size in sizes_in(words).items() if word.startswith("a") is is_active]
+    return [float(known.value), *named] if known else named

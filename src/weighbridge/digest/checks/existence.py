@@ -44,8 +44,8 @@ _AT_HUB = re.compile(
     r"hugging ?face|\bhf\b|hf[._]|🤗|from_pretrained|pretrained=|--?model\b|model(?:_id|_name|_path)?\s?[=:]"
     r"|repo(?:_id|sitory)?\b|download|\bvllm serve\b|weights|checkpoint|snapshot"
 )
-# A service's own tag: `gemma3:3b` is what it chose to call something.
-_TAG = re.compile(r"^[\w./-]+:[\w.-]*$")
+# A service's own tag, `gemma3:3b`, and the identifier of anybody's file, `qwen3-53b-a3b`.
+_TAG = re.compile(r"^[\w./-]+:[\w.-]*$|^[a-z0-9.]+(?:-[a-z0-9.]+)+$")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _REPOSITORY = re.compile(r"^[\w.-]{2,60}/[\w.-]{2,100}$")
 
