@@ -63,11 +63,23 @@ def is_section(words: str) -> bool:
 _OPEN_ENDS = frozenset("for when to of in with on at by and or vs".split())
 
 
+# What a list's own heading is of.
+_TOPIC = re.compile(
+    r"\b(?:models?|llms?|vlms?|generation|images?|video|vision|speech|audio|embeddings?|coding|writing|reasoning|chat|rag"
+    r"|tools?|apps?|use cases?|open|closed|enterprise|local|frontier|families|releases?|others?|local)\b"
+)
+
+
 def titled(words: str) -> str:
     """A heading that is a name by its form: a few words, all with capitals."""
     parts = words.strip(" *_`").split()
     is_name = 1 <= len(parts) <= 4 and all(part[0].isupper() for part in parts) and len(words) < 50
-    is_name = is_name and parts[-1].lower() not in _OPEN_ENDS and not _SECTION.search(words.lower())
+    is_name = (
+        is_name
+        and parts[-1].lower() not in _OPEN_ENDS
+        and not _SECTION.search(words.lower())
+        and not _TOPIC.search(words.lower())
+    )
     return " ".join(parts) if is_name else ""
 
 

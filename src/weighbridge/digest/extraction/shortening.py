@@ -261,7 +261,8 @@ class Shortener:
         chunk = self._words[number]
         if best is not None:
             return Mention(chunk.start, self._words[best[0]].end, best[1], Kind.SHORT)
-        if listed := self._listed(number, before) or self._in_tiers(number, before) or self._tiered(number):
+        related = self._variants.related(chunk.start, chunk.end, before[-1] if before else None)
+        if listed := related or self._listed(number, before) or self._in_tiers(number, before) or self._tiered(number):
             return listed
         word = chunk.text.lower()
         joined = self._joined_to(chunk, before)

@@ -16,12 +16,13 @@ _ANOTHER = re.compile(
     r"|launched) an?\b"
     r"|\b(?:prior|previous|older|earlier|former) (?=\d{1,4}b\b)"
     r"|\bthere(?:['’]s| is| are) (?:also |now )?(?:an? |two |three |four )?(?=dense|moe|sparse|\d{1,4}b)"
+    r"|['’]s (?:[a-z]+ ){0,2}(?:apps?|platform|chatbot|assistant|website|store|service)\b"
     r"|\bthe model (?:that |which )?(?:most|many|you|we|people)\b"
     r"|\b(?:the|its|their) (?:predecessors?|(?:previous|older) (?:model|version|generation|release|sibling))"
     r" (?=had|has|was|used|scored|supported|needed|came|is|cost)"
     r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"
 )
-_HINT = re.compile(r"the |model|\b(?:lab|startup|company|firm|team|prior|previous|older|earlier|former)\b")
+_HINT = re.compile(r"the |model|['’]s |\b(?:lab|startup|company|firm|team|prior|previous|older|earlier|former)\b")
 _LIKENED = re.compile(
     r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
 )

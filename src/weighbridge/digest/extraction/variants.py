@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import re
 
-from .lexicon import makers
-from .mention import Mention
+from .lexicon import SUFFIXES, makers
+from .mention import Kind, Mention
 from .words import key
 
 _MOST_APART = 1500
 _MOST_KEPT = 24
 _NUMBER_END = re.compile(r"(?<![\w.])\d{1,2}(?:\.\d{1,2})?$")
 _WORDS = re.compile(r"[A-Z][a-z]+(?:(?: ?[/&] ?|, (?:and )?| and )[A-Z][a-z]+){1,7}(?=\))")
+_RELATED = re.compile(
+    r"\b(?:[Ii]ts|[Tt]he|[Tt]heir|[Aa]) (?:[a-z]+ ){0,2}(?:siblings?|counterparts?|companions?|twins?|cousins?"
+    r"|brothers?|stablemates?)(?: models?)?(?:,| called| named| is)? $"
+)
 _DOTTED = re.compile(r"\d{1,2}\.\d{1,2}")
 # What may stand behind a version that has no name of its own: `Tern 3.1 and 3.2 are`.
 _BEHIND_VERSION = re.compile(
@@ -52,6 +56,17 @@ class Variants:
             return ""
         name, at = self._named.get(key(self._text[start:end]), ("", 0))
         return name if start - at < _MOST_APART else ""
+
+    def related(self, start: int, end: int, last: Mention | None) -> Mention | None:
+        """`Its smaller sibling, Fjord, uses`: a variant that the text calls one of whom it spoke of last."""
+        word = self._text[start:end]
+        if last is None or not last.is_specific or not _RELATED.search(self._text, max(0, start - 60), start):
+            return None
+        stem, _, own = last.name.rpartition(" ")
+        base = stem if stem and own.lower() in SUFFIXES else last.name
+        if word.lower() not in SUFFIXES or word == own or not base[-1:].isdigit():
+            return None
+        return self.add(Mention(start, end, f"{base} {word}", Kind.SHORT, is_listed=True), last)
 
     def versioned(self, start: int, end: int, joined: Mention | None) -> Mention | None:
         """`Tern 3.1 / 3.2`: a version right behind another of the same line of models."""

@@ -24,7 +24,8 @@ _LABEL = re.compile(r"\b(?:licen[cs]e|lizenz|terms)\b")
 _LEFT = re.compile(
     r"\b(?:drop(?:s|ped|ping)?|replac(?:es|ed|ing)|abandon\w*|mov(?:es|ed|ing) (?:away )?from|switch(?:es|ed"
     r"|ing) from|chang(?:es|ed|ing) from|away from|from|"
-    r"unlike|instead of|rather than)\s(?:(?!under )[\w'’-]+ ){0,3}$"
+    r"unlike|instead of|rather than|contrasts? (?:with|to)|compared (?:to|with)|opposed to)\s"
+    r"(?:(?!under )[\w'’-]+ ){0,3}$"
 )
 # In a column of licences a house stands for its own.
 _HOUSES = re.compile(
