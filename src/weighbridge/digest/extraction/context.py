@@ -53,6 +53,8 @@ class Context:
     section: list[str] = field(default_factory=list)
     """Whom the sentences of the section were about."""
     items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    is_bare_item: bool = False
+    """Whether the last item of a list was little more than a name."""
     told: str | None = None
     benchmark: str = ""
     """The benchmark that the block spoke of."""

@@ -50,6 +50,7 @@ _APPOSED = re.compile(
 )
 # `256K context.` says as much as a list's item.
 _MOST_OF_FRAGMENT = 48
+_MOST_OF_BARE_ITEM = 64
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|been|has|have|had|do|does|did|will|can|could|should|may|might|must|would|it|this|that"
     r"|they"
@@ -124,6 +125,8 @@ class _Extraction(Claiming):
             yield from self._sentence(start, end, is_item=is_item)
         if block.kind is Kind.ITEM:
             context.items.append((block.level, context.recent))
+            is_short = block.end - block.start < _MOST_OF_BARE_ITEM
+            context.is_bare_item = is_short and not _VERB.search(self._low, block.start, block.end)
         else:
             context.above = context.recent
             # `Some facts about the 18B:` is said of the list behind it.
@@ -170,6 +173,10 @@ class _Extraction(Claiming):
                 context.recent = context.lead
             else:
                 context.recent = () if context.heading or context.document else context.above
+        elif block.kind is Kind.PARAGRAPH and context.items and not self._text[block.start].isspace():
+            # Behind a list the text goes on with whom it spoke of before; behind an item of a name, with that one.
+            context.recent = context.recent if context.is_bare_item else context.above
+            context.items = []
         elif _RUN_IN.match(self._text, block.start, block.end):
             # `**Price watch.** ...`: another matter.
             context.recent = ()

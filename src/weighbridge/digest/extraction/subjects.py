@@ -217,7 +217,8 @@ class Owners:
             # `Mistral's first mixture-of-experts model`: the maker's.
             return None
         if len(gap) < 50 and gap[:1] in "'’‘" and _POSSESSED.fullmatch(gap):
-            return mention
+            # `8 % of Tern 5's price and nearly twice the speed`
+            return mention if before[-1][0] not in self._objects or " and " not in gap else None
         if _THAT_ONE.search(self._scene.before(found.start, 44)):
             return mention
         is_object = before[-1][0] in self._objects
