@@ -59,7 +59,7 @@ _SECOND_UNIT = re.compile(
     r"|[kKMBT](?!\w)))"
 )
 _RANGE = re.compile(
-    r"(?P<first>[kKMBTx×%]|GB|[ \u00a0-]?(?:million|billion|trillion))?[ \u00a0]?(?:-|–|—|to|bis)[ \u00a0]?(?:~"
+    r"(?P<first>[kKMBTx×%]|GB|[ \u00a0-]?(?:million|billion|trillion))?[ \u00a0]?(?:-|–|—|to|bis|→|->)[ \u00a0]?(?:~"
     r"|\$)?(?P<second>\d{1,3}(?:,\d{3}){1,3}(?!\d)|\d{1,9}(?:\.\d{1,6})?)(?![\d.]\d)"
 )
 _CURRENCY_BEFORE = re.compile(r"(?:(?:US)?\$|€|£|¥|USD\s?|EUR\s?|RMB\s?|CNY\s?|CN¥)$")

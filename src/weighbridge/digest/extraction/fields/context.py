@@ -92,7 +92,8 @@ def _field(scene: Scene, each: Quantity, following: Quantity | None) -> str | No
             each.value >= 5e11
             and not re.search(r"\b(?:a|per) (?:day|week|month)|serv|process|generat|route", scene.words)
         )
-        return "training_tokens" if trained else None
+        is_offered = re.search(r"\b(?:is|are) (?:\w+ )?available\b", scene.after(each.end, 70))
+        return "training_tokens" if trained and not is_offered else None
     if each.value > 2e8 or (each.value < 1000 and not each.magnitude):
         return None
     if scene.is_measured or _FLAG.search(before):

@@ -76,6 +76,7 @@ _NAME_TO_SIZE = re.compile(
 _LABEL = re.compile(r"\b(?:v?ram|memory|gpu|hardware|requires?|footprint|min(?:imum)? (?:v?ram|gpu))\b")
 
 
+_COMMANDS = re.compile(r"\bcommands? (?:below|above) (?:was|were)\b|\bmodels? (?:that|which) fits?\b")
 # `tests using a single A100`: where it was measured, and not what it needs.
 _MEASURED = re.compile(
     r"\b(?:trained|training|tokens/s|tok/s|faster|tests? (?:using|on|with)|tested|benchmarked|measured)\b"
@@ -112,7 +113,7 @@ def find(scene: Scene) -> Iterator[Found]:
 
 def _sized(scene: Scene, each: Quantity) -> Found | None:
     after, before = scene.after(each.end, 60), scene.before(each.start, 60)
-    if _NOT.match(after):
+    if _NOT.match(after) or _COMMANDS.search(scene.words):
         return None
     on_device = _DEVICE_AFTER.match(after) or _DEVICE_BEFORE.search(before)
     labelled = bool(_LABEL.search(scene.label))

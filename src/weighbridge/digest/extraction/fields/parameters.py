@@ -47,7 +47,7 @@ _BEFORE_NOUN = re.compile(
     r"|\s?[:=(])?[\s*|~≈]{0,4}$"
 )
 _OTHER = re.compile(
-    r"[\s-]*(?:\+)?\s?(?:params?(?:/| per (?:block|layer|expert))|"
+    r"[\s-]*(?:\+)?\s?(?:param(?:eter)?s? (?:range|tier|class|level)\b|params?(?:/| per (?:block|layer|expert))|"
     r"tokens?|downloads?|stars?|likes|users?|class\b|level\b|tier|range\b|context|people"
     r"|developers|views|images?|pairs|"
     r"samples|documents|hours|gpu|requests|usd|dollars|valuation|threshold|requests|examples|conversations"

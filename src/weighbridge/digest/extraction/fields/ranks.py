@@ -36,7 +36,8 @@ _RANK = re.compile(
     r"|\b(?P<crown>(?:t(?:ook|akes|aking)|claim(?:s|ed|ing)|hold(?:s|ing)|held|grab(?:s|bed)|secur(?:es|ed)"
     r"|in) (?:the )?"
     r"(?:top|number[- ]one) (?:spot|place|position)) (?:on|of|in|among)\b"
-    r"|\b(?P<top>tops|topped|topping|leads|led|leading|at the top of|sits atop|atop|took the crown on)\s(?:the "
+    r"|\b(?P<top>tops|topped|topping|leads|led"
+    r"|leading(?! (?:performance|results?|accuracy|open|models?|labs?|ai))|at the top of|sits atop|atop|took the crown on)\s(?:the "
     r")?(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|[\w-]*bench|index|lmarena|mteb)\b)"
 )
 _AMONG = re.compile(
@@ -47,7 +48,9 @@ _AMONG = re.compile(
     r"writing|hard prompts|vision|text|style control|instruction following)\b(?: category)?)"
 )
 # `the gap between first and fifth place`
-_BETWEEN = re.compile(r"\bbetween (?:the )?[\w#]+ and (?:the )?$")
+_BETWEEN = re.compile(
+    r"\bbetween (?:the )?[\w#]+ and (?:the )?$|\b(?:prs?|issues?|pull|bug|ticket|discussion|commit)\W{0,2}$"
+)
 _LABEL = re.compile(r"\brank(?:ing)?\b|\bplace\b|^#$")
 
 

@@ -16,7 +16,7 @@ from ..score_lists import listed, ranked, repeated
 NEEDS_NUMBER = True
 STEMS = ""
 _ON = re.compile(
-    r"\s*(?:%|points?|pass@1|accuracy|score|elo|overall|percent|prozent)?"
+    r"(?:/100\b)?\s*(?:%|points?|pass@1|accuracy|score|elo|overall|percent|prozent)?"
     r"(?: (?:win |success |pass |solve )?rate)?\s*(?:on|in|of|for|at|auf|bei"
     r"|im)?\s*(?:the |its |der |dem )?(?:full |hard |official |challenging )?[\"'*_]*"
     r"|\s?(?:%|points?|percent)?\s?(?:accuracy |overall )?(?:on|in|for|at) (?:the |a |its )?(?:[a-z][\w-]* ){1,5}"
@@ -69,11 +69,15 @@ _ON_ARENA = re.compile(
 )
 _LEAST_RATING, _MOST_RATING = 900, 1999
 _MOST_TO_NAME = 80
+_WHOLES = frozenset({10, 20, 50, 100, 164, 500})
 # `the 0.6% SWE-bench gap`, `SWE-bench has plateaued at 80%`
 _UNNAMED = re.compile(r"\d ?%? (?:versus|vs\.?|against) (?:only |just )?[~≈]?$")
 # `posts 66 vs R1's 44`, `with a composite score of 61`
 _FIRM = re.compile(r"\bscores? of $|\b(?:vs\.?|versus|than|against|over|beats?|to) [\w .-]{1,24}['’‘]s $")
-_GAP = re.compile(r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop)\b")
+_GAP = re.compile(
+    r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop|trajector(?:y|ies)|tasks?|problems?"
+    r"|questions?|agents?|instances?|runs?|issues?|tests?|samples?|prompts?)\b"
+)
 _PLATEAU = re.compile(r"\b(?:plateau\w*|saturat\w+)")
 # `K2.6 scores 54`
 _SCORES = re.compile(
@@ -203,6 +207,9 @@ def _is_score(scene: Scene, each: Quantity) -> bool:
     if not points and _NOT_SCORE_AFTER.match(scene.after(each.end, 24)):
         return False
     if _NOT_SCORE_BEFORE.search(scene.before(each.start, 20)):
+        return False
+    if each.value in _WHOLES and scene.before(each.start, 2)[-1:] == "/" and not _has_point(scene, each):
+        # `70/100 on SWE-bench`
         return False
     if _ARTICLE.search(scene.before(each.start, 4)) and not _has_point(scene, each):
         return False
