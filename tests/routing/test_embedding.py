@@ -65,7 +65,7 @@ def vectors_of_groups(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(2, 16))
     rows = [centres[at // A_GROUP] + 0.3 * rng.normal(size=16) for at in range(2 * A_GROUP)]
-    return {"embeddings": np.array([np.zeros(16), *rows], np.float32)}
+    return {"embeddings": np.array([rng.normal(size=16), *rows], np.float32)}
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +183,20 @@ def test_a_vector_is_the_sum_of_distinct_tokens_by_the_logarithm_of_their_counts
     rows = vectors_of_groups()["embeddings"]
     first, second = WORDS[0], WORDS[240]
     expected = math.log(1 + 5) * rows[1] + math.log(2) * rows[241]
-    found = load_embedding(str(folder)).of(f"{first} {first} {second} {first} {first} {first}")
+    found = load_embedding(str(folder)).of(f"{first} {first} {second} nobody knows this {first} {first} {first}")
 
     assert np.abs(found - expected / np.linalg.norm(expected)).max() < 1e-3
+
+
+def test_a_unigram_tokenizer_says_what_it_does_not_know_in_its_own_way(folder, tmp_path):
+    unigram = write_folder(tmp_path / "unigram", vectors_of_groups())
+    whole = json.loads((unigram / "tokenizer.json").read_text())
+    vocabulary = [[word, -1.0] for word in ["<unk>", *WORDS]]
+    whole["model"] = {"type": "Unigram", "unk_id": 0, "vocab": vocabulary, "byte_fallback": False}
+    (unigram / "tokenizer.json").write_text(json.dumps(whole))
+    text = f"{WORDS[0]} ? {WORDS[240]} ??"
+
+    assert np.abs(load_embedding(str(unigram)).of(text) - load_embedding(str(folder)).of(text)).max() < 1e-6
 
 
 def test_a_mapping_and_weights_by_token_are_followed(folder, tmp_path):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ class Embedding:
     vectors: NDArray[np.float16]
     """(tokens, dimensions)"""
     tokenizer: Any
+    unknown: int | None
+    """The token of what the tokenizer does not know, which says nothing."""
 
     @property
     def dimensions(self) -> int:
@@ -67,7 +70,8 @@ class Embedding:
         # Surrogates, which JSON may hold, are no text to a tokenizer.
         clean = excerpt(text).encode("utf-8", "replace").decode()
         ids = np.array(self.tokenizer.encode(clean, add_special_tokens=False).ids[:_MOST_TOKENS], np.int64)
-        tokens, counts = np.unique(ids[ids < len(self.vectors)], return_counts=True)
+        known = ids[(ids < len(self.vectors)) & (ids != (-1 if self.unknown is None else self.unknown))]
+        tokens, counts = np.unique(known, return_counts=True)
         if len(tokens):
             found = np.log1p(counts).astype(np.float32) @ self.vectors.take(tokens, 0).astype(np.float32)
             length = float(np.sqrt(found @ found))
@@ -98,7 +102,8 @@ def load_embedding(setting: str) -> Embedding | None:
     body = _read(weights, _MOST_WEIGHTS_BYTES)
     digest = hashlib.sha256(raw)
     digest.update(body)
-    return Embedding(setting, digest.hexdigest(), _vectors(weights, body), _tokenizer(tokenizer, raw))
+    made, unknown = _tokenizer(tokenizer, raw)
+    return Embedding(setting, digest.hexdigest(), _vectors(weights, body), made, unknown)
 
 
 def _read(path: Path, most_bytes: int) -> bytes:
@@ -161,7 +166,8 @@ def _vectors(path: Path, body: bytes) -> NDArray[np.float16]:
     return rows if rows.dtype == np.float16 else (rows / largest).astype(np.float16)
 
 
-def _tokenizer(path: Path, raw: bytes) -> Any:
+def _tokenizer(path: Path, raw: bytes) -> tuple[Any, int | None]:
+    """The tokenizer, and its token of what it does not know."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -170,6 +176,10 @@ def _tokenizer(path: Path, raw: bytes) -> Any:
         found = Tokenizer.from_buffer(raw)
         found.no_truncation()
         found.no_padding()
+        if hasattr(found.model, "unk_token"):
+            unknown = found.token_to_id(found.model.unk_token) if found.model.unk_token else None
+        else:  # a unigram model says its place
+            unknown = json.loads(raw)["model"].get("unk_id")
     except Exception as error:
         raise _wrong(path, f"no tokenizer: {error}") from error
-    return found
+    return found, unknown
