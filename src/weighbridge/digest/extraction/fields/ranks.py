@@ -38,7 +38,8 @@ _RANK = re.compile(
     r"(?:top|number[- ]one) (?:spot|place|position)) (?:on|of|in|among)\b"
     r"|\b(?P<top>tops|topped|topping|leads|led"
     r"|leading(?! (?:performance|results?|accuracy|open|models?|labs?|ai))|at the top of|sits atop|atop"
-    r"|took the crown on)\s(?:the )?(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|[\w-]*bench|index|lmarena|mteb)\b)"
+    r"|took the crown on)\s(?:the )?"
+    r"(?=[^.;]{0,50}\b(?:leaderboards?|arena|rankings?|trending|[\w-]*bench|index|lmarena|mteb)\b)"
 )
 _AMONG = re.compile(
     r"\b(?P<among>(?:among|amongst|of|for|within) (?:all |the )?(?:open|open-weights?|open-source|local|small"
