@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES_IN_C := src/weighbridge/facts/walk.c src/weighbridge/ledger/rows.c \
+SOURCES_IN_C := src/weighbridge/facts/walk.c src/weighbridge/ledger/rows.c src/weighbridge/routing/looks.c \
   $(addprefix src/weighbridge/gateway/wire/,quick.h quick.c plain.c)
 # Processes that share the tests, for two cores: one more than those, for many tests wait.
 WORKERS ?= 3

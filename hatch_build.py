@@ -33,6 +33,7 @@ class Library(NamedTuple):
 LIBRARIES = (
     Library("src/weighbridge/facts/walk.c", "_walk.so", "large GGUF headers are read slowly", is_module=False),
     Library("src/weighbridge/ledger/rows.c", "_rows.abi3.so", "the gateway is slower", is_module=True),
+    Library("src/weighbridge/routing/looks.c", "_looks.abi3.so", "routing is slower", is_module=True),
     Library(
         "src/weighbridge/gateway/wire/quick.c",
         "_quick.abi3.so",
