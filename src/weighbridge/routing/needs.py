@@ -20,6 +20,7 @@ _BYTES_A_TOKEN = 3.5
 _TOKENS_OF_A_PICTURE = 1000
 # A conversation begins with few words of the operator's; the user's first follow.
 _MOST_TURNS, _KEYED_LETTERS = 64, 4096
+_TEXTS = ("content", "text", "tool_calls", "arguments", "function")
 _PICTURES = (b'"image_url"', b'"input_image"', b'"image"')
 _TELLING = (*_PICTURES, b'"tools"', b'"functions"', b'"response_format"', b'"max_tokens"', b'"max_completion_tokens"',
             b'"max_output_tokens"', b'"json_schema"')  # fmt: skip
@@ -56,13 +57,13 @@ def _pictures(messages: object) -> int:
 def _letters(messages: object) -> int:
     """Bytes of text in messages, without pictures."""
     if isinstance(messages, str):
-        return len(messages.encode("utf-8", "replace"))
+        return len(messages) if messages.isascii() else len(messages.encode("utf-8", "replace"))
     if isinstance(messages, list):
-        return sum(_letters(each) for each in messages)
+        return sum([_letters(each) for each in messages])
     if isinstance(messages, dict):
         if messages.get("type") in ("image_url", "input_image", "image"):
             return 0
-        return sum(_letters(messages.get(key)) for key in ("content", "text", "tool_calls", "arguments", "function"))
+        return sum([_letters(messages[key]) for key in _TEXTS if key in messages])
     return 0
 
 
@@ -94,19 +95,18 @@ def conversation_of(messages: object) -> str | None:
     """
     if not isinstance(messages, list) or not messages:
         return None
-    digest = hashlib.blake2b(digest_size=12)
+    told = []
     for message in messages[:_MOST_TURNS]:
         if not isinstance(message, dict):
             return None
         role, content = message.get("role"), message.get("content")
         parts = [content] if isinstance(content, str) else content if isinstance(content, list) else ()
-        digest.update(f"{role}\0".encode("utf-8", "replace"))
+        told.append(f"{role}\0")
         for part in parts:
             text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
-            told = f"{len(text)}\0{text[:_KEYED_LETTERS]}\0" if isinstance(text, str) else "\1"
-            digest.update(told.encode("utf-8", "replace"))
+            told.append(f"{len(text)}\0{text[:_KEYED_LETTERS]}\0" if isinstance(text, str) else "\1")
         if role == "user":
-            return digest.hexdigest()
+            return hashlib.blake2b("".join(told).encode("utf-8", "replace"), digest_size=12).hexdigest()
     return None
 
 
