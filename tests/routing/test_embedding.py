@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from tests.facts.hub_server import running_hub
 from weighbridge.cli.learning import is_new
 from weighbridge.cli.main import main
 from weighbridge.errors import BadSetting
@@ -252,6 +253,16 @@ def test_damaged_files_are_refused(tmp_path, name, content, says):
         load_embedding(str(bad))
     assert says in str(caught.value)
     assert caught.value.hint
+
+
+def test_one_of_the_hub_is_fetched_by_weigh_get_and_read_where_that_says(folder, tmp_path, monkeypatch, capsys):
+    with running_hub({"acme/static": {path.name: path.read_bytes() for path in folder.iterdir()}}) as server:
+        for name, value in (("HF_ENDPOINT", server.url), ("HF_HOME", str(tmp_path)), ("HOME", str(tmp_path))):
+            monkeypatch.setenv(name, value)
+        assert main(["get", "acme/static"]) == 0
+    place = capsys.readouterr().out.strip()
+
+    assert load_embedding(place).sha256 == load_embedding(str(folder)).sha256
 
 
 @given(st.text())
