@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .heads import heads
 from .introducing import Introductions, covered
-from .lexicon import APPS, HOUSES, MAKERS, NO_MODELS, SUFFIXES, TOOLS, families, makers, needs_more
+from .lexicon import APPS, MAKERS, NO_MODELS, SUFFIXES, TOOLS, families, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
 from .siblings import NAME, columns, siblings
@@ -120,7 +120,7 @@ class Namer:
             for mention in found
             if mention.kind is Kind.FAMILY
             and key(mention.name)[0] not in versioned
-            and mention.name.lower() not in makers() | HOUSES
+            and mention.name.lower() not in makers()
         ]
         named = self._heads | introductions.introduced(plain)
         alone = Counter(mention.name for mention in plain if not _LINE_BEHIND.match(self._text, mention.end))
@@ -135,7 +135,7 @@ class Namer:
 
     def _is_called(self, family: Mention, introductions: Introductions) -> bool:
         low = family.name.lower()
-        return low not in APPS and low not in makers() and low not in HOUSES and introductions.calls(family)
+        return low not in APPS and low not in makers() and introductions.calls(family)
 
     def _full(self) -> Iterator[Mention]:
         number = 0

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from .labels import is_section
-from .lexicon import HOUSES, MAKERS, NO_MODELS, SUFFIXES, families, makers
+from .lexicon import MAKERS, NO_MODELS, SUFFIXES, families, makers
 from .words import SIZE
 
 _ENTRY = re.compile(
@@ -130,7 +130,7 @@ def _may_be(name: str, plain: Collection[str]) -> bool:
     """Whether an unknown name may be a model's by its form: no maker's, no section's, no everyday word."""
     low = name.lower()
     words = low.split()
-    if is_section(low) or low in makers() or low in HOUSES or words[0] in _GENERIC or words[-1] in ("model", "models"):
+    if is_section(low) or low in makers() or words[0] in _GENERIC or words[-1] in ("model", "models"):
         return False
     if any(word in NO_MODELS for word in words) or all(word in SUFFIXES | MAKERS for word in words):
         return False

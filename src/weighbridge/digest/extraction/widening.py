@@ -16,6 +16,7 @@ _NO_VARIANT = frozenset(
     "face release launch model models preview beta api update benchmark benchmarks performance review vs guide news "
     "training inference context support pricing price announcement available local on".split()
 )
+_NEVER = _NO_VARIANT | NO_MODELS | MAKERS
 
 
 class Widener:
@@ -65,7 +66,7 @@ class Widener:
 
     def _is_usual(self, name: str, word: str) -> bool:
         """Whether the page has this word behind the name more often than not, and three times or more."""
-        if word.lower() in _NO_VARIANT | NO_MODELS | MAKERS:
+        if word.lower() in _NEVER:
             return False
         together = self._text.count(f"{name} {word}")
         return together >= 3 and together * 2 > self._text.count(name)
@@ -73,4 +74,4 @@ class Widener:
     def _is_own(self, word: str) -> bool:
         """Whether a capitalised word is no everyday word, as far as the page and the lexicon tell."""
         low = word.lower()
-        return len(low) > 2 and low not in self._plain and low not in NO_MODELS | MAKERS and low not in _NO_VARIANT
+        return len(low) > 2 and low not in self._plain and low not in _NEVER
