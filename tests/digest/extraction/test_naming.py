@@ -74,6 +74,9 @@ def test_openness_of_others_is_not_the_models(text):
         ("Sorrel (long for something) is a vision LM that draws.", {"Sorrel"}),
         ("Currently, an open model is enough. Below is a summary of the models.", set()),
         ("tern.ocr by acme: small.\n\nstep-x by corp: big.\n\nheron2 by inc: fast.", {"tern.ocr", "step-x", "heron2"}),
+        ("Acme released HelpData3, a new dataset, and the benchmark Trial 2 for its models.", set()),
+        ("Acme released Sorrel-medium, 32.8B LLMs for mathematics.", {"Sorrel-medium"}),
+        ("Acme released TinySorrel, a sota 256M document parser.", {"TinySorrel"}),
         ("ChatGPT Voice and the Qwen-Agent framework are new.", set()),
         ("While Mixtral and Grok-1 route to two experts, more can be better. Mixtral is older.", {"Mixtral", "Grok-1"}),
     ],
@@ -154,6 +157,12 @@ def test_a_line_of_dashes_below_a_row_is_read_at_once():
         ("Tern 4 is out. A 744B model with a long memory.", ("Tern 4", "parameters_total", 744e9)),
         ("Tern 4 from Acme is early. A sparse MoE model, one of the first.", ("Tern 4", "architecture", "moe")),
         ("| Model | Apache 2.0 |\n|---|---|\n| Tern 4 model | Yes |\n", ("Tern 4", "licence", "Apache-2.0")),
+        ("The Tern 4 model handles vision, video and text.", ("Tern 4", "modality", "multimodal")),
+        ("Tern 4 is an any-to-any model.", ("Tern 4", "modality", "multimodal")),
+        ("Tern 4 is a vision reasoning model.", ("Tern 4", "modality", "vision-language")),
+        ("Tern 4 is a music generation model.", ("Tern 4", "modality", "audio")),
+        ("Tern 4 released based on Heron 2, a model.", ("Tern 4", "status", "released")),
+        ("The release of the open-weight Tern 4 model is news.", ("Tern 4", "status", "released")),
         ("The Tern 4 model processes text, images and video.", ("Tern 4", "modality", "vision-language")),
         (
             "On May 2, 2025, Acme released its latest generation of large language models, Tern 4.",
@@ -176,3 +185,17 @@ def test_what_is_said_goes_to_the_model_that_is_meant(text, claim):
 )
 def test_sizes_of_strangers_are_not_the_models(text):
     assert not {value for _, field, value in said(text) if field == "parameters_total"} & {400e9, 32e9}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The release also closes the loop on last year's Tern 4 model.",
+        "Community releases like Tern 4 became a race of models.",
+        "The first open model competitive with Tern 4 at launch.",
+        "Releases from this bucket compete with the Tern 4 model.",
+        "The Tern 4 paper and the dataset of the Tern 4 model have not been released.",
+    ],
+)
+def test_a_noun_or_a_paper_tells_no_release(text):
+    assert not [each for each in said(text) if each[1] in ("status", "release_date")]

@@ -23,12 +23,13 @@ _RELEASED_BEHIND = re.compile(
 )
 _IS_MODEL_BEHIND = re.compile(
     r"(?:,| is| was|:| —| –| -| \()\s?(?:an?|the|our|its"
-    r"|their)\s(?:(?![A-Z][\w.-]*\d)[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?|LMs?"
+    r"|their|new)\s(?:(?![A-Z][\w.-]*\d)[\w.+-]+[ ,]+){0,6}?(?:models?|LLMs?|VLMs?|LMs?"
     r"|MoE|checkpoint|transformer)\b"
 )
 _SIZED_BEHIND = re.compile(
-    r"[*_`]{0,3}(?: (?:is|was|has|packs|comes with|weighs in at)(?: an?)?|,(?: an?)?|:| \(| — | – "
-    r")\s?~?\d{1,4}(?:\.\d{1,2})?(?:[BT]\b| ?(?:billion|trillion)[ -](?:parameters?|params|active|total|model"
+    r"[*_`]{0,3}(?: (?:is|was|has|packs|comes with|weighs in at)(?: an?)?|,(?: an?(?: [a-z-]+){0,2})?|:| \(| — | – "
+    r")\s?~?\d{1,4}(?:\.\d{1,2})?(?:[BT]\b|M (?:param|model|document|language|vision)| ?(?:billion"
+    r"|trillion)[ -](?:parameters?|params|active|total|model"
     r"|weights))"
 )
 _RELEASED_BEFORE = re.compile(

@@ -54,6 +54,14 @@ _DATA = re.compile(r"\b(?:data|datasets?|corpus|corpora|mixture) \($")
 # `Code Llama 70B`, `Nous Hermes 2`: words before a family's that make another family's.
 _AHEAD = re.compile(r"\b(?:Code|Nous|Tiny|Open)[ -]$")
 _WITH_AHEAD = ("Llama", "LLaMA", "LLama", "Hermes", "Gemma")
+# `the dataset HelpSteer3`, `Stack v2, a new code dataset`: other things by a name and a number.
+_THING = (
+    r"(?:datasets?|corpus|benchmark|leaderboard|framework|library|engine|toolkit|paper|optimi[sz]er|algorithm"
+    r"|method|technique"
+    r"|protocol|platform|app|chip|gpu|card|series of articles)"
+)
+_THING_AHEAD = re.compile(rf"\b{_THING} $")
+_THING_BEHIND = re.compile(rf"(?:,| is| was) (?:an?|the|our) (?:(?!models?\b)[\w-]+ ){{0,6}}{_THING}\b")
 _LINE_BEHIND = re.compile(
     r"['’]?s?[ -](?:based|style|like|class|famil|series|models|line|team|[Cc]oalition|ecosystem|derived"
     r"|architecture|API|compatible|"
@@ -105,6 +113,12 @@ class Namer:
         ):
             return True
         before = self._text[max(0, mention.start - 20) : mention.start].lower()
+        if (
+            key(mention.name)[:1]
+            and key(mention.name)[0] not in families()
+            and (_THING_AHEAD.search(before) or _THING_BEHIND.match(self._text, mention.end))
+        ):
+            return True
         return mention.kind is Kind.FULL and _DATA.search(before) is not None
 
     def _headed(self, found: list[Mention], introductions: Introductions) -> list[Mention]:

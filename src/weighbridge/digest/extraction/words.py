@@ -152,7 +152,8 @@ def _joined(pieces: list[str], low: str) -> Part:
         return Part.FORM
     if any(_VERSION.match(piece) and not piece.isalpha() for piece in pieces[1:]) and head[0].isupper():
         return Part.WEAK
-    return Part.CAPITAL if head[0].isupper() and all(piece[0].isupper() for piece in pieces) else Part.OTHER
+    is_name = all(piece[0].isupper() or piece in SUFFIXES for piece in pieces)
+    return Part.CAPITAL if head[0].isupper() and is_name else Part.OTHER
 
 
 def _is_tail(piece: str) -> bool:

@@ -9,7 +9,8 @@ from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
 STEMS = (
-    "accept handl img image2 process take taking text2 understand ingest voice asr audio automatic embedding "
+    "any-to-any lyrics music accept handl img image2 process take taking text2 understand ingest voice asr audio "
+    "automatic embedding "
     "feature image in-context multi multi-modal multimodal sentence speech text "
     "tts video vision visual vlm"
 )
@@ -19,8 +20,10 @@ _THING = (
     r"foundation|reasoning|flagship)"
 )
 _WORDS = re.compile(
-    r"\b(?:natively |native |fully |also |is |are )?(?P<multimodal>multi-?modal(?:ity)?)\b"
-    r"|\b(?P<vision>vision[- ]language|vlm\b|image[- ]text[- ]to[- ]text|visual language"
+    r"\b(?:natively |native |fully |also |is |are )?(?P<multimodal>multi-?modal(?:ity)?|any-to-any"
+    r"|handles? vision, (?:video|audio|text)[\w, ]{0,24})\b"
+    r"|\b(?P<vision>vision(?:[- ]|\+| and | \+ )language|vision (?:reasoning )?(?:models?|lms?|llms?)\b|vlm\b"
+    r"|image[- ]text[- ]to[- ]text|visual language"
     r"|(?:image|vision|visual)(?: and video)? understanding|(?:takes?|accepts?|understands?|sees|reads) images?\b"
     r"|(?:process\w*|handl\w+|accept\w*|understand\w*|tak(?:es|ing)|ingests?) (?:both )?text(?:,| and| or) images?\b"
     r"|images? as (?:an )?inputs?)"
@@ -31,7 +34,8 @@ _WORDS = re.compile(
     r"|im(?:g|age)2vid(?:eo)?|text2video)\b"
     r"|\b(?P<speech>text[- ]to[- ]speech|tts|speech[- ]recognition|asr|automatic-speech-recognition|speech[- "
     r"]to[- ](?:text|speech)|(?:speech|voice)(?: chat)? models?)\b"
-    r"|\b(?P<audio>text[- ]to[- ]audio|audio[- ](?:model|language|generation|understanding))\b"
+    r"|\b(?P<audio>text[- ]to[- ](?:audio|music)|music[- ]generation|lyrics[- ]to[- ]song|audio[- ](?:model"
+    r"|language|generation|understanding))\b"
     r"|\b(?P<embedding>(?:text[- ])?embedding model|sentence-similarity|feature-extraction)\b"
 )
 _VALUES = {
@@ -45,7 +49,7 @@ _NOT_SAID = re.compile(
 )
 _SAID_BEFORE = re.compile(
     r"(?:\b(?:is|are|was|natively|native|a|an|fully|new|open|open-weights?|first|brings?|adds?|gains?|with"
-    r"|supports?|its|and|\d+b|\d+b-parameter|parameter|dense|moe|sparse|\d+t)|[,(–—|:/])[\s*]*$"
+    r"|supports?|its|and|\d+b|\d+b-parameter|parameter|dense|moe|sparse|\d+t)|[,(–—|:/])[\s*]*$|^[\s*]*$"
 )
 _TEXT_LABEL = re.compile(r"\btext\b")
 
@@ -79,6 +83,8 @@ def _says(scene: Scene, match: re.Match[str], kind: str) -> bool:
     ):
         return False
     if kind == "multimodal":
+        if match[kind].startswith("handle"):
+            return True
         if match[0].startswith(("native", "fully")) and match[0].endswith("ity"):
             return True
         if re.match(r"[\s,-]*(?:moe|mixture[ -]of[ -]experts|input|agentic|llama|gemma|qwen|mistral)\b", after):

@@ -98,7 +98,8 @@ _SIZES_BEFORE = re.compile(
 _SCALED = re.compile(r"\bscal(?:ed|es|ing) (?:\w+ ){1,4}(?:up )?to (?:over |about |more than )?$")
 _NEXT = re.compile(r"(?: \([^()]{1,40}\))?\s?(?:,|,?\s?(?:and|or|und)|/|&)\s?(?:an? |the )?")
 _LIST_BEFORE = re.compile(
-    r"\b(?:models?|llms?|releas(?:e|es|ed)|available|comes?|coming|ships?|shipped|variants|versions|offered|checkpoints)"
+    r"\b(?:models?|llms?|releas(?:e|es|ed)|available|comes?|coming|ships?|shipped|variants|versions|offered"
+    r"|checkpoints)"
     r"(?: (?:both|only|now|out|sizes|of|two|three|four|five|several))* (?:in|with|at|as) (?:an? |both )?$"
     r"|\b(?:sizes?|variants|versions|flavou?rs)(?: \w+)? ?(?:[:(—–-]|of|are) ?$"
 )

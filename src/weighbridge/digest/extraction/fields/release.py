@@ -61,7 +61,7 @@ _HAS_OBJECT = re.compile(
 )
 _OBJECT = re.compile(r" (?:its |the |their |an? )?(?:new |latest |first )?")
 _INTRANSITIVE = re.compile(
-    r"\s(?:under|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as"
+    r"\s(?:under|based|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as"
     r"|with|at|next|via|through|for|to|early|late|mid|by|alongside"
     r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d{1,2}"
     r"|may \d{1,2}|20\d\d|\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))\b|\s?[,.;:(]|$"
@@ -70,7 +70,7 @@ _FUTURE_NEAR = re.compile(
     r"\b(?:will|['’]ll|hopes?(?: to)?|aims?(?: to)?|intends?(?: to)?|wants?(?: to)?|soon|expected|upcoming|to "
     r"be|would|could|may|might|set to|plans?(?: to)?|going to|slated"
     r"|scheduled|about to|planned|anticipated|due|eventual|imminent|rumou?red|before|until|once|if|when|wird"
-    r"|can|should|ready to|countdown|pre-launch)\b[^.;,]{0,30}$"
+    r"|can|should|ready to|countdown|pre-launch)\b[^.;,()]{0,30}$"
 )
 _FUTURE_PLAIN = re.compile(
     r"\b(?P<future>expected (?:in|on|by|around|early|late|mid|for|next|later|this|before"
@@ -199,7 +199,7 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     start, end = match.start(), match.end()
     verb = match["verb"]
     other = verb.startswith(("drop", "ship", "arriv", "land")) and _OTHER_SENSE.match(scene.after(end, 24))
-    if other or _NO_WEIGHTS.search(scene.before(start, 44)):
+    if other or _NO_WEIGHTS.search(scene.before(start, 44)) or _is_noun(scene, match):
         return
     owner = _owner(scene, match)
     if scene.is_negated(start):
@@ -218,7 +218,8 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     future = future or scene.is_forecast
     status = "expected" if future else status
     told = _date_near(scene, start, end, owner)
-    if told is not None and told.is_later and status == "released" and not verb.startswith("available"):
+    is_past = verb.endswith("ed") and _PASSIVE.search(scene.before(start, 40)) is None
+    if told is not None and told.is_later and status == "released" and not (is_past or verb.startswith("available")):
         status, future = "expected", True
     for subject in _with_companions(scene, owner):
         yield Found("status", status, start, end, subject=subject, told=told.value if told else None)
@@ -239,6 +240,16 @@ def _is_in_reach(gap: str) -> bool:
     return len(gap) < 60 or (
         len(gap) < 110 and re.search(r"(?:models?|llms?|family|series)[,:] [*_]*$", gap) is not None
     )
+
+
+def _is_noun(scene: Scene, match: re.Match[str]) -> bool:
+    """`the release also closes ...`, `releases like Tern 4`, `competitive with Tern 4 at launch`: no verb."""
+    verb, before = match["verb"], scene.before(match.start(), 12)
+    if verb in ("release", "launch"):
+        return before.endswith((" at ", "the ", "this ", "each ", "every ")) or before in ("the ", "this ")
+    if verb == "releases":
+        return not before.strip() or re.match(r" (?:like|such as)\b", scene.after(match.end(), 9)) is not None
+    return False
 
 
 _OF_DATA = re.compile(r"\b(?:datasets?|data|papers?|reports?|code|recipes?|benchmarks?)\b")
@@ -351,7 +362,7 @@ def _of_noun(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     start, end = match.start(), match.end()
     after = scene.after(end, 30)
     owner = None
-    of = re.match(r"(?: \w+)? of (?:the |its )?(?:\w+ )?", after)
+    of = re.match(r"(?: \w+)? of (?:the |its )?(?:[\w-]+ ){0,2}", after)
     for mention in scene.mentions:
         if not mention.is_specific:
             continue
