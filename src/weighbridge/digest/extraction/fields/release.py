@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..comparing import objects
 from ..dates import Told
 from ..mention import Mention
+from ..releasing import ITS_RELEASE, NOT_MODEL, PASSIVE, released
 from ..scene import Found, Scene
 
 NEEDS_NUMBER = False
@@ -37,34 +37,9 @@ _VERB = re.compile(
 _NOUN = re.compile(
     r"\b(?<!pre-)(?<!post-)(?P<noun>release|launch|debut|arrival|launch window|announcement|veröffentlichung)\b"
 )
-_NOT_MODEL = re.compile(
-    r"[^.;]{0,60}?\b(?:papers?|reports?|benchmarks?|results|guidance|codebase|quanti[sz]\w+|gguf\w*|datasets?"
-    r"|demo|updates?|blog|notes?|app|api docs|implementations?|"
-    r"leaderboards?|framework|tool|library|guidelines|statement|recipe|details|kernels?|plugin|support for"
-    r"|integration|drivers?|sdk|client|servers?|docker|containers?|endpoint|sidecar|scripts?|services?|engine"
-    r"|instances?|process|session|playground|speculator|draft model|guides?|code|repo\w*|notebooks?|videos?"
-    r"|courses?|posts?|docs|documentation)\b"
-)
 _OTHER_SENSE = re.compile(
     r"\s(?:to|by|from|below|under|off|out of|in (?:price|cost)|a|an)?\s?(?:~ ?)?\$?\d|\s(?:support|the (?:price"
     r"|context|research|old|requirement))\b"
-)
-_PASSIVE = re.compile(
-    r"(?:\b(?:was|were|been|is|are|be|being|got|gets|has|wurde|wurden|had|newly|just|recently|first|originally"
-    r"|officially|finally|publicly|also|since"
-    r"|once|when|until|model|family|models|variants?|weights)|[,()–—-])\s*(?:\w+ly |both "
-    r"|all |also |now |first |then )?$"
-)
-_HAS_OBJECT = re.compile(
-    r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbeen)(?<!\bbe) (?:just|also|now|first|has|have|had|finally|recently"
-    r"|officially|publicly) (?:\w+ly )?$|[,—–] $"
-)
-_OBJECT = re.compile(r" (?:its |the |their |an? )?(?:new |latest |first )?")
-_INTRANSITIVE = re.compile(
-    r"\s(?:under|based|open-weights?|open-source|openly|publicly|worldwide|globally|on|in|today|yesterday|last|this|as"
-    r"|with|at|next|via|through|for|to|early|late|mid|by|alongside"
-    r"|later|earlier|soon|after|before|,|am|im|(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.? \d{1,2}"
-    r"|may \d{1,2}|20\d\d|\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))\b|\s?[,.;:(]|$"
 )
 _FUTURE_NEAR = re.compile(
     r"\b(?:will|['’]ll|hopes?(?: to)?|aims?(?: to)?|intends?(?: to)?|wants?(?: to)?|soon|expected|upcoming|to "
@@ -104,7 +79,6 @@ _LABEL_CUTOFF = re.compile(
 )
 _NO_WEIGHTS = re.compile(r"\bno (?:open |public )?weights\b[^.;]{0,24}$")
 _OF_IT = re.compile(r"\W*(?:it|it['’]s|they|the model|this model)\b")
-_ITS_RELEASE = re.compile(r" (?:the |its )?(?:immediate |general |public )?(?:release|launch|availability) of\b")
 _ANNOUNCED = ("announc", "unveil")
 _STATUS_CELL = {
     "released": "released",
@@ -201,7 +175,7 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     other = verb.startswith(("drop", "ship", "arriv", "land")) and _OTHER_SENSE.match(scene.after(end, 24))
     if other or _NO_WEIGHTS.search(scene.before(start, 44)) or _is_noun(scene, match):
         return
-    owner = _owner(scene, match)
+    owner = released(scene, match)
     if scene.is_negated(start):
         if owner is not None and not verb.startswith(_ANNOUNCED) and not _OF_DATA.search(scene.before(start, 90)):
             yield Found("status", "expected", start, end, subject=owner.name)
@@ -211,14 +185,14 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
         return
     if owner is None and (scene.mentions or not _is_anaphoric(scene, start)):
         return
-    if owner is None and _NOT_MODEL.match(scene.after(end, 60)):
+    if owner is None and NOT_MODEL.match(scene.after(end, 60)):
         return
     future = bool(_FUTURE_NEAR.search(scene.before(start, 44)))
-    status = "announced" if verb.startswith(_ANNOUNCED) and not _ITS_RELEASE.match(scene.after(end, 30)) else "released"
+    status = "announced" if verb.startswith(_ANNOUNCED) and not ITS_RELEASE.match(scene.after(end, 30)) else "released"
     future = future or scene.is_forecast
     status = "expected" if future else status
     told = _date_near(scene, start, end, owner)
-    is_past = verb.endswith("ed") and _PASSIVE.search(scene.before(start, 40)) is None
+    is_past = verb.endswith("ed") and PASSIVE.search(scene.before(start, 40)) is None
     if told is not None and told.is_later and status == "released" and not (is_past or verb.startswith("available")):
         status, future = "expected", True
     for subject in _with_companions(scene, owner):
@@ -232,14 +206,6 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
         elif scene.told is not None and subject is not None:
             # `2026-04-11 - Meta ships Llama 5`: the item's or the row's day is the event's.
             yield Found("release_date", scene.told, start, end, "date", ("expected",) if future else (), subject)
-
-
-def _is_in_reach(gap: str) -> bool:
-    """Whether a name so far behind a verb is its object; further where the words lead up to it: `its models, Tern "
-    "4`."""
-    return len(gap) < 60 or (
-        len(gap) < 110 and re.search(r"(?:models?|llms?|family|series)[,:] [*_]*$", gap) is not None
-    )
 
 
 def _is_noun(scene: Scene, match: re.Match[str]) -> bool:
@@ -287,60 +253,6 @@ def _with_companions(scene: Scene, owner: Mention | None) -> list[str | None]:
             found.append(mention.name)
             last = mention
     return found
-
-
-def _owner(scene: Scene, match: re.Match[str]) -> Mention | None:
-    """Whom a verb of release is about: its object where it has one, else its subject."""
-    start, end = match.start(), match.end()
-    before = scene.before(start, 40)
-    passive = (bool(_PASSIVE.search(before)) or not before.strip()) and not match["verb"].endswith("ing")
-    passive = passive or match["verb"].endswith(
-        ("available", "availability", "out", "live", "since", "from", "via", "through")
-    )
-    if passive and _HAS_OBJECT.search(before):
-        # `The team just released Kestrel 2`
-        near = next((each for each in scene.mentions if each.start >= end), None)
-        passive = near is None or not near.is_specific or not _OBJECT.fullmatch(scene.low[end : near.start])
-    after = scene.after(end, 60)
-    nothing_behind = bool(_INTRANSITIVE.match(after))
-    ahead = next((mention for mention in scene.mentions if mention.start >= end), None)
-    if not passive and not nothing_behind and ahead is not None and _is_in_reach(scene.low[end : ahead.start]):
-        gap = scene.low[end : ahead.start]
-        if (
-            (not _NOT_MODEL.match(gap) or _ITS_RELEASE.match(gap))
-            and not re.search(r"[.;:]|\b(?:under|with|to|for|than|against|beats?|while|since|unlike)\b", gap)
-            and ahead.is_specific
-        ):
-            return ahead
-        return None
-    if not passive and not nothing_behind:
-        return None
-    compared = objects(scene)
-    behind = [mention for mention in scene.mentions if mention.end <= start]
-    if (
-        len(behind) == 1
-        and 0 in compared
-        and re.search(r"\band (?:has|have|was|is|were) ", scene.low[behind[0].end : start])
-    ):
-        # `It is the successor to Tern 3 and has been released.`
-        return None
-    if behind:
-        gap = scene.low[behind[-1].end : start]
-        if match["verb"] == "out" and not re.fullmatch(r"[\s\])*_`]*(?:is|are|was|now|finally|,)?\s*", gap):
-            return None
-        if re.search(
-            r"\b(?:paper|report|benchmarks?|guidance|dataset|quantizations|team|researchers|implementation|workflow"
-            r"|guide"
-            r"|notebook|tutorial|adapters?|finetunes?)\b",
-            gap,
-        ):
-            return None
-        if behind[-1].is_specific and (len(gap) < 90 or (len(gap) < 180 and gap.endswith(", "))):
-            return behind[-1]
-        return None
-    if passive and ahead is not None and ahead.is_specific and start - scene.start < 30 and ahead.start - end < 60:
-        return ahead
-    return None
 
 
 def _date_near(scene: Scene, start: int, end: int, owner: Mention | None) -> Told | None:
