@@ -382,3 +382,9 @@ def test_what_is_not_said_of_a_model_is_no_claim_of_it(text, field):
 def test_footnotes_norms_and_programs_are_no_models():
     page = "Kimi K2 is out.[^blog-2][^mini-max] It meets ISO/IEC 42001:2023 and runs in Claude Code."
     assert {each.subject for each in claims(page)} == {"Kimi K2"}
+
+
+def test_what_a_program_calls_a_model_is_no_longer_name_of_it():
+    text = "## Qwen3.6-27B\n\nIt is Apache 2.0.\n\nSet it as `TIER=ollama:qwen3.6:27b`.\n"
+
+    assert ("Qwen3.6-27B", "licence", "Apache-2.0") in said(text)

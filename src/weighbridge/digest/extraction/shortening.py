@@ -50,6 +50,9 @@ class Shortener:
         self._heads = {tail[0] for tail in self._by_tail}
 
     def _index(self, name: str) -> None:
+        if ":" in name:
+            # `ollama:gemma4:12b` is what a program calls Gemma 4 12B, and no longer name of it.
+            return
         words = key(name)
         for at in range(1, min(len(words), 6)):
             tail = words[at:]
