@@ -59,6 +59,8 @@ class Context:
     benchmark: str = ""
     """The benchmark that the block spoke of."""
     last_benchmark: str = ""
+    item_benchmark: str = ""
+    """The benchmark of an item before in the same list."""
     label: str = ""
     """A line of its own that labels the next: `Context Length`."""
     above: tuple[str, ...] = ()

@@ -125,9 +125,11 @@ class _Extraction(Claiming):
             yield from self._sentence(start, end, is_item=is_item)
         if block.kind is Kind.ITEM:
             context.items.append((block.level, context.recent))
+            context.item_benchmark = context.benchmark or context.item_benchmark
             is_short = block.end - block.start < _MOST_OF_BARE_ITEM
             context.is_bare_item = is_short and not _VERB.search(self._low, block.start, block.end)
         else:
+            context.item_benchmark = ""
             context.above = context.recent
             # `Some facts about the 18B:` is said of the list behind it.
             context.lead = ()
@@ -249,6 +251,8 @@ class _Extraction(Claiming):
         if not scene.recent_benchmark and " same " in scene.words:
             # `- Tern 5 at 77% on the same benchmark`, below an item that names it.
             scene.recent_benchmark = self._context.last_benchmark
+        elif not scene.recent_benchmark and is_item:
+            scene.recent_benchmark = self._context.item_benchmark
         yield from self._read(scene, (start, end), self._context.carried(scene))
         if scene.benchmarks:
             self._context.benchmark = self._context.last_benchmark = scene.benchmarks[-1][2]

@@ -22,7 +22,8 @@ _SCORES_FIRST = re.compile(
     r"(?:both |the |its )?(?:[\w-]+ ){0,5}?(?:such as |like )?[\"“'*_`]*"
 )
 _OWNED = re.compile(
-    r"[\s*_`]*(?:\((?:at |with )?|with |at |['’]s |: ?|, which (?:scores|gets|has) |scor\w+ |gets )[\s*_`]*"
+    r"[\s*_`]*(?:\((?:at |with )?|with |at |['’]s |: ?|, which (?:scores|gets|has) "
+    r"|scor\w+ |gets |got |manage[sd] |reache[sd] |post(?:s|ed) |hits |achieve[sd] )[\s*_`]*"
 )
 # What parts them: `on A and B it is better than C by 3.1 and 4.2`.
 _APART = re.compile(r"[;!?]|\.\s|\b(?:compared|versus|vs|than|from|by|over|gains?|improv\w+)\b")

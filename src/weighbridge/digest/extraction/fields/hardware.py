@@ -48,6 +48,8 @@ _FITS = re.compile(
 _ON_SIZE = re.compile(r"(?:^|[.;:] ?)[\s*_]*(?:on|with|in) (?:an? |just |only |your )?~?$")
 _FIT_AFTER = re.compile(r"(?: [\w-]+){0,2},[^.;]{0,60}\b(?:fits?|runs?)\b")
 _FITS_IT = re.compile(r"\+? (?:fits|holds|runs) (?:it|this|the model)\b")
+_INTO = re.compile(r" (?:into|in|within) (?:about |just |only )?")
+_FITTING = re.compile(r"\b(?:fit(?:s|ting)?|squeez\w+|runs?)\b")
 _WEIGHS = re.compile(
     r"\bweights?\b[^.;,]{0,30}\b(?:are|is|take|takes|weigh|come to|total|need)(?: up)?(?: about| roughly| only)? "
     r"?~? ?$"
@@ -119,16 +121,31 @@ def _sized(scene: Scene, each: Quantity) -> Found | None:
     labelled = bool(_LABEL.search(scene.label))
     runs = _RUNS.search(scene.words)
     fits = _FITS.search(before) or _WEIGHS.search(before)
-    fits = fits or (_ON_SIZE.search(before) and _FIT_AFTER.match(after)) or _FITS_IT.match(after)
+    fits = fits or (_FIT_AFTER.match(after) if _ON_SIZE.search(before) else _FITS_IT.match(after))
     size_only = _SIZE_ONLY.search(before)
     held = _WEIGHT_AFTER.match(after) or _in_name_bracket(scene, each)
-    if not (held or fits or (on_device and (runs or _verbless(scene))) or labelled or (size_only and runs)):
+    if not (
+        held
+        or fits
+        or _is_gapped(scene, each)
+        or (on_device and (runs or _verbless(scene)))
+        or labelled
+        or (size_only and runs)
+    ):
         return None
     count = _count(scene, each)
     qualifiers = [*_quant(scene), *([each.bound] if each.bound else [])]
     if count > 1:
         qualifiers.append(f"{count} devices")
     return Found("memory_needed", each.value * count, each.start, each.end, "bytes", tuple(qualifiers))
+
+
+def _is_gapped(scene: Scene, each: Quantity) -> bool:
+    """`Tern 5 squeezes into 20 GB and Wren 6 into 17 GB`: the verb is told once."""
+    last = next((mention for mention in reversed(scene.mentions) if mention.end <= each.start), None)
+    if last is None or not _INTO.fullmatch(scene.low[last.end : each.start]):
+        return False
+    return _FITTING.search(scene.low, scene.start, last.start) is not None
 
 
 def _in_name_bracket(scene: Scene, each: Quantity) -> bool:

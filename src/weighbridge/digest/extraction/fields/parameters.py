@@ -85,6 +85,7 @@ _PAIR = re.compile(r"\s?(?:/|-a(?=\d)|\||(?:,? )?with |\s?\+\s?)\s?$")
 # Each begins with a letter, so that all other text is skipped at once.
 _ACTIVE_WORD = re.compile(r"a(?<![\w.]a)(\d{1,4}(?:\.\d{1,3})?)b(?!\w)")
 _EXPERT_PRODUCT = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,2})?)bx(\d{1,4})e(?!\w)")
+_ACTIVATES = re.compile(r"\bactivat(?:es|ing)\b")
 _OUT_OF = re.compile(r"\b(?:out )?of (?:its |the |a total of |about )?$")
 _BRACKET_OF = re.compile(r"\b(?P<role>total|active|activated) (?:parameters?|params) ?$")
 _ONLY_SIZES = re.compile(r"\d{1,4}(?:\.\d{1,2})?b(?:(?:, (?:and )?| and | / |/)\d{1,4}(?:\.\d{1,2})?b)+")
@@ -150,13 +151,12 @@ def _roles(scene: Scene) -> list[tuple[Quantity, str | None]]:
             and _is_count(each)
             and each.value > before.value
         )
-        if (
-            role_before is None
-            and role == "parameters_active"
-            and _is_count(before)
-            and each.value > before.value
-            and _OUT_OF.search(scene.low[before.end : each.start])
-        ):
+        is_part = role_before is None and _is_count(before) and each.value > before.value
+        is_part = is_part and _OUT_OF.search(scene.low[before.end : each.start]) is not None
+        if is_part and role == "parameters_total" and _ACTIVATES.search(scene.low, scene.start, before.start):
+            # `activates 8 experts, 32B of its 1T parameters`
+            found[number - 1] = (before, "parameters_active")
+        if is_part and role == "parameters_active":
             # `3B of 30B parameters active`
             found[number - 1], found[number] = (before, "parameters_active"), (each, "parameters_total")
         if is_greater and _OUT_OF.search(scene.low[before.end : each.start]):

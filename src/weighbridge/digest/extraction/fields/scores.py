@@ -55,6 +55,7 @@ _NOT_SCORE_AFTER = re.compile(
 )
 _NOT_SCORE_BEFORE = re.compile(
     r"(?:#|no\. ?|\b(?:by|top|up|down|gains?(?: of)?|drops?(?: of)?|improv\w+(?: of| by)?|another|additional"
+    r"|(?:drops?|dropped|loses|lost|gains?|gained|adds|rises|falls|trails|leads) (?:only|just|about|roughly|by)"
     r"|extra|apache|licen[cs]e|gap of|within|rank\w*|in|version|since|around the|plus|minus)\s?\+?|\+|[-−]|v)$"
 )
 _ARTICLE = re.compile(r"\ban? $")
@@ -81,7 +82,8 @@ _GAP = re.compile(
 _PLATEAU = re.compile(r"\b(?:plateau\w*|saturat\w+)")
 # `K2.6 scores 54`
 _SCORES = re.compile(
-    r" +(?:scores?|scored|gets?|got|reaches|reached|hits?|posts?|posted|clocks(?: in at)?|lands at|manages) +"
+    r" +(?:scores?|scored|gets?|got|reaches|reached|hits?|posts?|posted|clocks(?: in at)?|lands at|manages|managed"
+    r"|resolve[sd]|solve[sd]|achieve[sd]|follows (?:at|with)|comes in at|came in at) +"
 )
 # `it reached 75.6 and 81.3 points`, and not `it leads by 4 points`.
 _COUNTED = re.compile(
@@ -302,6 +304,7 @@ def _inherited(scene: Scene, beside: Sequence[Quantity]) -> Iterator[Found]:
             yield _found(scene, each, name)
 
 
+_BARE = re.compile(r"(?: \([^()]{1,30}\))?[*_]{0,2}\s?[:—–-][*_]{0,2}\s?~?\d[\d.]*\s?%?\W*")
 _SAME_TEST = re.compile(r"\b(?:the same|that|this) (?:test|benchmark|eval\w*|suite|measure|set)\b|\bthere\b")
 _BRACKETED = re.compile(r"[\])*_]*\s?\(\s?$")
 
@@ -319,6 +322,10 @@ def _resumed(scene: Scene) -> Iterator[Found]:
             held = [m for m in scene.mentions if m.end <= each.start]
             if held and _SCORES.fullmatch(scene.low[held[-1].end : each.start]):
                 # `R1 gets 87.5% there; V3.1 hits 88.4 with fewer tokens.`
+                yield _found(scene, each, scene.recent_benchmark)
+                continue
+            if held and _BARE.fullmatch(scene.low[held[-1].end : scene.end]):
+                # `- Tern 5: 89%`, below an item that names the benchmark.
                 yield _found(scene, each, scene.recent_benchmark)
                 continue
             closes = scene.after(each.end, 2).startswith(")")

@@ -31,6 +31,7 @@ _SMALLER_BEFORE = re.compile(
     r"(?: \w+){0,6}?(?: by| of| to| roughly| about|:)*\s*$"
 )
 _IN_TRAINING = re.compile(r"\b(?:training run|training throughput|trained (?:at|with) )")
+_BEFORE = re.compile(r"\b(?:up|down) from [^.;]{0,24}$")
 _FACTOR = re.compile(r"\b(?:a|by) factor of (?:about |roughly |up to )?$")
 _RATIO = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,2})?):1(?![\d:])")
 
@@ -40,7 +41,7 @@ _RATE = re.compile(r"\b(?:tok(?:en)?s?\s?/\s?s|t/s\b|tps\b|tok(?:en)?s per secon
 def find(scene: Scene) -> Iterator[Found]:
     """`speed` (tokens/s, or x), `compression` (x)."""
     for each in scene.quantities:
-        if each.unit is Unit.SPEED and not _IN_TRAINING.search(scene.words):
+        if each.unit is Unit.SPEED and not _is_other(scene, each):
             yield Found("speed", each.value, each.start, each.end, "tokens/s", (each.bound,) if each.bound else ())
         elif _is_ratio(scene, each) and 1 < each.value < 10_000 and not scene.is_negated(each.start):
             field = _field(scene, each.start, each.end)
@@ -55,6 +56,11 @@ def find(scene: Scene) -> Iterator[Found]:
         for match in _RATIO.finditer(scene.words):
             start, end = scene.start + match.start(), scene.start + match.end()
             yield Found("compression", float(match[1]), start, end, "x")
+
+
+def _is_other(scene: Scene, each: Quantity) -> bool:
+    """Whether it is a training run's, or what the speed was before."""
+    return bool(_IN_TRAINING.search(scene.words) or _BEFORE.search(scene.before(each.start, 40)))
 
 
 def _is_ratio(scene: Scene, each: Quantity) -> bool:
