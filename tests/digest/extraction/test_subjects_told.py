@@ -150,3 +150,28 @@ def test_a_table_with_a_column_of_models_is_about_these():
 
     assert found >= {("Tern3-8B", 8.2e9), ("Gull 4", 9e9), ("Gull 4", 14e9)}
     assert ("Tern3-8B", 7e9) not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1. Qwen3-8B\n   8.2B parameters, Apache 2.0\n2. Gemma 3 12B\n   12.2B parameters, MIT license",
+         {("Qwen3-8B", "parameters_total", 8.2e9), ("Qwen3-8B", "licence", "Apache-2.0"),
+          ("Gemma 3 12B", "parameters_total", 12.2e9), ("Gemma 3 12B", "licence", "MIT")}),
+        ("## GLM-5\n\nThe model comes in two:\n\n- GLM-5-Air, for laptops\n- GLM-5-Max\n\nIt is under the MIT license.",
+         {("GLM-5", "licence", "MIT")}),
+        ("Acme shipped Qwen3 Max. Its smaller sibling, Flash, has a context window of 64K tokens.",
+         {("Qwen3 Flash", "context_length", 64e3)}),
+        ("GLM-5 is out. At one-sixth of DeepSeek V3.2's price it has 744B parameters.",
+         {("GLM-5", "parameters_total", 744e9)}),
+        ("GLM-5 is under MIT. This contrasts with Meta's Llama license.", {("GLM-5", "licence", "MIT")}),
+        ("| Spec | Value |\n|---|---|\n| Model | Qwen3-8B |\n| License | MIT |\n", {("Qwen3-8B", "licence", "MIT")}),
+        ("| Family | Variant | Context |\n|---|---|---|\n| Gemma 3 | 1B | 32K |\n| | 27B | 128K |\n",
+         {("Gemma 3 1B", "context_length", 32e3), ("Gemma 3 27B", "context_length", 128e3),
+          ("Gemma 3", "parameters_total", 1e9), ("Gemma 3", "parameters_total", 27e9)}),
+    ],
+)  # fmt: skip
+def test_entries_lists_and_columns_of_variants_keep_to_their_own(text, expected):
+    told = {each for each in said(text) if each[1] in ("parameters_total", "licence", "context_length")}
+
+    assert told == expected

@@ -53,8 +53,10 @@ class Context:
     section: list[str] = field(default_factory=list)
     """Whom the sentences of the section were about."""
     items: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    run: int = 0
+    """How many items of a list stand one behind the other."""
     is_bare_item: bool = False
-    """Whether the last item of a list was little more than a name."""
+    """Whether the last item, which has none before it, was little more than a name: what follows is said of it."""
     told: str | None = None
     benchmark: str = ""
     """The benchmark that the block spoke of."""

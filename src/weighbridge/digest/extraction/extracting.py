@@ -7,24 +7,21 @@ fields (`fields/`), and each finding gets its owner (`subjects`). The time is in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from ..claim import Claim
 from ..page import Page
-from .claiming import LEAD_DATE, Claiming
-from .comparing import JOIN, headed, main_subject, objects
+from .claiming import LEAD_DATE
+from .comparing import headed, main_subject, objects
 from .context import carries
 from .dates import dates
 from .labels import GLUED_LINE, LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, is_section, titled
 from .layout import Block, Kind, Table, sentences
-from .lexicon import SUFFIXES
-from .mention import Mention
 from .proposals import Proposal, verified
 from .quantities import quantities
-from .quoting import MOST_QUOTE_CHARACTERS
 from .scene import Scene
-from .tables import Cell, cells
+from .tabulating import Tabulating
 from .tiers import tier_of
 from .unglueing import unglued
 from .words import key
@@ -34,11 +31,6 @@ _LABEL = re.compile(r"[*_`\[]{0,3}([^\W\d_][\w /()#&.-]{0,46}?)[*_`\]]{0,3}\s?[:
 _RUN_IN = re.compile(r"\*\*[^*\n]{2,60}[.:!?—-]\*\*|\*\*[^*\n]{2,60}\*\*\s?[—–-]")
 _COMPARES = re.compile(r"\W*(?:for comparison|for context|by contrast|in comparison|zum vergleich)\b")
 _LAUNCHES = re.compile(r"(?i)\b(?:launch|releas|introduc|unveil|announc|debut|open-sourc|drop|ship)(?:e?s|ed|ing) ")
-_ASIDE = re.compile(r"\s*\([^()]{0,80}\)")
-_OWN_BRACKET = re.compile(r"\((\d{1,2}(?:\.\d{1,2})?|[a-z][a-z.-]{1,14})\)$")
-_LIST_END = re.compile(r"(?:\s*\([^()]{0,80}\))?[\s*_`]*")
-# A break of a cell's line, as a readable text has it.
-_LINES = re.compile(r"\s*(?:\*{4,6}|·)\s*")
 # What a note's front matter tells of the note.
 _OF_NOTE = frozenset("date created modified updated published aliases author source url".split())
 _VALUED = re.compile(r"^[a-z][a-z ]{2,24} (?:n/a$|[$€£~]?\d[\d.,]*\s?(?:[kmbt]|gb|tokens)?$)")
@@ -56,15 +48,6 @@ _VERB = re.compile(
     r"|they"
     r"|we|you|i|who|which|what|there|(?!modified|based|mixed)\w{3,}(?:ed|es|ing))\b"
 )
-_OF_MODELS = re.compile(
-    r"(?:(?:ai|language|large|open|base|best|top|recommended|suggested|llm|vlm|the) )*(?:model|modell|llm|vlm|system)"
-    r"(?:s|e)?(?: names?)?"
-)
-# A table of what was measured: its lengths are those of the prompts.
-_MEASURED = re.compile(r"tok(?:en)?s?\s?/\s?s|\bt/s\b|tps\b|ttft|latency|prefill|throughput|decode|seconds")
-
-# One of models: its lengths are theirs, whatever was measured beside.
-_DESCRIBED = re.compile(r"\bparam|\blicen[cs]e")
 
 
 def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]:
@@ -82,7 +65,7 @@ def extract(page: Page, proposals: Iterable[Proposal] = ()) -> tuple[Claim, ...]
     return tuple(sorted(found, key=lambda claim: (claim.start, claim.end, claim.field, str(claim.value))))
 
 
-class _Extraction(Claiming):
+class _Extraction(Tabulating):
     def claims(self) -> Iterator[Claim]:
         yield from self._existing()
         for part in self._parts:
@@ -127,10 +110,12 @@ class _Extraction(Claiming):
             context.items.append((block.level, context.recent))
             context.item_benchmark = context.benchmark or context.item_benchmark
             is_short = block.end - block.start < _MOST_OF_BARE_ITEM
-            context.is_bare_item = is_short and not _VERB.search(self._low, block.start, block.end)
+            context.run += 1
+            context.is_bare_item = context.run == 1 and is_short and not _VERB.search(self._low, block.start, block.end)
         else:
             context.item_benchmark = ""
             context.above = context.recent
+            context.run = 0
             # `Some facts about the 18B:` is said of the list behind it.
             context.lead = ()
         if self._text[block.end - 1] in ":：":
@@ -299,69 +284,6 @@ class _Extraction(Claiming):
             if self._text.startswith("# ", line) and part.is_specific:
                 return (part.name,)
         return ()
-
-    def _table(self, table: Table) -> Iterator[Claim]:
-        kept = self._context.subjects
-        heads = [self._low[slice(*span)] for span in table.header]
-        measured = any(map(_MEASURED.search, heads)) and not any(map(_DESCRIBED.search, heads))
-        forecast = any(re.search(r"\b(?:expected|eta|timeline|planned|erwartet)\b", head) for head in heads)
-        labels = {row[0] for row in table.rows if row} | set(table.header)
-        # Where most labels are benchmarks, those that nobody knows are too.
-        lenient = sum(bool(self._benchmark_in(*span)) for span in labels) * 3 >= len(labels) > 2
-        model_at = next((at for at, head in enumerate(heads[:3]) if _OF_MODELS.fullmatch(head.strip(" *_`"))), -1)
-        for cell in cells(table, self._names.within, self._are_listed, model_at=model_at):
-            yield from self._cell(cell, kept, forecast=forecast, lenient=lenient, measured=measured)
-
-    def _cell(
-        self, cell: Cell, kept: tuple[str, ...], *, forecast: bool, lenient: bool, measured: bool
-    ) -> Iterator[Claim]:
-        label = self._low[slice(*cell.label)].strip(" *_`") if cell.label else ""
-        row_dates = self._dates.within(*cell.row)
-        told = row_dates[0].value if len({each.value for each in row_dates}) == 1 else None
-        self._context.told, before = told, self._context.told
-        carried = (cell.subject.name, *cell.also) if cell.subject else self._of_row(cell, kept)
-        carried = self._narrowed_by(label, carried) if label.endswith(")") else carried
-        benchmark = ""
-        for span in (cell.label, cell.row_label):
-            if span and not benchmark:
-                benchmark = self._benchmark_in(*span)
-        if lenient and not benchmark and cell.label and not is_label(label) and 2 <= len(label) <= 40:
-            benchmark = self._text[slice(*cell.label)].strip(" *_`")
-        for start, end in sentences(self._text, cell.start, cell.end):
-            scene = self._scene(start, end, label=label, is_fragment=True)
-            scene.labelled_benchmark = benchmark
-            scene.is_event, scene.is_forecast, scene.is_measured = cell.is_event, forecast, measured
-            if not cell.is_event:
-                scene.told = None
-            span = cell.row if cell.row[1] - cell.row[0] <= MOST_QUOTE_CHARACTERS else (start, end)
-            yield from self._read(scene, span, carried)
-        self._context.told = before
-
-    def _are_listed(self, names: Sequence[Mention], cell: tuple[int, int]) -> bool:
-        """Whether a cell is a list of names, each with a bracket behind it perhaps, and nothing else."""
-        low = self._low
-        if low[cell[0] : names[0].start].strip(" *_`") or not _LIST_END.fullmatch(low, names[-1].end, cell[1]):
-            return False
-        gaps = (_ASIDE.sub("", low[one.end : other.start], count=1) for one, other in pairwise(names))
-        return all(JOIN.fullmatch(gap) or _LINES.fullmatch(gap) for gap in gaps)
-
-    def _narrowed_by(self, label: str, names: tuple[str, ...]) -> tuple[str, ...]:
-        """`Params (3.1)` above `Llama`, `Price (Pro)` above `Tern 4`: a column of one version or variant."""
-        own = _OWN_BRACKET.search(label)
-        if own is None or len(names) != 1:
-            return names
-        full = (*key(names[0]), *key(own[1]))
-        is_version = own[1][0].isdigit() and not any(sign.isdigit() for sign in names[0])
-        known = self._by_key.get(full, "")
-        return (known or f"{names[0]} {own[1]}",) if known or is_version else names
-
-    def _of_row(self, cell: Cell, kept: tuple[str, ...]) -> tuple[str, ...]:
-        """Whom a row without a name is about: `Nano`, below `Nemotron 3`, is a variant; else it is of nobody."""
-        if not cell.is_strange:
-            return kept
-        word = self._text[slice(*cell.row_label)].strip(" *_`") if cell.row_label else ""
-        is_variant = word.lower() in SUFFIXES and word[:1].isupper() and len(kept) == 1 and kept[0][-1:].isdigit()
-        return (f"{kept[0]} {word}",) if is_variant else ()
 
     def _glued(self, block: Block) -> Iterator[Claim]:
         """The text of a drawing, whose words have lost the gaps between them: a name that the page knows begins a

@@ -33,6 +33,11 @@ _GERMAN_MONTH = re.compile(r" (?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|D
 # `gsm8k: 86.4%`, below `mmlu: 87.9%`
 _PAIR = re.compile(r"[a-z][\w .-]{1,24}: ?\S")
 _WIDE_GAP = re.compile(r"\t+| {2,60}(?=\S)")
+# `8.2B parameters, 32K context`, on a line of its own.
+_QUANTITY = re.compile(
+    r"\d[\d.,]*(?:\s?(?:[BMKT]B?|GB|TB|%|x|×)(?:[ ,/)+-]|$)|[ -](?:billion|million|trillion|param|token|experts?\b"
+    r"|context|layers\b|tok/s))"
+)
 _COMMAND = re.compile(
     r"[ \t]{0,8}(?:\$ |sudo |pip |pip3 |python |python3 |uv |npm |git |curl |wget |docker |huggingface-cli "
     r"|hf |ollama "
@@ -206,7 +211,9 @@ class _Reader:
         if "**:" in text or ":**" in text:
             # A label and its value.
             return False
-        return text[0].isupper() or text[0].isdigit() or text.startswith("**")
+        if text[0].isdigit():
+            return _QUANTITY.match(text) is None
+        return text[0].isupper() or text.startswith("**")
 
     def _table(self) -> list[Block | Table] | None:
         """The table that begins at this line, and what stands beside it; None where the line's bars are no table's."""

@@ -52,6 +52,7 @@ _RELATIVE = re.compile(
     r",? (?:which|that|whose) (?!(?:makes?|means?|puts?|gives?|shows?|suggests?|is (?:why|how|what))\b)"
     r"(?:(?!\b(?:it|its|than)\b)[^,;:()])*"
 )
+_GOES_ON = re.compile(r" (?:and|but|while|it|they|the model) ")
 _OWN = re.compile(r"['’]s?\s")
 _STATED = re.compile(r"[^.;:]{0,20}\b(?:has|have|had|with|at|of|counts|packs|holds|carries|totals)\b[^.;:]{0,24}")
 _VERSUS = re.compile(r"\b(?:versus|vs\.?|against|compared (?:to|with))\s$")
@@ -218,7 +219,7 @@ class Owners:
             return None
         if len(gap) < 50 and gap[:1] in "'’‘" and _POSSESSED.fullmatch(gap):
             # `8 % of Tern 5's price and nearly twice the speed`
-            return mention if before[-1][0] not in self._objects or " and " not in gap else None
+            return mention if before[-1][0] not in self._objects or not _GOES_ON.search(gap) else None
         if _THAT_ONE.search(self._scene.before(found.start, 44)):
             return mention
         is_object = before[-1][0] in self._objects

@@ -31,6 +31,8 @@ class Cell:
     """Whether its row is of something that is no known model: then it is of nobody."""
     also: tuple[str, ...] = ()
     """The other models of a row of several: `Mistral Large 3 / Small 4`."""
+    variant: tuple[int, int] | None = None
+    """The cell of its row that tells which variant of the row's model it is of."""
 
 
 Within = Callable[[int, int], Sequence[Mention]]
@@ -38,18 +40,25 @@ Listed = Callable[[Sequence[Mention], tuple[int, int]], bool]
 """Whether a cell is a list of names, each with a bracket behind it perhaps, and nothing else."""
 
 
-def cells(table: Table, mentions: Within, are_listed: Listed, *, model_at: int = -1) -> Iterator[Cell]:
-    """The table's cells in their order, the header's left out where it only labels. `model_at`: which column is headed
-    as one of models; -1: none is."""
+def cells(
+    table: Table, mentions: Within, are_listed: Listed, *, model_at: int = -1, variant_at: int = -1, name_at: int = -1
+) -> Iterator[Cell]:
+    """The table's cells in their order, the header's left out where it only labels. `model_at`, `variant_at`: which
+    columns are headed as those of models and of their variants, `name_at`: which row (0: the header) of a table of
+    properties gives the name; -1: none is."""
     header = [list(mentions(*span)) for span in table.header]
     first = [list(mentions(*row[0])) if row else [] for row in table.rows]
     named = sum(bool(each) for each in header[1:])
     if named and named >= (len(header) - 1) / 2 and sum(map(bool, first)) <= len(first) / 2:
         yield from _by_column(table, header)
     elif len(table.header) == 2 and model_at != 0 and not any(first) and not any(header):
-        yield from _properties(table)
+        yield from _properties(table, mentions, name_at)
     else:
-        yield from _by_row(table, mentions, are_listed, is_headed=not any(header), model_at=model_at)
+        found = _by_row(table, mentions, are_listed, is_headed=not any(header), model_at=model_at)
+        for cell, row in found:
+            if _is_filled(row, variant_at) and cell.start != row[variant_at][0]:
+                cell.variant = row[variant_at]
+            yield cell
 
 
 def _span(row: list[tuple[int, int]]) -> tuple[int, int]:
@@ -66,10 +75,14 @@ def _by_column(table: Table, header: list[list[Mention]]) -> Iterator[Cell]:
         yield Cell(start, end, None, None, None, (start, end))
 
 
-def _properties(table: Table) -> Iterator[Cell]:
-    for row in [table.header, *table.rows[:500]]:
-        if len(row) >= 2 and row[1][0] < row[1][1]:
-            yield Cell(*row[1], row[0], None, None, _span(row))
+def _properties(table: Table, mentions: Within, name_at: int) -> Iterator[Cell]:
+    """A property a row; one of them may tell whose they are: `| Model | Tern 5 |`."""
+    rows = [table.header, *table.rows[:500]]
+    named = mentions(*rows[name_at][1]) if name_at >= 0 and len(rows[name_at]) > 1 else ()
+    subject = named[0] if named else None
+    for number, row in enumerate(rows):
+        if len(row) >= 2 and row[1][0] < row[1][1] and (subject is None or number != name_at):
+            yield Cell(*row[1], row[0], None, subject, _span(row))
 
 
 def _by_row(
@@ -79,7 +92,8 @@ def _by_row(
     *,
     is_headed: bool,
     model_at: int,
-) -> Iterator[Cell]:
+) -> Iterator[tuple[Cell, list[tuple[int, int]]]]:
+    """Each cell with its row."""
     rows = table.rows if is_headed else [table.header, *table.rows]
     above: list[Mention] = []
     for row in rows[: _MOST_CELLS // max(1, len(table.header))]:
@@ -103,7 +117,8 @@ def _by_row(
             row_label = row[max(model_at, 0)] if number and owner_at != 0 and owner is None else None
             subject = None if number == owner_at else owner
             is_strange = owner is None and _is_filled(row, model_at) and number != model_at
-            yield Cell(start, end, label, row_label, subject, _span(row), is_event and not is_list, is_strange, also)
+            is_told = is_event and not is_list
+            yield Cell(start, end, label, row_label, subject, _span(row), is_told, is_strange, also), row
 
 
 def _owners(
