@@ -215,6 +215,10 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Mistral-7B", "licence", "MIT", "E5 Mistral-7B - 4096-dim high-quality embeddings, 32K context, MIT license."),
         ("Phi-4", "modality", "multimodal", "Phi-4 - a family of small language, multi-modal and reasoning models"),
         ("qwen3-53b-a3b", "exists", True, "qwen3-53b-a3b"),
+        ("Mellum", "architecture", "moe", "Mellum is a code-focused Mixture-of-Experts language model by JetBrains."),
+        ("GPT-4", "release_date", "2024-04", "GPT-4 (Apr 2024)"),
+        ("Llama 3.1 8B", "licence", "MIT", "meetkai/functionary-small-v3.2 — 8B, Llama 3.1 8B base, MIT license"),
+        ("Qwen3-27B", "context_length", 12000.0, "Qwen3-27B at 14.2 t/s, ctx 12k"),
         ("Trinity-Large-Thinking", "licence", "Apache-2.0", "Trinity-Large-Thinking under the Apache 2.0 license"),
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ from ..knowledge.names import versions_in
 from ..verdict import Ruling, Verdict
 from .attribution import is_doubtful, is_speculation
 from .case import Case, Finding, days_between, is_day, open_question
-from .certain import is_certain, is_named, left_open
+from .certain import is_certain, is_named, is_setting, left_open
 from .existence import missing
 from .heading import is_listed_under_it
 from .release import days_of
@@ -183,7 +183,7 @@ def _of_nobody(case: Case, family: str, others: Iterable[str]) -> Finding:
         return open_question(*found.evidence)
     if found.ruling is Ruling.REFUTED and is_speculation(case):
         return Finding(Ruling.PREDICTION, found.evidence)
-    if found.ruling is Ruling.REFUTED and not (sizes_in(case.subject.words) or is_named(case)):
+    if found.ruling is Ruling.REFUTED and (is_setting(case) or not (sizes_in(case.subject.words) or is_named(case))):
         # A size and its family were looked for in the words; a version must stand there too.
         return open_question(*found.evidence)
     return found if found.ruling is Ruling.REFUTED else open_question(*found.evidence)

@@ -83,7 +83,7 @@ _OF_FIELD = {
         r"|available (?:on|in|via|through)|on (?:groq|bedrock|azure|ollama|together)|arxiv|accessed|trained|until)\b"
     ),
     "context_length": re.compile(
-        r"\b(?:output|generat\w+|prompts?|test\w*|train\w+|ruler|needle|--?\w*ctx|num_ctx|max[-_]model[-_]len|default"
+        r"\b(?:output|generat\w+|prompts?|test\w*|train\w+|ruler|needle|\w*ctx|t/s|tps|max[-_]model[-_]len|default"
         r"|limit\w*|on \d+ ?gb|ollama|kv|cache|batch|concurren\w+|free tier|api|vram|rate)\b"
     ),
     "memory_needed": re.compile(
@@ -133,7 +133,8 @@ def is_certain(case: Case) -> bool:
     family = case.claim.field.partition(":")[0]
     if family in _SETTLED_APART:
         return True
-    if case.has_rivals or (family in _COUNTED and len(case.subject.words) < _LEAST_WORDS):
+    is_bare = len(case.subject.words) < _LEAST_WORDS
+    if case.has_rivals or (is_bare and (family in _COUNTED or not case.knowledge.reports(case.subject))):
         # A bare family's name is everybody's.
         return False
     quote = case.claim.quote
@@ -174,6 +175,11 @@ def _is_denied(family: str, quote: str, upto: int) -> bool:
 def is_named(case: Case) -> bool:
     """Whether the very words have its whole name."""
     return any(True for _ in _places(case))
+
+
+def is_setting(case: Case) -> bool:
+    """Whether the words tell of a setting, a range or a part, and not of the model."""
+    return _is_setting(case, case.claim.field.partition(":")[0])
 
 
 def _tells_another_day(case: Case, family: str) -> bool:
@@ -248,7 +254,10 @@ def _is_topic(quote: str, start: int, end: int) -> bool:
 
 def _leads_in(before: str) -> bool:
     """Whether nothing but who made it stands between the sentence's beginning and the name."""
-    clause = re.split(r"[.!?:;|]\s|[—–•]\s?|\s-\s|,\s", before)[-1]
+    clause = re.split(r"[.!?:;|]\s|[—–•]\s?|\s-\s", before)[-1]
+    if "/" in before or re.search(r"\bv\d", before):
+        # Another's repository, or a version of something else, comes first.
+        return False
     words = [re.sub(r"[’']s$", "", word) for word in re.findall(r"[\w’'.-]+", clause)]
     words = [word for word in words if word.strip(".-'’") and not word[0].isdigit()]
     return len(words) <= _MOST_LEAD_IN and all(word.strip(".") in _LEAD_IN for word in words)

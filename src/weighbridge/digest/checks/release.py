@@ -154,6 +154,9 @@ def _check_day(case: Case) -> Finding:
         # The day of its launch is known, and is another.
         return open_question(launch.proof)
     proofs = tuple(dict.fromkeys(each.proof for each in (known[0], known[-1])))
+    if all(each.services for each in known):
+        # Services write down when they began to offer a closed model, or a version of it.
+        return open_question(*proofs)
     return refuted(*proofs) if _is_another_time(case, known, claimed_first, claimed_last) else open_question(*proofs)
 
 
