@@ -42,6 +42,11 @@ from .test_extracting import claims, said
         ("- GLM-5: 90% on MMLU\n- Kimi K2 (thinking): 89%\n- Phi-4 — 70.5\n\nPhi-4: 12% off.",
          {("GLM-5", "MMLU", 90.0), ("Kimi K2", "MMLU", 89.0), ("Phi-4", "MMLU", 70.5)}),
         ("GLM-5 is out. It drops only 2.1 points on MMLU.", set()),
+        ("GLM-5 is out. It beats Kimi K2 on MMLU (88.5 vs 86.2) and GPQA (80 vs 76).",
+         {("GLM-5", "MMLU", 88.5), ("Kimi K2", "MMLU", 86.2), ("GLM-5", "GPQA", 80.0), ("Kimi K2", "GPQA", 76.0)}),
+        ("# GLM-5\n\n- Beats: Kimi K2 on MMLU (88.5 vs 86.2); Phi-4 on GPQA-D (82.8 vs ~76)",
+         {("GLM-5", "MMLU", 88.5), ("Kimi K2", "MMLU", 86.2), ("GLM-5", "GPQA Diamond", 82.8),
+          ("Phi-4", "GPQA Diamond", 76.0)}),
         # What it was before.
         ("GLM-5 gets 80 on MMLU, up from 71.2 for GLM-4.5.", {("GLM-5", "MMLU", 80.0), ("GLM-4.5", "MMLU", 71.2)}),
         ("GLM-5 gets 80 on MMLU, up from 71.2 for its predecessor.", {("GLM-5", "MMLU", 80.0)}),

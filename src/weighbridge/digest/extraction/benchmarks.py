@@ -212,6 +212,8 @@ _CANON = {_fold(name): name for name in _NAMES} | {
     "arcc": "ARC-Challenge",
     "aaintelligenceindex": "Artificial Analysis Intelligence Index",
     "intelligenceindex": "Artificial Analysis Intelligence Index",
+    "gpqad": "GPQA Diamond",
+    "lcb": "LiveCodeBench",
     "aaindex": "Artificial Analysis Intelligence Index",
     "aaii": "Artificial Analysis Intelligence Index",
     "arenaelo": "Arena Elo",

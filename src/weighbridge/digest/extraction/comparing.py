@@ -42,7 +42,7 @@ _OBJECT = re.compile(
     r"|(?:inherit(?:s|ed|ing)?|initiali[sz]ed|upcycled|warm-started|starting) from|reminiscent of|akin to|relative to"
     r"|(?:than|to|from|over|against|versus|vs\.?) (?:the |its |a )?[~≈$]?\d[\w.,%]*(?: \w+){0,2}"
     r" (?:of|for|in|by|on|at))"
-    r"\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous "
+    r":?\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous "
     r"|(?:meta|google|alibaba|openai|anthropic|microsoft|mistral|nvidia|deepseek|moonshot|xai|cohere|ibm|tencent|baidu"
     r"|xiaomi|apple|amazon)(?:['’‘]s)? |proprietary |closed |standard |regular |full |vanilla |stock |current "
     r"|bigger |smaller |base "
@@ -59,6 +59,8 @@ _KIN_BEHIND = re.compile(
 )
 # `above R1's 63% and Tern 4's 61%`
 _NEXT_OBJECT = re.compile(rf"(?:{JOIN.pattern}|['’]s? ~?\d[\d.]*%?(?: and|,| or) (?:the )?)")
+# `Tern 5 on MMLU (88.5 vs 86.2)`: of two scores behind a name, the first is not its own.
+_AGAINST = re.compile(r"\*{0,2} on [^();]{2,60} \(\d[\d.]* ?%? (?:vs\.?|versus) ~?\d[\d.]* ?%?\)")
 _OPENS = re.compile(r"\W*(?:it|they|the model|this model)\b")
 _PLACED = re.compile(r"\d[\w.,%]* (?:tokens |points )?(?:in|of|for|with) (?:the )?$")
 
@@ -71,7 +73,12 @@ def objects(scene: Scene) -> set[int]:
     is_pronoun = _OPENS.match(scene.words) is not None
     for number, mention in enumerate(scene.mentions):
         before = scene.before(mention.start, 60)
-        if _KIN_BEHIND.match(scene.low, mention.end, scene.end) or (is_pronoun and _PLACED.search(before)):
+        is_against = _AGAINST.match(scene.low, mention.end, scene.end) is not None
+        if (
+            is_against
+            or _KIN_BEHIND.match(scene.low, mention.end, scene.end)
+            or (is_pronoun and _PLACED.search(before))
+        ):
             # `It expands the context from 128K in GLM-4.5 to 200K`
             found.add(number)
         elif (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (

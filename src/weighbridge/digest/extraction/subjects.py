@@ -181,8 +181,8 @@ class Owners:
             return None
         if not _VERSUS.search(self._scene.before(found.start, 16)):
             return None
-        last = self._scene.mentions[max(self._objects)]
-        return last if last.end <= found.start else None
+        before = [number for number in self._objects if self._scene.mentions[number].end <= found.start]
+        return self._scene.mentions[max(before)] if before else None
 
     def _group_from(self, first: Mention) -> list[Mention]:
         """A name and those that are joined to it behind."""

@@ -74,7 +74,10 @@ _WHOLES = frozenset({10, 20, 50, 100, 164, 500})
 # `the 0.6% SWE-bench gap`, `SWE-bench has plateaued at 80%`
 _UNNAMED = re.compile(r"\d ?%? (?:versus|vs\.?|against) (?:only |just )?[~≈]?$")
 # `posts 66 vs R1's 44`, `with a composite score of 61`
-_FIRM = re.compile(r"\bscores? of $|\b(?:vs\.?|versus|than|against|over|beats?|to) [\w .-]{1,24}['’‘]s $")
+_FIRM = re.compile(
+    r"\bscores? of $|\(\d[\d.]* ?%? (?:vs\.?|versus) ~?$"
+    r"|\b(?:vs\.?|versus|than|against|over|beats?|to) [\w .-]{1,24}['’‘]s $"
+)
 _GAP = re.compile(
     r" (?:gap|lead|margin|difference|gains?|improvement|delta|advantage|jump|drop|trajector(?:y|ies)|tasks?|problems?"
     r"|questions?|agents?|instances?|runs?|issues?|tests?|samples?|prompts?)\b"
