@@ -137,6 +137,7 @@ NO_MODELS = frozenset(
     "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
     "attention system command-line "
     "laion refinedweb fineweb dolma oscar slimpajama commoncrawl "
+    "index soc dense nvfp4+bf16 "
     "eagle medusa mtp lookahead "
     "openmdw openrail openrail-m bigcode gemini-api responses chat completions".split()
 )

@@ -29,9 +29,12 @@ _CUES = re.compile(
     re.IGNORECASE,
 )
 _TERMS = re.compile(r"[ -]Community(?: Licen[cs]e| Agreement| *\||$| *\n)")
+# `a preview is live in Mistral Studio`
+_SERVICE = re.compile(r"(?: AI)? (?:Studio|Console|Platform|Cloud|Playground|Code|Desktop|Notebooks?|Enterprise)\b")
 # Programs, files and pages by a house's name.
 _PRODUCT = re.compile(
-    r" (?:CLI|SDK|API|App|Studio|Console)$|[ -]Agents?$|^ChatGPT[ -][A-Z][a-z]+$|\.(?:md|gguf|safetensors|json"
+    r" (?:CLI|SDK|API|App|Studio|Console)$|[ -]Agents?$|(?:Code|Bench|Arena|Eval|QA|Suite) \d+(?:\.\d+)?$"
+    r"|^ChatGPT[ -][A-Z][a-z]+$|\.(?:md|gguf|safetensors|json"
     r"|py)\d*$|^[A-Z][a-z]+ Chat$"
     r"|^Claude (?:Pro|Max|Team|Enterprise)$|^(?:Claude|Kimi|Qwen|Gemini|Mistral|Grok) (?:Code|Desktop|Cowork|Vibe)$"
 )
@@ -108,6 +111,7 @@ class Namer:
         """`training data (OLMoE-Mix)`, `Llama 4 Community` in a column of licences: no model's name."""
         if (
             _PRODUCT.search(mention.name)
+            or (mention.kind is Kind.FAMILY and _SERVICE.match(self._text, mention.end))
             or _TERMS.match(self._text, mention.end)
             or _TECHNIQUE.match(self._text, mention.end)
         ):
@@ -283,6 +287,9 @@ class Namer:
             return following.text[0].isupper() or self._text[following.start - 1] == "-" or is_own
         if following.part is Part.CAPITAL:
             return self._goes_on(first, last + 1)
+        if following.part is Part.FORM:
+            # `Muse Glimmer-30B`
+            return last == first and needs_more(self._chunks[first].text.lower()) and following.text[0].isupper()
         if following.part is Part.FAMILY:
             return self._is_inner_family(last, last + 1) or (
                 needs_more(following.text.lower()) and self._chunks[last].part is Part.CAPITAL and last > first

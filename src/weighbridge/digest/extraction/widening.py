@@ -42,7 +42,9 @@ class Widener:
             number = at.get(mention.end + 1)
             if mention.kind is not Kind.REPOSITORY and number is not None and self._text[mention.end] in " -":
                 chunk = self._chunks[number]
-                if mention.kind is Kind.FAMILY and self._text.count(f"{mention.name} {chunk.text}") < 2:
+                is_phrase = re.match(r" [A-Z][a-z]", self._text[chunk.end : chunk.end + 3]) is not None
+                together = self._text.count(f"{mention.name} {chunk.text}")
+                if mention.kind is Kind.FAMILY and (together < 2 or is_phrase):
                     continue
                 is_own = self._is_own(chunk.text) or self._is_usual(mention.name, chunk.text)
                 if chunk.part is Part.CAPITAL and chunk.text.isalpha() and is_own:

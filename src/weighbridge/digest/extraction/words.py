@@ -42,6 +42,8 @@ _COMPOUNDS = tuple(
     )
 )
 
+# `ollama:gemma4:12b`: what runs it is no part of the name.
+_RUNNERS = ("ollama:", "vllm:", "lmstudio:", "openrouter:", "hf:", "groq:")
 # `the post-Llama 2 era`, `sub-40B models`
 _PREFIXES = ("post-", "pre-", "sub-", "non-", "anti-", "ex-", "mid-", "pro-", "multi-")
 
@@ -205,7 +207,7 @@ def _add(match: re.Match[str], found: list[Chunk]) -> None:
             found.append(Chunk(hub[1], start, start + len(hub[1]), Part.REPOSITORY))
         return
     part = _part(word) if len(word) < 200 else Part.OTHER
-    if part is Part.OTHER and ("/" in word or ":" in word):
+    if (part is Part.OTHER or word.lower().startswith(_RUNNERS)) and ("/" in word or ":" in word):
         at = match.start()
         for piece in re.split(r"[/:]", word):
             if piece:

@@ -12,7 +12,7 @@ from ..scene import Found, Scene
 NEEDS_NUMBER = True
 STEMS = "jan feb mar apr may jun jul aug sep oct nov dec"
 _BESIDE = re.compile(r"[*_`\]]{0,3}(?: ?(?:&|and|/|,) ?(?:the )?| \d(?:\.\d)?t(?: & )?)?[*_`\]]{0,3} ?")
-_ON = re.compile(r"[*_`\]]{0,3}(?: ga)?(?: \([^()]{0,30}\))? on ")
+_ON = re.compile(r"[*_`\]]{0,3}(?: ga)?(?: \([^()]{0,30}\))? (?:on|in) ")
 _RELEASES = re.compile(r"\b(?:releas|launch|drop|ship|land|arriv|debut|unveil|timeline)")
 # `(Google, April 2)`, `(Meta, April 2025, updated)`: what a bracket holds beside the date.
 _MAKER = re.compile(
