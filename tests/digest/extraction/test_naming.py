@@ -77,6 +77,11 @@ def test_openness_of_others_is_not_the_models(text):
         ("Acme released HelpData3, a new dataset, and the benchmark Trial 2 for its models.", set()),
         ("Acme released Sorrel-medium, 32.8B LLMs for mathematics.", {"Sorrel-medium"}),
         ("Acme released TinySorrel, a sota 256M document parser.", {"TinySorrel"}),
+        ("Muse Sorrel-30B is a model by Meta.", {"Muse Sorrel-30B"}),
+        ("Set the model to ollama:gemma4:12b and ask it, as Gemma 4 12B.", {"gemma4:12b"}),
+        ("The models passed SOC 2 and scored on Agentic Index 16 and FrontierCode 1.1.", set()),
+        ("A preview of the model is live in Mistral Studio.", set()),
+        ("Acme shows Claude Sorrel Agents, a product. Claude Sorrel Agents run models.", set()),
         ("ChatGPT Voice and the Qwen-Agent framework are new.", set()),
         ("While Mixtral and Grok-1 route to two experts, more can be better. Mixtral is older.", {"Mixtral", "Grok-1"}),
     ],
@@ -93,6 +98,13 @@ def test_a_heading_among_headings_of_models_is_a_models():
 
     assert {"OLMo", "Qwen-7B", "Sorrel"} <= exist(text)
     assert "OpenAI" not in exist(text)
+
+
+def test_a_name_of_a_column_of_models_is_one_on_all_the_page():
+    table = "| Model | Total |\n|---|---|\n| Sorrel (TM) | 975B |\n| GLM-5 | 744B |\n\n"
+    text = table + "Sorrel costs $1.87 per million input tokens."
+
+    assert {("Sorrel", "parameters_total", 975e9), ("Sorrel", "price_input", 1.87)} <= said(text)
 
 
 def test_a_cell_in_a_column_of_models_is_a_models():

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from .heads import heads
-from .introducing import Introductions, covered
+from .introducing import Introductions
 from .lexicon import APPS, MAKERS, NO_MODELS, SUFFIXES, TOOLS, families, makers, needs_more
 from .mention import MOST_MENTIONS, Kind, Mention
 from .shortening import Shortener
@@ -91,7 +91,8 @@ class Namer:
         self._chunks = chunks(text)
         self._plain = set(PLAIN.findall(text))
         self._accepted: set[str] = set()
-        self._heads = heads(text) | {name for name in siblings(text, self._plain) if NAME.fullmatch(name)}
+        placed = {name for name in siblings(text, self._plain) if NAME.fullmatch(name)}
+        self._heads = heads(text) | placed | set(columns(text, self._plain))
 
     def mentions(self) -> list[Mention]:
         """All mentions in their order; short ones carry the name in full."""
@@ -177,17 +178,9 @@ class Namer:
         found += self._weak(weak)
         introductions = Introductions(self._text, self._chunks, self._plain, self._heads)
         found += introductions.mentions(found)
-        found += self._in_columns(found)
         found = self._headed(found, introductions)
         found.sort(key=lambda mention: mention.start)
         return iter(Widener(self._text, self._chunks, self._plain).widened(found))
-
-    def _in_columns(self, found: list[Mention]) -> Iterator[Mention]:
-        """Names in columns of models that nothing else tells."""
-        taken = sorted((mention.start, mention.end) for mention in found)
-        for start, end in columns(self._text, self._plain):
-            if not covered(taken, start, end):
-                yield Mention(start, end, self._text[start:end], Kind.FULL, is_headed=True)
 
     def _span(self, number: int) -> tuple[int | None, bool]:
         """The last word of the name that begins at this one, and whether it needs more to be believed."""

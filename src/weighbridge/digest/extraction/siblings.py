@@ -25,6 +25,7 @@ _MODELS = re.compile(
     r"| family)?"
 )
 _RULE = re.compile(r"(?=[^-]*--)[ \t|:-]+")
+_ASIDE = re.compile(r"\s*\([^()]{0,60}\)$")
 _STEM = re.compile(r"[a-z+.]{2,}?(?=[\d\s.-]|$)")
 _GENERIC = frozenset(
     "any other others your our same various none average baseline human overall total mean model models small "
@@ -74,8 +75,8 @@ def siblings(text: str, plain: Collection[str]) -> set[str]:
     return {name for name in found - others if name.isalpha() or not _is_known(name)}
 
 
-def columns(text: str, plain: Collection[str]) -> Iterator[tuple[int, int]]:
-    """Cells of columns headed `Model` that hold a name by its form, with their places."""
+def columns(text: str, plain: Collection[str]) -> Iterator[str]:
+    """Names by their form in cells of columns headed `Model`, those that need no neighbours left out."""
     if "|" not in text:
         return
     lines: list[tuple[int, int]] = []
@@ -96,7 +97,7 @@ def columns(text: str, plain: Collection[str]) -> Iterator[tuple[int, int]]:
         rows = 0
         while number < len(lines) and "|" in text[slice(*lines[number])] and rows < _MOST_ROWS:
             if column is not None:
-                yield from _named(text, lines[number], column, plain)
+                yield from _named(text[slice(*lines[number])], column, plain)
             number, rows = number + 1, rows + 1
 
 
@@ -104,17 +105,12 @@ def _cells(line: str) -> list[str]:
     return line.strip().strip("|").split("|")
 
 
-def _named(text: str, line: tuple[int, int], column: int, plain: Collection[str]) -> Iterator[tuple[int, int]]:
-    start, end = line
-    at = start + len(text[start:end]) - len(text[start:end].lstrip(" \t|"))
-    for number, cell in enumerate(text[at:end].split("|")):
-        if number == column:
-            name = cell.strip(" *_`[]")
-            place = at + cell.find(name)
-            if _CELL_NAME.fullmatch(name) and (name[0].isupper() or "-" in name) and _may_be(name, plain):
-                yield place, place + len(name)
-            return
-        at += len(cell) + 1
+def _named(row: str, column: int, plain: Collection[str]) -> Iterator[str]:
+    cells = _cells(row)
+    name = _ASIDE.sub("", cells[column].strip(" *_`[]")) if column < len(cells) else ""
+    is_new = bool(name) and (name.isalpha() or not _is_known(name))
+    if is_new and _CELL_NAME.fullmatch(name) and (name[0].isupper() or "-" in name) and _may_be(name, plain):
+        yield name
 
 
 def _is_known(name: str) -> bool:

@@ -206,8 +206,12 @@ def _add(match: re.Match[str], found: list[Chunk]) -> None:
             start = match.start() + hub.start(1)
             found.append(Chunk(hub[1], start, start + len(hub[1]), Part.REPOSITORY))
         return
+    runner = word.find(":") + 1 if word.lower().startswith(_RUNNERS) else 0
+    if runner and runner < len(word):
+        found.append(Chunk(word[runner:], match.start() + runner, match.end(), _part(word[runner:][:200])))
+        return
     part = _part(word) if len(word) < 200 else Part.OTHER
-    if (part is Part.OTHER or word.lower().startswith(_RUNNERS)) and ("/" in word or ":" in word):
+    if part is Part.OTHER and ("/" in word or ":" in word):
         at = match.start()
         for piece in re.split(r"[/:]", word):
             if piece:
