@@ -175,3 +175,18 @@ def test_entries_lists_and_columns_of_variants_keep_to_their_own(text, expected)
     told = {each for each in said(text) if each[1] in ("parameters_total", "licence", "context_length")}
 
     assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The 8B variant of Llama 3.1 needs 16 GB of VRAM, while the 70B variant needs 48 GB.",
+         {("Llama 3.1 8B", 16e9), ("Llama 3.1 70B", 48e9)}),
+        ("Llama 3.1 8B fits in 8 GB, and 70B needs 40 GB of VRAM.", {("Llama 3.1 8B", 8e9), ("Llama 3.1 70B", 40e9)}),
+        ("GLM-5-Air and GLM-5-Max are out. The former needs 64 GB of VRAM, the latter needs 640 GB.",
+         {("GLM-5-Air", 64e9), ("GLM-5-Max", 640e9)}),
+        ("GLM-5-Air is smaller than GLM-5-Max, and the latter needs 640 GB of VRAM.", {("GLM-5-Max", 640e9)}),
+    ],
+)  # fmt: skip
+def test_sizes_and_pronouns_of_two_mean_their_own(text, expected):
+    assert {(name, value) for name, field, value in said(text) if field == "memory_needed"} == expected

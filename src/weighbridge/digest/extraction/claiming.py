@@ -36,6 +36,7 @@ MOST_CHARACTERS = 1_000_000
 """What of a page is read: no post is longer, and what is longer is no post."""
 LEAD_DATE = re.compile(r"[*_\[\s(]{0,4}((?:19|20)\d\d-\d\d-\d\d)(?!\d)")
 _DIGIT = re.compile(r"\d")
+_NUMBERED_TITLE = re.compile(r"\W*\d{1,2}[.)]\s")
 _NUMBERED = re.compile(r"[A-Za-z]{0,2}\d")
 _GERMAN = re.compile(r"\b(?:der|die|das|und|mit|ist|für|von|auf|eine?|nicht|wurde)\b")
 
@@ -99,7 +100,7 @@ class Claiming:
     def _of_title(self) -> tuple[str, ...]:
         """The model that the page is a card of: its title names one."""
         title = self._page.title
-        if title:
+        if title and not _NUMBERED_TITLE.match(title):
             names = {
                 key(mention.name): mention.name
                 for mention in Namer(f"{title} model release").mentions()
@@ -186,7 +187,7 @@ class Claiming:
             # `Kalavai Fiction AI`, and below it `410M parameter specialist model`: a list of things by their names.
             found = [each for each in found if each.field in ("parameters_total", "context_length", "licence")]
             carried = (self._context.title,)
-        owners = Owners(scene, carried)
+        owners = Owners(scene, carried, self._context.pair)
         modality = scene.modality()
         by_field: dict[str, list[Found]] = {}
         for each in found:

@@ -61,8 +61,13 @@ _KIN_BEHIND = re.compile(
 _NEXT_OBJECT = re.compile(rf"(?:{JOIN.pattern}|['’]s? ~?\d[\d.]*%?(?: and|,| or) (?:the )?)")
 # `Tern 5 on MMLU (88.5 vs 86.2)`: of two scores behind a name, the first is not its own.
 _AGAINST = re.compile(r"\*{0,2} on [^();]{2,60} \(\d[\d.]* ?%? (?:vs\.?|versus) ~?\d[\d.]* ?%?\)")
+_VARIANT_OF = re.compile(r" (?:variant|version|checkpoint|edition|member|sibling|model)s? (?:of|in) (?:the )?")
 _OPENS = re.compile(r"\W*(?:it|they|the model|this model)\b")
 _PLACED = re.compile(r"\d[\w.,%]* (?:tokens |points )?(?:in|of|for|with) (?:the )?$")
+
+
+def _is_aside(scene: Scene, mention: Mention) -> bool:
+    return any(pattern.match(scene.low, mention.end, scene.end) for pattern in (_AGAINST, _KIN_BEHIND))
 
 
 def objects(scene: Scene) -> set[int]:
@@ -73,12 +78,9 @@ def objects(scene: Scene) -> set[int]:
     is_pronoun = _OPENS.match(scene.words) is not None
     for number, mention in enumerate(scene.mentions):
         before = scene.before(mention.start, 60)
-        is_against = _AGAINST.match(scene.low, mention.end, scene.end) is not None
-        if (
-            is_against
-            or _KIN_BEHIND.match(scene.low, mention.end, scene.end)
-            or (is_pronoun and _PLACED.search(before))
-        ):
+        is_part = number > 0 and _VARIANT_OF.fullmatch(scene.low, scene.mentions[number - 1].end, mention.start)
+        if is_part or _is_aside(scene, mention) or (is_pronoun and _PLACED.search(before)):
+            # `the 8B variant of Tern 3` is whom the sentence is about.
             # `It expands the context from 128K in GLM-4.5 to 200K`
             found.add(number)
         elif (_OBJECT.search(before) and not _NOT_OBJECT.search(before)) or (

@@ -123,6 +123,12 @@ class Context:
                 return tuple(spoken[-count:])
         return self.subjects
 
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """The last two of whom the text spoke: `the former` and `the latter`; none where it spoke of fewer."""
+        last = self.spoken if len(self.spoken) > 1 else self.section
+        return tuple(last[-2:]) if len(last) > 1 else ()
+
     def counted(self, name: str, count: object) -> None:
         """Note how many parameters the page said that one has."""
         if isinstance(count, float) and len(self.counts) < MOST_COUNTS:

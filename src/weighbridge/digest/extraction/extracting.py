@@ -16,7 +16,7 @@ from .claiming import LEAD_DATE
 from .comparing import headed, main_subject, objects
 from .context import carries
 from .dates import dates
-from .labels import GLUED_LINE, LABEL_WORDS, LABELLED_LINE, WHOLE_LABEL, is_label, is_section, titled
+from .labels import GLUED_LINE, LABEL_WORDS, LABELLED_LINE, TABLE_HEAD, WHOLE_LABEL, is_label, is_section, titled
 from .layout import Block, Kind, Table, sentences
 from .proposals import Proposal, verified
 from .quantities import quantities
@@ -171,6 +171,8 @@ class _Extraction(Tabulating):
     def _is_labelled(self, block: Block) -> bool:
         """Whether a short line is a label or its value, not a heading: the subject stays."""
         words = self._low[block.start : block.end].strip(" *_`:")
+        if block.level == 7 and TABLE_HEAD.fullmatch(words):
+            return True
         if block.level == 7 and len(words) < 48 and _VALUED.search(words) and is_label(words):
             # `Max Output 98K`
             return not self._names.within(block.start, block.end)
@@ -200,7 +202,10 @@ class _Extraction(Tabulating):
             block.level, told or (None if named else ()), is_part=is_part, is_entry=bool(context.title), is_bare=is_bare
         )
         is_title = block.level == 1 or (block.level == 7 and not self._text[: block.start].strip())
-        if len(told) == 1 and is_title and not context.document:
+        if block.level == 1 and named and context.document and told != context.document:
+            # Headings of the first rank that name one model each: the page is of none of them.
+            context.document = ()
+        elif len(told) == 1 and is_title and not context.document and len(context.ranks) < 2:
             context.document = told
 
     def _label_of(self, start: int, end: int) -> re.Match[str] | None:

@@ -23,6 +23,11 @@ GLUED_LINE = re.compile(
     rf"(?P<label>(?=[A-Z])(?i:{WHOLE_LABEL.pattern}|(?:input|output) (?:cost|token price)))(?=[$€£¥~≈0-9]|[A-Z][a-z ])"
 )
 """`LicenseModified MIT`, `Input Price$0.40/M`: cells of a table that have lost the gap between them."""
+TABLE_HEAD = re.compile(
+    r"(?:model )?(?:spec(?:ification)?|propert(?:y|ie)|attribute|feature|parameter|metric|item|detail|field|aspect"
+    r"|characteristic|benchmark)s? ?(?:values?|details?|descriptions?|specifications?|info|scores?|specs?)"
+)
+"""`Spec Value`, `FeatureDetails`: the head of a table of properties that has lost its bars."""
 LABEL_WORDS = frozenset(
     "total active activated model parameters parameter params size max maximum context license licence lizenz modality "
     "modalities architecture release released launch launched number experts base input output downloads likes stars "
@@ -57,7 +62,12 @@ def is_label(label: str) -> bool:
 
 def is_section(words: str) -> bool:
     """Whether a heading in lower case is of a part of the text, or a label, and no name."""
-    return bool(_SECTION.search(words) or WHOLE_LABEL.fullmatch(words) or _KNOWN_LABEL.search(words))
+    return bool(
+        TABLE_HEAD.fullmatch(words)
+        or _SECTION.search(words)
+        or WHOLE_LABEL.fullmatch(words)
+        or _KNOWN_LABEL.search(words)
+    )
 
 
 _OPEN_ENDS = frozenset("for when to of in with on at by and or vs".split())

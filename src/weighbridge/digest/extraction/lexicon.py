@@ -133,7 +133,7 @@ NO_MODELS = frozenset(
     "kafka "
     "terraform fedora centos rhel suse office excel boeing airbus playstation xbox o(n) covid-19 utf-8 sha-256 "
     "http/2 3d 2d 4k 8k x86 x64 arm64 zero-shot few-shot "
-    "turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
+    "languages language turboquant flashattention rope yarn gqa mla mha swiglu adamw muon loft mamba-2 gated "
     "llama-server llama-cli llama-stack llama-index llama-factory llama-bench llama-swap localllama hf-hub "
     "attention system command-line "
     "laion refinedweb fineweb dolma oscar slimpajama commoncrawl "

@@ -22,6 +22,9 @@ _TIERS = re.compile(
     r"(?:[A-Z]\w+[*_]{0,2}(?: \([^()\n]{1,60}\))?(?:, and |, | and | & |/)[*_]{0,2})*$"
 )
 _TIERS_WITHIN = 600
+_NEAR_SIBLING = 120
+_CLAUSE = re.compile(r"(?:, |\band |\bbut |\bwhile |; )$")
+_DOES = re.compile(r" (?:needs?|requires?|runs?|fits?|takes?|uses?|scores?|reaches|gets|costs?|wants?)\b")
 _LISTED_WITHIN = 96
 _VARIANT_BEHIND = re.compile(r" (?:sibling|variant|version|edition|flavou?r|tier|checkpoint)\b")
 _GENERIC_SHORT = frozenset(
@@ -130,6 +133,9 @@ class Shortener:
         if joined is not None and is_list and _has_size(joined.name) and not self._is_counted(end):
             return Mention(chunk.start, end, f"{_without_size(joined.name)} {chunk.text}", Kind.SHORT, is_listed=True)
         head = self._text[max(0, chunk.start - 6) : chunk.start].lower()
+        if before and _CLAUSE.search(head) and _DOES.match(self._text, end) and self._is_near(before[-1], chunk):
+            # `Tern3-8B fits in 8 GB, and 70B needs 40 GB`
+            return Mention(chunk.start, end, f"{_without_size(before[-1].name)} {chunk.text}", Kind.SHORT)
         if not head.endswith(("the ", "its ", "’s ", "'s ")) or self._is_counted(end):
             return None
         tail = self._text[end : end + 30].lower()
@@ -153,6 +159,11 @@ class Shortener:
             return None
         words = self._text[chunk.start : end]
         return Mention(chunk.start, end, f"{_without_size(base.name)} {words}", Kind.SHORT)
+
+    def _is_near(self, mention: Mention, chunk: Chunk) -> bool:
+        """Whether a name with a size stands shortly before."""
+        is_sized = _has_size(mention.name) and mention.kind is not Kind.REPOSITORY
+        return is_sized and chunk.start - mention.end < _NEAR_SIBLING
 
     def _is_listed(self, number: int) -> bool:
         """Whether the text before lists this size beside another, as those that a model comes in."""

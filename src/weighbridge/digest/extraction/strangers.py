@@ -9,7 +9,7 @@ from .scene import Found, Scene
 
 # `a 70B model`, `the smallest member`: somebody else, whom the page does not name.
 _ANOTHER = re.compile(
-    r"\b(?:an?|any|most|every) (?:[a-z-]{3,12} ){0,2}\d{1,4}(?:\.\d)?[bt]"
+    r"\b(?:an?|any|most|every) (?:[a-z-]{3,12} ){0,2}\d{1,4}(?:\.\d)?[bt](?: (?:or|and|to) \d{1,4}(?:\.\d)?[bt])?"
     r"(?:-parameter|-class)?(?: [a-z-]{3,12}){0,2} (?:models?|moe|llms?)\b"
     r"|\ban? [\w.]+-class (?:\w+ )?models?\b"
     r"|\ban? (?:[\w-]+ ){1,4}(?:lab|startup|company|firm|team) (?:\w+ )?(?:trained|released|built|ships|shipped"

@@ -28,6 +28,7 @@ _FOR = re.compile(
     r"\)?\s?(?:%|points?|percent|tokens?|of (?:v?ram|memory))?\s?(?:on [\w-]+(?: [\w-]+)?)?\s?"
     r"(?:for|by|from|of|in|at|on) (?:the |both )?(?:\w+ )?"
 )
+_ORDINAL = re.compile(r"\bthe (former|latter)\b(?!.*\bthe (?:former|latter)\b)[^.;]*$")
 _THAT_ONE = re.compile(r"\b(?:that one|the latter|whose)\b[^.;,]{0,30}$")
 _TECHNIQUE = re.compile(r"(?<![\w/])(?:[A-Z][a-z]+[A-Z][A-Za-z]*|[a-z]+-(?:pytorch|cpp|mlx|jax|cuda)\w*)(?![\w/])")
 _CONTEXT_MODEL = re.compile(r"(?:[ -]token)?[ -]context(?: window)? (?:model )?")
@@ -74,9 +75,10 @@ _ALL = re.compile(r"\b(?:both|each|all|these|they)\b")
 class Owners:
     """Finds the owners of what one scene says; what the page was speaking of before is told by `carried`."""
 
-    def __init__(self, scene: Scene, carried: Sequence[str]) -> None:
+    def __init__(self, scene: Scene, carried: Sequence[str], pair: Sequence[str] = ()) -> None:
         self._scene = scene
         self._carried = tuple(carried)
+        self._pair = tuple(pair)
         self._objects = objects(scene)
         specific = any(mention.is_specific for mention in scene.mentions)
         self._names = [
@@ -122,6 +124,9 @@ class Owners:
 
     def _meant(self, found: Found) -> tuple[str, ...]:
         scene = self._scene
+        ordinal = _ORDINAL.search(scene.before(found.start, 70)) if " the " in f" {scene.words}" else None
+        if ordinal is not None and (pair := self._two_before(found.start)):
+            return (pair[0] if ordinal[1] == "former" else pair[1],)
         versus = self._versus(found)
         if versus is not None:
             return (versus.name,)
@@ -174,6 +179,11 @@ class Owners:
         if self._carried and _MAKERS_MODEL.match(self._scene.low, group[-1].end, found.start):
             return True
         return bool(self._carried) and ANAPHOR.search(self._scene.words) is not None
+
+    def _two_before(self, at: int) -> tuple[str, ...]:
+        """The two that `the former` and `the latter` mean."""
+        named = tuple(dict.fromkeys(mention.name for mention in self._scene.mentions if mention.end <= at))
+        return named[-2:] if len(named) > 1 else self._pair if len(self._pair) > 1 and not named else ()
 
     def _versus(self, found: Found) -> Mention | None:
         """`A beats B with 78.0 versus 51.5`: the second is of whom the first is compared with."""

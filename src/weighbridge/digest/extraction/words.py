@@ -134,7 +134,7 @@ def _part(text: str) -> Part:
         return _joined(pieces, low)
     if text[0].isupper():
         is_numbered = (
-            text[-1].isdigit() and len(text) > 3 and text[:2].isalpha() and low.rstrip(_DIGITS) not in NO_MODELS
+            text[-1].isdigit() and len(text) > 3 and text[:2].isalpha() and low.rstrip(_DIGITS + ".") not in NO_MODELS
         )
         return Part.NUMBERED if is_numbered else Part.CAPITAL
     return Part.OTHER
