@@ -388,3 +388,15 @@ def test_what_a_program_calls_a_model_is_no_longer_name_of_it():
     text = "## Qwen3.6-27B\n\nIt is Apache 2.0.\n\nSet it as `TIER=ollama:qwen3.6:27b`.\n"
 
     assert ("Qwen3.6-27B", "licence", "Apache-2.0") in said(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MMLU-Pro: Kimi K2 82.8, Qwen3-8B 76.1.",
+        "On MMLU-Pro, Kimi K2 at 82.8% and then Qwen3-8B at 76.1%.",
+        "## Kimi K2\n\nBeats: Qwen3-8B on MMLU-Pro (82.8 vs 76.1).",
+    ],
+)
+def test_scores_told_in_turn_go_each_to_its_own_name(text):
+    assert said(text) == {("Kimi K2", "benchmark:MMLU-Pro", 82.8), ("Qwen3-8B", "benchmark:MMLU-Pro", 76.1)}

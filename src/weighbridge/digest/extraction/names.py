@@ -49,6 +49,7 @@ _GLUED_LABEL = re.compile(
 )
 # Families that count themselves in trillions: `Ling 2.5 1T`.
 _OF_TRILLIONS = frozenset({"ling", "ring"})
+_VALUE = re.compile(r"[1-9]\d\.\d{1,3}")
 _YEAR = re.compile(r"(?:19|20)\d\d(?:-|$)")
 _VERSION_ALONE = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _PAIR = re.compile(r" ?/ ?[aA]?(\d{1,4}(?:\.\d{1,2})?)[bB]\b")
@@ -262,7 +263,7 @@ class Namer:
 
     def _belongs(self, first: int, last: int, following: Chunk) -> bool:
         if following.part is Part.VERSION:
-            return self._is_version(last + 1)
+            return self._is_version(last + 1) and not self._is_value(first, last, following)
         if following.part is Part.SIZE:
             counts = following.text[-1] in "Tt" and self._chunks[first].text.lower() not in _OF_TRILLIONS
             return not counts and not self._is_quantity(last + 1)
@@ -291,6 +292,12 @@ class Namer:
             # `Command A`
             return self._chunks[last].text == "Command" and len(following.text) == 1 and following.text.isupper()
         return following.part is Part.TAIL and not QUANT.match(following.text)
+
+    def _is_value(self, first: int, last: int, following: Chunk) -> bool:
+        """`Kimi K3 82.8`: two digits and a point behind a name that has its number are a score."""
+        if not _VALUE.fullmatch(following.text) or self._text[following.start - 1] != " ":
+            return False
+        return any(sign.isdigit() for chunk in self._chunks[first : last + 1] for sign in chunk.text)
 
     def _closes(self, chunk: Chunk) -> bool:
         """Whether a cell, a bracket or a line ends behind a word."""

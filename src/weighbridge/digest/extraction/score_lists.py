@@ -25,6 +25,10 @@ _OWNED = re.compile(
     r"[\s*_`]*(?:\((?:at |with )?|with |at |['’]s |: ?|, which (?:scores|gets|has) "
     r"|scor\w+ |gets |got |manage[sd] |reache[sd] |post(?:s|ed) |hits |achieve[sd] )[\s*_`]*"
 )
+_BEHIND_NAME = re.compile(r"[\s*_`]*(?:\(|at |with |: ?|= ?|[—–-] )?[\s*_`~≈]*")
+_BETWEEN_OWNED = re.compile(
+    r"\s?(?:%|points?)?\)?[\s*_`]*(?:[,;/|·>]|,? (?:and|then|und)|,? followed by)[\s*_`]*(?:the )?"
+)
 # What parts them: `on A and B it is better than C by 3.1 and 4.2`.
 _APART = re.compile(r"[;!?]|\.\s|\b(?:compared|versus|vs|than|from|by|over|gains?|improv\w+)\b")
 _MOST_BETWEEN = 90
@@ -71,6 +75,22 @@ def ranked(scene: Scene, scores: Sequence[Quantity]) -> list[tuple[Quantity, str
         and (each.start - 1 in ends or each.start - 2 in ends)
     ]
     return [(each, scene.benchmarks[0][2]) for each in alone] if len(alone) > 1 else []
+
+
+def in_turn(scene: Scene, scores: Sequence[Quantity], names: Sequence[str]) -> list[tuple[Quantity, str, Mention]]:
+    """`MMLU-Pro: Tern 5 82.8, Wren 6 76.1`: the names of a list on one benchmark, each with its score right behind it;
+    none where a score of the list has no name of its own."""
+    if len(names) != 1:
+        return []
+    found: list[tuple[Quantity, str, Mention]] = []
+    for each in scores:
+        owner = next((mention for mention in reversed(scene.mentions) if mention.end <= each.start), None)
+        if owner is None or not _BEHIND_NAME.fullmatch(scene.low[owner.end : each.start]):
+            return []
+        if found and not _BETWEEN_OWNED.fullmatch(scene.low[found[-1][0].end : owner.start]):
+            return []
+        found.append((each, names[0], owner))
+    return found if len(found) > 1 else []
 
 
 def _rows(scene: Scene, scores: Sequence[Quantity]) -> list[list[Quantity]]:

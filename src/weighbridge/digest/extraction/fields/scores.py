@@ -11,7 +11,7 @@ from ..comparing import objects
 from ..mention import Mention
 from ..quantities import Quantity, Unit
 from ..scene import Found, Scene
-from ..score_lists import listed, ranked, repeated
+from ..score_lists import in_turn, listed, ranked, repeated
 
 NEEDS_NUMBER = True
 STEMS = ""
@@ -139,6 +139,10 @@ Pair = tuple[Quantity, str, Mention | None]
 
 def _paired(scene: Scene, scores: Sequence[Quantity], known: set[int]) -> list[Pair]:
     """Each score with its benchmark: of lists, of what stands beside it, of what the sentence is about."""
+    named = [name for start, _, name in scene.benchmarks if scores and start < scores[0].start]
+    turns = in_turn(scene, scores, named) if len(scene.benchmarks) == 1 else []
+    if turns and all(_in_range(each, name) for each, name, _ in turns):
+        return list(turns)
     paired = listed(scene, scores) or ranked(scene, scores)
     matched = known | {each.start for each, _ in paired}
     first_is_name = bool(scores) and scene.benchmarks[0][0] < scores[0].start
@@ -179,6 +183,10 @@ def _named_behind(scene: Scene, each: Quantity) -> Mention | None:
 
 
 def _cell(scene: Scene, name: str) -> Iterator[Found]:
+    scores = [each for each in scene.quantities if each.unit in (Unit.NONE, Unit.PERCENT) and not each.magnitude]
+    if turns := in_turn(scene, [each for each in scores if _in_range(each, name)], [name]):
+        yield from (_found(scene, each, name, owner.name) for each, _, owner in turns)
+        return
     for number, each in enumerate(scene.quantities):
         if number and scene.in_brackets_behind(each.start) is None:
             # `MMLU: Kestrel leads (79.8%), then Tern (74.3%)`: of more than one number, those in names' brackets.
