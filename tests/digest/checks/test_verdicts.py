@@ -215,6 +215,7 @@ def test_a_claim_gets_the_ruling_that_what_is_known_allows(subject, field, value
         ("Mistral-7B", "licence", "MIT", "E5 Mistral-7B - 4096-dim high-quality embeddings, 32K context, MIT license."),
         ("Phi-4", "modality", "multimodal", "Phi-4 - a family of small language, multi-modal and reasoning models"),
         ("qwen3-53b-a3b", "exists", True, "qwen3-53b-a3b"),
+        ("qwen 3 7b", "exists", True, "qwen 3 4b, qwen 3 7b, qwen 3 context window, ollama qwen 2.5"),
         ("Mellum", "architecture", "moe", "Mellum is a code-focused Mixture-of-Experts language model by JetBrains."),
         ("GPT-4", "release_date", "2024-04", "GPT-4 (Apr 2024)"),
         ("Llama 3.1 8B", "licence", "MIT", "meetkai/functionary-small-v3.2 — 8B, Llama 3.1 8B base, MIT license"),

@@ -44,8 +44,8 @@ _AT_HUB = re.compile(
     r"hugging ?face|\bhf\b|hf[._]|🤗|from_pretrained|pretrained=|--?model\b|model(?:_id|_name|_path)?\s?[=:]"
     r"|repo(?:_id|sitory)?\b|download|\bvllm serve\b|weights|checkpoint|snapshot"
 )
-# A service's own tag, `gemma3:3b`, and the identifier of anybody's file, `qwen3-53b-a3b`.
-_TAG = re.compile(r"^[\w./-]+:[\w.-]*$|^[a-z0-9.]+(?:-[a-z0-9.]+)+$")
+# A service's own tag: `gemma3:3b` is what it chose to call something.
+_TAG = re.compile(r"^[\w./-]+:[\w.-]*$")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
 _REPOSITORY = re.compile(r"^[\w.-]{2,60}/[\w.-]{2,100}$")
 
@@ -153,6 +153,8 @@ def _missing_size(case: Case) -> Finding:
         and not _FROM_TO.search(case.claim.subject)
         and not _may_be_bits(case)
         and not _TAG.match(case.claim.subject)
+        # In small letters it is the identifier of anybody's file, `qwen3-53b-a3b`, or what somebody searched for.
+        and ("/" in case.claim.subject or case.claim.subject != case.claim.subject.lower())
     ):
         return refuted(*proofs)
     return open_question(*proofs)
