@@ -6,7 +6,9 @@ fields (`fields/`), and each finding gets its owner (`subjects`). The time is in
 
 from __future__ import annotations
 
+import functools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -183,6 +185,12 @@ class _Extraction(Tabulating):
         is_value = bool(self._context.label) and block.end - block.start <= 48
         return block.level == 7 and (is_value or WHOLE_LABEL.fullmatch(words) is not None)
 
+    @functools.cached_property
+    def _headings(self) -> Counter[str]:
+        """How often the page has each heading."""
+        parts = (part for part in self._parts if isinstance(part, Block) and part.kind is Kind.HEADING)
+        return Counter(self._text[part.start : part.end] for part in parts)
+
     def _enter_heading(self, block: Block) -> None:
         named = {m.name for m in self._names.within(block.start, block.end) if m.is_specific}
         told = (
@@ -195,13 +203,13 @@ class _Extraction(Tabulating):
         context.tier = tier_of(context.heading_words) if not named else None
         words = self._text[block.start : block.end]
         # A heading that the page has again and again is a section's, not a name.
-        context.title = titled(words) if not named and self._text.count(f"{words}\n") < 2 else ""
+        context.title = titled(words) if not named and self._headings[words] < 2 else ""
         is_part = is_section(context.heading_words)
         is_bare = sum(map(len, told)) * 2 > block.end - block.start
         context.enter(
             block.level, told or (None if named else ()), is_part=is_part, is_entry=bool(context.title), is_bare=is_bare
         )
-        is_title = block.level == 1 or (block.level == 7 and not self._text[: block.start].strip())
+        is_title = block.level == 1 or (block.level == 7 and block.start <= self._parts[0].start)
         if block.level == 1 and named and context.document and told != context.document:
             # Headings of the first rank that name one model each: the page is of none of them.
             context.document = ()
