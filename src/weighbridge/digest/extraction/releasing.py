@@ -22,6 +22,8 @@ PASSIVE = re.compile(
     r"|once|when|until|model|family|models|variants?|weights)|[,()–—-])\s*(?:\w+ly |both "
     r"|all |also |now |first |then )?$"
 )
+_BY_SIGN = re.compile(r"[)] $")
+_TAKES = re.compile(r" (?:an?|the|its|new|several|two|three) ")
 _HAS_OBJECT = re.compile(
     r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbeen)(?<!\bbe) (?:just|also|now|first|has|have|had|finally|recently"
     r"|officially|publicly) (?:\w+ly )?$|[,—–] $"
@@ -44,6 +46,9 @@ def released(scene: Scene, match: re.Match[str]) -> Mention | None:
     passive = passive or match["verb"].endswith(
         ("available", "availability", "out", "live", "since", "from", "via", "through")
     )
+    if passive and _BY_SIGN.search(before) and _TAKES.match(scene.low, end, scene.end) and match["verb"].endswith("ed"):
+        # `Tern 4 (30B) introduced a technique`
+        passive = False
     if passive and _HAS_OBJECT.search(before):
         # `The team just released Kestrel 2`
         near = next((each for each in scene.mentions if each.start >= end), None)

@@ -19,6 +19,7 @@ _MAKER = re.compile(
     r"\((?:(?!(?:updated?|as of|checked|since|until|knowledge|cut-?off|tested|accessed|retrieved|verified|data|training"
     r"|accurate|current|releas\w*|launch\w*|announc\w*|publish\w*|expected|due)\b)[\w.& /-]{2,40}?,? )?"
 )
+_LAST = re.compile(r"[,;·] $")
 _BEHIND = re.compile(r"(?:, [\w.& /-]{2,30})?\)")
 # `**Nov 24**: Anthropic ships Claude Opus 4.5`
 _ENTRY = re.compile(
@@ -63,7 +64,11 @@ def find(scene: Scene) -> Iterator[Found]:
 
 def _opening(scene: Scene, told: Told) -> int | None:
     """The bracket that holds a date and hardly more."""
-    opening = scene.low.rfind("(", max(scene.start, told.start - 44), told.start)
+    opening = scene.low.rfind("(", max(scene.start, told.start - 160), told.start)
+    is_day = scene.is_fragment and len(told.value) == len("2026-08-10") and scene.after(told.end, 1) == ")"
+    if opening >= 0 and is_day and _LAST.search(scene.low, opening, told.start):
+        # `Tern 4 (30B dense, Apache 2.0, 2026-08-10)`
+        return opening
     if opening < 0 or _MAKER.fullmatch(scene.low, opening, told.start) is None:
         return None
     if not scene.is_fragment and told.start - opening > 1 and not _RELEASES.search(scene.words):

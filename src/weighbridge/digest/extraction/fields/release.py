@@ -191,7 +191,7 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
     status = "announced" if verb.startswith(_ANNOUNCED) and not ITS_RELEASE.match(scene.after(end, 30)) else "released"
     future = future or scene.is_forecast
     status = "expected" if future else status
-    told = _date_near(scene, start, end, owner)
+    told = _without_vague(scene, _date_near(scene, start, end, owner))
     is_past = verb.endswith("ed") and PASSIVE.search(scene.before(start, 40)) is None
     if told is not None and told.is_later and status == "released" and not (is_past or verb.startswith("available")):
         status, future = "expected", True
@@ -206,6 +206,12 @@ def _of_verb(scene: Scene, match: re.Match[str]) -> Iterator[Found]:
         elif scene.told is not None and subject is not None:
             # `2026-04-11 - Meta ships Llama 5`: the item's or the row's day is the event's.
             yield Found("release_date", scene.told, start, end, "date", ("expected",) if future else (), subject)
+
+
+def _without_vague(scene: Scene, told: Told | None) -> Told | None:
+    """`earlier this year`, where the sentence goes on with a month, tells no date: `Tern 4 in February`."""
+    is_vague = told is not None and len(told.value) == len("2026") and any(len(each.value) > 4 for each in scene.dates)
+    return None if is_vague else told
 
 
 def _is_noun(scene: Scene, match: re.Match[str]) -> bool:
