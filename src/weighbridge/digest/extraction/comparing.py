@@ -42,7 +42,7 @@ _OBJECT = re.compile(
     r"|(?:inherit(?:s|ed|ing)?|initiali[sz]ed|upcycled|warm-started|starting) from|reminiscent of|akin to|relative to"
     r"|(?:than|to|from|over|against|versus|vs\.?) (?:the |its |a )?[~≈$]?\d[\w.,%]*(?: \w+){0,2}"
     r" (?:of|for|in|by|on|at))"
-    r":?[*_]{0,2}\s(?:the |even |both |its |older |larger |much |predecessor |original |dense |previous "
+    r":?[*_]{0,2}\s(?:the |even |both |its |their |own |older |larger |much |predecessor |original |dense |previous "
     r"|(?:meta|google|alibaba|openai|anthropic|microsoft|mistral|nvidia|deepseek|moonshot|xai|cohere|ibm|tencent|baidu"
     r"|xiaomi|apple|amazon)(?:['’‘]s)? |proprietary |closed |standard |regular |full |vanilla |stock |current "
     r"|bigger |smaller |base "
