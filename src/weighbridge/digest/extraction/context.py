@@ -100,6 +100,8 @@ class Context:
         """
         is_part = is_part and (2 < level < _LINE or (level == _LINE and self.is_bare))
         self.headings = [each for each in self.headings if each[0] < level or (is_part and each[0] == level)]
+        if names or names is None:
+            self.headings = [each for each in self.headings if each[0] < level]
         if names:
             self.headings.append((level, names))
             self.ranks.add(level)
