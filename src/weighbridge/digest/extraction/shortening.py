@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from .lexicon import NO_MODELS, SUFFIXES, makers
@@ -22,7 +23,6 @@ _TIERS = re.compile(
     r"(?:[A-Z]\w+[*_]{0,2}(?: \([^()\n]{1,60}\))?(?:, and |, | and | & |/)[*_]{0,2})*$"
 )
 _TIERS_WITHIN = 600
-_NEAR_SIBLING = 120
 _CLAUSE = re.compile(r"(?:, |\band |\bbut |\bwhile |; )$")
 _DOES = re.compile(r" (?:needs?|requires?|runs?|fits?|takes?|uses?|scores?|reaches|gets|costs?|wants?)\b")
 _LISTED_WITHIN = 96
@@ -50,6 +50,7 @@ class Shortener:
             self._index(name)
         self._at = {mention.start: mention for mention in full}
         self._variants = Variants(text)
+        self._counts = Counter(word.text for word in words)
         self._heads = {tail[0] for tail in self._by_tail}
 
     def _index(self, name: str) -> None:
@@ -162,8 +163,7 @@ class Shortener:
 
     def _is_near(self, mention: Mention, chunk: Chunk) -> bool:
         """Whether a name with a size stands shortly before."""
-        is_sized = _has_size(mention.name) and mention.kind is not Kind.REPOSITORY
-        return is_sized and chunk.start - mention.end < _NEAR_SIBLING
+        return mention.kind is not Kind.REPOSITORY and chunk.start - mention.end < 120 and _has_size(mention.name)
 
     def _is_listed(self, number: int) -> bool:
         """Whether the text before lists this size beside another, as those that a model comes in."""
@@ -366,7 +366,7 @@ class Shortener:
         if low in makers() or low in NO_MODELS:
             return True
         alone = self._text[chunk.start - 1 : chunk.start] == "(" and self._text[chunk.end : chunk.end + 1] == ")"
-        return alone and low not in SUFFIXES and self._text.count(chunk.text) < 2
+        return alone and low not in SUFFIXES and self._counts[chunk.text] < 2
 
     def _numbered_sibling(self, number: int, joined: Mention) -> Mention | None:
         """`Mistral Large 3 / Small 4`: a variant with a number of its own."""
