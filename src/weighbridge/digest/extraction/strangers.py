@@ -22,7 +22,10 @@ _ANOTHER = re.compile(
     r" (?=had|has|was|used|scored|supported|needed|came|is|cost)"
     r"|\bthe (?:smallest|largest|biggest|tiniest|other) (?:member|sibling|variant|checkpoint|one)s?\b"
 )
-_HINT = re.compile(r"the |model|['’]s |\b(?:lab|startup|company|firm|team|prior|previous|older|earlier|former)\b")
+_HINT = re.compile(
+    r"the |model|\b(?:apps?|platform|chatbot|assistant|website|store|service"
+    r"|lab|startup|company|firm|team|prior|previous|older|earlier|former)\b"
+)
 _LIKENED = re.compile(
     r"\b(?:like|as|to|than|of|versus|vs\.?|with|beats?|match(?:es)?|rivals?|treats?|equivalent|between|against) $"
 )

@@ -60,11 +60,13 @@ class Variants:
     def related(self, start: int, end: int, last: Mention | None) -> Mention | None:
         """`Its smaller sibling, Fjord, uses`: a variant that the text calls one of whom it spoke of last."""
         word = self._text[start:end]
-        if last is None or not last.is_specific or not _RELATED.search(self._text, max(0, start - 60), start):
+        if last is None or word.lower() not in SUFFIXES or not last.is_specific:
+            return None
+        if not _RELATED.search(self._text, max(0, start - 60), start):
             return None
         stem, _, own = last.name.rpartition(" ")
         base = stem if stem and own.lower() in SUFFIXES else last.name
-        if word.lower() not in SUFFIXES or word == own or not base[-1:].isdigit():
+        if word == own or not base[-1:].isdigit():
             return None
         return self.add(Mention(start, end, f"{base} {word}", Kind.SHORT, is_listed=True), last)
 
