@@ -190,3 +190,13 @@ def test_entries_lists_and_columns_of_variants_keep_to_their_own(text, expected)
 )  # fmt: skip
 def test_sizes_and_pronouns_of_two_mean_their_own(text, expected):
     assert {(name, value) for name, field, value in said(text) if field == "memory_needed"} == expected
+
+
+def test_a_section_on_what_a_model_can_do_is_no_model_and_an_old_length_is_nobodys():
+    text = (
+        "## GLM-4.6\n\n- 200K context (up from 128K)\n\n### GLM-4.6 Capabilities\n\n- MMLU-Pro: 80.1%\n\n"
+        "### Unified Model Benefits\n\nFewer steps.\n"
+    )
+
+    assert said(text) == {("GLM-4.6", "context_length", 200e3), ("GLM-4.6", "benchmark:MMLU-Pro", 80.1)}
+    assert {claim.subject for claim in claims(text)} == {"GLM-4.6"}

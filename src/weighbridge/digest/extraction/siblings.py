@@ -34,6 +34,11 @@ _GENERIC = frozenset(
     "budget free paid new old vs api apis gpu cpu mixture hybrid sparse developer description parameters strengths "
     "weaknesses".split()
 )
+# What a section tells of a model.
+_ASPECTS = frozenset(
+    "model models capabilities benefits features improvements highlights availability limitations results impact "
+    "upgrades advantages requirements details rumored rumoured specs specifications".split()
+)
 # What else a list among models' names may tell of.
 _OTHER_THING = re.compile(
     r"(?i)\b(?:frameworks?|movement|toolkits?|librar(?:y|ies)|tools?|engines?|editors?|plugins?|papers?|datasets?"
@@ -126,7 +131,7 @@ def _may_be(name: str, plain: Collection[str]) -> bool:
     """Whether an unknown name may be a model's by its form: no maker's, no section's, no everyday word."""
     low = name.lower()
     words = low.split()
-    if is_section(low) or low in makers() or words[0] in _GENERIC or words[-1] in ("model", "models"):
+    if is_section(low) or low in makers() or words[0] in _GENERIC or words[-1] in _ASPECTS:
         return False
     if any(word in NO_MODELS for word in words) or all(word in SUFFIXES | MAKERS for word in words):
         return False

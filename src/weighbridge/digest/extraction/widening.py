@@ -14,7 +14,10 @@ PLAIN = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
 _NO_VARIANT = frozenset(
     "license licence community terms team series family leaderboard paper card report dense weights hugging "
     "face release launch model models preview beta api update benchmark benchmarks performance review vs guide news "
-    "training inference context support pricing price announcement available local on".split()
+    "training inference context support pricing price announcement available local on capabilities benefits rumored "
+    "rumoured features improvements highlights availability limitations strengths weaknesses specs specifications key "
+    "details access architecture results impact overview summary comparison requirements setup deployment unified "
+    "upgrades advantages breakthrough outperforms launches tops beats".split()
 )
 _NEVER = _NO_VARIANT | NO_MODELS | MAKERS
 

@@ -36,6 +36,8 @@ _LABEL = re.compile(rf"\b(?:{_WORDS}|max(?:imum)? tokens|window|max len\w*)\b")
 _LABEL_TRAINED = re.compile(
     r"\b(?:training tokens|token count|pre-?training data|tokens trained|trained tokens|training data)\b"
 )
+_OLD = re.compile(r"\b(?:up|down) from (?:the )?$")
+_MOST_TO_OWNER = 40
 _GROWN = re.compile(rf"\b{_WORDS}\b[^;]{{0,60}}\bfrom [^;]{{0,44}}$")
 _BARS = ("", "·", "|", "/", "•")
 _LONG = (1e6, 2e6, 4e6, 5e6, 10e6)
@@ -97,6 +99,13 @@ def _field(scene: Scene, each: Quantity, following: Quantity | None) -> str | No
     if each.value > 2e8 or (each.value < 1000 and not each.magnitude):
         return None
     if scene.is_measured or _FLAG.search(before):
+        return None
+    if (
+        each.low is None
+        and _OLD.search(before)
+        and not any(each.end <= m.start < each.end + _MOST_TO_OWNER for m in scene.mentions)
+    ):
+        # `200K (up from 128K)`: what it was before, and nobody is named whose it is.
         return None
     is_condition = _SET.search(before) or _CONDITION.search(scene.before(each.number_start, 60))
     told = _AFTER.match(after)
