@@ -69,6 +69,8 @@ def ruled(*arguments, knowledge=KNOWLEDGE, **more):
         ("Granite 4.0 Tiny", "parameters_active", 1e9, "Granite 4.0 Tiny: ~1B active", {}, OPEN, "1.47B"),
         # Context: native, stretched, served.
         ("DeepSeek V3", "context_length", 1e6, "DeepSeek V3 has a context of 1M tokens", {}, REFUTED, "163,840"),
+        ("Llama 3", "context_length", 128000.0, "Llama 3 has a context of 128K", {}, OPEN, "8,192"),
+        ("Nemotron 15B", "exists", True, "Nemotron 15B", {}, OPEN, ""),
         ("Phi-4", "context_length", 128000.0, "Phi-4 has a context of 128K", {}, OPEN, "16,384"),
         ("Llama 4 Scout", "context_length", 10e6, "10M", {}, SUPPORTED, "10,485,760"),
         ("Qwen3-8B", "context_length", 131072.0, "128K", {}, SUPPORTED, "served"),

@@ -277,3 +277,9 @@ def test_a_note_of_a_vault_is_read_with_its_headings_and_linked_names(tmp_path):
     found = {(claim.subject, claim.field, claim.value) for claim in extract(read_file(note))}
 
     assert {("Qwen3-14B", "memory_needed", 12e9), ("Phi-4 mini", "benchmark:MMLU", 71.3)} <= found
+
+
+def test_a_factor_of_a_product_is_no_count():
+    text = "| Model | Size |\n|---|---|\n| Tern 5 | 8×7B MoE |\n"
+
+    assert not [claim for claim in claims(text) if "parameters" in claim.field]

@@ -6,7 +6,9 @@ import re
 
 from weighbridge.figures import Basis
 
+from ..knowledge import sizes_in, words_of_name
 from ..knowledge.knowledge import HUB
+from ..knowledge.names import versions_in
 from ..verdict import Proof
 from .case import Case, Finding, open_question, proof_of, refuted, supported
 from .heading import column_of, header_of
@@ -65,7 +67,7 @@ def check(case: Case) -> Finding:
     if _EXTENDED.search(case.claim.quote.lower()):
         # Others have stretched many a model further than its maker.
         return open_question(*proofs)
-    if claimed > _BEYOND * longest:
+    if claimed > _BEYOND * longest and not _is_of_later(case, claimed):
         return refuted(*proofs)
     # What the hub lists of a config is as sure where a service offers all of it.
     read = any(proof.basis is Basis.READ for proof in proofs) or any(
@@ -89,6 +91,20 @@ _COLUMN = re.compile(r"(?:max(?:imum)? |native )?context(?: (?:window|length|siz
 _RUNS = re.compile(
     r"tok|speed|t/s|tps|vram|\bram\b|memory|gpu|quant|batch|output|latency|ttft|hardware|max[_ -]?len|used"
 )
+
+
+def _is_of_later(case: Case, claimed: float) -> bool:
+    """Whether a later release of that number takes so much: `Llama 3` stands for 3.1 to 3.3 as well."""
+    if sizes_in(case.subject.words):
+        return False
+    versions = versions_in(case.subject.words)
+    family = case.subject.words - versions
+    for variant in case.knowledge.catalogue:
+        known, words = variant.context_length, words_of_name(variant.name)
+        is_later = any(word.startswith(f"{version}.") for version in versions for word in words)
+        if known and is_later and family <= words and abs(claimed - known.value) <= _NEAR * known.value:
+            return True
+    return False
 
 
 def _native(case: Case) -> list[tuple[int, Proof]]:

@@ -16,7 +16,7 @@ from weighbridge.sizes import show_count
 
 from ..knowledge import Knowledge, Subject, sizes_in, words_of_name
 from ..knowledge.knowledge import HUB
-from ..knowledge.names import unit_of
+from ..knowledge.names import unit_of, versions_in
 from ..verdict import Proof, Ruling
 from .case import Case, Finding, days_between, first_day, name_proof, open_question, proof_of, refuted, supported
 
@@ -152,12 +152,19 @@ def _missing_size(case: Case) -> Finding:
         and _is_in_quote(case)
         and not _FROM_TO.search(case.claim.subject)
         and not _may_be_bits(case)
+        and not _is_bare(case)
         and not _TAG.match(case.claim.subject)
         # In small letters it is the identifier of anybody's file, `qwen3-53b-a3b`, or what somebody searched for.
         and ("/" in case.claim.subject or case.claim.subject != case.claim.subject.lower())
     ):
         return refuted(*proofs)
     return open_question(*proofs)
+
+
+def _is_bare(case: Case) -> bool:
+    """Whether a family's name alone stands beside the size: `Nemotron 15B` may be of any release."""
+    rest = case.subject.words - sizes_in(case.subject.words).keys()
+    return len(rest) == 1 and not versions_in(rest) and not any(sign.isdigit() for word in rest for sign in word)
 
 
 def _is_such_a_size(case: Case, sizes: list[int]) -> bool:

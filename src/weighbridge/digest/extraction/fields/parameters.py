@@ -213,12 +213,16 @@ def _named(scene: Scene) -> Iterator[Found]:
             yield Found("parameters_total", size * 1e9, mention.start, mention.end, "parameters", (), mention.name)
 
 
+# `8×7B`: neither factor is a count.
+_PRODUCT = re.compile(r"\d ?[x×] ?$")
+
+
 def _is_count(each: Quantity) -> bool:
     return each.unit is Unit.NONE and (each.magnitude in ("m", "b", "t") or each.value >= 1e6) and each.value >= 1e5
 
 
 def _role(scene: Scene, each: Quantity, previous: Quantity | None, following: Quantity | None) -> str | None:
-    if not _is_count(each) or _is_part_of_name(scene, each):
+    if not _is_count(each) or _is_part_of_name(scene, each) or _PRODUCT.search(scene.before(each.start, 4)):
         return None
     after = scene.after(each.end, 44)
     if following is not None:
