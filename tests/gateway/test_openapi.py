@@ -8,7 +8,7 @@ import httpx2 as httpx
 import jsonschema
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 
@@ -118,6 +118,7 @@ TRANSLATED = st.sampled_from("/v1/messages /v1/responses /v1/chat/completions /v
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@example({"type": []}, "tool_choice", "/v1/messages")
 @given(VALUES, FIELDS, TRANSLATED)
 def test_no_value_of_any_field_makes_the_gateway_fail(fake_gateway, value, field, path):
     good = {"messages": [{"role": "user", "content": "x"}], "input": "x", "max_tokens": 2}

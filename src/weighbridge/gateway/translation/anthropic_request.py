@@ -151,7 +151,7 @@ def _tools(fields: Mapping[str, Any]) -> dict[str, Any]:
         kind = choice.get("type")
         if kind == "tool":
             made["tool_choice"] = {"type": "function", "function": {"name": str(choice.get("name") or "")}}
-        elif kind in _CHOICES:
+        elif isinstance(kind, str) and kind in _CHOICES:
             made["tool_choice"] = _CHOICES[kind]
         else:
             raise _bad(f"tool_choice.type is {str(kind)[:40]!r}, expected auto, any, tool or none", "tool_choice")

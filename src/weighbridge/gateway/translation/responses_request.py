@@ -106,7 +106,7 @@ def _content(content: object, where: str) -> str | list[dict[str, Any]]:
 
 def _part(part: dict[str, Any], where: str) -> dict[str, Any]:
     kind = part.get("type")
-    if kind in _TEXTS:
+    if isinstance(kind, str) and kind in _TEXTS:
         return {"type": "text", "text": str(part.get("text") or "")}
     if kind == "refusal":
         return {"type": "text", "text": str(part.get("refusal") or "")}
@@ -175,7 +175,7 @@ def _tools(fields: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "function":
         made["tool_choice"] = {"type": "function", "function": {"name": str(name or "")}}
     elif kind == "allowed_tools" and isinstance(choice.get("tools"), list):
-        allowed = {tool.get("name") for tool in choice["tools"] if isinstance(tool, dict)}
+        allowed = [tool.get("name") for tool in choice["tools"] if isinstance(tool, dict)]
         made["tools"] = [tool for tool in made.get("tools", ()) if tool["function"]["name"] in allowed]
         made["tool_choice"] = choice.get("mode") or "auto"
     else:
